@@ -1,0 +1,211 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: arguments in, library calls out, and no logic of its own."""
+
+# Imports are nested, so that --help and wrong arguments are answered at once.
+import argparse
+import contextlib
+import json
+import sys
+import traceback
+import warnings
+
+from ._version import __version__
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str | None
+        The arguments; None takes those of the process.
+
+    Returns
+    -------
+    code : int
+        0 if all went well, 1 after a failure, which is told in one line on the standard error.
+        Wrong arguments leave by ``SystemExit`` with code 2.
+    """
+    parser = _build_parser()
+    args = parser.parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            args.run(args, args.parser)
+    except Exception as exc:
+        if args.verbose:
+            traceback.print_exc()
+        print(f"mne_gram: error: {_get_line(exc)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _get_line(exc):
+    """Return the message of an exception on one line."""
+    line = " ".join(str(exc).split())
+    expected = isinstance(exc, (OSError, RuntimeError, TypeError, ValueError))
+    return line if expected and line else f"{type(exc).__name__}: {line}"
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Print a warning on one line, without the place in the code that it comes from."""
+    print(f"mne_gram: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _build_parser():
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="mne_gram", description="Repair bad channels and bad segments of EEG."
+    )
+    parser.add_argument("--version", action="version", version=f"mne_gram {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_restore(commands)
+    _add_weights(commands)
+    _add_command(commands, "sys_info", _run_sys_info, "print versions, for reports of problems")
+    return parser
+
+
+def _add_command(commands, name, run, summary, **kwargs):
+    """Return the parser of one command, with what all commands share."""
+    parser = commands.add_parser(name, help=summary, description=f"{summary}.", **kwargs)
+    parser.add_argument(
+        "--verbose", action="store_true", help="log progress, and show where an error comes from"
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def _add_restore(commands):
+    """Add the arguments of ``restore``."""
+    parser = _add_command(
+        commands,
+        "restore",
+        _run_restore,
+        "repair what is marked as bad in a recording",
+        epilog="Give IN and OUT first, or before an option that takes several values.",
+    )
+    add = parser.add_argument
+    add("input", nargs="?", metavar="IN", help="any format that MNE reads; epochs from -epo.fif")
+    add("output", metavar="OUT", help=".fif, .edf or .vhdr; -epo.fif for epochs")
+    add("--sample", action="store_true", help="take the bundled sample recording as IN")
+    add("--bads", nargs="+", default=[], metavar="NAME", help="further channels that are bad")
+    add("--montage", metavar="NAME", help="template with positions, as MNE names it")
+    add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
+    add("--method", default="auto", choices=["auto", "spatial", "gram", "spline"])
+    add(
+        "--output",
+        default="mean",
+        choices=["mean", "sample"],
+        dest="kind",
+        help="the expected signal, or one draw that has the power of real EEG",
+    )
+    add("--all-channel-gaps", default="keep", choices=["keep", "fill"])
+    add("--model", default="gram-tiny", help="a name that 'weights list' prints, or a folder")
+    add("--random-state", type=int, metavar="SEED", help="seed of random draws")
+    add("--figure", metavar="FILE", help="write a figure of the recording before and after")
+    add("--report", metavar="FILE", help="write the report as .txt or .json")
+    add("--json", action="store_true", help="print the report as JSON")
+    add("--overwrite", action="store_true", help="replace files that exist")
+
+
+def _run_restore(args, parser):
+    """Restore one recording."""
+    if args.sample == (args.input is not None):
+        parser.error("give either IN or --sample")
+    import mne
+
+    from . import _io
+    from .datasets import sample
+    from .restoration import restore
+
+    # The standard output is kept for the result.
+    log_level = mne.use_log_level("INFO" if args.verbose else "WARNING")
+    with log_level, contextlib.redirect_stdout(sys.stderr):
+        inst = sample() if args.sample else _io.read_inst(args.input)
+        _io.check_output(args.output, inst=inst, source=args.input, overwrite=args.overwrite)
+        for path in filter(None, (args.figure, args.report)):
+            _io.check_output(path, source=args.input, overwrite=args.overwrite)
+        _io.mark_bads(inst, args.bads)
+        if args.montage is not None:
+            inst.set_montage(args.montage, match_case=False, on_missing="warn")
+        restored, report = restore(
+            inst,
+            method=args.method,
+            output=args.kind,
+            model=args.model,
+            line_freq=args.line_freq,
+            all_channel_gaps=args.all_channel_gaps,
+            return_report=True,
+            random_state=args.random_state,
+            copy=True,
+        )
+        note = _io.write_inst(restored, args.output, overwrite=args.overwrite)
+        if args.report:
+            report.save(args.report, overwrite=args.overwrite)
+        if args.figure:
+            _io.write_figure(report.plot(show=False), args.figure, overwrite=args.overwrite)
+    rows = json.loads(report.to_data_frame().to_json(orient="records"))
+    if args.json:
+        result = {
+            "version": __version__,
+            "input": "sample" if args.sample else args.input,
+            "output": args.output,
+            "note": note,
+            "channels": rows,
+        }
+        print(json.dumps(result, indent=1))
+        return
+    print(report)
+    print(f"Wrote {args.output} ({note}).")
+    for path in filter(None, (args.report, args.figure)):
+        print(f"Wrote {path}.")
+
+
+def _add_weights(commands):
+    """Add the commands that deal with weights."""
+    parser = commands.add_parser("weights", help="list, fetch or convert weights of the networks")
+    actions = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_command(actions, "list", _run_list, "print the weights that are known by name")
+    fetch = _add_command(actions, "fetch", _run_fetch, "download weights that are known by name")
+    fetch.add_argument("name", metavar="NAME", help="a name that 'weights list' prints")
+    convert = _add_command(
+        actions, "convert", _run_convert, "turn a published checkpoint into a folder of weights"
+    )
+    convert.add_argument("checkpoint", metavar="CHECKPOINT", help="the file as downloaded")
+    convert.add_argument("folder", metavar="FOLDER", help="where to write the weights")
+    convert.add_argument("--tokenizer", metavar="CHECKPOINT", help="the file of stage 1 as well")
+    convert.add_argument("--overwrite", action="store_true", help="replace weights that are there")
+
+
+def _run_list(args, parser):
+    """Print the names of weights."""
+    from .weights import list_models
+
+    for model in list_models():
+        state = "present" if model.present else "absent"
+        print(f"{model.name}\t{state}\t{model.where}\t{model.description}")
+
+
+def _run_fetch(args, parser):
+    """Download weights."""
+    from .weights import fetch_model
+
+    print(f"{args.name} is in {fetch_model(args.name)}.")
+
+
+def _run_convert(args, parser):
+    """Convert a checkpoint."""
+    from .weights import convert_checkpoint
+
+    folder = convert_checkpoint(
+        args.checkpoint, args.folder, tokenizer_fname=args.tokenizer, overwrite=args.overwrite
+    )
+    print(f"Wrote {folder}.")
+
+
+def _run_sys_info(args, parser):
+    """Print versions."""
+    from ._sys_info import sys_info
+
+    sys_info()

@@ -1,0 +1,215 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run the networks over many windows: batches, device, progress."""
+
+from contextlib import contextmanager
+
+import numpy as np
+from mne.utils import ProgressBar, _check_option, verbose
+
+#: Tokens in a batch when nothing else is asked for; about 0.2 GB for the largest intermediate.
+_TOKENS_PER_BATCH = 8192
+
+
+def get_device(device=None):
+    """Check that a device can be used.
+
+    Parameters
+    ----------
+    device : str | torch.device | None
+        Name of the device. None stands for the CPU.
+
+    Returns
+    -------
+    device : torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know a device of this name.
+    RuntimeError
+        If the device is not there.
+    """
+    import torch
+
+    try:
+        device = torch.device("cpu" if device is None else device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device must be a name that torch knows, such as 'cpu', 'cuda' or 'cuda:0', got "
+            f"{device!r} ({str(error).splitlines()[0]})."
+        ) from None
+    if device.type == "cuda":
+        n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= n_devices:
+            raise RuntimeError(
+                f"device={str(device)!r} was asked for, but torch {torch.__version__} sees "
+                f"{n_devices} CUDA device(s). Use device='cpu', or install a build of torch for "
+                f"your GPU."
+            )
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise RuntimeError("device='mps' was asked for, but there is none. Use device='cpu'.")
+    return device
+
+
+@contextmanager
+def _evaluating(*networks):
+    """Put networks into eval mode for a while."""
+    modes = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    try:
+        yield
+    finally:
+        for network, mode in zip(networks, modes, strict=True):
+            network.train(mode)
+
+
+def _check_windows(x, channels, mask):
+    """Check shapes and content; return arrays of the dtypes that the networks take."""
+    x, channels, mask = np.asarray(x), np.asarray(channels), np.asarray(mask)
+    if mask.ndim != 3 or mask.dtype != bool:
+        raise ValueError(
+            f"mask must be a bool array (windows, channels, patches), got {mask.dtype} "
+            f"{mask.shape}."
+        )
+    wanted = (*mask.shape[:2], mask.shape[2] * 200)
+    if x.shape != wanted or x.dtype.kind != "f":
+        raise ValueError(
+            f"x must be a floating-point array (windows, channels, patches * 200) = {wanted} to "
+            f"fit mask, got {x.dtype} {x.shape}."
+        )
+    if channels.shape != wanted[1:2] or channels.dtype.kind not in "iu":
+        raise ValueError(
+            f"channels must hold {wanted[1]} montage indices, got {channels.dtype} "
+            f"{channels.shape}."
+        )
+    if not np.isfinite(x).all():
+        raise ValueError(
+            "x holds NaN or infinity. Bad patches have to be filled with an estimate first, "
+            "because the tokenizer sees them."
+        )
+    blind = np.flatnonzero(mask.reshape(len(mask), -1).all(1)) if mask.size else []
+    if len(blind):
+        raise ValueError(
+            f"Every patch is masked in window(s) {list(map(int, blind[:10]))}: nothing is left to "
+            f"predict from. Leave such windows out."
+        )
+    return x.astype(np.float32, copy=False), channels.astype(np.int64), mask
+
+
+@verbose
+def predict_windows(
+    model,
+    x,
+    channels,
+    mask,
+    *,
+    decode="mean",
+    batch_size=None,
+    device=None,
+    return_entropy=False,
+    verbose=None,
+):
+    """Predict the waveform of masked patches from the visible ones.
+
+    Parameters
+    ----------
+    model : GramModel
+        A model with both stages.
+    x : array of float, shape (n_windows, n_channels, n_patches * 200)
+        Windows at 200 Hz in 0.1 mV. Masked patches hold an estimate already: stage 2 does not
+        see it, but the tokenizer does when it names the classes of the visible patches.
+    channels : array of int, shape (n_channels,)
+        Montage index of each channel.
+    mask : array of bool, shape (n_windows, n_channels, n_patches)
+        True where a patch is bad. No window may be masked altogether.
+    decode : ``"mean"`` | ``"argmax"``
+        What the decoder gets at a masked patch: the mean code vector over all classes, weighted
+        by their probabilities, or the code vector of the most likely class (as published).
+    batch_size : int | None
+        Windows in a batch. None chooses by the size of a window.
+    device : str | torch.device | None
+        Where to compute; the networks are moved there and stay. None computes where stage 2 is.
+    return_entropy : bool
+        Whether to return the entropy too.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    waveforms : array of float32, shape (n_windows, n_channels, n_patches, 200)
+        Decoded waveforms, meant to be used at masked patches. They have no amplitude and no
+        offset: the decoder ends in a normalisation over the 200 samples.
+    entropy : array of float32, shape (n_windows, n_channels, n_patches)
+        Entropy of the classes in nats, 0 at visible patches. Only with ``return_entropy``.
+
+    Raises
+    ------
+    ValueError
+        If the model lacks a stage, or the arrays do not fit together.
+    RuntimeError
+        If the device is not there.
+
+    Notes
+    -----
+    The mean code vector is brought back to length 1. The decoder was only ever trained on vectors
+    of that length; a shorter one would change the balance between what a patch holds and where
+    it lies, and the amplitude is lost in the decoder's last normalisation anyway. How sure the
+    prediction is, which the length would tell, is in the entropy.
+    """
+    import torch
+
+    _check_option("decode", decode, ("mean", "argmax"))
+    if model.tokenizer is None or model.gram is None:
+        lacking = "tokenizer (stage 1)" if model.tokenizer is None else "stage 2"
+        raise ValueError(
+            f"Predicting patches needs both stages, but this model has no {lacking}. Load a model "
+            f"that has both."
+        )
+    x, channels, mask = _check_windows(x, channels, mask)
+    n_windows, n_channels, n_patches = mask.shape
+    device = next(model.gram.parameters()).device if device is None else get_device(device)
+    model.gram.to(device), model.tokenizer.to(device)
+    if batch_size is None:
+        batch_size = max(1, _TOKENS_PER_BATCH // max(1, n_channels * n_patches))
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+
+    waveforms = np.zeros((*mask.shape, 200), np.float32)
+    entropy = np.zeros(mask.shape, np.float32)
+    # Windows with masks of one size need no padding, so they go together.
+    order = np.argsort(mask.sum((1, 2)), kind="stable")
+    batches = [order[i : i + batch_size] for i in range(0, n_windows, batch_size)]
+    channels = torch.from_numpy(channels)
+    with torch.inference_mode(), _evaluating(model.gram, model.tokenizer):
+        for rows in ProgressBar(batches, mesg="Predicting patches"):
+            waveforms[rows], entropy[rows] = _predict_batch(
+                model,
+                torch.from_numpy(x[rows]).to(device),
+                channels,
+                torch.from_numpy(mask[rows]).to(device),
+                decode,
+            )
+    return (waveforms, entropy) if return_entropy else waveforms
+
+
+def _predict_batch(model, x, channels, mask, decode):
+    """Predict one batch of tensors; return arrays."""
+    import torch.nn.functional as F
+
+    codebook = model.tokenizer.codebook
+    # Stage 2 never learnt to name visible patches; there the tokenizer knows.
+    codes = model.tokenizer.encode(x, channels).quantized
+    hidden = model.gram.predict_hidden(x, channels, mask)[mask]
+    log_probs = model.gram.decoder.head(hidden).float().log_softmax(-1)
+    probs = log_probs.exp()
+    if decode == "argmax":
+        codes[mask] = codebook[log_probs.argmax(-1)]
+    else:
+        codes[mask] = F.normalize(probs @ codebook, dim=-1)
+    waveforms = model.tokenizer.decode_quantized(codes, channels)
+    entropy = x.new_zeros(mask.shape)
+    entropy[mask] = -(probs * log_probs).sum(-1)
+    return waveforms.cpu().numpy(), entropy.cpu().numpy()

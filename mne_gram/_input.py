@@ -1,0 +1,90 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Take signals out of MNE's containers, and refuse what cannot be worked with."""
+
+import mne
+import numpy as np
+from mne._fiff.pick import _picks_to_idx
+from mne.io import BaseRaw
+from mne.io.constants import FIFF
+from mne.utils import warn
+
+from ._repair import MIN_GOOD
+from ._windows import find_pieces
+from .preprocessing import check_units
+
+_MIN_SFREQ = 100.0
+_FEW_GOOD = 4
+
+
+def pick_eeg(inst, picks):
+    """Return the channels to work with, or say why there are none."""
+    info = inst.info
+    if info["custom_ref_applied"] == FIFF.FIFFV_MNE_CUSTOM_REF_CSD or "csd" in inst:
+        raise ValueError(
+            "Found current source density, expected potentials: restore the data from before "
+            "mne.preprocessing.compute_current_source_density."
+        )
+    eeg = mne.pick_types(info, eeg=True, exclude=())
+    chosen = eeg if picks is None else _picks_to_idx(info, picks, "eeg", exclude=())
+    others = np.setdiff1d(chosen, eeg)
+    if len(others):
+        raise ValueError(
+            f"picks holds channels that are no EEG: {', '.join(info['ch_names'][k] for k in others)}."
+        )
+    if len(chosen) == 0:
+        types = ", ".join(sorted(set(inst.get_channel_types())))
+        raise ValueError(
+            f"Found no EEG channel (the types are {types}). Set the types with "
+            "inst.set_channel_types."
+        )
+    return np.sort(chosen)
+
+
+def get_data(inst, picks):
+    """Return channels x samples, a copy, and the stretches of continuous time."""
+    if isinstance(inst, mne.BaseEpochs):
+        data = inst.get_data(picks=picks, copy=True)
+        n_epochs, n_channels, n_times = data.shape
+        if n_epochs == 0:
+            raise ValueError("The Epochs are empty: there is nothing to restore.")
+        pieces = [(k * n_times, (k + 1) * n_times) for k in range(n_epochs)]
+        return data.transpose(1, 0, 2).reshape(n_channels, -1), pieces
+    data = np.array(inst.get_data(picks=picks))
+    pieces = find_pieces(inst) if isinstance(inst, BaseRaw) else [(0, data.shape[1])]
+    return data, pieces
+
+
+def check_data(data, bad, names, sfreq):
+    """Refuse what cannot be restored."""
+    broken = [
+        name
+        for name, row, wrong in zip(names, data, bad, strict=True)
+        if not np.isfinite(row[~wrong]).all()
+    ]
+    if broken:
+        raise ValueError(
+            f"Found NaN or infinite samples that are not marked as bad in {', '.join(broken)}. "
+            "Mark them: the channel in info['bads'], the span by an annotation with ch_names, or "
+            "by mask."
+        )
+    whole = bad.all(axis=1)
+    n_good = int((~whole).sum())
+    if n_good < MIN_GOOD:
+        raise ValueError(
+            f"{len(names) - n_good} of {len(names)} EEG channels are bad all through; at least "
+            f"{MIN_GOOD} have to be good to restore the others. Unmark channels that are usable, "
+            "or leave this recording out."
+        )
+    if n_good < _FEW_GOOD:
+        warn(
+            f"Only {n_good} channels are good: the estimates rest on very little. Look at "
+            "expected_nmse in the report."
+        )
+    if sfreq < _MIN_SFREQ:
+        warn(
+            f"The sampling rate is {sfreq:g} Hz, expected {_MIN_SFREQ:g} Hz or more. Bands above "
+            f"{sfreq / 2:g} Hz are not there to learn from; use the recording at its original rate."
+        )
+    step = max(1, data.shape[1] // 20_000)
+    check_units(np.where(bad[:, ::step], np.nan, data[:, ::step]))

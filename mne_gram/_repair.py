@@ -1,0 +1,265 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Estimate bad samples by the spatial expert, in time.
+
+Signals are channels x samples with a mask of the same shape, True where bad. The order of things:
+
+1. every bad stretch gets a rough estimate, sample by sample, so that filters meet no garbage;
+2. channels that are bad for a while are estimated band by band from those that are good then, and
+   joined to their own past and future by kriging of what the estimate misses there;
+3. channels that are bad all through are estimated from all others, repaired ones included. That is
+   the same as estimating them from the good ones alone (the tower property of conditional means),
+   but without a step where the set of good channels changes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._bands import N_BANDS, STATISTICS_EDGES, filter_length, sum_bands
+from ._seams import bridge, join_runs, limit_steps
+from .spatial import interpolation_operators
+
+_BLOCK_SECONDS = 60.0
+_CONTEXT = 1.0  # seconds on either side of a gap that tell how the estimate fares there
+MIN_GOOD = 2  # one to refer to, one to learn from
+
+
+@dataclass(eq=False)
+class Segment:
+    """One bad stretch of one channel and its estimate.
+
+    Attributes
+    ----------
+    channel : int
+        Row of the channel.
+    start, stop : int
+        Samples.
+    values : array, shape (stop - start,)
+        The estimate in volts.
+    std : array, shape (stop - start,)
+        Standard deviation of its error in volts.
+    invented : bool
+        Whether nothing but the past and the future told what it was.
+    """
+
+    channel: int
+    start: int
+    stop: int
+    values: np.ndarray
+    std: np.ndarray
+    invented: bool = False
+
+
+class Noise:
+    """White noise that can be read at any place in any order, always the same.
+
+    Parameters
+    ----------
+    seed : numpy.random.SeedSequence
+        What it depends on.
+    n_channels : int
+        Number of channels.
+    """
+
+    _CHUNK = 4096
+
+    def __init__(self, seed, n_channels):
+        self._seed = seed
+        self._n_channels = n_channels
+
+    def read(self, start, stop):
+        """Return standard normal noise, shape (n_bands, n_channels, stop - start)."""
+        first, last = start // self._CHUNK, -(-stop // self._CHUNK)
+        shape = (N_BANDS, self._n_channels, self._CHUNK)
+        chunks = []
+        for number in range(first, last):
+            seed = np.random.SeedSequence(self._seed.entropy, spawn_key=(number,))
+            chunks.append(np.random.default_rng(seed).standard_normal(shape))
+        offset = first * self._CHUNK
+        return np.concatenate(chunks, axis=2)[..., start - offset : stop - offset]
+
+
+def find_runs(mask, pieces):
+    """Cut time where the set of bad channels changes.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (n_channels, n_times)
+        True where bad.
+    pieces : list of tuple of int
+        Stretches of continuous time.
+
+    Returns
+    -------
+    runs : list of tuple
+        Start, stop and piece of each run in which something is bad.
+    """
+    changes = np.flatnonzero((mask[:, 1:] != mask[:, :-1]).any(axis=0)) + 1
+    runs = []
+    for piece in pieces:
+        start, stop = piece
+        inside = changes[np.searchsorted(changes, start, "right") : np.searchsorted(changes, stop)]
+        cuts = [start, *inside.tolist(), stop]
+        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+            if b > a and mask[:, a].any():
+                runs.append((a, b, piece))
+    return runs
+
+
+def find_segments(mask, pieces):
+    """List the bad stretches channel by channel as (channel, start, stop, piece)."""
+    segments = []
+    for channel in np.flatnonzero(mask.any(axis=1)):
+        for a, b, piece in find_runs(mask[channel][None], pieces):
+            segments.append((int(channel), a, b, piece))
+    return segments
+
+
+def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gaps=False):
+    """Estimate every bad sample.
+
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times)
+        The signals in volts. Bad samples are overwritten by their estimate; what they held is not
+        looked at.
+    mask : array of bool, shape (n_channels, n_times)
+        True where bad.
+    pieces : list of tuple of int
+        Stretches of continuous time.
+    sfreq : float
+        Sampling rate in Hz.
+    cov : array, shape (n_bands, n_channels, n_channels)
+        Covariance of the channels a band.
+    units : array, shape (n_channels,)
+        1 for channels that carry the reference, 0 for bipolar derivations.
+    seed : numpy.random.SeedSequence | None
+        Draw from the posterior with this seed instead of taking its mean.
+    fill_gaps : bool
+        Whether to invent what no good channel tells.
+
+    Returns
+    -------
+    segments : list of Segment
+        The estimates. Stretches that were left alone are not among them.
+    """
+    whole = mask.all(axis=1)
+    partial = mask & ~whole[:, None]
+    others = np.flatnonzero(~whole)
+    noise = None if seed is None else Noise(seed, len(data))
+    runs = find_runs(partial, pieces)
+    operators = _Operators(cov, units)
+    _fill_roughly(data, partial, others, runs, operators)
+    estimates = {}
+    for a, b, piece in runs:
+        good, bad = _split(partial[:, a], others)
+        if len(good) < MIN_GOOD:
+            continue
+        margin = round(_CONTEXT * sfreq)
+        left, right = max(piece[0], a - margin), min(piece[1], b + margin)
+        found = _estimate(data, good, bad, left, right, piece, sfreq, operators, noise)
+        spread = operators.spread(good, bad)
+        for row, channel in enumerate(bad):
+            estimates[int(channel), a] = (left, right, found[row], spread[row])
+    segments = []
+    for channel, a, b, piece in find_segments(partial, pieces):
+        joined = join_runs(estimates, channel, a, b, partial, sfreq)
+        segments.append((channel, a, b, piece, joined))
+    segments = bridge(data, partial, segments, sfreq, fill_gaps)
+    segments = [Segment(*values) for values in segments]
+    limit_steps(data, partial, segments, pieces, sfreq)
+    for segment in segments:
+        data[segment.channel, segment.start : segment.stop] = segment.values
+    return segments + _repair_whole(
+        data, mask, np.flatnonzero(whole), others, pieces, sfreq, operators, noise, fill_gaps
+    )
+
+
+class _Operators:
+    """Interpolation weights by pattern of good channels, computed once each."""
+
+    def __init__(self, cov, units):
+        self._cov, self._units, self._kept = cov, units, {}
+
+    def __call__(self, good, bad):
+        key = (good.tobytes(), bad.tobytes())
+        if key not in self._kept:
+            bands, error = interpolation_operators(self._cov, self._units, good, bad)
+            total, _ = interpolation_operators(self._cov.sum(axis=0), self._units, good, bad)
+            if len(self._kept) > 64:  # neighbours in time repeat, far ones seldom do
+                self._kept.clear()
+            self._kept[key] = bands, total, error
+        return self._kept[key]
+
+    def spread(self, good, bad):
+        """Return the standard deviation of the error of each bad channel."""
+        return np.sqrt(np.einsum("bii->i", self(good, bad)[2]).clip(0))
+
+
+def _split(bad, others):
+    """Return good and bad channels at one time, as indices."""
+    return others[~bad[others]], others[bad[others]]
+
+
+def _fill_roughly(data, mask, others, runs, operators):
+    """Replace bad samples by the broad-band estimate, or by a line where nothing is good."""
+    nothing = []
+    for a, b, piece in runs:
+        good, bad = _split(mask[:, a], others)
+        if len(good) < MIN_GOOD:
+            nothing.append((a, b, piece))
+            data[bad, a:b] = 0.0
+        else:
+            data[bad, a:b] = operators(good, bad)[1] @ data[good, a:b]
+    for a, b, piece in nothing:
+        bad = np.flatnonzero(mask[:, a])
+        before = data[bad, a - 1] if a > piece[0] else None
+        after = data[bad, b] if b < piece[1] else before
+        before = after if before is None else before
+        if before is not None:
+            ramp = np.linspace(0, 1, b - a + 2)[1:-1]
+            data[bad, a:b] = before[:, None] + (after - before)[:, None] * ramp
+
+
+def _estimate(data, good, bad, start, stop, piece, sfreq, operators, noise):
+    """Estimate bad channels band by band over a stretch of time, in blocks."""
+    half = filter_length(sfreq) // 2
+    weights, _, error = operators(good, bad)
+    found = np.empty((len(bad), stop - start))
+    block = max(1, round(_BLOCK_SECONDS * sfreq))
+    for a in range(start, stop, block):
+        b = min(a + block, stop)
+        left, right = max(piece[0], a - half), min(piece[1], b + half)
+        parts = weights @ data[good, left:right]
+        if noise is not None:
+            parts += _colour(error, sfreq) @ noise.read(left, right)[:, bad]
+        found[:, a - start : b - start] = sum_bands(parts, sfreq, (a - left, right - b))
+    return found
+
+
+def _colour(error, sfreq):
+    """Return the factors that give white noise the error's covariance once it is band-passed."""
+    values, vectors = np.linalg.eigh(error)
+    root = vectors * np.sqrt(values.clip(0))[:, None, :] @ np.swapaxes(vectors, -1, -2)
+    bandwidth = np.diff(STATISTICS_EDGES)
+    return root * np.sqrt(sfreq / (2 * bandwidth))[:, None, None]
+
+
+def _repair_whole(data, mask, bad, good, pieces, sfreq, operators, noise, fill_gaps):
+    """Estimate channels that are bad all through from all others, repaired ones included."""
+    if not len(bad):
+        return []
+    spread = operators.spread(good, bad)
+    for start, stop in pieces:
+        piece = (start, stop)
+        data[bad, start:stop] = _estimate(
+            data, good, bad, start, stop, piece, sfreq, operators, noise
+        )
+    told = np.ones(data.shape[1], bool) if fill_gaps else (~mask).sum(axis=0) >= MIN_GOOD
+    stretches = [(a, b) for a, b, _ in find_runs(told[None], [(0, len(told))])]
+    return [
+        Segment(int(channel), a, b, data[channel, a:b].copy(), np.full(b - a, std))
+        for channel, std in zip(bad, spread, strict=True)
+        for a, b in stretches
+    ]

@@ -1,0 +1,265 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a restoration did, and how far to trust it."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import mne
+import numpy as np
+
+from ._version import __version__
+
+_RANK_TOLERANCE = 1e-4  # of the largest singular value: a rank that rounding does not make
+
+
+class RestorationReport:
+    """What was restored, with which error to expect.
+
+    Parameters
+    ----------
+    inst : mne.io.Raw | mne.Epochs | mne.Evoked
+        The data before the estimates are written into them.
+    picks : array of int, shape (n_picks,)
+        The channels that were worked with.
+    bad : array of bool, shape (n_picks, n_epochs * n_times)
+        What was bad.
+    segments : list of Segment
+        The estimates, channels counted in ``picks``.
+    method : str
+        The method asked for.
+    cov : array, shape (n_bands, n_picks, n_picks) | None
+        The covariance that the estimates rest on.
+
+    Attributes
+    ----------
+    method : str
+        The method.
+    summary : str
+        One line.
+    rank_before, rank_after : int | None
+        Rank of the good channels before, and of all of them after. Restored channels are
+        combinations of the others, so they add nothing that an ICA or a whitener could use.
+    """
+
+    def __init__(self, inst, picks, bad, segments, *, method, cov=None):
+        self.method = method
+        self._inst = inst
+        self._names = [inst.ch_names[k] for k in picks]
+        self._picks = picks
+        self._segments = segments
+        self._n_times = len(inst.times)
+        self._n_epochs = len(inst) if isinstance(inst, mne.BaseEpochs) else 1
+        self._rows = [self._describe(k, cov, bad) for k in sorted({s.channel for s in segments})]
+        whole = bad.all(axis=1)
+        self._left = int(bad.sum()) - sum(s.stop - s.start for s in segments)
+        self._before = _excerpts(inst, picks, segments, self._n_times)
+        self.rank_before = _find_rank(cov, ~whole)
+        self.rank_after = self.rank_before
+
+    def _describe(self, channel, cov, bad):
+        """Return the row of one channel."""
+        own = [s for s in self._segments if s.channel == channel]
+        n_samples = sum(s.stop - s.start for s in own)
+        error = sum((s.std**2).sum() for s in own) / n_samples
+        signal = np.nan
+        if cov is not None:
+            kept = ~bad.all(axis=1)
+            frame = np.eye(len(cov[0]))[channel] - kept / kept.sum()
+            signal = frame @ cov.sum(axis=0) @ frame
+        expected = float(np.clip(error / signal, 0, 1))
+        return dict(
+            channel=self._names[channel],
+            whole=bool(bad[channel].all()),
+            n_segments=len(own),
+            seconds=n_samples / self._inst.info["sfreq"],
+            invented=sum(s.stop - s.start for s in own if s.invented) / self._inst.info["sfreq"],
+            expected_nmse=expected,
+            expected_r=float(np.sqrt(1 - expected)),
+            weight_spatial=float(self.method != "spline"),
+            weight_spline=float(self.method == "spline"),
+        )
+
+    @property
+    def std(self):
+        """Standard deviation of the error of each sample in volts, 0 where nothing was done.
+
+        It has the shape of the data. NaN where the method does not tell.
+        """
+        shape = (len(self._inst.ch_names), self._n_epochs * self._n_times)
+        std = np.zeros(shape)
+        for segment in self._segments:
+            std[self._picks[segment.channel], segment.start : segment.stop] = segment.std
+        if isinstance(self._inst, mne.BaseEpochs):
+            return std.reshape(len(std), self._n_epochs, -1).transpose(1, 0, 2)
+        return std
+
+    @property
+    def summary(self):
+        """What was done, in one line."""
+        if not self._rows:
+            return "Nothing was restored."
+        n_whole = sum(row["whole"] for row in self._rows)
+        text = (
+            f"Restored {n_whole} channel(s) all through and parts of {len(self._rows) - n_whole} "
+            f"by method {self.method!r}; median expected r "
+            f"{np.median([row['expected_r'] for row in self._rows]):.2f}."
+        )
+        if self._left:
+            seconds = self._left / self._inst.info["sfreq"]
+            text += f" {seconds:.1f} channel-seconds were left as they were."
+        return text
+
+    def to_data_frame(self):
+        """Return the report as a table.
+
+        Returns
+        -------
+        df : pandas.DataFrame
+            One row a restored channel: ``channel``, ``whole`` (bad all through), ``n_segments``,
+            ``seconds`` (restored), ``invented`` (seconds of them from past and future alone),
+            ``expected_nmse``, ``expected_r``, and the weight of each expert.
+        """
+        import pandas as pd
+
+        columns = None if self._rows else ["channel", "seconds", "expected_nmse", "expected_r"]
+        return pd.DataFrame(self._rows, columns=columns)
+
+    def __repr__(self):
+        """Return one line."""
+        return f"<RestorationReport | {len(self._rows)} channels, method {self.method!r}>"
+
+    def __str__(self):
+        """Return the report as text."""
+        lines = [f"mne_gram {__version__}: {self.summary}"]
+        if not self._rows:
+            return "\n".join(lines)
+        width = max(7, *(len(row["channel"]) for row in self._rows))
+        lines += ["", f"{'channel':{width}}  what       seconds  expected NMSE  expected r"]
+        for row in self._rows:
+            what = "all through" if row["whole"] else f"{row['n_segments']} part(s)"
+            nmse, r = (
+                f"{row[key]:.2f}" if np.isfinite(row[key]) else "?"
+                for key in ("expected_nmse", "expected_r")
+            )
+            lines.append(
+                f"{row['channel']:{width}}  {what:11}{row['seconds']:7.1f}  {nmse:>13}  {r:>10}"
+            )
+            if row["invented"]:
+                lines.append(f"{'':{width}}  {row['invented']:.1f} s of it invented")
+        lines.append("")
+        if self.rank_before is not None:
+            lines += [
+                f"Rank: {self.rank_before} before, {self.rank_after} after. A restored channel is "
+                "a combination of the others:",
+                f"give an ICA n_components={self.rank_after} or fewer, and a whitener this rank.",
+            ]
+        lines += [
+            "Restored channels stand in the reference of the data. If that is an average which "
+            "held a bad channel,",
+            "reference again: inst.set_eeg_reference('average').",
+            "Where restored data are written: fif keeps double precision, BrainVision single, "
+            "EDF 16 bits.",
+        ]
+        return "\n".join(lines)
+
+    def save(self, fname, *, overwrite=False):
+        """Write the report.
+
+        Parameters
+        ----------
+        fname : path-like
+            A name that ends in ``.txt``, ``.json`` or ``.csv``.
+        overwrite : bool
+            Whether to replace a file that exists.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and ``overwrite`` is False.
+        ValueError
+            If the name ends in something else.
+        """
+        fname = Path(fname)
+        writers = {".txt": self._to_text, ".json": self._to_json, ".csv": self._to_csv}
+        if fname.suffix not in writers:
+            raise ValueError(f"Expected a name in .txt, .json or .csv, got {fname.name!r}.")
+        if fname.exists() and not overwrite:
+            raise FileExistsError(f"{fname} exists. Choose another name, or give overwrite=True.")
+        text = writers[fname.suffix]()
+        # Whole or not at all: written beside the target and moved.
+        descriptor, temporary = tempfile.mkstemp(dir=fname.parent, suffix=fname.suffix)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, fname)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def _to_text(self):
+        return f"{self}\n"
+
+    def _to_csv(self):
+        return self.to_data_frame().to_csv(index=False)
+
+    def _to_json(self):
+        content = dict(
+            version=__version__,
+            method=self.method,
+            summary=self.summary,
+            rank_before=self.rank_before,
+            rank_after=self.rank_after,
+            channels=[
+                {key: None if value != value else value for key, value in row.items()}
+                for row in self._rows
+            ],
+        )
+        return json.dumps(content, indent=1) + "\n"
+
+    def plot(self, *, truth=None, n_channels=6, show=True):
+        """Plot restored channels before and after, with the 90 % interval.
+
+        Parameters
+        ----------
+        truth : mne.io.Raw | mne.Epochs | mne.Evoked | None
+            The recording without its garbage, where it is known.
+        n_channels : int
+            At most this many channels.
+        show : bool
+            Whether to show the figure.
+
+        Returns
+        -------
+        fig : matplotlib.figure.Figure
+            The figure.
+        """
+        from .viz import plot_restoration
+
+        return plot_restoration(self, truth=truth, n_channels=n_channels, show=show)
+
+
+def _find_rank(cov, good):
+    """Return the rank of the good channels' covariance."""
+    if cov is None or not good.any():
+        return None
+    total = cov.sum(axis=0)[np.ix_(good, good)]
+    centre = np.eye(len(total)) - 1 / len(total)
+    values = np.linalg.svd(centre @ total @ centre, compute_uv=False)
+    return int((values > _RANK_TOLERANCE**2 * values[0]).sum()) if values[0] > 0 else 0
+
+
+def _excerpts(inst, picks, segments, n_times, seconds=20.0):
+    """Keep what stood at the beginning of each channel's first stretch, for the figure."""
+    kept = {}
+    for segment in segments:
+        if segment.channel in kept:
+            continue
+        epoch, start = divmod(segment.start, n_times)
+        stop = min(start + segment.stop - segment.start, n_times, start + round(seconds * inst.info["sfreq"]))
+        data = inst._data if not isinstance(inst, mne.BaseEpochs) else inst._data[epoch]
+        kept[segment.channel] = data[picks[segment.channel], start:stop].copy()
+    return kept

@@ -1,0 +1,267 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where a repaired stretch meets the channel's own good samples.
+
+What the spatial estimate misses just before and after a gap says what it misses at the gap's ends:
+the miss is predicted into the gap by kriging, which also makes the repair continuous.
+"""
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+_REACH = 0.3  # seconds of good samples on either side that predict into the gap
+_LEVEL = 1.0  # seconds on either side that tell a constant offset
+_BLEND = 0.05  # seconds over which two estimates of one stretch are cross-faded
+_RAMP = 0.1  # seconds over which a step that is too large is taken back
+_STEP_WINDOW = 2.0  # seconds around a gap that tell how large a step is usual
+_STEP_QUANTILE = 0.99
+# Autocorrelation of the miss where a recording has too little to tell: a fast and a slow part.
+_DEFAULT_DECAY = ((0.6, 0.02), (0.4, 0.15))
+_DEFAULT_SECONDS = 4.0  # how many seconds of the recording's own miss weigh as much
+
+
+def join_runs(estimates, channel, start, stop, mask, sfreq):
+    """Join the estimates of the runs that make up one bad stretch of a channel.
+
+    Parameters
+    ----------
+    estimates : dict
+        ``(channel, start) -> (left, right, values, std)``: the estimate of the run that begins at
+        ``start``, with its margins.
+    channel : int
+        The channel.
+    start, stop : int
+        The stretch.
+    mask : array of bool, shape (n_channels, n_times)
+        True where bad.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    joined : tuple | None
+        First sample, values and standard deviation (margins included); None where no good channel
+        tells anything in at least one run.
+    """
+    inside = (mask[:, start + 1 : stop] != mask[:, start : stop - 1]).any(axis=0)
+    cuts = [start, *(np.flatnonzero(inside) + start + 1).tolist(), stop]
+    runs = [(a, b, estimates.get((channel, a))) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    if any(run[2] is None for run in runs):
+        return None
+    left, right = runs[0][2][0], runs[-1][2][1]
+    values, std = np.zeros(right - left), np.zeros(right - left)
+    weight = np.zeros(right - left)
+    for number, (a, b, (first, last, estimate, spread)) in enumerate(runs):
+        # Full weight inside, fading into the neighbour's time: no step where the pattern changes.
+        share = np.ones(last - first)
+        times = np.arange(first, last)
+        if number > 0:
+            share *= _fade(times - a, b - a, sfreq)
+        if number < len(runs) - 1:
+            share *= _fade(b - 1 - times, b - a, sfreq)
+        target = slice(first - left, last - left) if first >= left else slice(0, last - left)
+        cut = slice(max(0, left - first), None)
+        target = slice(target.start, min(target.stop, right - left))
+        cut = slice(cut.start, cut.start + target.stop - target.start)
+        values[target] += (share * estimate)[cut]
+        std[target] += share[cut] * spread
+        weight[target] += share[cut]
+    return left, values / weight, std / weight
+
+
+def _fade(distance, length, sfreq):
+    """Rise from 0 to 1 around an edge, over a time that fits into a run."""
+    width = max(1.0, min(_BLEND * sfreq, length / 2))
+    return np.clip(0.5 + distance / (2 * width), 1e-9, 1)
+
+
+def bridge(data, mask, segments, sfreq, fill_gaps):
+    """Add to each estimate what it misses at the gap's ends, predicted into the gap.
+
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times)
+        The signals; read only where good.
+    mask : array of bool, shape (n_channels, n_times)
+        True where bad.
+    segments : list of tuple
+        Channel, start, stop, piece, and what :func:`join_runs` returned.
+    sfreq : float
+        Sampling rate in Hz.
+    fill_gaps : bool
+        Whether to fill stretches for which there is no estimate from past and future alone.
+
+    Returns
+    -------
+    repaired : list of tuple
+        Channel, start, stop, values, standard deviation and whether it is invented.
+    """
+    contexts = [_context(data, mask, *segment, sfreq) for segment in segments]
+    kernel = _fit_kernel(contexts, sfreq)
+    spreads = _channel_spreads(segments, contexts)
+    repaired = []
+    for (channel, a, b, _, joined), (times, miss) in zip(segments, contexts, strict=True):
+        if joined is None and (not fill_gaps or not len(times)):
+            continue
+        estimate = np.zeros(b - a)
+        spread = spreads.get(channel, 0.0)
+        if joined is not None:
+            left, values, std = joined
+            estimate, spread = values[a - left : b - left], std[a - left : b - left]
+            if channel in spreads:  # what is seen around the gaps weighs as much as the model
+                spread = np.sqrt((spread**2 + spreads[channel] ** 2) / 2)
+        correction, share = _predict(times, miss, np.arange(a, b), kernel, sfreq)
+        repaired.append((channel, a, b, estimate + correction, spread * share, joined is None))
+    return repaired
+
+
+def _context(data, mask, channel, start, stop, piece, joined, sfreq):
+    """Return good samples around a gap and what the estimate misses there."""
+    reach = round(_LEVEL * sfreq)
+    left, right = max(piece[0], start - reach), min(piece[1], stop + reach)
+    times = np.r_[left:start, stop:right]
+    times = times[~mask[channel, times]]
+    miss = data[channel, times]
+    if joined is not None:
+        times_ok = (times >= joined[0]) & (times < joined[0] + len(joined[1]))
+        times, miss = times[times_ok], miss[times_ok]
+        miss = miss - joined[1][times - joined[0]]
+    return times, miss
+
+
+def _channel_spreads(segments, contexts):
+    """Return the size of the miss around each channel's gaps."""
+    squares, counts = {}, {}
+    for (channel, *_), (_, miss) in zip(segments, contexts, strict=True):
+        if len(miss) > 1:
+            squares[channel] = squares.get(channel, 0.0) + ((miss - miss.mean()) ** 2).sum()
+            counts[channel] = counts.get(channel, 0) + len(miss)
+    return {channel: np.sqrt(squares[channel] / counts[channel]) for channel in squares}
+
+
+def _fit_kernel(contexts, sfreq):
+    """Estimate the autocorrelation of the miss up to the reach, one for all channels."""
+    lags = np.arange(2 * round(_LEVEL * sfreq) + 1)
+    kernel = sum(share * np.exp(-lags / (decay * sfreq)) for share, decay in _DEFAULT_DECAY)
+    n_lags = round(_REACH * sfreq) + 1
+    products, seconds = np.zeros(n_lags), 0.0
+    for times, miss in contexts:
+        for part in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times) > 1) + 1):
+            if len(part) < 2 * n_lags:
+                continue
+            x = miss[part] - miss[part].mean()
+            power = x @ x
+            if power <= 0:
+                continue
+            spectrum = np.fft.rfft(x, 2 * len(x))
+            products += np.fft.irfft(np.abs(spectrum) ** 2)[:n_lags] / power * len(x) / sfreq
+            seconds += len(x) / sfreq
+    if seconds:
+        # Tapered to nothing at the reach, so that it stays a correlation.
+        own = products / products[0] * (1 - np.arange(n_lags) / n_lags)
+        share = seconds / (seconds + _DEFAULT_SECONDS)
+        kernel *= 1 - share
+        kernel[:n_lags] += share * own
+    return kernel
+
+
+def _predict(times, miss, gap, kernel, sfreq):
+    """Krige the miss into the gap; also the share of its standard deviation that stays."""
+    nothing = np.zeros(len(gap)), np.ones(len(gap))
+    if not len(times):
+        return nothing
+    level = miss.mean()
+    # A level is believed as far as it exceeds what chance makes of the mean.
+    variance = miss.var()
+    effective = max(1.0, len(miss) / max(1.0, 2 * kernel.sum() - 1))
+    if level:
+        level *= max(0.0, 1 - variance / effective / level**2)
+    reach = round(_REACH * sfreq)
+    near = (times >= gap[0] - reach) & (times <= gap[-1] + reach)
+    times, miss = times[near], miss[near] - level
+    if not len(times):
+        return nothing[0] + level, nothing[1]
+
+    def correlate(a, b):
+        lag = np.abs(a[:, None] - b[None])
+        return np.where(lag < len(kernel), kernel[np.minimum(lag, len(kernel) - 1)], 0.0)
+
+    system = correlate(times, times) + 1e-4 * kernel[0] * np.eye(len(times))
+    factor = cho_factor(_make_positive(system))
+    # Only the ends of a long gap hear of what is around it.
+    ends = np.minimum(gap - gap[0], gap[-1] - gap) < len(kernel)
+    across = correlate(gap[ends], times)
+    weights = cho_solve(factor, across.T).T
+    correction, share = np.full(len(gap), level), np.ones(len(gap))
+    correction[ends] += weights @ miss
+    left_over = 1 - (weights * across).sum(axis=1) / kernel[0]
+    share[ends] = np.sqrt(left_over.clip(0.01, 1))
+    return correction, share
+
+
+def _make_positive(matrix):
+    """Return the matrix with just enough on its diagonal to be positive definite."""
+    extra = 0.0
+    for _ in range(8):
+        try:
+            np.linalg.cholesky(matrix + extra * np.eye(len(matrix)))
+        except np.linalg.LinAlgError:
+            extra = max(1e-3 * matrix[0, 0], 4 * extra)
+        else:
+            break
+    return matrix + extra * np.eye(len(matrix))
+
+
+def limit_steps(data, mask, segments, pieces, sfreq):
+    """Take back, over a short ramp, the part of a step at a seam that is larger than usual.
+
+    The step between the last good sample and the first repaired one (and at the other end) becomes
+    at most the 99th percentile of the absolute first difference of the channel's own good samples
+    in the 2 s around.
+
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times)
+        The signals; read only where good.
+    mask : array of bool, shape (n_channels, n_times)
+        True where bad.
+    segments : list of Segment
+        Their ``values`` are changed in place.
+    pieces : list of tuple of int
+        Stretches of continuous time.
+    sfreq : float
+        Sampling rate in Hz.
+    """
+    edges = np.array(pieces)
+    for segment in segments:
+        start, stop = edges[np.searchsorted(edges[:, 0], segment.start, "right") - 1]
+        limit = usual_step(data, mask, segment, (start, stop), sfreq)
+        if limit is None:
+            continue
+        length = segment.stop - segment.start
+        if length == 1 and segment.start > start and segment.stop < stop:
+            # One sample has to suit both neighbours.
+            ends = data[segment.channel, [segment.start - 1, segment.stop]]
+            low, high = ends.max() - limit, ends.min() + limit
+            middle = np.array([ends.mean()])
+            segment.values[:] = np.clip(segment.values, low, high) if low <= high else middle
+            continue
+        ramp_length = min(max(1, round(_RAMP * sfreq)), max(1, length // 2))
+        ramp = (1 + np.cos(np.pi * np.arange(ramp_length) / ramp_length)) / 2
+        if segment.start > start:
+            step = segment.values[0] - data[segment.channel, segment.start - 1]
+            segment.values[:ramp_length] -= np.sign(step) * max(0.0, abs(step) - limit) * ramp
+        if segment.stop < stop and length > 1:
+            step = segment.values[-1] - data[segment.channel, segment.stop]
+            excess = np.sign(step) * max(0.0, abs(step) - limit)
+            segment.values[length - ramp_length :] -= excess * ramp[::-1]
+
+
+def usual_step(data, mask, segment, piece, sfreq):
+    """Return the 99th percentile of a channel's good steps in the 2 s around a gap, or None."""
+    reach = round(_STEP_WINDOW * sfreq)
+    left, right = max(piece[0], segment.start - reach), min(piece[1], segment.stop + reach)
+    row = data[segment.channel, left:right]
+    good = ~mask[segment.channel, left:right]
+    steps = np.abs(np.diff(row))[good[1:] & good[:-1]]
+    return np.quantile(steps, _STEP_QUANTILE) if len(steps) else None

@@ -1,0 +1,7 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Recordings to try things on."""
+
+from ._sample import sample
+
+__all__ = ["sample"]

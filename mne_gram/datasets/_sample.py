@@ -1,0 +1,88 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The recording that comes with the package."""
+
+from pathlib import Path
+
+import mne
+import numpy as np
+from mne.utils import _validate_type, verbose
+
+from .._head import template_montage
+
+_PATH = Path(__file__).parent / "data" / "sample_eeg.edf"
+_BAD_CHANNEL = "C4"
+_SPAN_CHANNEL, _SPAN_ONSET, _SPAN_SECONDS = "F3", 20.0, 3.0
+
+
+def _loose_electrode(n_times, sfreq, rng):
+    """Return what an electrode without contact picks up, in volts: the power line and drift."""
+    times = np.arange(n_times) / sfreq
+    line = 80e-6 * np.sin(2 * np.pi * 60 * times)
+    drift = np.cumsum(rng.standard_normal(n_times)) * 4e-6
+    return line + drift + 30e-6 * rng.standard_normal(n_times)
+
+
+def _electrode_pops(n_times, sfreq, rng):
+    """Return jumps of some hundred microvolts, in volts, each decaying within half a second."""
+    pops = rng.random(n_times) < 2 / sfreq
+    pops[0] = True
+    jumps = pops * rng.choice([-1, 1], n_times) * rng.uniform(200e-6, 500e-6, n_times)
+    decay = np.exp(-np.arange(n_times) / (0.15 * sfreq))
+    return np.convolve(jumps, decay)[:n_times] + 20e-6 * rng.standard_normal(n_times)
+
+
+@verbose
+def sample(*, return_truth=False, verbose=None):
+    """Load a real recording with one bad channel and one bad span.
+
+    36 seconds of 64-channel EEG at 160 Hz while a person imagines moving the left (``T1``) or the
+    right (``T2``) fist, or rests (``T0``). Channel C4 is marked as bad and holds noise all
+    through; three seconds of F3 carry a channel-specific annotation ``BAD_pop`` and hold
+    electrode pops. The noise is made up, and the same in every call; all else is as recorded.
+
+    Parameters
+    ----------
+    return_truth : bool
+        Whether to return the untouched recording too.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    raw : mne.io.Raw
+        The recording with the noise, preloaded, with 10-05 names, a template montage and
+        ``info["line_freq"]`` set.
+    truth : mne.io.Raw
+        The recording as it was made, without bad channels or ``BAD_`` annotations. Only returned
+        if ``return_truth`` is True.
+
+    Notes
+    -----
+    An excerpt of the EEG Motor Movement/Imagery Dataset 1.0.0 of PhysioNet [1]_ [2]_, subject 12,
+    run 8, under the Open Data Commons Attribution License 1.0. The person's data were never used
+    to train anything in this package. A text beside the file says what was changed.
+
+    References
+    ----------
+    .. [1] G. Schalk, D.J. McFarland, T. Hinterberger, N. Birbaumer and J.R. Wolpaw (2004).
+       BCI2000: A General-Purpose Brain-Computer Interface (BCI) System. IEEE Transactions on
+       Biomedical Engineering, 51(6), 1034-1043. doi:10.1109/TBME.2004.827072
+    .. [2] A.L. Goldberger et al. (2000). PhysioBank, PhysioToolkit, and PhysioNet. Circulation,
+       101(23), e215-e220. doi:10.1161/01.CIR.101.23.e215
+    """
+    _validate_type(return_truth, bool, "return_truth")
+    truth = mne.io.read_raw_edf(_PATH, preload=True)
+    truth.set_montage(template_montage())
+    truth.info["line_freq"] = 60.0
+
+    raw = truth.copy()
+    sfreq = raw.info["sfreq"]
+    rng = np.random.default_rng(2004)
+    raw._data[raw.ch_names.index(_BAD_CHANNEL)] = _loose_electrode(raw.n_times, sfreq, rng)
+    start, stop = raw.time_as_index([_SPAN_ONSET, _SPAN_ONSET + _SPAN_SECONDS])
+    pops = _electrode_pops(stop - start, sfreq, rng)
+    raw._data[raw.ch_names.index(_SPAN_CHANNEL), start:stop] += pops
+    raw.info["bads"] = [_BAD_CHANNEL]
+    raw.annotations.append(_SPAN_ONSET, _SPAN_SECONDS, "BAD_pop", ch_names=[[_SPAN_CHANNEL]])
+    return (raw, truth) if return_truth else raw

@@ -1,0 +1,39 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two networks: the tokenizer (stage 1) and the masked autoencoder (stage 2).
+
+Everything here needs torch, and only torch.
+"""
+
+from .config import (
+    PATCH_LENGTH,
+    GramConfig,
+    TokenizerConfig,
+    gram_base,
+    gram_large,
+    gram_medium,
+    gram_small,
+    tokenizer_base,
+    tokenizer_small,
+)
+from .gram import ClassificationNetwork, Encoding, Gram, GramLoss
+from .tokenizer import Tokenizer, TokenizerLoss, Tokens
+
+__all__ = [
+    "PATCH_LENGTH",
+    "ClassificationNetwork",
+    "Encoding",
+    "Gram",
+    "GramConfig",
+    "GramLoss",
+    "Tokenizer",
+    "TokenizerConfig",
+    "TokenizerLoss",
+    "Tokens",
+    "gram_base",
+    "gram_large",
+    "gram_medium",
+    "gram_small",
+    "tokenizer_base",
+    "tokenizer_small",
+]

@@ -1,0 +1,348 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The preprocessing that the model was trained with, and checks of what it is given."""
+
+import mne
+import numpy as np
+from mne.annotations import _annotations_starts_stops
+from mne.io import BaseRaw
+from mne.io.constants import FIFF
+from mne.utils import _check_option, _validate_type, logger, verbose, warn
+
+from ._channel_names import settle_names
+
+SFREQ = 200.0  # the model's sampling rate in Hz
+VOLTS_TO_MODEL = 1e4  # the network works in units of 0.1 mV
+
+_EDGES = ("edge", "bad_acq_skip")  # annotations across which MNE does not filter
+_FIR_SECONDS = 3.3  # a Hamming window's length is 3.3 / (transition bandwidth in Hz)
+
+
+def check_units(data):
+    """Refuse data whose size shows that they are not in volts.
+
+    Parameters
+    ----------
+    data : array, shape (..., n_channels, n_times)
+        EEG; NaN where it is not to be looked at.
+
+    Raises
+    ------
+    ValueError
+        If the median absolute value, after subtraction of each channel's own median, is above
+        10 mV or below 1 nV.
+
+    Notes
+    -----
+    The channel's median goes first because amplifiers without a high-pass, such as BioSemi's,
+    record electrode offsets of tens of millivolts under an EEG of microvolts.
+    """
+    step = max(1, data.shape[-1] // 20_000)  # a median needs no more samples than that
+    data = np.asarray(data)[..., ::step]
+    seen = np.isfinite(data).any(axis=-1)
+    if not seen.any():
+        return
+    data = data[seen]
+    level = float(np.nanmedian(np.abs(data - np.nanmedian(data, axis=-1, keepdims=True))))
+    if 1e-9 <= level <= 1e-2:
+        return
+    if level == 0:
+        remedy = "The channels are flat: mark those without a signal as bad in info['bads']."
+    elif level > 1e-2:
+        factor = "1e-6 (microvolts to volts)" if level > 0.5 else "1e-6 or 1e-3"
+        remedy = (
+            f"They are not in volts: multiply them by {factor}, for example with "
+            "inst.apply_function(lambda x: x * 1e-6, picks='eeg')."
+        )
+    else:
+        remedy = (
+            "They may have been scaled to volts twice: multiply them by 1e6, for example with "
+            "inst.apply_function(lambda x: x * 1e6, picks='eeg')."
+        )
+    raise ValueError(
+        f"The median absolute EEG is {level:.3g} V, expected between 1e-9 and 1e-2 V. {remedy}"
+    )
+
+
+def find_line_freq(data, sfreq):
+    """Find the frequency of the power line by its peak in the spectrum.
+
+    Parameters
+    ----------
+    data : array, shape (..., n_channels, n_times)
+        EEG in any unit. Seconds with NaN in a channel are left out for it.
+    sfreq : float
+        The sampling rate in Hz.
+
+    Returns
+    -------
+    line_freq : float | None
+        50.0 or 60.0, whichever stands out more; None where neither has at least twice the power
+        of its neighbourhood in the median channel (more in less data), or the rate is too low.
+    """
+    length = min(int(2 * sfreq), data.shape[-1])  # two seconds resolve half a hertz
+    if length < sfreq / 2:
+        return None
+    freqs = np.fft.rfftfreq(length, 1 / sfreq)
+    starts = np.arange(0, data.shape[-1] - length + 1, max(length // 2, 1))
+    starts = starts[:: max(1, len(starts) // 60)]  # a minute or two of a long recording will do
+    segments = np.stack([data[..., start : start + length] for start in starts], axis=-2)
+    segments = segments - segments.mean(axis=-1, keepdims=True)
+    power = np.abs(np.fft.rfft(segments * np.hanning(length))) ** 2
+    # (n_channels, n_spectra, n_freqs): over segments, and over epochs where there are any.
+    power = np.moveaxis(power, -3, 0).reshape(data.shape[-2], -1, len(freqs))
+    power = power[(power > 0).all(axis=-1).any(axis=-1)]  # neither flat nor NaN throughout
+    if len(power) == 0:
+        return None
+    n_spectra = np.isfinite(power[..., 0]).sum()
+    power = np.nanmedian(power, axis=1)
+    ratios = {}
+    for line in (50.0, 60.0):
+        near = np.abs(freqs - line)
+        around = (near >= 2) & (near <= 6) & (freqs < 0.98 * sfreq / 2)
+        if line < 0.98 * sfreq / 2 and around.any():
+            ratios[line] = np.median(power[:, near.argmin()] / np.median(power[:, around], axis=-1))
+    best = max(ratios, key=ratios.get, default=None)
+    # The fewer the spectra, the larger a ratio noise alone can reach.
+    enough = max(2, 1 + 20 / np.sqrt(n_spectra))
+    return best if best is not None and ratios[best] >= enough else None
+
+
+def _eeg_picks(inst):
+    """Return all EEG channels and the good ones, after refusing what cannot be processed."""
+    picks = mne.pick_types(inst.info, eeg=True, exclude=())
+    if (
+        inst.info["custom_ref_applied"] == FIFF.FIFFV_MNE_CUSTOM_REF_CSD
+        or "csd" in inst.get_channel_types()
+    ):
+        raise ValueError(
+            "Found current source density, expected potentials: take the data from before "
+            "mne.preprocessing.compute_current_source_density."
+        )
+    if len(picks) == 0:
+        found = ", ".join(inst.get_channel_types(unique=True))
+        raise ValueError(
+            f"Found no EEG channel (the types are {found}). Set the types with "
+            "inst.set_channel_types."
+        )
+    good = mne.pick_types(inst.info, eeg=True, exclude="bads")
+    if len(good) == 0:
+        raise ValueError("All EEG channels are marked as bad: there is nothing to work with.")
+    names = {inst.ch_names[k] for k in picks}
+    waiting = [
+        proj["desc"]
+        for proj in inst.info["projs"]
+        if not proj["active"]
+        and proj["kind"] != FIFF.FIFFV_PROJ_ITEM_EEG_AVREF
+        and names.intersection(proj["data"]["col_names"])
+    ]
+    if waiting:
+        raise ValueError(
+            f"Found projectors that are not applied yet: {', '.join(waiting)}. Apply them with "
+            "inst.apply_proj(), or take them off with inst.del_proj()."
+        )
+    return picks, good
+
+
+def _check_finite(data, ch_names):
+    """Refuse good channels, (..., n_channels, n_times), with values that are no numbers."""
+    finite = np.isfinite(data).all(axis=-1).reshape(-1, data.shape[-2]).all(axis=0)
+    if not finite.all():
+        names = [name for name, ok in zip(ch_names, finite, strict=True) if not ok]
+        raise ValueError(
+            f"Found NaN or infinite values in {', '.join(names)}. Filters would spread them: mark "
+            "the channels as bad in info['bads'], or repair them first with mne_gram.restore."
+        )
+
+
+def _stretches(inst):
+    """Return first and last-but-one sample of each stretch without a cut, shape (n, 2)."""
+    if not isinstance(inst, BaseRaw):
+        return np.array([[0, len(inst.times)]])
+    return np.column_stack(_annotations_starts_stops(inst, _EDGES, invert=True))
+
+
+def _check_band(info, l_freq, h_freq):
+    """Warn where the recording holds less than the band that the model knows."""
+    found = []
+    if l_freq is not None and info["highpass"] > l_freq + 1e-6:
+        found.append(f"high-passed at {info['highpass']:g} Hz (expected {l_freq:g} Hz or below)")
+    if h_freq is not None and info["lowpass"] < h_freq - 1e-6:
+        found.append(f"low-passed at {info['lowpass']:g} Hz (expected {h_freq:g} Hz or above)")
+    if found:
+        warn(
+            f"The data are {' and '.join(found)}. What was filtered out is missing for the model; "
+            "start from the unfiltered recording where there is one."
+        )
+
+
+def _choose_line_freq(inst, line_freq, good):
+    """Return the line frequency to take out, or None."""
+    if line_freq is False:
+        return None
+    if line_freq is None:
+        line_freq = inst.info["line_freq"]
+    if line_freq is None:
+        kwargs = dict(reject_by_annotation="NaN") if isinstance(inst, BaseRaw) else {}
+        line_freq = find_line_freq(inst.get_data(picks=good, **kwargs), inst.info["sfreq"])
+        if line_freq is not None:
+            logger.info(
+                "Found a peak of the power line at %g Hz, which will be taken out. Give "
+                "line_freq, or set info['line_freq'], to choose yourself.",
+                line_freq,
+            )
+    return line_freq
+
+
+def _notch(inst, freqs, picks, longest):
+    """Take out narrow bands, no narrower than the longest stretch can resolve."""
+    # MNE takes half of this bandwidth on either side of the notch.
+    bandwidth = max(1.0, 2 * _FIR_SECONDS * inst.info["sfreq"] / max(longest - 1, 1))
+    if isinstance(inst, BaseRaw):
+        inst.notch_filter(freqs, picks=picks, trans_bandwidth=bandwidth, skip_by_annotation=_EDGES)
+    else:
+        inst._data[:, picks] = mne.filter.notch_filter(
+            inst.get_data(picks=picks), inst.info["sfreq"], freqs, trans_bandwidth=bandwidth
+        )
+
+
+def _subtract_means(inst, picks, stretches):
+    """Subtract each channel's mean in each stretch, and each epoch, in place."""
+    for start, stop in stretches:
+        piece = inst._data[..., picks, start:stop]
+        inst._data[..., picks, start:stop] = piece - piece.mean(axis=-1, keepdims=True)
+
+
+def _filter(inst, picks, l_freq, h_freq, line_freq):
+    """Band-pass and notch in place, leaving out what the data are too slow or too short for."""
+    sfreq = inst.info["sfreq"]
+    stretches = _stretches(inst)
+    longest = int((stretches[:, 1] - stretches[:, 0]).max())
+    lowpass = min(inst.info["lowpass"], sfreq / 2)
+    if h_freq is not None:
+        lowpass = min(lowpass, h_freq)
+        # Closer to the Nyquist frequency the data end by themselves.
+        if sfreq / 2 - h_freq < max(0.5, _FIR_SECONDS * sfreq / longest):
+            h_freq = None
+    needed = _FIR_SECONDS / min(max(l_freq / 4, 2), l_freq) if l_freq is not None else 0
+    if needed * sfreq >= longest:
+        if inst.info["highpass"] < l_freq - 1e-6:  # else that was done before the data were cut
+            _subtract_means(inst, picks, stretches)
+            warn(
+                f"A high-pass at {l_freq:g} Hz needs {needed:.0f} s without a cut and the data "
+                f"have {longest / sfreq:.3g} s, so it is left out and the mean is subtracted "
+                "instead. Filter the continuous recording before cutting it, or give a higher "
+                "l_freq."
+            )
+        l_freq = None
+    if l_freq is not None or h_freq is not None:
+        kwargs = dict(skip_by_annotation=_EDGES) if isinstance(inst, BaseRaw) else {}
+        inst.filter(l_freq, h_freq, picks=picks, **kwargs)
+    if line_freq is not None:
+        freqs = np.arange(line_freq, lowpass + 1e-6, line_freq)
+        freqs = freqs[freqs < sfreq / 2 - 1]
+        if len(freqs):
+            _notch(inst, freqs, picks, longest)
+
+
+def _reference(inst):
+    """Subtract the mean of the good electrodes in place; bipolar derivations are left alone."""
+    names = [inst.ch_names[k] for k in mne.pick_types(inst.info, eeg=True, exclude=())]
+    bipolar = [
+        name
+        for name, (_, how, _) in zip(names, settle_names(names), strict=True)
+        if how in ("bipolar", "pair")
+    ]
+    bads = inst.info["bads"]
+    kept = [name for name in names if name not in bads and name not in bipolar]
+    if len(kept) < 2:
+        if not bipolar:
+            raise ValueError(
+                f"An average reference needs at least 2 good EEG channels, found {len(kept)}. "
+                "Give reference=None to leave the reference as it is."
+            )
+        logger.info("The channels are bipolar derivations: their reference is left as it is.")
+        return
+    # MNE leaves bad channels out on both sides, which is just what derivations need.
+    inst.info["bads"] = [*bads, *(name for name in bipolar if name not in bads)]
+    mne.set_eeg_reference(inst, "average", copy=False, projection=False, ch_type="eeg")
+    inst.info["bads"] = bads
+
+
+@verbose
+def preprocess(
+    inst,
+    *,
+    line_freq=None,
+    l_freq=0.1,
+    h_freq=75.0,
+    reference="average",
+    sfreq=SFREQ,
+    verbose=None,
+):
+    """Bring EEG into the form that the model was trained with.
+
+    Band-pass, notch at the line frequency and its harmonics, resampling and average reference,
+    all of it by MNE, on a copy. Data stay in volts.
+
+    Parameters
+    ----------
+    inst : mne.io.Raw | mne.Epochs
+        The data, which are left as they are. Channels other than EEG are kept; they are
+        resampled with the rest and not filtered otherwise.
+    line_freq : float | False | None
+        The frequency of the power line in Hz. None takes ``info["line_freq"]``, else the peak
+        that :func:`find_line_freq` finds, which the log names. False leaves the line alone.
+    l_freq : float | None
+        The lower edge of the band in Hz; None applies no high-pass.
+    h_freq : float | None
+        The upper edge of the band in Hz; None applies no low-pass.
+    reference : "average" | None
+        ``"average"`` subtracts the mean of the good electrodes; None leaves the reference as it
+        is. Bad channels and bipolar derivations keep theirs.
+    sfreq : float
+        The sampling rate to bring the data to, in Hz.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    inst : mne.io.Raw | mne.Epochs
+        A preloaded copy, in volts at ``sfreq``.
+
+    Raises
+    ------
+    ValueError
+        If there is no good EEG channel, a good channel holds NaN, the data are not in volts or
+        are current source density, or projectors wait to be applied.
+
+    Notes
+    -----
+    Data that hold less than the band, because they were filtered before or sampled at a lower
+    rate, give a warning. A high-pass at 0.1 Hz needs 33 s of data: where these, or the epochs,
+    or all stretches between ``edge`` annotations, are shorter, the mean is subtracted instead,
+    with a warning, unless the info says that they are high-passed already. So filter, or call
+    this function, before you epoch.
+    """
+    _validate_type(inst, (BaseRaw, mne.BaseEpochs), "inst", "Raw or Epochs")
+    _validate_type(line_freq, ("numeric", bool, None), "line_freq")
+    _check_option("reference", reference, ("average", None))
+    if line_freq is True or (line_freq is not None and line_freq is not False and line_freq <= 0):
+        raise ValueError(f"line_freq must be a positive frequency, False or None, got {line_freq}.")
+    inst = inst.copy().load_data()
+    picks, good = _eeg_picks(inst)
+    data = inst.get_data(picks=good)
+    _check_finite(data, [inst.ch_names[k] for k in good])
+    check_units(data)
+    del data
+    # Infinity would make filters complain; NaN stays NaN in the bad channels that hold it.
+    inst._data[..., picks, :] = np.where(
+        np.isfinite(inst._data[..., picks, :]), inst._data[..., picks, :], np.nan
+    )
+    _check_band(inst.info, l_freq, h_freq)
+    _filter(inst, picks, l_freq, h_freq, _choose_line_freq(inst, line_freq, good))
+    if inst.info["sfreq"] != sfreq:
+        inst.resample(sfreq)
+    if reference == "average":
+        _reference(inst)
+    return inst

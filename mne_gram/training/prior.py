@@ -1,0 +1,288 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Estimate the population prior of the spatial expert.
+
+Run ``python -m mne_gram.training.prior --bids-root A --bids-root B --out prior.npz``.
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import mne
+import numpy as np
+from mne.utils import ProgressBar, logger
+from scipy.optimize import nnls
+
+from .._bands import N_BANDS
+from .._windows import cut_windows, find_pieces, group_moments
+from ..montage import ELECTRODES, electrode_positions, match_channels, template_sphere
+from ..spatial import (
+    Recording,
+    assemble_prior,
+    complete_recording,
+    contrast_basis,
+    pack_symmetric,
+    sphere_kernel,
+)
+from .subjects import list_recordings, split_subjects
+
+_N_DIPOLES = 3000
+_DEPTHS = (0.30, 0.50, 0.65, 0.77, 0.87)  # of the head radius; cortex ends at about 0.87
+_N_DEGREES = 16
+
+
+# ---------------------------------------------------------------------------------------------
+# What physics says
+
+
+def forward_components(seed=0):
+    """Compute covariances at the electrodes of many kinds of random cortical sources.
+
+    A four-shell sphere (MNE's) fitted to the template head holds dipoles at several depths, in
+    eight parts of the head, radial and tangential.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the dipoles' places.
+
+    Returns
+    -------
+    components : array, shape (n_components, 114, 114)
+        One covariance a kind, of mean variance 1.
+    """
+    places, index = np.unique(electrode_positions(), axis=0, return_inverse=True)
+    origin, radius = template_sphere()
+    names = [f"E{k}" for k in range(len(places))]
+    info = mne.create_info(names, 200.0, "eeg")
+    with mne.utils.use_log_level("error"):
+        montage = mne.channels.make_dig_montage(
+            dict(zip(names, places, strict=True)), coord_frame="head"
+        )
+        info.set_montage(montage)
+        sphere = mne.make_sphere_model(origin, radius)
+        rng = np.random.default_rng(seed)
+        units = rng.normal(size=(_N_DIPOLES, 3))
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
+        units = units[units[:, 2] > -0.6]
+        depth = rng.choice(_DEPTHS, len(units))
+        src = mne.setup_volume_source_space(
+            pos=dict(rr=origin + units * (depth * radius)[:, None], nn=units), sphere=sphere
+        )
+        fwd = mne.make_forward_solution(info, None, src, sphere, meg=False, eeg=True)
+    used = fwd["src"][0]["vertno"]
+    units, depth = units[used], depth[used]
+    lead = fwd["sol"]["data"].reshape(len(places), -1, 3)
+    radial = np.einsum("cpk,pk->cp", lead, units)
+    tangential = lead - radial[..., None] * units
+    octant = (units[:, 0] > 0) + 2 * (units[:, 1] > 0) + 4 * (units[:, 2] > 0.4)
+    components = []
+    for level in _DEPTHS:
+        for part in range(8):
+            pick = (depth == level) & (octant == part)
+            if pick.sum() < 5:
+                continue
+            components.append(radial[:, pick] @ radial[:, pick].T)
+            components.append(np.einsum("cpk,dpk->cd", tangential[:, pick], tangential[:, pick]))
+    components = np.array(components)[:, index][:, :, index]
+    # Noise of each place of its own; two entries of one place share it.
+    components = np.concatenate([components, (index[:, None] == index[None])[None]])
+    return components / np.trace(components, axis1=1, axis2=2)[:, None, None] * len(index)
+
+
+def fit_forward(components, cov, weight):
+    """Mix the components so that they agree with a covariance where that was measured.
+
+    Parameters
+    ----------
+    components : array, shape (n_components, 114, 114)
+        Candidates.
+    cov : array, shape (n_bands, n, n)
+        What was measured.
+    weight : array of int, shape (n,)
+        At which electrodes.
+
+    Returns
+    -------
+    fitted : array, shape (n_bands, 114, 114)
+        The mixtures, with non-negative weights.
+    """
+    basis = contrast_basis(np.ones(len(weight)))
+    parts = basis @ components[:, weight][:, :, weight] @ basis.T
+    design = parts.reshape(len(parts), -1).T
+    fitted = []
+    for seen in basis @ cov @ basis.T:
+        amount, _ = nnls(design, seen.ravel())
+        amount[-1] = max(amount[-1], 0.01 * amount.sum())
+        fitted.append(np.tensordot(amount, components, axes=1))
+    return np.array(fitted)
+
+
+def fit_kernel(cov):
+    """Fit a covariance function of the angle between electrodes, as Legendre coefficients."""
+    origin, _ = template_sphere()
+    units = electrode_positions() - origin
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    cosines = units @ units.T
+    design = np.array([sphere_kernel(cosines, row).ravel() for row in np.eye(_N_DEGREES)]).T
+    design = np.c_[design, (cosines > 1 - 1e-9).ravel()]  # noise belongs to no degree
+    coefficients, _ = nnls(design, cov.ravel())
+    return coefficients[:-1]
+
+
+# ---------------------------------------------------------------------------------------------
+# What recordings say
+
+
+def measure_recording(raw, source):
+    """Measure the covariances of one recording.
+
+    Parameters
+    ----------
+    raw : instance of mne.io.BaseRaw
+        The recording.
+    source : tuple of str
+        Data set, subject and file.
+
+    Returns
+    -------
+    recording : Recording | None
+        None if it holds fewer than four electrodes or no clean window.
+    """
+    cmap = match_channels(raw.info, on_missing="ignore")
+    keep = [
+        k
+        for k, name in enumerate(cmap.ch_names)
+        if cmap.entries[k] in ELECTRODES and name not in raw.info["bads"]
+    ]
+    names = [cmap.ch_names[k] for k in keep]
+    if len(names) < 4:
+        return None
+    data = raw.get_data(picks=names)
+    sfreq = raw.info["sfreq"]
+    mask = np.zeros(data.shape, bool)
+    windows, good = cut_windows(data, mask, find_pieces(raw), sfreq, max_windows=400)
+    moments = group_moments(windows, good, sfreq, np.ones(len(names)))
+    if not moments:
+        return None
+    cov = moments[0].cov
+    average = np.eye(len(names)) - 1 / len(names)
+    cov = average @ cov @ average
+    dead = np.einsum("bii->i", cov) < 1e-3 * np.median(np.einsum("bii->i", cov))
+    if dead.any():
+        names_dead = [name for name, d in zip(names, dead, strict=True) if d]
+        logger.info(f"{source[-1]}: flat {', '.join(names_dead)}")
+        return None
+    cov = cov / np.trace(cov, axis1=1, axis2=2)[:, None, None] * len(names)
+    return Recording(source, cmap.indices[keep], cov)
+
+
+def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
+    """Estimate population and library from recordings that cover different electrodes.
+
+    Expectation-maximisation for the mean covariance with missing electrodes, where the forward
+    model, fitted to agree with the data where both exist, says how the missing ones covary.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+        The measurements.
+    components : array, shape (n_components, 114, 114)
+        From :func:`forward_components`.
+    strength : float
+        How many recordings the forward model is worth.
+    n_iter : int
+        Number of iterations.
+
+    Returns
+    -------
+    prior : Prior
+        The estimate.
+    """
+    # Every person counts once, however many recordings they gave.
+    people = [r.source[:2] for r in recordings]
+    weights = np.array([1 / people.count(person) for person in people])
+    covered = np.unique(np.concatenate([r.channels for r in recordings]))
+    population = np.repeat(components.mean(axis=0)[None], N_BANDS, axis=0)
+    for _ in range(n_iter):
+        forward = fit_forward(components, population[:, covered][:, :, covered], covered)
+        forward /= np.einsum("bii->b", forward)[:, None, None] / len(ELECTRODES)
+        total = strength * forward
+        for recording, weight in zip(recordings, weights, strict=True):
+            total = total + weight * complete_recording(recording, population, shrinkage=0.0)
+        population = total / (strength + weights.sum())
+        population /= np.einsum("bii->b", population)[:, None, None] / len(ELECTRODES)
+    kernel = fit_kernel(forward.mean(axis=0))
+    return assemble_prior(recordings, population, weights, kernel)
+
+
+def save_prior(prior, recordings, fname):
+    """Write a prior, whole or not at all."""
+    fname = Path(fname)
+    arrays = dict(
+        population=pack_symmetric(prior.population).astype(np.float32),
+        covs=np.concatenate([pack_symmetric(r.cov).ravel() for r in recordings]).astype(np.float16),
+        channels=np.concatenate([r.channels for r in recordings]).astype(np.uint8),
+        n_channels=np.array([len(r.channels) for r in recordings]),
+        weights=prior.weights,
+        kernel=prior.kernel,
+        sources=np.array(prior.sources),
+    )
+    fname.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=fname.parent, suffix=".npz", delete=False) as file:
+        np.savez_compressed(file, **arrays)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, fname)
+
+
+def collect_recordings(roots, every=4):
+    """Measure the training subjects' recordings of BIDS data sets.
+
+    Parameters
+    ----------
+    roots : list of path-like
+        The data sets.
+    every : int
+        The 4th, 8th, ... subject of each, in sorted order, are left out.
+
+    Returns
+    -------
+    recordings : list of Recording
+        One each.
+    """
+    from mne_bids import read_raw_bids
+
+    jobs = []
+    for root in map(Path, roots):
+        paths = list_recordings(root)
+        train, _ = split_subjects([path.subject for path in paths], every)
+        jobs += [(root.name, path) for path in paths if path.subject in train]
+    recordings = []
+    for dataset, path in ProgressBar(jobs, mesg="Recordings"):
+        with mne.utils.use_log_level("error"):
+            raw = read_raw_bids(path, verbose="error").load_data()
+        recording = measure_recording(raw, (dataset, f"sub-{path.subject}", path.basename))
+        if recording is not None:
+            recordings.append(recording)
+    return recordings
+
+
+def main(argv=None):
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bids-root", action="append", required=True, help="a data set; repeat")
+    parser.add_argument("--out", required=True, help="the .npz file to write")
+    parser.add_argument("--hold-out-every", type=int, default=4, help="leave out every n-th subject")
+    args = parser.parse_args(argv)
+    recordings = collect_recordings(args.bids_root, args.hold_out_every)
+    prior = estimate_prior(recordings, forward_components())
+    save_prior(prior, recordings, args.out)
+    people = {source[:2] for source in prior.sources}
+    size = Path(args.out).stat().st_size / 1e6
+    print(f"{len(recordings)} recordings of {len(people)} people, {size:.2f} MB: {args.out}")
+
+
+if __name__ == "__main__":
+    main()

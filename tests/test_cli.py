@@ -1,0 +1,273 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: what it writes, what it prints, and what it answers to bad input."""
+
+import json
+import os
+import subprocess
+import sys
+
+import mne
+import numpy as np
+import pytest
+
+import mne_gram
+from mne_gram import _io
+from mne_gram._cli import main
+
+
+@pytest.fixture(scope="module")
+def recording():
+    """Return ten seconds of the bundled sample, in which the channel C4 is bad."""
+    return mne_gram.datasets.sample(verbose="error").crop(0, 10)
+
+
+@pytest.fixture
+def source(recording, tmp_path):
+    """Return a file with the recording."""
+    path = tmp_path / "in_raw.fif"
+    recording.save(path, fmt="double", verbose="error")
+    return path
+
+
+def _run(*args):
+    """Run the command line with a fast method."""
+    return main(["restore", *map(str, args), "--method", "spatial"])
+
+
+def _get_error(capsys):
+    """Return the one line of the standard error."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("mne_gram: error: ")
+    return line
+
+
+def test_restore(recording, source, tmp_path, capsys):
+    """A restored recording, a figure and a report are written, and named."""
+    out = tmp_path / "out_raw.fif"
+    figure, report = tmp_path / "out.png", tmp_path / "out.txt"
+    assert _run(source, out, "--figure", figure, "--report", report) == 0
+    printed, err = capsys.readouterr()
+    assert err == ""
+    restored = _io.read_inst(out)
+    bad = recording.info["bads"][0]
+    good = [name for name in recording.ch_names if name != bad]
+    np.testing.assert_array_equal(restored.get_data(good), recording.get_data(good))
+    assert np.abs(restored.get_data(bad) - recording.get_data(bad)).max() > 1e-7
+    assert restored.info["bads"] == []
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert bad in report.read_text(encoding="utf-8")
+    for text in (bad, str(out), str(figure), str(report), _io.PRECISION[".fif"]):
+        assert text in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.name for path in (source, out, figure, report)
+    )
+
+
+@pytest.mark.parametrize("name", ["out.edf", "out.vhdr"])
+def test_other_formats(source, tmp_path, name):
+    """The extension tells the format of the output."""
+    assert _run(source, tmp_path / name) == 0
+    assert _io.read_inst(tmp_path / name).ch_names == _io.read_inst(source).ch_names
+
+
+def test_epochs(recording, tmp_path):
+    """Epochs go in and come out as epochs."""
+    epochs = mne.make_fixed_length_epochs(recording, 2.0, preload=True, verbose="error")
+    epochs.save(tmp_path / "in-epo.fif", fmt="double", verbose="error")
+    assert _run(tmp_path / "in-epo.fif", tmp_path / "out-epo.fif") == 0
+    restored = mne.read_epochs(tmp_path / "out-epo.fif", verbose="error")
+    assert restored.get_data().shape == epochs.get_data().shape
+    assert restored.info["bads"] == []
+
+
+def test_bads_and_json(recording, source, tmp_path, capsys):
+    """Channels can be added to the bad ones, and the report be read by a program."""
+    name = recording.ch_names[0]
+    assert _run(source, tmp_path / "out_raw.fif", "--json", "--verbose", "--bads", name) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["input"] == str(source) and result["version"] == mne_gram.__version__
+    assert {row["channel"] for row in result["channels"]} == {name, *recording.info["bads"]}
+    assert all(row["seconds"] > 9 for row in result["channels"])
+
+
+def test_options_reach_restore(source, tmp_path, monkeypatch):
+    """What is asked for on the command line is what the function gets."""
+    got = {}
+
+    def restore(inst, **kwargs):
+        got.update(kwargs)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr("mne_gram.restoration.restore", restore)
+    options = "--method gram --output sample --model folder --line-freq 60 --random-state 3"
+    args = ["restore", str(source), str(tmp_path / "a.fif"), *options.split()]
+    assert main([*args, "--all-channel-gaps", "fill"]) == 1
+    assert got == {
+        "method": "gram",
+        "output": "sample",
+        "model": "folder",
+        "line_freq": 60.0,
+        "all_channel_gaps": "fill",
+        "return_report": True,
+        "random_state": 3,
+        "copy": True,
+    }
+
+
+def test_montage(source, tmp_path, capsys):
+    """A template gives positions, by name; an unknown one is refused."""
+    raw = _io.read_inst(source)
+    raw.set_montage(None).save(source, fmt="double", overwrite=True, verbose="error")
+    assert _run(source, tmp_path / "out_raw.fif", "--montage", "standard_1020") == 0
+    assert _io.read_inst(tmp_path / "out_raw.fif").get_montage() is not None
+    capsys.readouterr()
+    assert _run(source, tmp_path / "b_raw.fif", "--montage", "nonesuch") == 1
+    assert "nonesuch" in _get_error(capsys)
+
+
+def test_sample_in_a_new_process(tmp_path):
+    """The command of the README runs, twice if it may overwrite."""
+    command = [sys.executable, "-m", "mne_gram", "restore", "--sample", "restored_raw.fif"]
+    command += ["--figure", "restored.png", "--report", "restored.txt"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    names = ["restored.png", "restored.txt", "restored_raw.fif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert _io.read_inst(tmp_path / "restored_raw.fif").info["bads"] == []
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert again.stderr.count("\n") == 1 and "exists already" in again.stderr
+    again = subprocess.run([*command, "--overwrite"], cwd=tmp_path, capture_output=True, text=True)
+    assert (again.returncode, again.stdout) == (0, run.stdout)
+
+
+def test_missing_input(tmp_path, capsys):
+    """No file, no traceback."""
+    assert _run(tmp_path / "none_raw.fif", tmp_path / "out_raw.fif") == 1
+    assert "none_raw.fif does not exist" in _get_error(capsys)
+
+
+def test_truncated_input(source, tmp_path, capsys):
+    """Half a file is refused."""
+    os.truncate(source, source.stat().st_size // 2)
+    assert _run(source, tmp_path / "out_raw.fif") == 1
+    assert "cut short" in _get_error(capsys)
+    assert not (tmp_path / "out_raw.fif").exists()
+
+
+def test_unknown_bad(source, tmp_path, capsys):
+    """A bad channel that is not in the recording is named."""
+    assert _run(source, tmp_path / "out_raw.fif", "--bads", "Nowhere") == 1
+    assert "no channel Nowhere" in _get_error(capsys)
+
+
+def test_all_channels_bad(recording, source, tmp_path, capsys):
+    """A recording without a good channel cannot be repaired."""
+    assert _run(source, tmp_path / "out_raw.fif", "--bads", *recording.ch_names) == 1
+    assert _get_error(capsys)
+    assert not (tmp_path / "out_raw.fif").exists()
+
+
+@pytest.mark.parametrize("kind", ["out_raw.fif", "out.vhdr", "--figure", "--report"])
+def test_existing_output(source, tmp_path, capsys, kind):
+    """Nothing is replaced unless asked for."""
+    args = [tmp_path / "out_raw.fif", kind, tmp_path / "old.png"]
+    args = args if kind.startswith("--") else [tmp_path / kind]
+    args[-1].write_text("old")
+    assert _run(source, *args) == 1
+    assert "exists already" in _get_error(capsys)
+    assert args[-1].read_text() == "old"
+    assert not kind.startswith("--") or not args[0].exists()
+
+
+def test_input_as_output(source, capsys):
+    """The input is never replaced."""
+    before = source.read_bytes()
+    assert _run(source, source, "--overwrite") == 1
+    assert "would replace the input" in _get_error(capsys)
+    assert source.read_bytes() == before
+
+
+def test_unsupported_output(source, tmp_path, capsys):
+    """A format that is not written is refused before the work."""
+    assert _run(source, tmp_path / "out.xyz") == 1
+    assert ".fif, .fif.gz, .edf or .vhdr" in _get_error(capsys)
+
+
+def test_missing_folder(source, tmp_path, capsys):
+    """A folder that is not there is not made."""
+    assert _run(source, tmp_path / "none" / "out_raw.fif") == 1
+    assert "is not there" in _get_error(capsys)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["restore"],
+        ["restore", "only.fif"],
+        ["restore", "in.fif", "out.fif", "--sample"],
+        ["restore", "in.fif", "out.fif", "--method", "magic"],
+        ["weights"],
+        ["weights", "convert", "a.pth"],
+    ],
+)
+def test_wrong_arguments(args, capsys):
+    """Wrong arguments leave with 2 and the usage."""
+    with pytest.raises(SystemExit) as exc:
+        main(args)
+    assert exc.value.code == 2
+    assert "usage: mne_gram" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line(source, tmp_path):
+    """A warning of a library is shown on the standard error, and does not stop the work."""
+    run = subprocess.run(
+        [sys.executable, "-m", "mne_gram", "restore", source, tmp_path / "misnamed.fif"],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("mne_gram: warning: ") and "naming conventions" in line
+
+
+def test_sys_info(capsys):
+    """Versions of the package and of what it needs are printed, and nothing heavy imported."""
+    assert main(["sys_info"]) == 0
+    printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert printed["mne-gram"] == mne_gram.__version__
+    assert printed["mne"] == mne.__version__
+    assert printed["numpy"] == np.__version__
+
+
+def test_weights_list(capsys):
+    """The names of weights are printed."""
+    assert main(["weights", "list"]) == 0
+    assert "gram-tiny" in capsys.readouterr().out
+
+
+def test_weights_errors(tmp_path, capsys):
+    """Unknown names and missing files are told in one line."""
+    assert main(["weights", "fetch", "nonesuch"]) == 1
+    assert "nonesuch" in _get_error(capsys)
+    assert main(["weights", "convert", str(tmp_path / "a.pth"), str(tmp_path / "b")]) == 1
+    assert "a.pth" in _get_error(capsys)
+
+
+def test_verbose_shows_where(tmp_path, capsys):
+    """With ``--verbose`` the place of an error is shown, and its line comes last."""
+    assert _run(tmp_path / "none_raw.fif", tmp_path / "out_raw.fif", "--verbose") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback") and lines[-1].startswith("mne_gram: error: ")
+
+
+def test_version(capsys):
+    """The version is that of the package."""
+    with pytest.raises(SystemExit) as exc:
+        main(["--version"])
+    assert exc.value.code == 0
+    assert capsys.readouterr().out == f"mne_gram {mne_gram.__version__}\n"

@@ -1,0 +1,143 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every module imports only what its place in the package allows, and the package stays light."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "mne_gram"
+HEAVY = ("torch", "sklearn", "matplotlib", "pandas")
+OWN = "mne_gram"
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a module may import: at its top, also inside functions, and of the package itself."""
+
+    top: str = ""
+    nested: str = ""
+    own: str = ""
+
+    def allows(self, name, is_nested):
+        """Whether an import is allowed."""
+        package, _, module = name.partition(".")
+        if package in sys.stdlib_module_names:
+            return True
+        if package == OWN:
+            return module.split(".")[0] in self.own.split() or self.own == "*"
+        allowed = self.top.split() + (self.nested.split() if is_nested else [])
+        return package in allowed
+
+
+MONTAGE = "montage _channel_names _head"
+ROOMS = {
+    "__init__": Room("lazy_loader", own="_version"),
+    "__main__": Room(own="_cli"),
+    "_version": Room(),
+    "_sys_info": Room(own="_version"),
+    "_channel_names": Room("mne numpy"),
+    "_head": Room("mne numpy", own="_channel_names"),
+    "montage": Room("mne numpy", "pandas matplotlib", own=MONTAGE),
+    "preprocessing": Room("mne numpy", own=MONTAGE),
+    "_patches": Room("numpy"),
+    "models": Room("torch", own="models"),
+    "_model_io": Room("mne", "torch safetensors pooch", own="models _version"),
+    "weights": Room("mne", "torch pooch", own="models _model_io _inference _channel_names"),
+    "_inference": Room("mne numpy", "torch", own="models"),
+    "_bands": Room("numpy scipy"),
+    "_windows": Room("numpy scipy", own="_bands spatial"),
+    "spatial": Room("numpy scipy", own=f"{MONTAGE} _bands"),
+    "_seams": Room("numpy scipy"),
+    "_repair": Room("mne numpy", own="_bands _seams spatial"),
+    "_masks": Room("mne numpy"),
+    "_experts": Room("mne numpy", own="preprocessing _patches _inference _repair"),
+    "_restoration_report": Room("mne numpy", "pandas matplotlib", own="metrics viz"),
+    "restoration": Room(
+        "mne numpy scipy",
+        "torch pandas matplotlib",
+        own=f"{MONTAGE} preprocessing _patches weights _inference _bands _windows _repair _masks"
+        " _restoration_report _experts spatial metrics viz",
+    ),
+    "training": Room(
+        "mne numpy scipy torch",
+        "mne_bids",
+        own=f"{MONTAGE} _bands _windows preprocessing models spatial training",
+    ),
+    "datasets": Room("mne numpy lazy_loader", own=f"{MONTAGE} datasets"),
+    "metrics": Room("numpy", "scipy"),
+    "viz": Room("numpy", "matplotlib mne", own="metrics"),
+    "report": Room("numpy", "matplotlib mne", own="metrics viz"),
+    "_io": Room("mne numpy"),
+    "_cli": Room("", "mne", own="*"),
+}
+
+
+def _get_modules():
+    return sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def _get_imports(source, module):
+    """Yield the dotted name of each import in a module, and whether it is inside a function."""
+    parents = f"{OWN}/{module}".split("/")[:-1]
+
+    def visit(node, is_nested):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, is_nested
+        elif isinstance(node, ast.ImportFrom):
+            base = parents[: len(parents) - node.level + 1] if node.level else []
+            base = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f"{base}.{alias.name}", is_nested
+        for child in ast.iter_child_nodes(node):
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from visit(child, is_nested or inside)
+
+    yield from visit(ast.parse(source), False)
+
+
+def test_reading_of_imports():
+    """Relative, nested and plain imports are told apart."""
+    source = "import os\nfrom .. import viz\ndef f():\n from .loop import run\n import torch\n"
+    assert list(_get_imports(source, "training/prior.py")) == [
+        ("os", False),
+        ("mne_gram.viz", False),
+        ("mne_gram.training.loop.run", True),
+        ("torch", True),
+    ]
+    assert not Room("numpy", "torch").allows("torch.nn", is_nested=False)
+    assert Room("numpy", "torch").allows("torch.nn", is_nested=True)
+    assert not Room(own="models").allows("mne_gram.viz", is_nested=True)
+
+
+@pytest.mark.parametrize("module", _get_modules())
+def test_room(module):
+    """A module has a place in the table, and imports what is allowed there."""
+    name = module.removesuffix(".py").split("/")[0]
+    assert name in ROOMS, f"{module} has no entry in the table of what may be imported"
+    source = (PACKAGE / module).read_text(encoding="utf-8")
+    wrong = [
+        f"{imported} ({'nested' if is_nested else 'top'})"
+        for imported, is_nested in _get_imports(source, module)
+        if not ROOMS[name].allows(imported, is_nested)
+    ]
+    assert not wrong, f"{module} imports {', '.join(wrong)}"
+
+
+def _get_heavy(statement):
+    """Return which heavy packages a new Python process holds after a statement."""
+    code = f"import sys\n{statement}\nprint(*({set(HEAVY)} & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.split()
+
+
+def test_import_is_light():
+    """Neither the package nor any of its public names brings a heavy package along."""
+    assert _get_heavy("import torch") == ["torch"]
+    assert _get_heavy("import mne_gram") == []
+    assert _get_heavy("import mne_gram\nfor n in mne_gram.__all__: getattr(mne_gram, n)") == []

@@ -1,0 +1,525 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Test the entries of the montage, their places, and which channel takes which."""
+
+import mne
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mne_gram._channel_names import clean_name, parse_name
+from mne_gram._head import template_montage, template_places
+from mne_gram.montage import (
+    BIPOLAR,
+    CH_NAMES,
+    ELECTRODES,
+    channel_directions,
+    electrode_positions,
+    fit_sphere,
+    match_channels,
+    template_sphere,
+)
+
+few = settings(deadline=None, max_examples=40)
+MONTAGES = [name for name in mne.channels.get_builtin_montages() if not name.startswith("artinis")]
+CLINICAL = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+# These label electrodes by the 10-05 system, and all of them lie where it says.
+NAMED = [
+    name
+    for name in MONTAGES
+    if name.startswith(("fsaverage", "spherical"))
+    or name in ("colin27_1005", "colin27_1020", "standard_1005", "standard_1020")
+    or name in ("biosemi16", "biosemi32", "biosemi64", "easycap-M1", "brainproducts-RNP-BA-128")
+]
+UNNAMED = [name for name in MONTAGES if name.startswith(("GSN", "EGI", "mgh", "easycap-M"))]
+UNNAMED = [name for name in UNNAMED if name not in NAMED]
+UNNAMED += ["biosemi128", "biosemi160", "biosemi256"]
+
+
+def make_info(ch_names, montage=None):
+    info = mne.create_info(list(ch_names), 200.0, "eeg")
+    return info.set_montage(montage, on_missing="ignore")
+
+
+def info_of(montage):
+    montage = mne.channels.make_standard_montage(montage)
+    return make_info(montage.ch_names, montage)
+
+
+def entry_of(*names):
+    channel_map = match_channels(make_info(names), on_missing="ignore")
+    return channel_map.entries[0] if len(names) == 1 else channel_map.entries
+
+
+# The entries
+
+
+def test_entries():
+    assert len(CH_NAMES) == len(set(CH_NAMES)) == 130
+    assert len(ELECTRODES) == 114 and not any("-" in name for name in ELECTRODES)
+    assert len(BIPOLAR) == 16 and all("-" in name for name in BIPOLAR)
+    # A few indices by hand: the order is what the published weights know.
+    places = {"FP1": 0, "AF9": 3, "CZ": 41, "IZ": 86, "T3": 88, "A2": 95, "CCP1": 104, "T2": 113}
+    assert {name: CH_NAMES.index(name) for name in places} == places
+    assert CH_NAMES[114] == "FP1-F7" and CH_NAMES[129] == "P4-O2"
+
+
+def test_positions():
+    positions = electrode_positions()
+    assert positions.shape == (114, 3) and np.isfinite(positions).all()
+    place = dict(zip(ELECTRODES, positions, strict=True))
+    # MNE's head frame: x to the right ear, y to the nose, z up; metres.
+    assert place["T8"][0] > 0.06 and place["FPZ"][1] > 0.06 and place["CZ"][2] > 0.08
+    origin, radius = template_sphere()
+    assert 0.08 < radius < 0.11
+    assert (np.abs(np.linalg.norm(positions - origin, axis=1) - radius) < 0.02).all()
+    for left, right in (("O9", "O10"), ("CB1", "CB2"), ("CFC3", "CFC4"), ("CCP7", "CCP8")):
+        assert_allclose(place[left] * [-1, 1, 1], place[right], atol=0.006)
+        assert place[left][0] < -0.02
+
+
+def test_positions_are_a_copy():
+    electrode_positions()[:] = np.nan
+    assert np.isfinite(electrode_positions()).all()
+    template_sphere()[0][:] = np.nan
+    assert np.isfinite(template_sphere()[0]).all()
+
+
+def test_derived_positions():
+    place = dict(zip(ELECTRODES, electrode_positions(), strict=True))
+    template = template_places()
+    for a, b in (("T3", "T7"), ("T4", "T8"), ("T5", "P7"), ("T6", "P8"), ("T1", "FT9")):
+        assert_array_equal(place[a], place[b])
+    # The half rows lie between their neighbours, and not where the template says CCP1.
+    for mid, ends in {
+        "CFC3": ("FC3", "C3", "FC1", "C1"),
+        "CFC8": ("FT8", "T8", "FC6", "C6"),
+        "CCP1": ("C1", "CP1", "CZ", "CPZ"),
+        "CCP7": ("T7", "TP7", "C5", "CP5"),
+    }.items():
+        middle = np.mean([place[end] for end in ends], axis=0)
+        assert np.linalg.norm(place[mid] - middle) < 0.006
+    for k in range(1, 7):
+        assert np.linalg.norm(place[f"CCP{k}"] - template[f"CCP{k}"]) > 0.015
+    # No two other rows share a place.
+    shared = {"T3", "T4", "T5", "T6", "T1", "T2", "CB1", "CB2"}
+    rest = np.array([place[name] for name in ELECTRODES if name not in shared])
+    gaps = np.linalg.norm(rest[:, None] - rest, axis=2) + np.eye(len(rest))
+    assert gaps.min() > 0.012
+
+
+@few
+@given(
+    origin=st.tuples(*[st.floats(-10, 10)] * 3),
+    radius=st.floats(0.01, 100),
+    seed=st.integers(0, 99),
+)
+def test_fit_sphere(origin, radius, seed):
+    unit = np.random.default_rng(seed).standard_normal((12, 3))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    found, size = fit_sphere(unit * radius + origin)
+    tol = 1e-6 * (radius + 10)
+    assert_allclose(found, origin, atol=tol)
+    assert_allclose(size, radius, atol=tol)
+
+
+def test_fit_sphere_refuses_a_plane():
+    points = np.random.default_rng(0).standard_normal((10, 3)) * [1, 1, 0]
+    with pytest.raises(ValueError, match="one plane"):
+        fit_sphere(points)
+    with pytest.raises(ValueError, match="at least 4 points, got 3"):
+        fit_sphere(points[:3])
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "name, entry",
+    [
+        ("Fp1", "FP1"),
+        ("CZ", "CZ"),
+        ("Fc5.", "FC5"),
+        ("Iz..", "IZ"),
+        ("EEG Fp1", "FP1"),
+        ("EEG Fp1-REF", "FP1"),
+        ("EEG Fp1-Ref", "FP1"),
+        ("Fp1Ref", "FP1"),
+        ("EEG Fp1-LE", "FP1"),
+        ("EEG F4-M1", "F4"),
+        ("EEG C3-A1A2", "C3"),
+        ("C3-(A1+A2)", "C3"),
+        ("C3 - A2", "C3"),
+        ("EEG FP1-REF-0", "FP1"),
+        ("EEG_Oz_AVG", "OZ"),
+        ("EEG:Pz", "PZ"),
+        ("POL Fz", "FZ"),
+        ("EEG T3-LE", "T7"),
+        ("T3", "T7"),
+        ("t4", "T8"),
+        ("T5", "P7"),
+        ("T6", "P8"),
+        ("T1", "T1"),
+        ("A1", "A1"),
+        ("EEG A1-REF", "A1"),
+        ("CCP1", "CCP1"),
+        ("CCP1h", "CCP1"),
+        ("FCC3h", "CFC3"),
+        ("TTP8h", "CCP8"),
+        ("I1", "O9"),
+        ("FP1-F7", "FP1-F7"),
+        ("EEG Fp1-F7", "FP1-F7"),
+        ("Fp1F7", "FP1-F7"),
+        ("F7-T3", "F7-T7"),
+        ("T3-T5", "T7-P7"),
+        ("T8-P8-0", "T8-P8"),
+        ("P7 - O1", "P7-O1"),
+        ("EEG A2-A1", None),
+        ("F7-FP1", None),
+        ("C3-Cz", None),
+        ("EEG001", None),
+        ("E17", None),
+        ("X", None),
+        ("", None),
+    ],
+)
+def test_names(name, entry):
+    assert parse_name(name)[0] == entry
+
+
+@few
+@given(st.sampled_from(CH_NAMES))
+def test_every_entry_takes_its_own_name(name):
+    entry, how, _ = parse_name(name)
+    renamed = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+    assert entry == renamed.get(name, name)
+    assert how == ("bipolar" if "-" in name else "name" if name in renamed else "exact")
+
+
+@few
+@given(
+    name=st.sampled_from(ELECTRODES[:80]),
+    prefix=st.sampled_from(["", "EEG ", "eeg-", "EEG_"]),
+    suffix=st.sampled_from(["", ".", "..", "-REF", "-LE", "-A1", "-Av", " - M2", "-M1M2", "-ref1"]),
+    lower=st.booleans(),
+)
+def test_dressed_names(name, prefix, suffix, lower):
+    dressed = prefix + (name.lower() if lower else name) + suffix
+    assert clean_name(dressed) == name
+    assert parse_name(dressed)[0] == name
+
+
+def test_reversed_pair_is_not_taken():
+    channel_map = match_channels(make_info(["F7-Fp1", "Cz"]), on_missing="ignore")
+    assert channel_map.entries == (None, "CZ")
+    assert channel_map.how == ("none", "exact")
+    assert "opposite of FP1-F7: multiply it by -1" in channel_map.notes[0]
+
+
+@pytest.mark.parametrize(
+    "names, entries",
+    [
+        (["EEG Fp1", "Fp1."], ("FP1", None)),
+        (["EEG Fp1", "Fp1"], (None, "FP1")),
+        (["T3", "T7"], (None, "T7")),
+        (["T7", "T3", "EEG T7"], ("T7", None, None)),
+        (["T8-P8-0", "T8-P8-1"], ("T8-P8", None)),
+        (["CCP1", "CCP1h"], (None, "CCP1")),
+        (["T1", "FT9"], ("T1", "FT9")),
+    ],
+)
+def test_no_entry_is_taken_twice(names, entries):
+    assert entry_of(*names) == entries
+
+
+def test_duplicates_say_who_was_first():
+    channel_map = match_channels(make_info(["EEG Fp1", "Fp1."]), on_missing="ignore")
+    assert channel_map.notes == ("", "FP1 is already taken by EEG Fp1")
+
+
+def test_labels_of_a_biosemi_cap_are_not_10_20_names():
+    """Without positions A1 and C3 of a BioSemi cap must not become an earlobe and a 10-20 C3."""
+    names = [f"{letter}{number}" for letter in "ABCD" for number in range(1, 33)]
+    channel_map = match_channels(make_info(names), on_missing="ignore")
+    assert channel_map.entries == (None,) * 128
+    assert "not 10-20 names" in channel_map.notes[0]
+    # The rest of the recording still tells, when only some channels are picked.
+    some = match_channels(make_info(names), picks=["A1", "C3"], on_missing="ignore")
+    assert some.entries == (None, None)
+    assert entry_of("A1", "C3", "C4", "F7", "F8") == ("A1", "C3", "C4", "F7", "F8")
+
+
+# Positions
+
+
+@pytest.mark.parametrize("montage", MONTAGES)
+def test_builtin_montages(montage):
+    """Nothing is taken twice, positions decide within two centimetres, and all is explained."""
+    info = info_of(montage)
+    channel_map = match_channels(info, on_missing="ignore")
+    taken = [entry for entry in channel_map.entries if entry]
+    assert len(taken) == len(set(taken)) >= 16
+    assert_array_equal(
+        channel_map.indices, [CH_NAMES.index(e) if e else -1 for e in channel_map.entries]
+    )
+    by_position = np.array(channel_map.how) == "position"
+    assert_array_equal(np.isfinite(channel_map.distances), by_position)
+    assert (channel_map.distances[by_position] <= 0.02).all()
+    for entry, how, note in zip(
+        channel_map.entries, channel_map.how, channel_map.notes, strict=True
+    ):
+        assert (entry is None) == (how == "none")
+        assert note or entry
+    # By position, rows that share a place are one electrode.
+    place = dict(zip(ELECTRODES, electrode_positions(), strict=True))
+    places = {
+        tuple(place[e]) for e, h in zip(channel_map.entries, channel_map.how, strict=True) if e
+    }
+    assert len(places) == len(taken) - sum(
+        {a, b} <= set(taken) for a, b in (("T1", "FT9"), ("T2", "FT10"))
+    )
+    directions = channel_directions(info, info["ch_names"])
+    assert_allclose(np.linalg.norm(directions, axis=1), 1)
+
+
+@pytest.mark.parametrize("montage", NAMED)
+def test_named_montages_match_by_name(montage):
+    info = info_of(montage)
+    channel_map = match_channels(info, on_missing="ignore")
+    entry = dict(zip(channel_map.ch_names, channel_map.entries, strict=True))
+    upper = {name.upper() for name in info["ch_names"]}
+    old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+    for name, found in entry.items():
+        if name.upper() not in ELECTRODES:
+            continue
+        if name.startswith("CCP"):  # MNE's CCP1 is elsewhere, and CCP1h is there
+            assert found is None and entry[f"{name}h"] == name
+        elif name in old and old[name] in upper:
+            assert found is None
+        else:
+            assert found == old.get(name, name.upper())
+
+
+@pytest.mark.parametrize(
+    "montage, least",
+    [(name, {"3": 25, "6": 50}.get(name.split("-")[-1][:1], 55)) for name in UNNAMED],
+)
+def test_unnamed_montages_match_by_position(montage, least):
+    channel_map = match_channels(info_of(montage), on_missing="ignore")
+    assert channel_map.how.count("position") >= least
+    assert channel_map.how.count("exact") <= 1  # the vertex reference Cz of some nets
+
+
+@pytest.mark.parametrize(
+    "montage, known",
+    [
+        (
+            "biosemi128",
+            "A1 CZ A3 CPZ A19 PZ A23 OZ B11 P8 B22 C4 B26 T8 C16 FP2 C17 FPZ C21 FZ C29 FP1 D19 C3 "
+            "D23 T7",
+        ),
+        ("GSN-HydroCel-129", "E22 FP1 E9 FP2 E24 F3 E124 F4 E36 C3 E104 C4 E70 O1 E83 O2 E75 OZ"),
+        ("easycap-M10", "1 CZ 2 FCZ 5 CPZ 8 FZ 14 PZ 11 C4 17 C3 35 FPZ 39 T8 47 T7 43 OZ"),
+    ],
+)
+def test_known_equivalents(montage, known):
+    """Makers' own tables of which electrode of a cap stands for which 10-20 place."""
+    channel_map = match_channels(info_of(montage), on_missing="ignore")
+    known = dict(zip(known.split()[::2], known.split()[1::2], strict=True))
+    entry = dict(zip(channel_map.ch_names, channel_map.entries, strict=True))
+    assert {name: entry[name] for name in known} == known
+
+
+def test_positions_decide_for_ccp():
+    montage = template_montage()
+    alone = match_channels(make_info([*CLINICAL, "CCP1"], montage), on_missing="ignore")
+    # 10-05 says that this electrode is at column 1, where a free entry is closer than CCP1h.
+    assert alone.how[-1] == "position" and alone.entries[-1] in ("C1", "CP1")
+    assert 0.018 < alone.distances[-1] < 0.02
+    assert "2 cm from CCP1" in alone.notes[-1]
+    # An electrode of this name that is where the model's training data had it keeps its name.
+    info = make_info([*CLINICAL, "CCP1"], montage)
+    info["chs"][-1]["loc"][:3] = electrode_positions()[ELECTRODES.index("CCP1")]
+    assert match_channels(info).how[-1] == "exact"
+
+
+def test_a_name_far_from_its_place_is_not_believed():
+    info = make_info([*CLINICAL, "A1"], template_montage())
+    info["chs"][-1]["loc"][:3] = electrode_positions()[ELECTRODES.index("CPZ")]
+    channel_map = match_channels(info)
+    assert channel_map.entries[-1] == "CPZ" and channel_map.how[-1] == "position"
+    assert channel_map.distances[-1] < 1e-3
+    assert "cm from A1" in channel_map.notes[-1]
+    # Swapped names: both are put right.
+    info = make_info(CLINICAL, template_montage())
+    f3, o2 = CLINICAL.index("F3"), CLINICAL.index("O2")
+    locs = [info["chs"][k]["loc"].copy() for k in (f3, o2)]
+    info["chs"][f3]["loc"], info["chs"][o2]["loc"] = locs[::-1]
+    channel_map = match_channels(info)
+    assert channel_map.entries[f3] == "O2" and channel_map.entries[o2] == "F3"
+
+
+@few
+@given(
+    scale=st.floats(0.5, 1.5),
+    shift=st.tuples(*[st.floats(-0.05, 0.05)] * 3),
+    degrees=st.floats(-180, 180),
+)
+def test_matching_ignores_the_frame(scale, shift, degrees):
+    """Head size, origin and tilt of the recorded positions change nothing where names anchor."""
+    info = make_info([*CLINICAL, "one", "two"], template_montage())
+    places = electrode_positions()
+    info["chs"][-2]["loc"][:3] = places[ELECTRODES.index("CP6")]
+    info["chs"][-1]["loc"][:3] = places[ELECTRODES.index("AF3")] + [0.003, 0, 0]
+    before = channel_directions(info, info["ch_names"])
+    a = np.radians(degrees)
+    turn = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    for ch in info["chs"]:
+        ch["loc"][:3] = scale * turn @ ch["loc"][:3] + shift
+    channel_map = match_channels(info)
+    assert channel_map.entries[-2:] == ("CP6", "AF3")
+    assert_allclose(channel_map.distances[-2:], [0, 0.003], atol=1e-4)
+    assert_allclose(channel_directions(info, info["ch_names"]), before, atol=1e-4)
+
+
+def test_positions_that_fit_no_head_are_ignored():
+    info = make_info(CLINICAL, template_montage())
+    for ch in info["chs"]:
+        ch["loc"][:3] *= [-1, 1, 1]  # left and right exchanged
+    with pytest.warns(RuntimeWarning, match="positions do not fit the channel names"):
+        channel_map = match_channels(info)
+    assert channel_map.entries == tuple(name.upper() for name in CLINICAL)
+    assert np.isnan(channel_map.positions).all()
+
+
+@pytest.mark.parametrize("filler", [0.0, np.nan, 0.1])
+def test_placeholders_are_no_positions(filler):
+    info = make_info([*CLINICAL, "one"])
+    for ch in info["chs"]:
+        ch["loc"][:3] = filler
+    channel_map = match_channels(info, on_missing="ignore")
+    assert np.isnan(channel_map.positions).all()
+    assert channel_map.missing == ["one"]
+    assert channel_map.notes[-1] == "the name is not one of the montage"
+
+
+def test_matching_does_not_touch_the_info():
+    info = info_of("biosemi64")
+    before = info.copy()
+    match_channels(info)
+    channel_directions(info, ["Cz"])
+    assert mne.utils.object_diff(info, before) == ""
+
+
+# Directions
+
+
+def test_directions():
+    names = ["Cz", "EEG T4-LE", "Fp1-F7", "nobody", "C3-Cz"]
+    directions = channel_directions(make_info(names), names)
+    origin = template_sphere()[0]
+    for k, entry in enumerate(("CZ", "T8")):
+        place = electrode_positions()[ELECTRODES.index(entry)] - origin
+        assert_allclose(directions[k], place / np.linalg.norm(place))
+    assert np.isnan(directions[2:]).all()
+
+
+def test_directions_follow_the_given_order():
+    info = info_of("biosemi64")
+    names = ["Oz", "Fp1", "Cz", "Fp1"]
+    directions = channel_directions(info, names)
+    for name, direction in zip(names, directions, strict=True):
+        assert_array_equal(channel_directions(info, [name])[0], direction)
+    assert directions[2, 2] > 0.95 and directions[0, 1] < -0.9
+    with pytest.raises(ValueError, match="no channel named C99"):
+        channel_directions(info, ["C99"])
+
+
+def test_directions_from_four_electrodes():
+    names = ["C3", "C4", "Fz", "Pz"]
+    info = make_info(names, mne.channels.make_standard_montage("easycap-M1"))
+    directions = channel_directions(info, names)
+    angle = np.degrees(np.arccos((directions * channel_directions(make_info(names), names)).sum(1)))
+    assert (angle < 8).all()
+    # Three are placed as they are, relative to the template's centre.
+    three = make_info(names[:3], mne.channels.make_standard_montage("easycap-M1"))
+    assert np.isfinite(channel_directions(three, names[:3])).all()
+
+
+# The map and what goes wrong
+
+
+def test_missing_channels():
+    info = make_info(["Cz", "E17", "VREF9"])
+    with pytest.raises(ValueError, match="2 of 3 channels take no entry") as error:
+        match_channels(info)
+    for piece in ("E17", "VREF9", "rename_channels", "set_montage", "drop_channels"):
+        assert piece in str(error.value)
+    with pytest.warns(RuntimeWarning, match="2 of 3 channels take no entry"):
+        match_channels(info, on_missing="warn")
+    assert match_channels(info, on_missing="ignore").missing == ["E17", "VREF9"]
+    assert match_channels(info, picks=["Cz"]).entries == ("CZ",)
+    with pytest.raises(ValueError, match="on_missing"):
+        match_channels(info, on_missing="skip")
+    with pytest.raises(TypeError, match="instance of mne.Info"):
+        match_channels(mne.EvokedArray(np.zeros((3, 5)), info))
+
+
+def test_only_eeg_is_matched_by_default():
+    info = mne.create_info(["Fz", "Cz", "STI", "Fp1"], 200.0, ["eeg", "eeg", "stim", "eog"])
+    info["bads"] = ["Cz"]
+    assert match_channels(info).ch_names == ("Fz", "Cz")
+    assert match_channels(info, picks=["Fp1"]).entries == ("FP1",)
+    with pytest.raises(ValueError, match="no EEG channel to match"):
+        match_channels(mne.create_info(["STI"], 200.0, "stim"))
+
+
+def test_map_prints_as_a_table():
+    info = make_info([*CLINICAL, "one"], template_montage())
+    info["chs"][-1]["loc"][:3] = electrode_positions()[ELECTRODES.index("AF3")] + [0.004, 0, 0]
+    text = str(match_channels(info))
+    lines = text.splitlines()
+    assert lines[0] == "<ChannelMap | 20 channels: 19 exact, 1 position>"
+    assert lines[1].split() == ["channel", "entry", "how", "mm", "note"]
+    assert len(lines) == 22
+    assert lines[2].split() == ["Fp1", "FP1", "exact", "-"]
+    assert lines[-1].split()[:4] == ["one", "AF3", "position", "4.0"]
+
+
+def test_map_as_data_frame():
+    frame = match_channels(make_info(["Cz", "T3", "what"]), on_missing="ignore").to_data_frame()
+    assert list(frame.columns) == ["channel", "entry", "index", "how", "distance", "note"]
+    assert list(frame["how"]) == ["exact", "name", "none"]
+    assert list(frame["index"]) == [41, 37, -1]
+    assert frame["entry"].isna().tolist() == [False, False, True]
+
+
+def test_map_plots():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("agg")
+    channel_map = match_channels(make_info(["Cz", "T3", "Fp1-F7", "what"]), on_missing="ignore")
+    fig = channel_map.plot(show=False)
+    assert "1 without entry" in fig.axes[0].get_title()
+    texts = {text.get_text() for text in fig.axes[0].texts}
+    assert texts == {"CZ", "T7", "FP1-F7"}
+    _, axes = plt.subplots()
+    assert channel_map.plot(axes=axes, show=False) is axes.figure
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "path, n_matched, missing",
+    [
+        ("eegmmi/sub-004/eeg/sub-004_task-imagery_run-04_eeg.edf", 64, []),
+        ("alcohol/sub-a0364/eeg/sub-a0364_task-pictures_eeg.edf", 61, ["EOG X", "EOG Y"]),
+        ("eegmat/sub-04/eeg/sub-04_task-rest_eeg.edf", 19, ["ECG ECG"]),
+        ("mdd/sub-hc01/eeg/sub-hc01_task-eyesclosed_eeg.edf", 19, []),
+    ],
+)
+def test_shared_recordings(shared, path, n_matched, missing):
+    raw = mne.io.read_raw_edf(shared / "eeg" / path)
+    channel_map = match_channels(raw.info, on_missing="ignore")
+    assert channel_map.missing == missing
+    assert len(set(channel_map.entries) - {None}) == n_matched
