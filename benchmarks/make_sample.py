@@ -17,8 +17,8 @@ from edfio import Edf, EdfAnnotation, EdfSignal
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "mne_gram" / "datasets" / "data" / "sample_eeg.edf"
-SOURCE = "eeg/eegmmi/sub-012/eeg/sub-012_task-imagery_run-08_eeg.edf"
-START, SECONDS = 4, 36
+SOURCE = "eeg/eegmmi/sub-004/eeg/sub-004_task-imagery_run-04_eeg.edf"
+START, SECONDS = 16, 20
 
 
 def clean_name(name):

@@ -103,10 +103,31 @@ def _add_restore(commands):
     add("--all-channel-gaps", default="keep", choices=["keep", "fill"])
     add("--model", default="gram-tiny", help="a name that 'weights list' prints, or a folder")
     add("--random-state", type=int, metavar="SEED", help="seed of random draws")
-    add("--figure", metavar="FILE", help="write a figure of the recording before and after")
-    add("--report", metavar="FILE", help="write the report as .txt or .json")
+    add(
+        "--figure",
+        type=_get_namer(".png", ".pdf", ".svg"),
+        metavar="FILE",
+        help="write a figure of before and after as .png, .pdf or .svg",
+    )
+    add(
+        "--report",
+        type=_get_namer(".txt", ".json", ".csv"),
+        metavar="FILE",
+        help="write the report as .txt, .json or .csv",
+    )
     add("--json", action="store_true", help="print the report as JSON")
     add("--overwrite", action="store_true", help="replace files that exist")
+
+
+def _get_namer(*extensions):
+    """Return a check that an argument names a file with one of some extensions."""
+
+    def check(name):
+        if not name.endswith(extensions):
+            raise argparse.ArgumentTypeError(f"{name} does not end in {', '.join(extensions)}")
+        return name
+
+    return check
 
 
 def _run_restore(args, parser):

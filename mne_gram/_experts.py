@@ -14,6 +14,7 @@ from .preprocessing import SFREQ, VOLTS_TO_MODEL
 _PATCH = 200
 _TOKENS = 256  # channels x patches of a window, as in training
 _MAX_PATCHES = 16
+_H_FREQ = 75.0  # where the network's band ends
 
 
 def repair_spline(data, mask, pieces, info):
@@ -107,7 +108,7 @@ def repair_gram(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, 
             logger.info(f"A stretch of {(stop - start) / sfreq:.2g} s is shorter than a patch.")
             continue
         bad = _resample_mask(wanted, signal.shape[1])
-        change = _predict_change(signal, bad, channels, model, **kwargs)
+        change = _limit_band(_predict_change(signal, bad, channels, model, **kwargs))
         change = resample(change, up=sfreq, down=SFREQ, axis=1, npad="auto")
         change = _fit_length(change, stop - start) / VOLTS_TO_MODEL
         for row, channel in enumerate(rows):
@@ -132,13 +133,21 @@ def _to_network(data, sfreq, line_freq):
     with mne.utils.use_log_level("error"):
         if length > 40:  # a high-pass at 0.1 Hz takes 33 s
             signal = mne.filter.filter_data(signal, sfreq, 0.1, None)
-        if line_freq and line_freq < 75 and line_freq < sfreq / 2 - 1 and length > 4:
+        if line_freq and line_freq < _H_FREQ and line_freq < sfreq / 2 - 1 and length > 4:
             signal = mne.filter.notch_filter(signal, sfreq, [line_freq], trans_bandwidth=2.0)
         if sfreq > 170 and length > 0.5:
-            signal = mne.filter.filter_data(signal, sfreq, None, 75.0)
+            signal = mne.filter.filter_data(signal, sfreq, None, _H_FREQ)
     if sfreq != SFREQ:
         signal = resample(signal, up=SFREQ, down=sfreq, axis=1, npad="auto")
     return signal * VOLTS_TO_MODEL
+
+
+def _limit_band(change):
+    """Take off what lies above the network's 75 Hz, rolling off over the last 5 Hz."""
+    spectrum = np.fft.rfft(change, axis=1)
+    freqs = np.fft.rfftfreq(change.shape[1], 1 / SFREQ)
+    spectrum *= np.cos(np.pi / 2 * np.clip((freqs - _H_FREQ + 5) / 5, 0, 1)) ** 2
+    return np.fft.irfft(spectrum, change.shape[1], axis=1)
 
 
 def _fit_length(signal, n_times):

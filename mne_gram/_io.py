@@ -154,7 +154,9 @@ def write_inst(inst, path, *, overwrite=False):
             mne.export.export_raw(file, inst.copy(), physical_range="channelwise")
         else:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Encountered data in .* format", RuntimeWarning)
+                # That samples are rounded is told below, and markers of some channels are standard.
+                warnings.filterwarnings("ignore", "Encountered data in .* format")
+                warnings.filterwarnings("ignore", "events: you specified at least one event that")
                 mne.export.export_raw(file, inst)
     return PRECISION[extension]
 

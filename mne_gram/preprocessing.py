@@ -101,7 +101,8 @@ def find_line_freq(data, sfreq):
         near = np.abs(freqs - line)
         around = (near >= 2) & (near <= 6) & (freqs < 0.98 * sfreq / 2)
         if line < 0.98 * sfreq / 2 and around.any():
-            ratios[line] = np.median(power[:, near.argmin()] / np.median(power[:, around], axis=-1))
+            base = np.maximum(np.median(power[:, around], axis=-1), np.finfo(float).tiny)
+            ratios[line] = np.median(power[:, near.argmin()] / base)
     best = max(ratios, key=ratios.get, default=None)
     # The fewer the spectra, the larger a ratio noise alone can reach.
     enough = max(2, 1 + 20 / np.sqrt(n_spectra))

@@ -182,7 +182,8 @@ def _place_channels(info, prior, bad, on_missing):
     """Find where the channels are; take those out of the mask that nothing is known of."""
     cmap = match_channels(info, on_missing="ignore", verbose="error")
     rows, own, units, known = channel_rows(cmap, prior)
-    lost = [name for name, k, row in zip(cmap.ch_names, known, bad, strict=True) if row.all() and not k]
+    hidden = bad.all(axis=1) & ~known
+    lost = [name for name, gone in zip(cmap.ch_names, hidden, strict=True) if gone]
     if lost:
         message = (
             f"Cannot restore {', '.join(lost)}: bad all through, and neither name nor position "
@@ -253,11 +254,11 @@ def _mark(inst, picks, segments, reset_bads, annotate):
             inst.info["bads"] = [name for name in inst.info["bads"] if name not in restored]
         return
     annotations = inst.annotations.copy()
-    if annotate:
-        _annotate(annotations, inst, picks, segments)
-    if reset_bads:
+    if reset_bads:  # first, since what is added changes the order
         _release_annotations(annotations, inst, picks, segments)
         inst.info["bads"] = [name for name in inst.info["bads"] if name not in restored]
+    if annotate:
+        _annotate(annotations, inst, picks, segments)
     inst.set_annotations(annotations)
 
 

@@ -25,7 +25,8 @@ _PRIOR_FILE = Path(__file__).parent / "data" / "prior.npz"
 # recording's own data weigh as much as the prior. Both chosen on the training subjects.
 _SHARPNESS = 20.0
 _STRENGTH = 300.0
-_RIDGE = 1e-3  # of the mean variance: keeps rank-deficient (ICA-cleaned, interpolated) data solvable
+_MAX_CONTRASTS = 64  # more channels than that tell no better which recordings are alike
+_RIDGE = 1e-3  # of the mean variance: keeps rank-deficient (ICA-cleaned) data solvable
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,29 +348,40 @@ def adapt_covariance(prior, rows, own, units, known, moments):
     cov : array, shape (n_bands, n_channels, n_channels)
         One covariance a band, in volts squared where the moments are.
     """
-    population = rows @ prior.population @ rows.T
-    library = rows @ prior.library @ rows.T
-    population, library = population + own, library + own
+    population = rows @ prior.population @ rows.T + own
     if not moments:
         return population
     scale = _fit_scale(population, units, moments, known)
-    seen = np.unique(np.concatenate([m.good for m in moments]))
     first = expect_covariance(moments, scale * population, units, _STRENGTH / 10, n_iter=2)
+    seen = np.unique(np.concatenate([m.good for m in moments]))
     good = seen[known[seen]]
     mixed = population
     if len(good) > 2:
-        inner = contrast_basis(units[good])
-        target = inner @ first[:, good][:, :, good] @ inner.T
-        candidates = inner @ library[:, :, good][..., good] @ inner.T
-        usable = _trace(target) > 0
-        loss = [
-            stein_divergence(candidates[:, b], target[b]) for b in range(N_BANDS) if usable[b]
-        ]
-        loss = np.mean(loss, axis=0)
-        weights = prior.weights * np.exp(-_SHARPNESS * (loss - loss.min()))
-        mixed = np.tensordot(weights / weights.sum(), library, axes=1)
+        view = _main_contrasts(population[:, good][:, :, good].sum(axis=0), units[good])
+        target = view @ first[:, good][:, :, good] @ view.T
+        onto = (view @ rows[good]).astype(prior.library.dtype)
+        candidates = onto @ prior.library @ onto.T + view @ own[np.ix_(good, good)] @ view.T
+        weights = _weigh_library(prior, candidates, target)
+        mixed = rows @ np.tensordot(weights, prior.library, axes=1) @ rows.T + own
     scale = _fit_scale(mixed, units, moments, known)
     return expect_covariance(moments, scale * mixed, units, _STRENGTH, n_iter=3)
+
+
+def _main_contrasts(cov, units):
+    """Return the directions in which channels are compared: the largest that a reference leaves."""
+    basis = contrast_basis(units)
+    if len(basis) <= _MAX_CONTRASTS:
+        return basis
+    vectors = np.linalg.eigh(basis @ cov @ basis.T)[1]
+    return vectors[:, -_MAX_CONTRASTS:].T @ basis
+
+
+def _weigh_library(prior, candidates, target):
+    """Weigh recordings by how well their covariance fits, all bands together."""
+    usable = np.flatnonzero(_trace(target) > 0)
+    loss = np.mean([stein_divergence(candidates[:, b], target[b]) for b in usable], axis=0)
+    weights = prior.weights * np.exp(-_SHARPNESS * (loss - loss.min()))
+    return weights / weights.sum()
 
 
 def _fit_scale(cov, units, moments, known):
@@ -452,17 +464,33 @@ def load_prior(fname=None):
     """
     with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
         population = unpack_symmetric(file["population"].astype(float), len(ELECTRODES))
-        sources = tuple(tuple(str(part) for part in row) for row in file["sources"])
-        starts = np.cumsum(file["n_channels"])[:-1]
-        channels = np.split(file["channels"].astype(int), starts)
-        sizes = N_BANDS * file["n_channels"] * (file["n_channels"] + 1) // 2
-        covs = np.split(file["covs"].astype(float), np.cumsum(sizes)[:-1])
         weights, kernel = file["weights"].astype(float), file["kernel"].astype(float)
-    recordings = [
+    return assemble_prior(read_recordings(fname), population, weights, kernel)
+
+
+def read_recordings(fname=None):
+    """Read the recordings that a prior was estimated from.
+
+    Parameters
+    ----------
+    fname : path-like | None
+        A file written by ``python -m mne_gram.training.prior``; None for the bundled one.
+
+    Returns
+    -------
+    recordings : list of Recording
+        Their covariances.
+    """
+    with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
+        sources = tuple(tuple(str(part) for part in row) for row in file["sources"])
+        n_channels = file["n_channels"].astype(int)
+        channels = np.split(file["channels"].astype(int), np.cumsum(n_channels)[:-1])
+        sizes = N_BANDS * n_channels * (n_channels + 1) // 2
+        covs = np.split(file["covs"].astype(float), np.cumsum(sizes)[:-1])
+    return [
         Recording(source, index, unpack_symmetric(cov.reshape(N_BANDS, -1), len(index)))
         for source, index, cov in zip(sources, channels, covs, strict=True)
     ]
-    return assemble_prior(recordings, population, weights, kernel)
 
 
 def assemble_prior(recordings, population, weights, kernel):

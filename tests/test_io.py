@@ -49,6 +49,21 @@ def test_write_and_read(raw, tmp_path, name, error):
     assert len(list(tmp_path.iterdir())) == n_files
 
 
+@pytest.mark.parametrize("name", ["a_raw.fif", "a.edf", "a.vhdr"])
+def test_annotations_of_channels(raw, tmp_path, name):
+    """Every format keeps what is annotated in some channels only."""
+    raw.annotations.append(5, 1, "RESTORED", [["Fp1", "C4"]])
+    _io.write_inst(raw, tmp_path / name)
+    if name == "a.vhdr":  # whose channels MNE does not read
+        markers = (tmp_path / "a.vmrk").read_text(encoding="utf-8")
+        assert re.findall(r"RESTORED,1251,250,(\d)", markers) == ["1", "4"]
+        return
+    annotations = _io.read_inst(tmp_path / name).annotations
+    found = [a for a in annotations if a["description"] == "RESTORED"]
+    assert {channel for a in found for channel in a["ch_names"]} == {"Fp1", "C4"}
+    assert all(a["onset"] == 5 and a["duration"] == 1 for a in found)
+
+
 def test_precision_of_fif(raw, epochs, tmp_path):
     """A file of 64-bit or 32-bit floats gives its samples back bit by bit."""
     for fmt in ("single", "double"):

@@ -424,6 +424,11 @@ def test_directions():
         place = electrode_positions()[ELECTRODES.index(entry)] - origin
         assert_allclose(directions[k], place / np.linalg.norm(place))
     assert np.isnan(directions[2:]).all()
+    # A position that a derivation carries along is one electrode's, not its own.
+    info = make_info([*CLINICAL, "C3-Cz", "Fp1-F7"], template_montage())
+    for ch in info["chs"][-2:]:
+        ch["loc"][:3] = electrode_positions()[0] + [0, 0.001, 0]
+    assert np.isnan(channel_directions(info, ["C3-Cz", "Fp1-F7"])).all()
 
 
 def test_directions_follow_the_given_order():

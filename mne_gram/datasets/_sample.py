@@ -11,8 +11,9 @@ from mne.utils import _validate_type, verbose
 from .._head import template_montage
 
 _PATH = Path(__file__).parent / "data" / "sample_eeg.edf"
-_BAD_CHANNEL = "C4"
-_SPAN_CHANNEL, _SPAN_ONSET, _SPAN_SECONDS = "F3", 20.0, 3.0
+_BAD_CHANNEL = "CP2"
+_SPAN_CHANNEL, _SPAN_ONSET, _SPAN_SECONDS = "F4", 9.0, 3.0
+_BROKEN_CHANNEL = "FT8"  # as recorded: seven times the amplitude of the others in all runs
 
 
 def _loose_electrode(n_times, sfreq, rng):
@@ -34,12 +35,13 @@ def _electrode_pops(n_times, sfreq, rng):
 
 @verbose
 def sample(*, return_truth=False, verbose=None):
-    """Load a real recording with one bad channel and one bad span.
+    """Load a real recording with bad channels and a bad span.
 
-    36 seconds of 64-channel EEG at 160 Hz while a person imagines moving the left (``T1``) or the
-    right (``T2``) fist, or rests (``T0``). Channel C4 is marked as bad and holds noise all
-    through; three seconds of F3 carry a channel-specific annotation ``BAD_pop`` and hold
-    electrode pops. The noise is made up, and the same in every call; all else is as recorded.
+    20 seconds of 64-channel EEG at 160 Hz while a person imagines moving the left (``T1``) or the
+    right (``T2``) fist, or rests (``T0``). Channel CP2 is marked as bad and holds noise all
+    through; three seconds of F4 carry a channel-specific annotation ``BAD_pop`` and hold
+    electrode pops. This noise is made up, and the same in every call; all else is as recorded,
+    channel FT8 included, which was broken in reality and is marked as bad too.
 
     Parameters
     ----------
@@ -54,13 +56,13 @@ def sample(*, return_truth=False, verbose=None):
         The recording with the noise, preloaded, with 10-05 names, a template montage and
         ``info["line_freq"]`` set.
     truth : mne.io.Raw
-        The recording as it was made, without bad channels or ``BAD_`` annotations. Only returned
-        if ``return_truth`` is True.
+        The recording as it was made: CP2 and F4 are good, FT8 is bad. Only returned if
+        ``return_truth`` is True.
 
     Notes
     -----
-    An excerpt of the EEG Motor Movement/Imagery Dataset 1.0.0 of PhysioNet [1]_ [2]_, subject 12,
-    run 8, under the Open Data Commons Attribution License 1.0. The person's data were never used
+    An excerpt of the EEG Motor Movement/Imagery Dataset 1.0.0 of PhysioNet [1]_ [2]_, subject 4,
+    run 4, under the Open Data Commons Attribution License 1.0. The person's data were never used
     to train anything in this package. A text beside the file says what was changed.
 
     References
@@ -75,6 +77,7 @@ def sample(*, return_truth=False, verbose=None):
     truth = mne.io.read_raw_edf(_PATH, preload=True)
     truth.set_montage(template_montage())
     truth.info["line_freq"] = 60.0
+    truth.info["bads"] = [_BROKEN_CHANNEL]
 
     raw = truth.copy()
     sfreq = raw.info["sfreq"]
@@ -83,6 +86,6 @@ def sample(*, return_truth=False, verbose=None):
     start, stop = raw.time_as_index([_SPAN_ONSET, _SPAN_ONSET + _SPAN_SECONDS])
     pops = _electrode_pops(stop - start, sfreq, rng)
     raw._data[raw.ch_names.index(_SPAN_CHANNEL), start:stop] += pops
-    raw.info["bads"] = [_BAD_CHANNEL]
+    raw.info["bads"] = [_BAD_CHANNEL, _BROKEN_CHANNEL]
     raw.annotations.append(_SPAN_ONSET, _SPAN_SECONDS, "BAD_pop", ch_names=[[_SPAN_CHANNEL]])
     return (raw, truth) if return_truth else raw

@@ -90,7 +90,7 @@ class _Config:
 class TokenizerConfig(_Config):
     """Shape of the tokenizer (stage 1).
 
-    Parameters
+    Attributes
     ----------
     n_filters : int
         Filters of the encoder's patch embedding; the encoder is ``25 * n_filters`` wide.
@@ -136,7 +136,7 @@ class TokenizerConfig(_Config):
 class GramConfig(_Config):
     """Shape of the masked autoencoder (stage 2).
 
-    Parameters
+    Attributes
     ----------
     n_filters : int
         Filters of the patch embedding; the encoder is ``25 * n_filters`` wide.
@@ -210,22 +210,46 @@ class GramConfig(_Config):
 
 
 def tokenizer_base():
-    """Return the shape of the published tokenizer."""
+    """Return the shape of the published tokenizer.
+
+    Returns
+    -------
+    config : TokenizerConfig
+        The shape.
+    """
     return TokenizerConfig()
 
 
 def tokenizer_small():
-    """Return a tokenizer of one block a side and 64 classes, for tests and quick trials."""
+    """Return a tokenizer of one block a side and 64 classes, for tests and quick trials.
+
+    Returns
+    -------
+    config : TokenizerConfig
+        The shape.
+    """
     return TokenizerConfig(n_blocks=1, decoder_n_blocks=1, n_classes=64)
 
 
 def gram_base():
-    """Return the shape of the published Gram-Base (6 M parameters in its encoder)."""
+    """Return the shape of the published Gram-Base (6 M parameters in its encoder).
+
+    Returns
+    -------
+    config : GramConfig
+        The shape.
+    """
     return GramConfig()
 
 
 def gram_medium():
-    """Return the shape of Gram-Medium (47 M parameters in its encoder)."""
+    """Return the shape of Gram-Medium (47 M parameters in its encoder).
+
+    Returns
+    -------
+    config : GramConfig
+        The shape.
+    """
     return GramConfig(
         n_filters=16,
         n_blocks=24,
@@ -236,7 +260,13 @@ def gram_medium():
 
 
 def gram_large():
-    """Return the shape of Gram-Large (251 M parameters in its encoder)."""
+    """Return the shape of Gram-Large (251 M parameters in its encoder).
+
+    Returns
+    -------
+    config : GramConfig
+        The shape.
+    """
     return GramConfig(
         n_filters=32,
         n_blocks=32,
@@ -247,7 +277,13 @@ def gram_large():
 
 
 def gram_small():
-    """Return a network of two narrow blocks and 64 classes, for tests and quick trials."""
+    """Return a network of two narrow blocks and 64 classes, for tests and quick trials.
+
+    Returns
+    -------
+    config : GramConfig
+        The shape.
+    """
     return GramConfig(
         n_filters=4,
         n_blocks=2,

@@ -78,7 +78,7 @@ def _put(tokens, visible, background):
     return background.scatter(1, visible.index.unsqueeze(2).expand_as(tokens), tokens)
 
 
-class Fusion(nn.Module):
+class Fusion(nn.Module):  # numpydoc ignore=PR01
     """Weighted sum of several blocks' outputs, each but the last through a layer of its own."""
 
     def __init__(self, n_outputs, dim):
@@ -86,7 +86,7 @@ class Fusion(nn.Module):
         self.projections = nn.ModuleList(Linear(dim, dim) for _ in range(n_outputs - 1))
         self.weights = nn.Parameter(torch.ones(n_outputs))
 
-    def forward(self, outputs):
+    def forward(self, outputs):  # numpydoc ignore=PR01,RT01
         """Fuse a list of ``(B, L, d)``."""
         weights = self.weights.softmax(0)
         fused = weights[-1] * outputs[-1]
@@ -95,7 +95,7 @@ class Fusion(nn.Module):
         return fused
 
 
-class GramEncoder(nn.Module):
+class GramEncoder(nn.Module):  # numpydoc ignore=PR01
     """Visible patches to a CLS vector and one latent for each."""
 
     def __init__(self, config):
@@ -115,7 +115,7 @@ class GramEncoder(nn.Module):
         self.fusion = Fusion(len(config.fused_blocks), config.dim)
         self.norm = nn.LayerNorm(config.dim)
 
-    def forward(self, tokens, positions, valid=None):
+    def forward(self, tokens, positions, valid=None):  # numpydoc ignore=PR01,RT01
         """Encode ``tokens (B, V, 200)``; return CLS and latents in one ``(B, 1 + V, d)``."""
         x = self.patch_embedding(tokens, valid) + positions
         x = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
@@ -129,7 +129,7 @@ class GramEncoder(nn.Module):
         return self.norm(self.fusion(outputs))
 
 
-class GramDecoder(nn.Module):
+class GramDecoder(nn.Module):  # numpydoc ignore=PR01
     """CLS and latents to one hidden vector for every patch, masked or not."""
 
     def __init__(self, config):
@@ -147,7 +147,7 @@ class GramDecoder(nn.Module):
         self.norm = nn.LayerNorm(DECODER_DIM)
         self.head = Linear(DECODER_DIM, config.n_classes, bias=False)
 
-    def forward(self, encoded, visible, positions):
+    def forward(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
         """Turn ``encoded (B, 1 + V, d)`` into ``(B, L, 200)``, ready for the head."""
         x = self.project(encoded)
         cls, latents = x[:, :1], x[:, 1:]
@@ -221,8 +221,12 @@ class Gram(nn.Module):
 
         Parameters
         ----------
-        x, channels, mask
-            As for `encode`.
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV at 200 Hz.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+        mask : torch.Tensor of bool, shape (B, C, n) | None
+            True where a patch is hidden. None hides nothing.
 
         Returns
         -------
@@ -238,8 +242,12 @@ class Gram(nn.Module):
 
         Parameters
         ----------
-        x, channels, mask
-            As for `encode`.
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV at 200 Hz.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+        mask : torch.Tensor of bool, shape (B, C, n) | None
+            True where a patch is hidden. None hides nothing.
 
         Returns
         -------
@@ -324,7 +332,20 @@ class ClassificationNetwork(nn.Module):
         init_weights(self.head, as_generator(seed))
 
     def forward(self, x, channels):
-        """Return logits ``(B, n_classes)`` of windows ``x (B, C, n * 200)`` in 0.1 mV."""
+        """Classify windows.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV at 200 Hz.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+
+        Returns
+        -------
+        logits : torch.Tensor, shape (B, n_classes)
+            Unnormalised log probabilities.
+        """
         return self.head(self.gram.encode(x, channels).cls)
 
 

@@ -35,7 +35,7 @@ class Conv2d(_Unfilled, nn.Conv2d):
 class WindowNorm(nn.GroupNorm):
     """GroupNorm with one mean and variance a group over all *valid* tokens of a window."""
 
-    def forward(self, x, valid=None):
+    def forward(self, x, valid=None):  # numpydoc ignore=PR01,RT01
         """Normalise ``x (B, F, L, T)``; ``valid (B, L)`` is False where a token is padding."""
         if valid is None:
             return super().forward(x)
@@ -49,7 +49,7 @@ class WindowNorm(nn.GroupNorm):
         return x * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-class PatchEmbedding(nn.Module):
+class PatchEmbedding(nn.Module):  # numpydoc ignore=PR01
     """Three convolutions along the 200 samples of each patch; patches do not touch."""
 
     def __init__(self, n_filters):
@@ -61,7 +61,7 @@ class PatchEmbedding(nn.Module):
         self.conv3 = Conv2d(n_filters, n_filters, (1, 3), padding=(0, 1))
         self.norm3 = WindowNorm(N_GROUPS, n_filters)
 
-    def forward(self, patches, valid=None):
+    def forward(self, patches, valid=None):  # numpydoc ignore=PR01,RT01
         """Turn ``(B, L, 200)`` into ``(B, L, 25 * n_filters)``, feature ``t * n_filters + f``."""
         x = patches.unsqueeze(1)
         x = F.gelu(self.norm1(self.conv1(x), valid))
@@ -70,14 +70,14 @@ class PatchEmbedding(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(2)
 
 
-def sinusoid_table(n_rows, dim):
+def sinusoid_table(n_rows, dim):  # numpydoc ignore=PR01,RT01
     """Return ``(n_rows, dim)``: sines in the even columns, cosines in the odd ones."""
     rate = 1000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     angle = torch.arange(n_rows, dtype=torch.float64)[:, None] * rate
     return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1).float()
 
 
-class Positions(nn.Module):
+class Positions(nn.Module):  # numpydoc ignore=PR01
     """What tells a token its channel and its time: a row of each table, added."""
 
     def __init__(self, n_channels, max_patches, dim, *, learned_times=False):
@@ -89,14 +89,14 @@ class Positions(nn.Module):
         else:
             self.register_buffer("times", sinusoid_table(max_patches, dim), persistent=False)
 
-    def forward(self, channels, n_patches):
+    def forward(self, channels, n_patches):  # numpydoc ignore=PR01,RT01
         """Return ``(1, L, d)`` for ``channels (C,)``, ``(B, L, d)`` for ``channels (B, C)``."""
         both = self.channels[channels].unsqueeze(-2) + self.times[:n_patches]  # (..., C, n, d)
         both = both.flatten(-3, -2)
         return both if both.ndim == 3 else both.unsqueeze(0)
 
 
-class Attention(nn.Module):
+class Attention(nn.Module):  # numpydoc ignore=PR01
     """Plain multi-head self-attention."""
 
     def __init__(self, dim, n_heads, dropout):
@@ -107,7 +107,7 @@ class Attention(nn.Module):
         self.value = Linear(dim, dim)
         self.proj = Linear(dim, dim)
 
-    def forward(self, x, valid=None):
+    def forward(self, x, valid=None):  # numpydoc ignore=PR01,RT01
         """Let tokens ``x (B, L, d)`` see the tokens that ``valid (B, L)`` allows (None: all)."""
         q, k, v = (
             layer(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
@@ -124,7 +124,7 @@ class Attention(nn.Module):
         return F.dropout(x, self.dropout, self.training)
 
 
-class MLP(nn.Module):
+class MLP(nn.Module):  # numpydoc ignore=PR01
     """Two linear layers with an exact GELU between."""
 
     def __init__(self, dim, dropout):
@@ -133,12 +133,12 @@ class MLP(nn.Module):
         self.fc1 = Linear(dim, 4 * dim)
         self.fc2 = Linear(4 * dim, dim)
 
-    def forward(self, x):
+    def forward(self, x):  # numpydoc ignore=PR01,RT01
         """Transform each token of ``x (B, L, d)``."""
         return F.dropout(self.fc2(F.gelu(self.fc1(x))), self.dropout, self.training)
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # numpydoc ignore=PR01
     """A pre-norm transformer block, with layer scale and stochastic depth where asked for."""
 
     def __init__(self, dim, n_heads, *, dropout=0.0, drop_path=0.0, layer_scale=None):
@@ -153,7 +153,7 @@ class Block(nn.Module):
             self.scale1 = nn.Parameter(torch.full((dim,), float(layer_scale)))
             self.scale2 = nn.Parameter(torch.full((dim,), float(layer_scale)))
 
-    def forward(self, x, valid=None):
+    def forward(self, x, valid=None):  # numpydoc ignore=PR01,RT01
         """Transform ``x (B, L, d)``; ``valid (B, L)`` is False where a token is padding."""
         x = x + self._branch(self.attn(self.norm1(x), valid), self.scale1)
         return x + self._branch(self.mlp(self.norm2(x)), self.scale2)
@@ -167,7 +167,9 @@ class Block(nn.Module):
         return x
 
 
-def make_blocks(n_blocks, dim, n_heads, *, dropout, drop_path=0.0, layer_scale=None):
+def make_blocks(  # numpydoc ignore=PR01,RT01
+    n_blocks, dim, n_heads, *, dropout, drop_path=0.0, layer_scale=None
+):
     """Return a list of blocks with stochastic depth rising linearly from 0 to ``drop_path``."""
     rates = [drop_path * i / max(n_blocks - 1, 1) for i in range(n_blocks)]
     return nn.ModuleList(
@@ -176,7 +178,7 @@ def make_blocks(n_blocks, dim, n_heads, *, dropout, drop_path=0.0, layer_scale=N
     )
 
 
-def as_generator(seed):
+def as_generator(seed):  # numpydoc ignore=PR01,RT01
     """Return ``seed`` if it is a `torch.Generator`, else a new one (on the CPU) from the int."""
     if isinstance(seed, torch.Generator):
         return seed
@@ -186,7 +188,7 @@ def as_generator(seed):
 
 
 @torch.no_grad()
-def draw_(tensor, fill):
+def draw_(tensor, fill):  # numpydoc ignore=PR01
     """Fill a tensor of any device with numbers drawn on the CPU; leave the meta device alone."""
     if not tensor.is_meta:
         values = torch.empty(tensor.shape, device="cpu")
@@ -194,7 +196,7 @@ def draw_(tensor, fill):
         tensor.copy_(values)
 
 
-def draw_weight_(tensor, generator):
+def draw_weight_(tensor, generator):  # numpydoc ignore=PR01
     """Fill with a normal of standard deviation 0.02 that is cut at one standard deviation."""
     draw_(
         tensor,
@@ -281,8 +283,12 @@ def as_patches(x, channels, positions, *, where):
     ----------
     x : torch.Tensor, shape (B, C, n * 200)
         The windows, 0.1 mV.
-    channels, positions, where
-        As for `check_window`.
+    channels : array-like of int, shape (C,) or (B, C)
+        Montage index of each channel.
+    positions : Positions
+        The tables that hold a row for each montage index and each patch.
+    where : str
+        Name of the network, for the messages.
 
     Returns
     -------

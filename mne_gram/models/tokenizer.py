@@ -41,7 +41,7 @@ class TokenizerLoss(NamedTuple):
     codes: torch.Tensor  #: normalised code vectors, detached, (B, C, n, code_dim)
 
 
-class TokenizerEncoder(nn.Module):
+class TokenizerEncoder(nn.Module):  # numpydoc ignore=PR01
     """Patches to features."""
 
     def __init__(self, config):
@@ -56,7 +56,7 @@ class TokenizerEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(config.dim)
 
-    def forward(self, patches, channels):
+    def forward(self, patches, channels):  # numpydoc ignore=PR01,RT01
         """Turn ``patches (B, C, n, 200)`` into features ``(B, C, n, d)``."""
         n_patches = patches.shape[2]
         x = self.patch_embedding(patches.flatten(1, 2))
@@ -67,7 +67,7 @@ class TokenizerEncoder(nn.Module):
         return self.norm(x).unflatten(1, (-1, n_patches))
 
 
-class TokenizerDecoder(nn.Module):
+class TokenizerDecoder(nn.Module):  # numpydoc ignore=PR01
     """Code vectors to waveforms."""
 
     def __init__(self, config):
@@ -83,7 +83,7 @@ class TokenizerDecoder(nn.Module):
         self.patch_embedding = PatchEmbedding(DECODER_N_FILTERS)
         self.norm = nn.LayerNorm(DECODER_DIM)
 
-    def forward(self, codes, channels):
+    def forward(self, codes, channels):  # numpydoc ignore=PR01,RT01
         """Turn ``codes (B, C, n, code_dim)`` into waveforms ``(B, C, n, 200)``."""
         n_patches = codes.shape[2]
         x = self.project(codes).flatten(1, 2)

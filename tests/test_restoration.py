@@ -1,0 +1,590 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rules of restoration, on real recordings and with drawn masks and garbage."""
+
+import mne
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mne_gram
+from mne_gram import restore
+from mne_gram._masks import collect_mask
+from mne_gram.metrics import nmse
+from mne_gram.models import Gram, Tokenizer
+from mne_gram.models.config import gram_small, tokenizer_small
+
+few = settings(
+    deadline=None,
+    max_examples=8,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    """Return the sample with its garbage and without."""
+    return mne_gram.datasets.sample(return_truth=True, verbose="error")
+
+
+@pytest.fixture(scope="module")
+def truth(sample):
+    """Return the sample without the electrode that was broken in reality, all good."""
+    raw = sample[1].copy().drop_channels(["FT8"])
+    raw.set_annotations(None)
+    return raw
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Return a small network with random weights."""
+    from mne_gram._model_io import GramModel
+
+    tokenizer, gram = Tokenizer(tokenizer_small(), seed=0), Gram(gram_small(), seed=0)
+    return GramModel(tokenizer=tokenizer.eval(), gram=gram.eval())
+
+
+def spans_mask(truth, rng, n_spans=6, shortest=1, longest=400):
+    """Draw bad stretches of single channels."""
+    mask = np.zeros((len(truth.ch_names), truth.n_times), bool)
+    for _ in range(n_spans):
+        length = rng.integers(shortest, longest)
+        start = rng.integers(0, truth.n_times - length)
+        mask[rng.integers(len(mask)), start : start + length] = True
+    return mask
+
+
+def fill(truth, mask, garbage):
+    """Return the recording with garbage where it is bad."""
+    raw = truth.copy()
+    raw._data[mask] = garbage
+    return raw
+
+
+def usual_steps(row, bad, start, stop, sfreq):
+    """Return the 99th percentile of the absolute good steps in the 2 s around a stretch."""
+    left, right = max(0, start - round(2 * sfreq)), min(len(row), stop + round(2 * sfreq))
+    good = ~bad[left:right]
+    steps = np.abs(np.diff(row[left:right]))[good[1:] & good[:-1]]
+    return np.quantile(steps, 0.99) if len(steps) else None
+
+
+# ---------------------------------------------------------------------------------------------
+# The main job
+
+
+def test_sample_is_restored(sample):
+    raw, truth = sample
+    restored, report = restore(raw, return_report=True, verbose="error")
+    known = np.array([name != "FT8" for name in raw.ch_names])  # broken in reality
+    mask = collect_mask(raw, np.arange(64))[known]
+    error = nmse(truth.get_data()[known], restored.get_data()[known], mask)
+    spline = restore(raw, method="spline", verbose="error").get_data()[known]
+    assert error < 0.3
+    assert error < 0.9 * nmse(truth.get_data()[known], spline, mask)
+    assert restored.info["bads"] == [] and raw.info["bads"] == ["CP2", "FT8"]
+    assert set(report.to_data_frame()["channel"]) == {"F4", "CP2", "FT8"}
+
+
+@pytest.mark.parametrize("method", ["auto", "spatial", "spline", "gram"])
+def test_good_samples_stay_and_bad_ones_do_not_matter(truth, network, method):
+    rng = np.random.default_rng(0)
+    mask = spans_mask(truth, rng)
+    mask[[5, 20]] = True
+    signal = truth.get_data()
+    found = []
+    for garbage in (np.nan, 5.0, np.inf, rng.standard_normal(mask.sum()) * 1e-2):
+        raw = fill(truth, mask, garbage)
+        restored = restore(raw, mask=mask, method=method, model=network, verbose="error")
+        assert_array_equal(restored.get_data()[~mask], signal[~mask])
+        found.append(restored.get_data())
+    scale = np.abs(signal[~mask]).mean()
+    assert np.isfinite(found[0]).all()
+    for other in found[1:]:
+        assert_allclose(other, found[0], rtol=0, atol=1e-6 * scale)
+    assert np.abs(found[0] - signal)[mask].max() > 0.1 * scale  # not the truth: that was hidden
+
+
+@few
+@given(seed=st.integers(0, 10_000), scale=st.floats(1e-9, 1e3), whole=st.booleans())
+def test_invariance_to_garbage(truth, seed, scale, whole):
+    rng = np.random.default_rng(seed)
+    mask = spans_mask(truth, rng)
+    if whole:
+        mask[rng.choice(len(mask), 3, replace=False)] = True
+    raw = fill(truth, mask, scale * rng.standard_normal(mask.sum()))
+    restored = restore(raw, mask=mask, verbose="error").get_data()
+    expected = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
+    assert_array_equal(restored[~mask], truth.get_data()[~mask])
+    assert_allclose(restored, expected, rtol=0, atol=1e-6 * np.abs(truth.get_data()).mean())
+
+
+@few
+@given(seed=st.integers(0, 10_000))
+def test_steps_at_seams_are_usual(truth, seed):
+    rng = np.random.default_rng(seed)
+    mask = spans_mask(truth, rng, n_spans=10, longest=800)
+    raw = fill(truth, mask, 1.0)
+    # An amplifier's offset makes the estimate meet the good samples badly.
+    raw._data += rng.uniform(-1e-3, 1e-3, (len(mask), 1))
+    restored = restore(raw, mask=mask, verbose="error").get_data()
+    checked = 0
+    for row, bad in zip(restored, mask, strict=True):
+        edges = np.flatnonzero(np.diff(np.r_[0, bad, 0].astype(int)))
+        for start, stop in edges.reshape(-1, 2):
+            limit = usual_steps(row, bad, start, stop, 160)
+            if limit is None:
+                continue
+            gap = stop - start == 1 and abs(row[start - 1] - row[min(stop, len(row) - 1)]) > 2 * limit
+            if gap:  # one sample cannot be near two that are far apart
+                continue
+            if start > 0:
+                assert abs(row[start] - row[start - 1]) <= limit * (1 + 1e-9)
+                checked += 1
+            if stop < len(row):
+                assert abs(row[stop] - row[stop - 1]) <= limit * (1 + 1e-9)
+                checked += 1
+    assert checked > 0
+
+
+@few
+@given(seed=st.integers(0, 10_000), size=st.floats(1e-6, 1e-3))
+def test_reference_goes_straight_through(truth, seed, size):
+    """What all channels share, garbage in an average reference included, changes nothing else.
+
+    But for the bound on steps, which a channel's own steps set, reference and all.
+    """
+    rng = np.random.default_rng(seed)
+    mask = spans_mask(truth, rng)
+    mask[rng.choice(len(mask), 4, replace=False)] = True
+    shared = size * rng.standard_normal(truth.n_times)
+    raw = truth.copy()
+    raw._data -= shared
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mne_gram._repair.limit_steps", lambda *args: None)
+        first = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
+        second = restore(fill(raw, mask, np.nan), mask=mask, verbose="error").get_data()
+    assert_allclose(second + shared, first, rtol=0, atol=1e-6 * max(size, 1e-5))
+
+
+def test_order_of_channels_does_not_matter(truth):
+    mask = spans_mask(truth, np.random.default_rng(1))
+    mask[[3, 30]] = True
+    order = np.random.default_rng(2).permutation(len(mask))
+    raw = fill(truth, mask, np.nan)
+    first = restore(raw, mask=mask, verbose="error").get_data()
+    shuffled = raw.copy().reorder_channels([raw.ch_names[k] for k in order])
+    second = restore(shuffled, mask=mask[order], verbose="error").get_data()
+    assert_allclose(second, first[order], rtol=0, atol=1e-10)
+
+
+# ---------------------------------------------------------------------------------------------
+# What the data carry
+
+
+def test_metadata_survive(sample):
+    raw = sample[0].copy()
+    raw.set_meas_date(1_000_000_000)
+    stim = mne.create_info(["STI", "HEOG"], raw.info["sfreq"], ["stim", "eog"])
+    with raw.info._unlock():
+        stim["line_freq"] = raw.info["line_freq"]
+    extra = mne.io.RawArray(np.arange(2.0 * raw.n_times).reshape(2, -1), stim, verbose="error")
+    extra.set_meas_date(1_000_000_000)
+    raw.add_channels([extra], force_update_info=True)
+    raw = raw.crop(2, 18)
+    before = raw.copy()
+    restored = restore(raw, verbose="error")
+    assert_array_equal(raw.get_data(), before.get_data())  # the input is never touched
+    assert raw.annotations == before.annotations
+    assert restored.first_samp == before.first_samp and restored.ch_names == before.ch_names
+    assert restored.info["meas_date"] == before.info["meas_date"]
+    assert_array_equal(restored.get_data(["STI", "HEOG"]), before.get_data(["STI", "HEOG"]))
+    kept = [a for a in restored.annotations if not a["description"].startswith("RESTORED")]
+    old = [a for a in before.annotations if not a["description"].startswith("BAD")]
+    assert [(a["onset"], a["duration"], a["description"]) for a in kept] == [
+        (a["onset"], a["duration"], a["description"]) for a in old
+    ]
+    new = [a for a in restored.annotations if a["description"] == "RESTORED"]
+    spans = {a["ch_names"]: (a["onset"], a["duration"]) for a in new}
+    bad = next(a for a in before.annotations if a["description"].startswith("BAD"))
+    assert_allclose(spans[("F4",)], (bad["onset"], bad["duration"]), atol=1 / 160)
+    assert set(spans) == {("F4",), ("CP2", "FT8")}
+    assert_allclose(spans[("CP2", "FT8")], (2.0, 16.0), atol=2 / 160)
+
+
+def test_flags_leave_marks_as_they_are(sample):
+    raw = sample[0]
+    restored = restore(raw, reset_bads=False, annotate=False, verbose="error")
+    assert restored.info["bads"] == raw.info["bads"]
+    assert restored.annotations == raw.annotations
+    same = raw.copy()
+    assert restore(same, copy=False, verbose="error") is same
+    assert_array_equal(same.get_data(), restored.get_data())
+
+
+def test_partly_restored_annotation_keeps_the_rest(sample):
+    raw = sample[0].copy()
+    raw.set_channel_types({"C5": "eog"}, verbose="error")
+    raw.set_annotations(mne.Annotations(3, 1, "bad_both", ch_names=[("F4", "C5")]))
+    restored = restore(raw, verbose="error")
+    left = [a for a in restored.annotations if a["description"] == "bad_both"]
+    assert [a["ch_names"] for a in left] == [("C5",)]
+
+
+def test_epochs_with_bads_annotations_and_mask(sample):
+    raw, truth = sample
+    events = mne.make_fixed_length_events(raw, duration=1.0)
+    make = dict(tmin=0, tmax=1 - 1 / 160, baseline=None, preload=True, verbose="error")
+    epochs = mne.Epochs(raw, events, reject_by_annotation=False, **make)
+    reference = mne.Epochs(truth, events, reject_by_annotation=False, **make)
+    bad = collect_mask(epochs, np.arange(64)).reshape(64, len(epochs), -1).transpose(1, 0, 2)
+    expected = collect_mask(raw, np.arange(64)).reshape(64, len(epochs), -1).transpose(1, 0, 2)
+    assert_array_equal(bad, expected)
+    labels = np.zeros((len(epochs), 64), bool)
+    labels[4, 10] = labels[7, 11] = True
+    restored, report = restore(epochs, mask=labels, return_report=True, verbose="error")
+    bad |= labels[..., None]
+    data = restored.get_data(copy=False)
+    assert_array_equal(data[~bad], epochs.get_data(copy=False)[~bad])
+    assert_array_equal(restored.events, epochs.events)
+    known = [k for k, name in enumerate(raw.ch_names) if name != "FT8"]  # broken in reality
+    flat = [
+        d.transpose(1, 0, 2).reshape(64, -1)[known] for d in (reference.get_data(), data, bad)
+    ]
+    assert nmse(*flat) < 0.4
+    assert report.std.shape == data.shape and (report.std > 0)[bad].all()
+    assert (report.std[~bad] == 0).all()
+    # The same by a mask that says it sample by sample, and nothing else.
+    plain = epochs.copy()
+    plain.info["bads"] = []
+    plain.set_annotations(None)
+    again = restore(plain, mask=bad, verbose="error").get_data(copy=False)
+    assert_allclose(again, data, rtol=0, atol=1e-12)
+
+
+def test_evoked(truth):
+    raw = truth.copy()
+    events = mne.make_fixed_length_events(raw, duration=1.0)
+    evoked = mne.Epochs(raw, events, tmin=0, tmax=0.9, baseline=None, verbose="error").average()
+    broken = evoked.copy()
+    broken.data[7] = 1.0
+    broken.info["bads"] = [broken.ch_names[7]]
+    restored, report = restore(broken, return_report=True, verbose="error")
+    mask = np.zeros(evoked.data.shape, bool)
+    mask[7] = True
+    assert_array_equal(restored.data[~mask], evoked.data[~mask])
+    assert nmse(evoked.data, restored.data, mask) < 0.4
+    assert restored.info["bads"] == [] and report.std.shape == evoked.data.shape
+
+
+@pytest.mark.parametrize("sfreq", [100.0, 250.0, 512.0, 2000.0])
+def test_sampling_rates(truth, sfreq):
+    raw = truth.copy().crop(0, 8).resample(sfreq, verbose="error")
+    reference = raw.copy()
+    mask = np.zeros(raw.get_data().shape, bool)
+    mask[12] = True
+    mask[30, round(3 * sfreq) : round(4.5 * sfreq)] = True
+    restored = restore(fill(raw, mask, 1.0), mask=mask, verbose="error")
+    assert restored.info["sfreq"] == sfreq
+    assert nmse(reference.get_data(), restored.get_data(), mask) < 0.35
+
+
+@pytest.mark.parametrize("n_channels", [4, 8])
+def test_few_channels(truth, n_channels):
+    names = ["Fz", "C3", "C4", "Oz", "F3", "F4", "P3", "P4"][:n_channels]
+    raw = truth.copy().pick(names)
+    mask = np.zeros((n_channels, raw.n_times), bool)
+    mask[1] = True
+    broken = fill(raw, mask, np.nan)
+    if n_channels == 4:
+        with pytest.warns(RuntimeWarning, match="Only 3 channels are good"):
+            restored = restore(broken, mask=mask)
+    else:
+        restored = restore(broken, mask=mask)
+    assert nmse(raw.get_data(), restored.get_data(), mask) < 1
+
+
+def test_high_density_net():
+    montage = mne.channels.make_standard_montage("GSN-HydroCel-257")
+    info = mne.create_info(montage.ch_names[:256], 100.0, "eeg")
+    info.set_montage(montage)
+    rng = np.random.default_rng(0)
+    places = np.array([ch["loc"][:3] for ch in info["chs"]])
+    places = places - places.mean(axis=0)
+    # A smooth field: a few sources far inside.
+    topography = 1 / np.linalg.norm(places[:, None] - 0.4 * places[None, ::25], axis=2)
+    sources = rng.standard_normal((topography.shape[1], 400))
+    raw = mne.io.RawArray(1e-6 * topography @ sources, info, verbose="error")
+    mask = np.zeros((256, 400), bool)
+    mask[[10, 100, 200]] = True
+    restored = restore(fill(raw, mask, np.nan), mask=mask, verbose="error")
+    assert nmse(raw.get_data(), restored.get_data(), mask) < 0.2
+
+
+def test_bipolar_derivations(truth):
+    pairs = [("Fp1", "F7"), ("F7", "T7"), ("T7", "P7"), ("P7", "O1"), ("Fp1", "F3"), ("F3", "C3"),
+             ("C3", "P3"), ("P3", "O1")]
+    raw = mne.set_bipolar_reference(
+        truth, [a for a, _ in pairs], [b for _, b in pairs], verbose="error"
+    ).pick([f"{a}-{b}" for a, b in pairs])
+    mask = np.zeros((8, raw.n_times), bool)
+    mask[2] = True
+    restored = restore(fill(raw, mask, np.nan), mask=mask, verbose="error")
+    error = ((restored.get_data() - raw.get_data())[mask] ** 2).sum() / (raw.get_data()[mask] ** 2).sum()
+    # T7-P7 is the other three of its ring: Fp1-F3-C3-P3-O1 less Fp1-F7-T7 and P7-O1.
+    assert error < 0.1
+
+
+# ---------------------------------------------------------------------------------------------
+# All-channel gaps, samples, reports
+
+
+def test_all_channel_gaps(truth):
+    raw = truth.copy()
+    raw.set_annotations(mne.Annotations([5.0, 5.2], [1.0, 0.3], ["BAD_move", "BAD_pop"],
+                                        ch_names=[(), ("Cz",)]))
+    raw.info["bads"] = ["Pz"]
+    gap = slice(800, 960)
+    kept, report = restore(raw, return_report=True, verbose="error")
+    assert_array_equal(kept.get_data()[:, gap], raw.get_data()[:, gap])
+    assert "left as they were" in report.summary
+    filled = restore(raw, all_channel_gaps="fill", verbose="error")
+    assert np.abs(filled.get_data()[:, gap] - raw.get_data()[:, gap]).max() > 1e-6
+    assert_array_equal(filled.get_data("C3")[0, :800], raw.get_data("C3")[0, :800])
+    invented = [a for a in filled.annotations if a["description"] == "INVENTED"]
+    assert len(invented) == 1 and len(invented[0]["ch_names"]) == len(raw.ch_names) - 1
+    # What the gap held says nothing about the rest.
+    other = raw.copy()
+    other._data[:, gap] = np.nan
+    assert_allclose(
+        restore(other, verbose="error").get_data("Pz")[0, :790], kept.get_data("Pz")[0, :790]
+    )
+
+
+def test_sample_of_the_posterior(truth):
+    mask = np.zeros(truth.get_data().shape, bool)
+    mask[[8, 25, 50]] = True
+    mask[33, 1000:1600] = True
+    raw = fill(truth, mask, np.nan)
+    mean, report = restore(raw, mask=mask, return_report=True, verbose="error")
+    draws = [
+        restore(raw, mask=mask, output="sample", random_state=seed, verbose="error").get_data()
+        for seed in (1, 1, 2)
+    ]
+    assert_array_equal(draws[0], draws[1])
+    assert np.abs(draws[0] - draws[2])[mask].max() > 1e-6
+    assert_array_equal(draws[0][~mask], truth.get_data()[~mask])
+    # A draw deviates from the mean by the standard deviation that the report tells.
+    spread = (draws[0] - mean.get_data())[mask].std() / np.sqrt((report.std[mask] ** 2).mean())
+    assert 0.6 < spread < 1.6
+
+
+def test_no_global_state_is_moved(sample):
+    np.random.seed(0)
+    state = np.random.get_state()[1].copy()
+    restore(sample[0], output="sample", random_state=0, verbose="error")
+    assert_array_equal(np.random.get_state()[1], state)
+
+
+def test_report(sample, tmp_path):
+    restored, report = restore(sample[0], return_report=True, verbose="error")
+    frame = report.to_data_frame()
+    assert {"channel", "seconds", "expected_nmse", "expected_r", "weight_spatial"} <= set(frame)
+    assert_allclose(frame.set_index("channel").loc["F4", "seconds"], 3.0, atol=0.02)
+    assert frame["expected_r"].between(0, 1).all()
+    assert_allclose(frame["expected_r"] ** 2, 1 - frame["expected_nmse"])
+    mask = collect_mask(sample[0], np.arange(64))
+    assert (report.std[mask] > 0).all() and (report.std[~mask] == 0).all()
+    assert report.rank_before <= 62 and str(report.rank_after) in str(report)
+    for name in ("a.txt", "a.json", "a.csv"):
+        report.save(tmp_path / name)
+        assert "CP2" in (tmp_path / name).read_text()
+        with pytest.raises(FileExistsError, match="overwrite=True"):
+            report.save(tmp_path / name)
+    report.save(tmp_path / "a.txt", overwrite=True)
+    with pytest.raises(ValueError, match="in .txt, .json or .csv"):
+        report.save(tmp_path / "a.pdf")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.json", "a.txt"]
+
+
+def test_nothing_marked(truth, caplog):
+    restored, report = restore(truth, return_report=True, verbose="info")
+    assert restored is not truth
+    assert_array_equal(restored.get_data(), truth.get_data())
+    assert report.summary == "Nothing was restored." and len(report.to_data_frame()) == 0
+    assert (report.std == 0).all() and str(report)
+
+
+# ---------------------------------------------------------------------------------------------
+# Splines and the network
+
+
+def test_spline_is_that_of_mne(truth):
+    raw = truth.copy()
+    raw.info["bads"] = ["C3", "Oz", "AF7"]
+    expected = raw.copy().interpolate_bads(verbose="error").get_data()
+    found = restore(raw, method="spline", verbose="error").get_data()
+    assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_gram_changes_only_what_the_network_sees(truth, network):
+    """Random weights: what it adds is confined to bad samples and to the network's band."""
+    mask = np.zeros(truth.get_data().shape, bool)
+    mask[20] = True
+    mask[40, 1000:1500] = True
+    raw = fill(truth, mask, np.nan)
+    spatial = restore(raw, mask=mask, method="spatial", verbose="error").get_data()
+    found = restore(raw, mask=mask, method="gram", model=network, verbose="error").get_data()
+    change = found - spatial
+    assert (change[~mask] == 0).all() and np.abs(change[20]).max() > 1e-7
+    freqs = np.fft.rfftfreq(truth.n_times, 1 / 160)
+    power = np.abs(np.fft.rfft(change[20])) ** 2
+    assert power[freqs > 76].sum() < 1e-3 * power.sum()
+
+
+def test_gram_without_a_model(truth):
+    raw = truth.copy()
+    raw.info["bads"] = ["Cz"]
+    with pytest.raises((RuntimeError, ValueError, FileNotFoundError), match="no-such-model"):
+        restore(raw, method="gram", model="no-such-model", verbose="error")
+
+
+# ---------------------------------------------------------------------------------------------
+# Bad input
+
+
+def refused(raw, match, **kwargs):
+    """Check that a call is refused and that the input stays as it was."""
+    before = raw.get_data().copy()
+    with pytest.raises((ValueError, TypeError), match=match):
+        restore(raw, verbose="error", **kwargs)
+    assert_array_equal(raw.get_data(), before)
+
+
+def test_bad_input_is_refused(truth):
+    n = len(truth.ch_names)
+    raw = truth.copy()
+    refused(raw.copy().set_channel_types(dict.fromkeys(raw.ch_names, "eog"), verbose="error"),
+            "Found no EEG channel .*set_channel_types")
+    broken = raw.copy()
+    broken.info["bads"] = list(raw.ch_names)
+    refused(broken, f"{n} of {n} EEG channels are bad all through")
+    broken.info["bads"] = raw.ch_names[1:]
+    refused(broken, f"{n - 1} of {n} EEG channels are bad all through")
+    broken = raw.copy()
+    broken.info["bads"] = ["Cz"]
+    broken._data[3, 100] = np.nan
+    refused(broken, f"not marked as bad in {raw.ch_names[3]}")
+    broken._data[3, 100] = np.inf
+    refused(broken, "mask")
+    loud = raw.copy()
+    loud._data *= 1e6
+    loud.info["bads"] = ["Cz"]
+    refused(loud, "expected between 1e-9 and 1e-2 V.*1e-6")
+    refused(raw, r"shape \(63, 3200\).*got \(3200, 63\)", mask=np.ones((3200, 63), bool))
+    refused(raw, "dtype bool.*got int", mask=np.ones((63, 3200), int))
+    refused(raw, "mask must be an instance of", mask="everything")
+    refused(raw, "method", method="magic")
+    refused(raw, "no posterior", method="spline", output="sample")
+    mixed = raw.copy().set_channel_types({"C5": "eog"}, verbose="error")
+    refused(mixed, "picks holds channels that are no EEG: C5", picks=["C5", "Cz"])
+    csd = mne.preprocessing.compute_current_source_density(raw)
+    with pytest.raises(ValueError, match="current source density"):
+        restore(csd)
+
+
+def test_unknown_channels(truth):
+    raw = truth.copy().rename_channels({"Cz": "left sock", "C3": "right sock"})
+    for name in ("left sock", "right sock"):
+        raw.info["chs"][raw.ch_names.index(name)]["loc"][:] = np.nan
+    raw.info["bads"] = ["left sock", "Pz"]
+    with pytest.warns(RuntimeWarning, match="Cannot restore left sock.*left as they are"):
+        restored = restore(raw)
+    assert restored.info["bads"] == ["left sock"]
+    assert_array_equal(restored.get_data("left sock"), raw.get_data("left sock"))
+    with pytest.raises(ValueError, match="Cannot restore left sock.*rename_channels"):
+        restore(raw, on_missing="raise")
+    # Bad for a while only, its own good time says how it goes with the others.
+    raw.info["bads"] = []
+    mask = np.zeros(raw.get_data().shape, bool)
+    mask[raw.ch_names.index("right sock"), 1600:1900] = True
+    found = restore(fill(raw, mask, np.nan), mask=mask)
+    assert nmse(truth.get_data(), found.get_data(), mask) < 0.3
+
+
+def test_low_rate_is_said(truth):
+    raw = truth.copy().resample(90.0, verbose="error")
+    raw.info["bads"] = ["Oz"]
+    with pytest.warns(RuntimeWarning, match="sampling rate is 90 Hz"):
+        restored = restore(raw)
+    mask = np.zeros(raw.get_data().shape, bool)
+    mask[raw.ch_names.index("Oz")] = True
+    assert nmse(raw.get_data(), restored.get_data(), mask) < 0.3
+
+
+def test_shorter_than_a_patch(truth, network):
+    raw = truth.copy().crop(0, 0.6)
+    raw.info["bads"] = ["Cz"]
+    mask = np.zeros(raw.get_data().shape, bool)
+    mask[raw.ch_names.index("Cz")] = True
+    for method in ("auto", "gram"):
+        restored = restore(raw, method=method, model=network, verbose="error")
+        assert nmse(raw.get_data(), restored.get_data(), mask) < 0.5
+
+
+def test_rank_deficient_data(truth):
+    """ICA-cleaned data have fewer dimensions than channels."""
+    raw = truth.copy()
+    u, s, v = np.linalg.svd(raw.get_data(), full_matrices=False)
+    raw._data[:] = (u[:, :20] * s[:20]) @ v[:20]
+    mask = np.zeros(raw.get_data().shape, bool)
+    mask[[raw.ch_names.index(name) for name in ("Oz", "PO7")]] = True
+    mask[15, 800:1200] = True
+    restored = restore(fill(raw, mask, np.nan), mask=mask, verbose="error").get_data()
+    spline = restore(fill(raw, mask, np.nan), mask=mask, method="spline", verbose="error")
+    assert np.isfinite(restored).all()
+    assert nmse(raw.get_data(), restored, mask) < nmse(raw.get_data(), spline.get_data(), mask)
+
+
+@pytest.mark.parametrize("dataset", ["alcohol", "eegmat", "eegmmi", "mdd"])
+def test_other_laboratories(shared, dataset):
+    """On held-out people of each data set the repair beats the spline."""
+    from mne_bids import read_raw_bids
+
+    from mne_gram.training.subjects import list_recordings, split_subjects
+
+    paths = list_recordings(shared / "eeg" / dataset)
+    _, test = split_subjects([path.subject for path in paths])
+    errors = []
+    for subject in test[:3]:
+        path = next(path for path in paths if path.subject == subject)
+        raw = read_raw_bids(path, verbose="error").load_data(verbose="error")
+        raw.pick("eeg", exclude=()).crop(0, 25)
+        if dataset != "alcohol":
+            raw.set_annotations(None)
+            raw.filter(0.5, 45, verbose="error")
+        cmap = mne_gram.match_channels(raw.info, on_missing="ignore")
+        raw.pick([n for n, e in zip(cmap.ch_names, cmap.entries, strict=True) if e])
+        entries = mne_gram.match_channels(raw.info).entries
+        raw.rename_channels(dict(zip(raw.ch_names, entries, strict=True)))
+        with mne.utils.use_log_level("error"):
+            names = {n.upper(): n for n in mne.channels.make_standard_montage("easycap-M1").ch_names}
+        if not set(raw.ch_names) <= set(names):
+            raw.pick([n for n in raw.ch_names if n in names])
+        raw.rename_channels({n: names[n] for n in raw.ch_names})
+        raw.set_montage("easycap-M1", on_missing="raise")
+        raw.info["bads"] = []
+        rng = np.random.default_rng(0)
+        mask = np.zeros(raw.get_data().shape, bool)
+        mask[rng.choice(len(mask), len(mask) // 4, replace=False)] = True
+        broken = fill(raw, mask, 1.0)
+        errors.append(
+            [
+                nmse(raw.get_data(), restore(broken, mask=mask, method=m, verbose="error").get_data(), mask)
+                for m in ("spatial", "spline")
+            ]
+        )
+    ours, spline = np.array(errors).T
+    assert np.median(ours / spline) < 0.95
