@@ -187,10 +187,9 @@ def _choose_line_freq(inst, line_freq, good):
         kwargs = dict(reject_by_annotation="NaN") if isinstance(inst, BaseRaw) else {}
         line_freq = find_line_freq(inst.get_data(picks=good, **kwargs), inst.info["sfreq"])
         if line_freq is not None:
-            logger.info(
-                "Found a peak of the power line at %g Hz, which will be taken out. Give "
-                "line_freq, or set info['line_freq'], to choose yourself.",
-                line_freq,
+            warn(
+                f"Found a peak of the power line at {line_freq:g} Hz, which is taken out. Give "
+                "line_freq, or set info['line_freq'], to say what it is."
             )
     return line_freq
 
@@ -246,6 +245,25 @@ def _filter(inst, picks, l_freq, h_freq, line_freq):
             _notch(inst, freqs, picks, longest)
 
 
+def _check_reference(inst, good):
+    """Warn where the data were re-referenced before, and not to the average of the good."""
+    info = inst.info
+    average = any(
+        proj["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF and proj["active"] for proj in info["projs"]
+    )
+    if not average and not info["custom_ref_applied"]:
+        return
+    data = inst.get_data(picks=good)
+    if np.abs(data.mean(axis=-2)).max() < 1e-6 * np.abs(data).max():
+        return  # the average already: taking it off again changes nothing
+    warn(
+        "The data were re-referenced before, and not to the average of the channels that are good "
+        "now. That average is taken off on top, which is right if the old reference is a channel "
+        "of the data, or the mean of some. If the reference electrode was dropped, add it back "
+        "with mne.add_reference_channels first; give reference=None to keep the reference as it is."
+    )
+
+
 def _reference(inst):
     """Subtract the mean of the good electrodes in place; bipolar derivations are left alone."""
     names = [inst.ch_names[k] for k in mne.pick_types(inst.info, eeg=True, exclude=())]
@@ -293,7 +311,7 @@ def preprocess(
         resampled with the rest and not filtered otherwise.
     line_freq : float | False | None
         The frequency of the power line in Hz. None takes ``info["line_freq"]``, else the peak
-        that :func:`find_line_freq` finds, which the log names. False leaves the line alone.
+        that :func:`find_line_freq` finds, which a warning names. False leaves the line alone.
     l_freq : float | None
         The lower edge of the band in Hz; None applies no high-pass.
     h_freq : float | None
@@ -345,5 +363,6 @@ def preprocess(
     if inst.info["sfreq"] != sfreq:
         inst.resample(sfreq)
     if reference == "average":
+        _check_reference(inst, good)
         _reference(inst)
     return inst

@@ -22,9 +22,10 @@ __all__ = ["Prior", "adapt_covariance", "interpolation_operators", "load_prior"]
 
 _PRIOR_FILE = Path(__file__).parent / "data" / "prior.npz"
 # How sharply the library is weighted by fit (per degree of freedom), and how many samples of the
-# recording's own data weigh as much as the prior. Both chosen on the training subjects.
+# recording's own data, per channel, weigh as much as the prior. Both chosen on the training
+# subjects, half of them predicting the other half.
 _SHARPNESS = 20.0
-_STRENGTH = 300.0
+_STRENGTH = 0.5
 _MAX_CONTRASTS = 64  # more channels than that tell no better which recordings are alike
 _RIDGE = 1e-3  # of the mean variance: keeps rank-deficient (ICA-cleaned) data solvable
 
@@ -351,8 +352,9 @@ def adapt_covariance(prior, rows, own, units, known, moments):
     population = rows @ prior.population @ rows.T + own
     if not moments:
         return population
+    strength = _STRENGTH * len(rows)
     scale = _fit_scale(population, units, moments, known)
-    first = expect_covariance(moments, scale * population, units, _STRENGTH / 10, n_iter=2)
+    first = expect_covariance(moments, scale * population, units, strength, n_iter=2)
     seen = np.unique(np.concatenate([m.good for m in moments]))
     good = seen[known[seen]]
     mixed = population
@@ -364,7 +366,7 @@ def adapt_covariance(prior, rows, own, units, known, moments):
         weights = _weigh_library(prior, candidates, target)
         mixed = rows @ np.tensordot(weights, prior.library, axes=1) @ rows.T + own
     scale = _fit_scale(mixed, units, moments, known)
-    return expect_covariance(moments, scale * mixed, units, _STRENGTH, n_iter=3)
+    return expect_covariance(moments, scale * mixed, units, strength, n_iter=3)
 
 
 def _main_contrasts(cov, units):

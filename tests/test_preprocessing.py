@@ -135,6 +135,20 @@ def test_reference_that_is_already_there():
     assert out.info["projs"] == [] and len(waiting.info["projs"]) == 1
 
 
+def test_another_reference_gives_a_warning():
+    raw = make_raw(line_freq=50)
+    for channels in (["Fp1"], raw.ch_names[:3]):
+        linked = raw.copy().set_eeg_reference(channels, projection=False)
+        with pytest.warns(RuntimeWarning, match="re-referenced before.*add_reference_channels"):
+            out = preprocess(linked)
+        assert_allclose(out.get_data(), preprocess(raw).get_data(), atol=1e-12)
+    # An average that held a channel which is bad now is not the average of the good ones.
+    average = raw.copy().set_eeg_reference("average", projection=False)
+    average.info["bads"] = ["Fp1"]
+    with pytest.warns(RuntimeWarning, match="re-referenced before"):
+        preprocess(average)
+
+
 def test_applied_projectors_are_in_the_data(tmp_path):
     raw = make_raw(line_freq=50)
     raw.set_eeg_reference("average", projection=True)
@@ -202,9 +216,8 @@ def test_filtered_data_give_a_warning():
 
 def test_line_freq_from_the_data():
     raw = make_raw(line=20e-6)
-    with mne.utils.catch_logging() as log:
-        out = preprocess(raw, verbose=True)
-    assert "peak of the power line at 50 Hz" in log.getvalue()
+    with pytest.warns(RuntimeWarning, match="peak of the power line at 50 Hz.*Give line_freq"):
+        out = preprocess(raw)
     assert power_at(out, 50) < 0.02 * power_at(preprocess(raw, line_freq=False), 50)
 
 
