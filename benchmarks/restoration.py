@@ -198,7 +198,9 @@ def summarize(rows, methods, baseline="spline", n_boot=1000):
     """Return one row a cell and method: ratio to the baseline with its interval, and the rest."""
     means = {}
     for row in rows:
-        means.setdefault((row["dataset"], row["regime"], row["method"], row["recording"]), []).append(row)
+        means.setdefault(
+            (row["dataset"], row["regime"], row["method"], row["recording"]), []
+        ).append(row)
     rng = np.random.default_rng(0)
     cells = []
     for dataset, regime in sorted({key[:2] for key in means}):

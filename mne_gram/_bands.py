@@ -5,12 +5,12 @@
 import numpy as np
 from scipy.signal import firwin, oaconvolve
 
-# The borders of the partition delta, theta, alpha, beta, above. Every frequency belongs to one band,
-# so the parts of a signal add up to the signal.
+# The borders of the partition delta, theta, alpha, beta, above. Every frequency belongs to one
+# band, so the parts of a signal add up to the signal.
 BAND_EDGES = (4.0, 8.0, 13.0, 30.0)
 N_BANDS = len(BAND_EDGES) + 1
-# Where covariances are read: drifts below 0.5 Hz and the line above 45 Hz say little about how brain
-# signals covary, though the outer bands apply there.
+# Where covariances are read: drifts below 0.5 Hz and the line above 45 Hz say little about how
+# brain signals covary, though the outer bands apply there.
 STATISTICS_EDGES = (0.5, *BAND_EDGES, 45.0)
 # Length of the analysis windows in seconds, the model's patch.
 WINDOW = 1.0

@@ -29,9 +29,8 @@ def pick_eeg(inst, picks):
     chosen = eeg if picks is None else _picks_to_idx(info, picks, "eeg", exclude=())
     others = np.setdiff1d(chosen, eeg)
     if len(others):
-        raise ValueError(
-            f"picks holds channels that are no EEG: {', '.join(info['ch_names'][k] for k in others)}."
-        )
+        names = ", ".join(info["ch_names"][k] for k in others)
+        raise ValueError(f"picks holds channels that are no EEG: {names}.")
     if len(chosen) == 0:
         types = ", ".join(sorted(set(inst.get_channel_types())))
         raise ValueError(

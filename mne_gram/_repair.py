@@ -13,15 +13,17 @@ Signals are channels x samples with a mask of the same shape, True where bad. Th
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ._bands import N_BANDS, STATISTICS_EDGES, filter_length, sum_bands
-from ._seams import bridge, join_runs, limit_steps
+from ._seams import CONTEXT, bridge, join_runs, limit_steps
 from .spatial import interpolation_operators
 
 _BLOCK_SECONDS = 60.0
-_CONTEXT = 1.0  # seconds on either side of a gap that tell how the estimate fares there
+_BASELINE_SECONDS = 30.0
+_OFFSET = 5.0  # times a channel's median absolute deviation: then baselines are taken off
 MIN_GOOD = 2  # one to refer to, one to learn from
 
 
@@ -145,35 +147,96 @@ def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gap
         The estimates. Stretches that were left alone are not among them.
     """
     whole = mask.all(axis=1)
-    partial = mask & ~whole[:, None]
+    passing = mask & ~whole[:, None]
     others = np.flatnonzero(~whole)
     noise = None if seed is None else Noise(seed, len(data))
-    runs = find_runs(partial, pieces)
+    baselines = find_baselines(data, mask, units, sfreq)
+    times = np.arange(data.shape[1])
+    for channel, baseline in baselines.items():
+        data[channel] -= baseline(times)
+    runs = find_runs(passing, pieces)
     operators = _Operators(cov, units)
-    _fill_roughly(data, partial, others, runs, operators)
+    _fill_roughly(data, passing, others, runs, operators)
     estimates = {}
     for a, b, piece in runs:
-        good, bad = _split(partial[:, a], others)
+        good, bad = _split(passing[:, a], others)
         if len(good) < MIN_GOOD:
             continue
-        margin = round(_CONTEXT * sfreq)
+        margin = round(CONTEXT * sfreq)
         left, right = max(piece[0], a - margin), min(piece[1], b + margin)
         found = _estimate(data, good, bad, left, right, piece, sfreq, operators, noise)
         spread = operators.spread(good, bad)
         for row, channel in enumerate(bad):
             estimates[int(channel), a] = (left, right, found[row], spread[row])
     segments = []
-    for channel, a, b, piece in find_segments(partial, pieces):
-        joined = join_runs(estimates, channel, a, b, partial, sfreq)
+    for channel, a, b, piece in find_segments(passing, pieces):
+        joined = join_runs(estimates, channel, a, b, passing, sfreq)
         segments.append((channel, a, b, piece, joined))
-    segments = bridge(data, partial, segments, sfreq, fill_gaps)
+    segments = bridge(data, passing, segments, sfreq, fill_gaps)
     segments = [Segment(*values) for values in segments]
-    limit_steps(data, partial, segments, pieces, sfreq)
     for segment in segments:
         data[segment.channel, segment.start : segment.stop] = segment.values
-    return segments + _repair_whole(
+    segments += _repair_whole(
         data, mask, np.flatnonzero(whole), others, pieces, sfreq, operators, noise, fill_gaps
     )
+    for channel, baseline in baselines.items():
+        data[channel] += baseline(times)
+    for segment in segments:
+        if segment.channel in baselines:
+            inside = times[segment.start : segment.stop]
+            segment.values += baselines[segment.channel](inside)
+    limit_steps(data, mask, segments, pieces, sfreq)
+    for segment in segments:
+        data[segment.channel, segment.start : segment.stop] = segment.values
+    return segments
+
+
+def find_baselines(data, mask, units, sfreq):
+    """Find what electrodes and amplifiers add to each channel, offsets and slow drifts.
+
+    No other channel tells them, and they can be a thousand times the EEG, so the estimates are made
+    without them. What all channels share is not among them.
+
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times)
+        The signals.
+    mask : array of bool, shape (n_channels, n_times)
+        True where bad.
+    units : array, shape (n_channels,)
+        1 for channels that carry the reference.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    baselines : dict of int to callable
+        For channels that have one: their baseline at given samples, straight lines between the
+        medians over half minutes.
+    """
+    n_channels, n_times = data.shape
+    common = np.flatnonzero(~mask.any(axis=1) & (units > 0))
+    n_blocks = max(1, round(n_times / sfreq / _BASELINE_SECONDS))
+    edges = np.linspace(0, n_times, n_blocks + 1).astype(int)
+    middles = (edges[1:] + edges[:-1]) / 2
+    medians, spreads = np.full((2, n_channels, n_blocks), np.nan)
+    for block, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        step = max(1, (b - a) // 2000)  # a median needs no more samples than that
+        part, bad = data[:, a:b:step], mask[:, a:b:step]
+        shared = part[common].mean(axis=0) if len(common) else 0.0
+        enough = np.flatnonzero((~bad).sum(axis=1) * step > sfreq)
+        part = np.where(bad, np.nan, part - units[:, None] * shared)[enough]
+        medians[enough, block] = np.nanmedian(part, axis=1)
+        spreads[enough, block] = np.nanmedian(np.abs(part - medians[enough, block, None]), axis=1)
+    with np.errstate(invalid="ignore"):
+        if not (np.abs(medians) > _OFFSET * spreads).any():
+            return {}  # high-passed data have none, and chance is not to be taken for one
+    baselines = {}
+    for channel, values in enumerate(medians):
+        known = np.isfinite(values)
+        if known.any():
+            baselines[channel] = partial(np.interp, xp=middles[known], fp=values[known])
+    return baselines
 
 
 class _Operators:

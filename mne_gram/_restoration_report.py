@@ -259,7 +259,11 @@ def _excerpts(inst, picks, segments, n_times, seconds=20.0):
         if segment.channel in kept:
             continue
         epoch, start = divmod(segment.start, n_times)
-        stop = min(start + segment.stop - segment.start, n_times, start + round(seconds * inst.info["sfreq"]))
+        stop = min(
+            start + segment.stop - segment.start,
+            n_times,
+            start + round(seconds * inst.info["sfreq"]),
+        )
         data = inst._data if not isinstance(inst, mne.BaseEpochs) else inst._data[epoch]
         kept[segment.channel] = data[picks[segment.channel], start:stop].copy()
     return kept

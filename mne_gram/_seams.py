@@ -9,8 +9,11 @@ the miss is predicted into the gap by kriging, which also makes the repair conti
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+_LONGEST = 2.0  # seconds of lag after which nothing is correlated
 _REACH = 0.3  # seconds of good samples on either side that predict into the gap
-_LEVEL = 1.0  # seconds on either side that tell a constant offset
+_LEVEL_PART = 0.5  # seconds; how much the means of such parts vary says if there is an offset
+_DOUBT = 4.0  # how many squared standard errors an offset has to exceed to be believed at all
+CONTEXT = 2.0  # seconds on either side of a gap that tell how an estimate fares there
 _BLEND = 0.05  # seconds over which two estimates of one stretch are cross-faded
 _RAMP = 0.1  # seconds over which a step that is too large is taken back
 _STEP_WINDOW = 2.0  # seconds around a gap that tell how large a step is usual
@@ -117,7 +120,7 @@ def bridge(data, mask, segments, sfreq, fill_gaps):
 
 def _context(data, mask, channel, start, stop, piece, joined, sfreq):
     """Return good samples around a gap and what the estimate misses there."""
-    reach = round(_LEVEL * sfreq)
+    reach = round(CONTEXT * sfreq)
     left, right = max(piece[0], start - reach), min(piece[1], stop + reach)
     times = np.r_[left:start, stop:right]
     times = times[~mask[channel, times]]
@@ -141,7 +144,7 @@ def _channel_spreads(segments, contexts):
 
 def _fit_kernel(contexts, sfreq):
     """Estimate the autocorrelation of the miss up to the reach, one for all channels."""
-    lags = np.arange(2 * round(_LEVEL * sfreq) + 1)
+    lags = np.arange(round(_LONGEST * sfreq) + 1)
     kernel = sum(share * np.exp(-lags / (decay * sfreq)) for share, decay in _DEFAULT_DECAY)
     n_lags = round(_REACH * sfreq) + 1
     products, seconds = np.zeros(n_lags), 0.0
@@ -170,12 +173,7 @@ def _predict(times, miss, gap, kernel, sfreq):
     nothing = np.zeros(len(gap)), np.ones(len(gap))
     if not len(times):
         return nothing
-    level = miss.mean()
-    # A level is believed as far as it exceeds what chance makes of the mean.
-    variance = miss.var()
-    effective = max(1.0, len(miss) / max(1.0, 2 * kernel.sum() - 1))
-    if level:
-        level *= max(0.0, 1 - variance / effective / level**2)
+    level = _find_level(miss, sfreq)
     reach = round(_REACH * sfreq)
     near = (times >= gap[0] - reach) & (times <= gap[-1] + reach)
     times, miss = times[near], miss[near] - level
@@ -197,6 +195,19 @@ def _predict(times, miss, gap, kernel, sfreq):
     left_over = 1 - (weights * across).sum(axis=1) / kernel[0]
     share[ends] = np.sqrt(left_over.clip(0.01, 1))
     return correction, share
+
+
+def _find_level(miss, sfreq):
+    """Return the constant part of the miss, as far as it stands out from what comes and goes.
+
+    An amplifier without a high-pass has electrode offsets that no other channel tells.
+    """
+    n_parts = max(2, round(len(miss) / (_LEVEL_PART * sfreq)))
+    if len(miss) < n_parts:
+        return 0.0
+    means = np.array([part.mean() for part in np.array_split(miss, n_parts)])
+    level, variance = means.mean(), means.var(ddof=1) / n_parts
+    return level * max(0.0, 1 - _DOUBT * variance / level**2) if level else 0.0
 
 
 def _make_positive(matrix):

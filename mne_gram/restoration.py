@@ -204,9 +204,7 @@ def _repair(data, bad, pieces, info, prior, places, seed, fill_gaps):
     windows, good = cut_windows(data, bad, pieces, sfreq, _MAX_WINDOWS)
     moments = group_moments(windows, good, sfreq, units)
     cov = adapt_covariance(prior, rows, own, units, known, moments)
-    segments = repair_spatial(
-        data, bad, pieces, sfreq, cov, units, seed=seed, fill_gaps=fill_gaps
-    )
+    segments = repair_spatial(data, bad, pieces, sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
     lost = set(np.flatnonzero(bad.all(axis=1) & ~known).tolist())
     return [segment for segment in segments if segment.channel not in lost], cov
 

@@ -59,9 +59,10 @@ def test_bands_keep_to_their_frequencies(sfreq):
         for band in range(N_BANDS):
             parts = np.zeros((N_BANDS, *wave.shape))
             parts[band] = wave
-                passed[band, column] = sum_bands(parts, sfreq)[:, middle].std() / wave[:, middle].std()
+            found = sum_bands(parts, sfreq)[:, middle]
+            passed[band, column] = found.std() / wave[:, middle].std()
             if band == column:  # of zero phase: the wave itself
-                assert_allclose(sum_bands(parts, sfreq)[:, middle], wave[:, middle], atol=0.02)
+                assert_allclose(found, wave[:, middle], atol=0.02)
     assert_allclose(passed, np.eye(N_BANDS), atol=0.02)
 
 
@@ -136,7 +137,7 @@ def test_products_tell_the_power_of_a_wave():
     for band, freq in enumerate(INSIDE):
         windows = amplitude * np.sin(2 * np.pi * freq * times + phases)
         power = products_of(windows, sfreq)[:, 0, 0]
-        assert power[band] == pytest.approx(amplitude**2 / 2, rel=0.1)
+        assert power[band] == pytest.approx(amplitude**2 / 2, rel=0.15)
         assert np.delete(power, band).max() < 0.02 * power[band]
 
 

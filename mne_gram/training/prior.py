@@ -274,7 +274,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bids-root", action="append", required=True, help="a data set; repeat")
     parser.add_argument("--out", required=True, help="the .npz file to write")
-    parser.add_argument("--hold-out-every", type=int, default=4, help="leave out every n-th subject")
+    parser.add_argument(
+        "--hold-out-every", type=int, default=4, help="leave out every n-th subject"
+    )
     args = parser.parse_args(argv)
     recordings = collect_recordings(args.bids_root, args.hold_out_every)
     prior = estimate_prior(recordings, forward_components())

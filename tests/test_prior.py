@@ -1,0 +1,324 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The prior's making: what physics says, what recordings say, and the command line."""
+
+import mne
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mne_gram._bands import N_BANDS
+from mne_gram.montage import ELECTRODES, INDEX, electrode_positions, template_sphere
+from mne_gram.spatial import Recording, load_prior, read_recordings, sphere_kernel
+from mne_gram.training.prior import (
+    collect_recordings,
+    estimate_prior,
+    fit_forward,
+    fit_kernel,
+    forward_components,
+    main,
+    measure_recording,
+    save_prior,
+)
+from mne_gram.training.subjects import list_recordings, split_subjects
+
+SOURCE = ("set", "sub-01", "sub-01_eeg.edf")
+NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
+
+
+@pytest.fixture(scope="module")
+def components():
+    return forward_components()
+
+
+def indices(names):
+    """Return the montage indices of names."""
+    return np.array([INDEX[name.upper()] for name in names])
+
+
+def make_raw(names=NAMES, seconds=20.0, sfreq=100.0, seed=0, cov=None):
+    """Return noise in volts, white or with a covariance."""
+    white = np.random.default_rng(seed).standard_normal((len(names), round(seconds * sfreq)))
+    root = np.eye(len(names)) if cov is None else np.linalg.cholesky(cov)
+    info = mne.create_info(list(names), sfreq, "eeg")
+    info["line_freq"] = 50.0
+    return mne.io.RawArray(1e-5 * root @ white, info, verbose="error")
+
+
+# ---------------------------------------------------------------------------------------------
+# Subjects
+
+
+@pytest.mark.parametrize(
+    ("every", "test"),
+    [(4, ["04", "08"]), (3, ["03", "06", "09"]), (1, None), (20, [])],
+)
+def test_split(every, test):
+    subjects = [f"{k:02}" for k in (3, 1, 2, 9, 8, 7, 4, 5, 6)] + ["01", "03"]  # in any order
+    everyone = sorted(set(subjects))
+    train, found = split_subjects(subjects, every)
+    assert found == (everyone if test is None else test)
+    assert sorted(train + found) == everyone
+    assert split_subjects(reversed(subjects), every) == (train, found)
+
+
+def test_no_data_set(tmp_path):
+    with pytest.raises(ValueError, match="no dataset_description.json"):
+        list_recordings(tmp_path)
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8.0"}')
+    with pytest.raises(ValueError, match="no EEG recording"):
+        list_recordings(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------
+# Physics
+
+
+def test_components_are_covariances(components):
+    assert components.shape[1:] == (114, 114) and len(components) > 40
+    assert_allclose(np.trace(components, axis1=1, axis2=2), 114)
+    assert_allclose(components, components.swapaxes(1, 2), atol=1e-9)
+    assert np.linalg.eigvalsh(components).min() > -1e-8 * 114
+    # Entries of one place are one electrode.
+    for pair in (["T3", "T7"], ["CB1", "PO9"]):
+        corner = components[:, indices(pair)][:, :, indices(pair)]
+        assert_allclose(corner, np.repeat(corner[:, :1, :1], 2, 1).repeat(2, 2), rtol=1e-6)
+
+
+def test_components_fall_off_with_distance(components):
+    mean = components[:-1].mean(axis=0)
+    spread = np.sqrt(np.diag(mean))
+    r = mean / np.outer(spread, spread)
+    near, far = r[tuple(indices(["C3", "C1"]))], r[tuple(indices(["C3", "P8"]))]
+    assert near > 0.7 and near > far + 0.3
+
+
+def test_components_are_the_same_again(components):
+    assert_array_equal(forward_components(), components)
+
+
+def test_fitted_mixture_agrees_where_it_was_measured(components):
+    amounts = np.random.default_rng(0).exponential(size=(N_BANDS, len(components)))
+    truth = np.tensordot(amounts, components, axes=1)
+    channels = indices([*NAMES, "Cz", "Pz", "Fz", "T7", "T8", "FC5", "PO4", "TP9"])
+    fitted = fit_forward(components, truth[:, channels][:, :, channels], channels)
+    assert fitted.shape == (N_BANDS, 114, 114)
+    assert np.linalg.eigvalsh(fitted).min() > -1e-8 * fitted.max()
+    average = np.eye(114) - 1 / 114
+    for found, true in zip(average @ fitted @ average, average @ truth @ average, strict=True):
+        # At the other electrodes too, as far as physics goes.
+        assert np.linalg.norm(found - true) < 0.15 * np.linalg.norm(true)
+
+
+def test_kernel_is_found():
+    truth = np.zeros(16)
+    truth[[1, 2, 4]] = [0.6, 0.3, 0.1]
+    origin, _ = template_sphere()
+    units = electrode_positions() - origin
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    cosines = units @ units.T
+    noise = 0.2 * (cosines > 1 - 1e-9)  # which belongs to no degree
+    assert_allclose(fit_kernel(sphere_kernel(cosines, truth) + noise), truth, atol=1e-6)
+
+
+# ---------------------------------------------------------------------------------------------
+# Recordings
+
+
+def test_measured_recording():
+    factor = np.random.default_rng(1).standard_normal((10, 30))
+    cov = factor @ factor.T / 30
+    recording = measure_recording(make_raw(seconds=120, cov=cov), SOURCE)
+    assert recording.source == SOURCE
+    assert_array_equal(recording.channels, indices(NAMES))
+    average = np.eye(10) - 1 / 10
+    truth = average @ cov @ average
+    for found in recording.cov:
+        assert np.trace(found) == pytest.approx(10)
+        assert_allclose(found.sum(axis=0), 0, atol=1e-9)
+        assert np.linalg.norm(found - truth / np.trace(truth) * 10) < 1.5
+
+
+def test_measured_channels():
+    names = [*NAMES, "T3", "nobody", "Cz"]
+    raw = make_raw(names)
+    raw.info["bads"] = ["F3", "Cz"]
+    raw.set_channel_types({"Fp2": "eog"}, verbose="error")
+    recording = measure_recording(raw, SOURCE)
+    expected = [n for n in NAMES if n not in ("F3", "Fp2")] + ["T7"]
+    assert_array_equal(recording.channels, indices(expected))
+
+
+def test_neither_reference_nor_unit_is_measured():
+    raw = make_raw()
+    moved = raw.copy()
+    shared = np.random.default_rng(5).standard_normal(raw.n_times)
+    moved._data = 1e3 * (moved._data + 1e-4 * shared)
+    one, other = measure_recording(raw, SOURCE), measure_recording(moved, SOURCE)
+    assert_allclose(one.cov, other.cov, atol=1e-6)
+
+
+@pytest.mark.parametrize("bads", [[], NAMES[:7]])
+def test_too_few_electrodes_are_not_measured(bads):
+    raw = make_raw(NAMES if bads else NAMES[:3])
+    raw.info["bads"] = bads
+    assert measure_recording(raw, SOURCE) is None
+
+
+def draw_recordings(truth, channels, dataset, n, seed):
+    """Draw recordings of people whose covariances scatter around a truth."""
+    rng = np.random.default_rng(seed)
+    average = np.eye(len(channels)) - 1 / len(channels)
+    recordings = []
+    for person in range(n):
+        covs = []
+        for cov in truth[:, channels][:, :, channels]:
+            root = np.linalg.cholesky(cov + 1e-6 * np.eye(len(channels)))
+            x = root @ rng.standard_normal((len(channels), 400))
+            cov = average @ (x @ x.T) @ average
+            covs.append(cov / np.trace(cov) * len(channels))
+        source = (dataset, f"sub-{person}", f"sub-{person}_eeg.edf")
+        recordings.append(Recording(source, channels, np.array(covs)))
+    return recordings
+
+
+def test_estimate_from_people_with_different_electrodes(components):
+    """What two groups share is found, at the electrodes of either and between them."""
+    rng = np.random.default_rng(0)
+    amounts = rng.exponential(size=(N_BANDS, len(components))) ** 3
+    truth = np.tensordot(amounts, components, axes=1)
+    truth /= np.einsum("bii->b", truth)[:, None, None] / 114
+    first = indices([*NAMES, "Cz", "Pz", "Fz", "T7", "T8"])
+    second = indices([*NAMES, "FC1", "FC2", "CP5", "CP6", "POz", "Oz", "FC6"])
+    recordings = [
+        *draw_recordings(truth, first, "a", 12, seed=1),
+        *draw_recordings(truth, second, "b", 12, seed=2),
+    ]
+    prior = estimate_prior(recordings, components, n_iter=3)
+    assert prior.library.shape == (24, N_BANDS, 114, 114)
+    assert prior.sources == tuple(r.source for r in recordings)
+    assert_array_equal(prior.weights, 1)
+    assert_allclose(np.einsum("bii->b", prior.population), 114)
+    covered = np.union1d(first, second)
+    start = components.mean(axis=0)
+    for found, true in zip(prior.population, truth, strict=True):
+        assert np.linalg.eigvalsh(found).min() > -1e-8
+        for channels in (covered, np.arange(114)):
+            average = np.eye(len(channels)) - 1 / len(channels)
+            a, b, c = (
+                average @ x[np.ix_(channels, channels)] @ average for x in (found, true, start)
+            )
+            assert np.linalg.norm(a - b) < 0.5 * np.linalg.norm(c - b)
+            assert np.linalg.norm(a - b) < 0.35 * np.linalg.norm(b)
+
+
+def test_people_count_once(components):
+    recordings = draw_recordings(components[:N_BANDS], indices(NAMES), "a", 3, seed=0)
+    again = Recording(
+        ("a", "sub-0", "sub-0_run-2_eeg.edf"), recordings[0].channels, recordings[0].cov
+    )
+    prior = estimate_prior(recordings, components, n_iter=2)
+    twice = estimate_prior([*recordings, again], components, n_iter=2)
+    assert_array_equal(twice.weights, [0.5, 1, 1, 0.5])
+    assert_allclose(twice.population, prior.population, atol=1e-8)
+
+
+def test_saved_prior_is_read_back(components, tmp_path):
+    recordings = draw_recordings(components[:N_BANDS], indices(NAMES), "a", 3, seed=0)
+    recordings += draw_recordings(components[:N_BANDS], indices(NAMES[:6]), "b", 2, seed=1)
+    prior = estimate_prior(recordings, components, n_iter=1)
+    fname = tmp_path / "new" / "prior.npz"
+    save_prior(prior, recordings, fname)
+    assert [path.name for path in fname.parent.iterdir()] == ["prior.npz"]
+    again = load_prior(fname)
+    assert again.sources == prior.sources
+    assert_array_equal(again.weights, prior.weights)
+    assert_array_equal(again.kernel, prior.kernel)
+    assert_allclose(again.population, prior.population, atol=1e-4)
+    assert_allclose(again.library, prior.library, atol=0.05)
+    for one, other in zip(read_recordings(fname), recordings, strict=True):
+        assert one.source == other.source
+        assert_array_equal(one.channels, other.channels)
+        assert_allclose(one.cov, other.cov, atol=5e-3)
+
+
+# ---------------------------------------------------------------------------------------------
+# The command line
+
+
+@pytest.fixture(scope="module")
+def bids_root(tmp_path_factory):
+    """Return a data set of five people; the second has two runs, the third has no 10-20 names."""
+    from mne_bids import BIDSPath, make_dataset_description, write_raw_bids
+
+    root = tmp_path_factory.mktemp("data") / "tiny"
+    root.mkdir()
+    make_dataset_description(path=root, name="tiny", verbose="error")
+    for number, (subject, run) in enumerate(
+        [("01", None), ("02", "1"), ("02", "2"), ("03", None), ("04", None), ("05", None)]
+    ):
+        names = [f"X{k}" for k in range(10)] if subject == "03" else NAMES
+        raw = make_raw(names, seconds=8, seed=number)
+        path = BIDSPath(root=root, subject=subject, task="rest", run=run, datatype="eeg")
+        write_raw_bids(
+            raw, path, format="BrainVision", allow_preload=True, overwrite=True, verbose="error"
+        )
+    return root
+
+
+def test_recordings_of_a_data_set(bids_root):
+    paths = list_recordings(bids_root)
+    assert [(path.subject, path.run) for path in paths] == [
+        ("01", None),
+        ("02", "1"),
+        ("02", "2"),
+        ("03", None),
+        ("04", None),
+        ("05", None),
+    ]
+
+
+def test_held_out_people_are_left_out(bids_root):
+    recordings = collect_recordings([bids_root])
+    assert [r.source[:2] for r in recordings] == [
+        ("tiny", "sub-01"),
+        ("tiny", "sub-02"),
+        ("tiny", "sub-02"),
+        ("tiny", "sub-05"),
+    ]  # 04 is held out, 03 has no electrode that is known
+    assert recordings[1].source[2] != recordings[2].source[2]
+    others = collect_recordings([bids_root], every=2)
+    assert {r.source[1] for r in others} == {"sub-01", "sub-05"}
+
+
+def test_command_line(bids_root, tmp_path, capsys):
+    out = tmp_path / "prior.npz"
+    out.write_text("an older file")
+    main(["--bids-root", str(bids_root), "--out", str(out)])
+    printed = capsys.readouterr().out
+    assert "4 recordings of 3 people" in printed and str(out) in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["prior.npz"]  # no temporary file is left
+    prior = load_prior(out)
+    assert_array_equal(prior.weights, [1, 0.5, 0.5, 1])
+    assert {source[1] for source in prior.sources} == {"sub-01", "sub-02", "sub-05"}
+    assert set(read_recordings(out)[0].channels.tolist()) == set(indices(NAMES).tolist())
+    assert prior.population.shape == (N_BANDS, len(ELECTRODES), len(ELECTRODES))
+
+
+def test_a_failure_leaves_the_old_file(bids_root, tmp_path, monkeypatch):
+    out = tmp_path / "prior.npz"
+    out.write_text("an older file")
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="disk full"):
+        main(["--bids-root", str(bids_root), "--out", str(out)])
+    assert out.read_text() == "an older file"
+
+
+def test_command_line_without_arguments(capsys):
+    with pytest.raises(SystemExit):
+        main([])
+    assert "--bids-root" in capsys.readouterr().err

@@ -1,0 +1,586 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The conditional Gaussian: its algebra, where channels lie, and how it adapts."""
+
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mne_gram
+from mne_gram._bands import N_BANDS
+from mne_gram.montage import (
+    BIPOLAR,
+    ELECTRODES,
+    INDEX,
+    electrode_positions,
+    match_channels,
+    template_sphere,
+)
+from mne_gram.spatial import (
+    Moments,
+    Recording,
+    adapt_covariance,
+    channel_rows,
+    complete_covariance,
+    complete_recording,
+    contrast_basis,
+    expect_covariance,
+    interpolation_operators,
+    load_prior,
+    pack_symmetric,
+    read_recordings,
+    sphere_kernel,
+    stein_divergence,
+    unpack_symmetric,
+)
+from mne_gram.training.subjects import list_recordings, split_subjects
+
+some = settings(deadline=None, max_examples=30)
+PRIOR_FILE = Path(mne_gram.__file__).parent / "data" / "prior.npz"
+TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return load_prior()
+
+
+def draw_cov(n, seed, rank=None):
+    """Draw a covariance, of full rank unless told otherwise."""
+    factor = np.random.default_rng(seed).standard_normal((n, rank or 2 * n))
+    return factor @ factor.T / factor.shape[1]
+
+
+def map_names(names, montage=None):
+    """Match channels by their names, and by a montage's positions."""
+    info = mne.create_info(list(names), 200.0, "eeg")
+    if montage is not None:
+        info.set_montage(montage)
+    return match_channels(info, on_missing="ignore", verbose="error")
+
+
+# ---------------------------------------------------------------------------------------------
+# Algebra
+
+
+@some
+@given(units=st.lists(st.booleans(), min_size=1, max_size=12))
+def test_contrasts_are_orthonormal_and_free_of_the_reference(units):
+    units = np.array(units, float)
+    basis = contrast_basis(units)
+    assert basis.shape == (len(units) - bool(units.any()), len(units))
+    assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-12)
+    assert_allclose(basis @ units, 0, atol=1e-12)
+
+
+@some
+@given(n=st.integers(1, 8), seed=st.integers(0, 100))
+def test_packing_is_undone(n, seed):
+    matrices = np.array([[draw_cov(n, seed + k) for k in range(3)]])
+    packed = pack_symmetric(matrices)
+    assert packed.shape == (1, 3, n * (n + 1) // 2)
+    assert_array_equal(unpack_symmetric(packed, n), matrices)
+
+
+@some
+@given(seed=st.integers(0, 1000), rank=st.integers(1, 4))
+def test_completed_covariance_holds_what_was_seen(seed, rank):
+    prior = np.stack([draw_cov(7, seed), draw_cov(7, seed + 1)])
+    basis = np.linalg.qr(np.random.default_rng(seed).standard_normal((7, 4)))[0].T
+    seen = np.stack([draw_cov(4, seed + 2, rank), draw_cov(4, seed + 3)])
+    updated = complete_covariance(prior, basis, seen)
+    assert_allclose(basis @ updated @ basis.T, seen, atol=1e-6)
+    assert_allclose(updated, updated.swapaxes(-1, -2), atol=1e-9)
+    assert np.linalg.eigvalsh(updated).min() > -1e-8
+    # If the data say what the prior says, nothing changes.
+    assert_allclose(complete_covariance(prior, basis, basis @ prior @ basis.T), prior, atol=1e-9)
+    # Mixing in the prior's own idea goes half of the way.
+    half = complete_covariance(prior, basis, seen, shrinkage=0.5)
+    assert_allclose(half, (prior + updated) / 2, atol=1e-9)
+
+
+def draw_problem(seed, n=9, n_bad=3):
+    """Draw a covariance, and which channels are sought."""
+    order = np.random.default_rng(seed).permutation(n)
+    return draw_cov(n, seed), np.sort(order[n_bad:]), np.sort(order[:n_bad])
+
+
+@some
+@given(seed=st.integers(0, 1000))
+def test_operators_are_the_conditional_mean_of_derivations(seed):
+    """Where no reference is taken off, this is the textbook formula."""
+    cov, good, bad = draw_problem(seed)
+    weights, error = interpolation_operators(cov, np.zeros(9), good, bad, ridge=0.0)
+    within = cov[np.ix_(good, good)]
+    expected = np.linalg.solve(within, cov[np.ix_(good, bad)]).T
+    assert_allclose(weights, expected, atol=1e-9)
+    left = cov[np.ix_(bad, bad)] - expected @ cov[np.ix_(good, bad)]
+    assert_allclose(error, left, atol=1e-9)
+
+
+@some
+@given(seed=st.integers(0, 1000))
+def test_operators_are_the_conditional_mean_in_the_frame_of_the_good(seed):
+    cov, good, bad = draw_problem(seed)
+    weights, error = interpolation_operators(cov, np.ones(9), good, bad, ridge=0.0)
+    # What is known are the contrasts of the good channels, what is sought is bad minus mean.
+    contrasts = np.zeros((len(good) - 1, 9))
+    contrasts[:, good] = contrast_basis(np.ones(len(good)))
+    sought = np.eye(9)[bad]
+    sought[:, good] -= 1 / len(good)
+    gain = np.linalg.solve(contrasts @ cov @ contrasts.T, contrasts @ cov @ sought.T).T
+    expected = gain @ contrasts[:, good] + 1 / len(good)
+    assert_allclose(weights, expected, atol=1e-7)
+    left = sought @ cov @ sought.T - gain @ contrasts @ cov @ sought.T
+    assert_allclose(error, left, atol=1e-7)
+
+
+@some
+@given(
+    seed=st.integers(0, 1000),
+    ridge=st.sampled_from([0.0, 1e-3, 0.1]),
+    units=st.lists(st.booleans(), min_size=9, max_size=9),
+)
+def test_weights_let_the_reference_through(seed, ridge, units):
+    cov, good, bad = draw_problem(seed)
+    units = np.array(units, float)
+    units[good[:2]] = 1.0  # something to refer to
+    weights, error = interpolation_operators(cov, units, good, bad, ridge=ridge)
+    # What is added to all unipolar channels appears in the unipolar estimates, and only there.
+    assert_allclose(weights @ units[good], units[bad], atol=1e-8)
+    assert np.linalg.eigvalsh(error).min() > -1e-8
+    # It doesn't matter in which reference the covariance is.
+    frame = np.eye(9) - np.outer(units, np.random.default_rng(seed).dirichlet(np.ones(9)))
+    again, error_again = interpolation_operators(frame @ cov @ frame.T, units, good, bad, ridge)
+    assert_allclose(again, weights, atol=1e-6)
+    assert_allclose(error_again, error, atol=1e-6)
+
+
+@some
+@given(seed=st.integers(0, 1000), scale=st.sampled_from([1e-12, 1e6]))
+def test_weights_have_no_unit(seed, scale):
+    cov, good, bad = draw_problem(seed)
+    weights, error = interpolation_operators(cov, np.ones(9), good, bad)
+    again, error_again = interpolation_operators(scale * cov, np.ones(9), good, bad)
+    assert_allclose(again, weights, atol=1e-7)
+    assert_allclose(error_again, scale * error, atol=1e-7 * scale)
+
+
+def test_operators_of_many_bands_at_once():
+    covs = np.stack([draw_cov(6, seed) for seed in range(4)])
+    good, bad = np.array([0, 2, 3, 5]), np.array([1, 4])
+    weights, error = interpolation_operators(covs, np.ones(6), good, bad)
+    assert weights.shape == (4, 2, 4) and error.shape == (4, 2, 2)
+    for cov, w, e in zip(covs, weights, error, strict=True):
+        one, left = interpolation_operators(cov, np.ones(6), good, bad)
+        assert_allclose(w, one, atol=1e-12)
+        assert_allclose(e, left, atol=1e-12)
+
+
+def test_derivations_that_depend_on_each_other_are_exact():
+    """A loop of derivations adds up to nothing, so any of them follows from the others."""
+    names = ["FP1-F7", "F7-T7", "T7-P7", "P7-O1", "FP1-F3", "F3-C3", "C3-P3", "P3-O1"]
+    rows = np.zeros((8, 114))
+    for row, name in zip(rows, names, strict=True):
+        first, second = name.split("-")
+        row[INDEX[first]], row[INDEX[second]] = 1.0, -1.0
+    cov = rows @ draw_cov(114, 0) @ rows.T
+    weights, error = interpolation_operators(
+        cov, np.zeros(8), np.arange(1, 8), np.array([0]), ridge=1e-9
+    )
+    assert_allclose(weights[0], [-1, -1, -1, 1, 1, 1, 1], atol=1e-5)
+    assert_allclose(error, 0, atol=1e-6)
+    # A difference between two electrodes that are there is theirs, whatever the reference.
+    rows = np.vstack([np.eye(114)[[INDEX["C3"], INDEX["P3"], INDEX["CZ"]]], rows[6]])
+    weights, _ = interpolation_operators(
+        rows @ draw_cov(114, 0) @ rows.T,
+        np.array([1.0, 1, 1, 0]),
+        np.arange(3),
+        np.array([3]),
+        ridge=1e-9,
+    )
+    assert_allclose(weights[0], [1, -1, 0], atol=1e-5)
+
+
+@some
+@given(seed=st.integers(0, 1000), scale=st.floats(1e-9, 1e9))
+def test_stein_divergence_is_smallest_at_the_truth(seed, scale):
+    truth = draw_cov(6, seed)
+    others = np.stack([draw_cov(6, seed + k) for k in range(1, 20)])
+    divergence = stein_divergence(np.concatenate([truth[None], others]), truth)
+    assert divergence.shape == (20,)
+    assert divergence.argmin() == 0
+    # Neither the candidate's scale nor the target's changes the order.
+    again = stein_divergence(scale * np.concatenate([truth[None], others]), truth)
+    assert_allclose(again, divergence, atol=1e-6)
+    again = stein_divergence(np.concatenate([truth[None], others]), scale * truth)
+    assert_allclose(np.diff(again), np.diff(divergence), atol=1e-6)
+
+
+def test_stein_divergence_of_a_singular_target():
+    truth = draw_cov(6, 0, rank=4)
+    assert np.isfinite(stein_divergence(np.stack([draw_cov(6, k) for k in range(3)]), truth)).all()
+
+
+# ---------------------------------------------------------------------------------------------
+# Learning from incomplete windows
+
+
+def draw_moments(cov, pattern, n_windows, seed):
+    """Draw what windows with some good channels say about a covariance, in every band alike."""
+    rng = np.random.default_rng(seed)
+    pattern = np.asarray(pattern)
+    x = np.linalg.cholesky(cov) @ rng.standard_normal((len(cov), 4 * n_windows))
+    x = x[pattern] - x[pattern].mean(axis=0)
+    return Moments(pattern, n_windows, np.repeat((x @ x.T / x.shape[1])[None], N_BANDS, axis=0))
+
+
+def misfit(found, truth):
+    """Compare two covariances in the frame of the average."""
+    average = np.eye(len(truth)) - 1 / len(truth)
+    found, truth = average @ found @ average, average @ truth @ average
+    return np.linalg.norm(found - truth) / np.linalg.norm(truth)
+
+
+def test_covariance_is_found_from_incomplete_windows():
+    truth = draw_cov(6, 3)
+    prior = np.repeat(np.eye(6)[None], N_BANDS, axis=0)
+    patterns = ([0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [0, 2, 3, 5], [0, 1, 4, 5])
+    moments = [draw_moments(truth, pattern, 3000, k) for k, pattern in enumerate(patterns)]
+    found = expect_covariance(moments, prior, np.ones(6), strength=30.0, n_iter=30)
+    for cov in found:
+        assert misfit(cov, truth) < 0.1 < 0.3 < misfit(np.eye(6), truth)
+        assert np.linalg.eigvalsh(cov).min() > 0
+
+
+def test_more_data_move_the_covariance_further():
+    truth = draw_cov(6, 3)
+    prior = np.repeat(np.eye(6)[None], N_BANDS, axis=0)
+    errors = []
+    for n_windows in (1, 30, 3000):
+        moments = [Moments(np.arange(6), n_windows, np.repeat(truth[None], N_BANDS, axis=0))]
+        found = expect_covariance(moments, prior, np.ones(6), strength=300.0, n_iter=3)
+        errors.append(misfit(found[2], truth))
+    assert errors[0] > 0.9 * misfit(np.eye(6), truth)
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.05
+
+
+def test_without_data_the_prior_stays():
+    prior = np.repeat(draw_cov(4, 0)[None], N_BANDS, axis=0)
+    assert expect_covariance([], prior, np.ones(4), 300.0, 3) is prior
+
+
+def test_one_pattern_needs_one_iteration():
+    truth, start = draw_cov(6, 3), draw_cov(6, 4)
+    prior = np.repeat(start[None], N_BANDS, axis=0)
+    moments = draw_moments(truth, [0, 1, 3, 5], 50, 0)
+    # Two halves of the same pattern are iterated; they are the same data.
+    halves = [Moments(moments.good, 25, moments.cov)] * 2
+    one = expect_covariance([moments], prior, np.ones(6), 100.0, n_iter=1)
+    many = expect_covariance(halves, prior, np.ones(6), 100.0, n_iter=20)
+    assert_allclose(one, many, atol=1e-8)
+
+
+def test_the_reference_of_the_moments_does_not_matter():
+    truth = draw_cov(6, 3)
+    prior = np.repeat(draw_cov(6, 4)[None], N_BANDS, axis=0)
+    good = np.array([0, 1, 3, 5])
+    frame = np.eye(4) - np.outer(np.ones(4), [1.0, 0, 0, 0])  # the first channel as reference
+    seen = truth[np.ix_(good, good)]
+    found = []
+    for cov in (seen, frame @ seen @ frame.T):
+        moments = [Moments(good, 50, np.repeat(cov[None], N_BANDS, axis=0))]
+        found.append(expect_covariance(moments, prior, np.ones(6), 100.0, 1))
+    assert_allclose(found[0], found[1], atol=1e-8)
+
+
+# ---------------------------------------------------------------------------------------------
+# The bundled prior
+
+
+def test_bundled_prior(prior):
+    n = len(prior.sources)
+    assert prior.population.shape == (N_BANDS, 114, 114)
+    assert prior.library.shape == (n, N_BANDS, 114, 114)
+    assert prior.weights.shape == (n,) and (prior.weights > 0).all()
+    assert len({source[:2] for source in prior.sources}) == round(prior.weights.sum())
+    assert_allclose(np.einsum("bii->b", prior.population) / 114, 1, rtol=1e-5)
+    variances = np.einsum("rbii->rb", prior.library) / 114
+    assert 0.5 < variances.min() and variances.max() < 2
+    assert np.abs(variances.mean(axis=0) - 1).max() < 0.1
+    for covs in (prior.population, prior.library[::10].astype(float)):
+        assert_allclose(covs, covs.swapaxes(-1, -2), atol=1e-5)
+        assert np.linalg.eigvalsh(covs).min() > -1e-4
+    assert (np.einsum("bii->bi", prior.population) > 0.05).all()
+    assert (prior.kernel >= 0).all()  # so that it is a covariance
+    assert load_prior() is prior  # read once
+
+
+def test_entries_of_one_place_are_one_electrode(prior):
+    for old, new in (("T3", "T7"), ("T6", "P8"), ("T1", "FT9"), ("CB1", "PO9")):
+        pair = [INDEX[old], INDEX[new]]
+        for cov in (prior.population[2], prior.library[3, 2]):
+            corner = cov[np.ix_(pair, pair)]
+            assert_allclose(corner, corner[0, 0], rtol=1e-3)
+
+
+def test_prior_knows_that_near_electrodes_are_alike(prior):
+    average = np.eye(114) - 1 / 114
+    for cov in prior.population:
+        cov = average @ cov @ average
+
+        def r(a, b, cov=cov):
+            a, b = INDEX[a], INDEX[b]
+            return cov[a, b] / np.sqrt(cov[a, a] * cov[b, b])
+
+        assert r("C3", "C1") > 0.4 and r("O1", "OZ") > 0.4
+        assert r("FP1", "O1") < 0.1
+    assert sphere_kernel(1.0, prior.kernel) > sphere_kernel(0.9, prior.kernel) > 0
+
+
+def test_prior_file():
+    assert PRIOR_FILE.stat().st_size < 3e6
+    with np.load(PRIOR_FILE, allow_pickle=False) as file:  # a pickle would be refused
+        assert all(file[name].dtype != object for name in file.files)
+
+
+def test_prior_keeps_covariances_only(prior):
+    recordings = read_recordings()
+    assert [r.source for r in recordings] == list(prior.sources)
+    for r in recordings:
+        n = len(r.channels)
+        assert r.cov.shape == (N_BANDS, n, n)
+        assert len(set(r.channels.tolist())) == n and max(r.channels) < 114
+        assert_allclose(np.einsum("bii->b", r.cov) / n, 1, rtol=1e-2)
+        # Average reference, to the precision of the file.
+        assert np.abs(r.cov.sum(axis=-1)).max() < 0.05
+
+
+def test_no_held_out_subject_is_in_the_prior(prior, shared):
+    datasets = {source[0] for source in prior.sources}
+    assert datasets
+    for dataset in datasets:
+        root = shared / "eeg" / dataset
+        table = (root / "participants.tsv").read_text().splitlines()[1:]
+        subjects = [line.split("\t")[0] for line in table]
+        assert sorted({path.subject for path in list_recordings(root)}) == sorted(
+            subject.removeprefix("sub-") for subject in subjects
+        )
+        train, test = split_subjects(subjects)
+        used = {source[1] for source in prior.sources if source[0] == dataset}
+        assert used <= set(train)
+        assert test and not used & set(test)
+
+
+def test_prior_from_another_file(tmp_path, prior):
+    copy = tmp_path / "mine.npz"
+    copy.write_bytes(PRIOR_FILE.read_bytes())
+    again = load_prior(copy)
+    assert again is not prior and again.sources == prior.sources
+    assert_array_equal(again.library[5], prior.library[5])
+    with pytest.raises(FileNotFoundError):
+        load_prior(tmp_path / "none.npz")
+
+
+def test_completed_recording_agrees_with_the_recording(prior):
+    recording = read_recordings()[0]
+    full = complete_recording(recording, prior.population, shrinkage=0.0)
+    basis = np.zeros((len(recording.channels) - 1, 114))
+    basis[:, recording.channels] = contrast_basis(np.ones(len(recording.channels)))
+    inner = contrast_basis(np.ones(len(recording.channels)))
+    for found, seen in zip(basis @ full @ basis.T, inner @ recording.cov @ inner.T, strict=True):
+        assert_allclose(found / np.trace(found), seen / np.trace(seen), atol=1e-4)
+
+
+# ---------------------------------------------------------------------------------------------
+# Channels
+
+
+def test_rows_of_names(prior):
+    names = ["EEG Fp1-REF", "T3", "Cz..", "FP1-F7", "F7-FP1", "Cz-Pz", "T3-P3", "mystery"]
+    rows, own, units, known = channel_rows(map_names(names), prior)
+    expected = np.zeros((8, 114))
+    for row, (plus, minus) in enumerate(
+        [
+            ("FP1", None),
+            ("T7", None),
+            ("CZ", None),
+            ("FP1", "F7"),
+            ("F7", "FP1"),
+            ("CZ", "PZ"),
+            ("T7", "P3"),
+        ]
+    ):
+        expected[row, INDEX[plus]] = 1.0
+        if minus:
+            expected[row, INDEX[minus]] = -1.0
+    assert_array_equal(rows, expected)
+    assert_array_equal(units, [1, 1, 1, 0, 0, 0, 0, 1])
+    assert_array_equal(known, [True] * 7 + [False])
+    assert own[7, 7] == 1 and not rows[7].any()
+    assert_array_equal(own[:2], 0)
+
+
+def test_rows_of_the_sixteen_derivations(prior):
+    rows, own, units, known = channel_rows(map_names(BIPOLAR), prior)
+    assert known.all() and not units.any() and not own.any()
+    assert_array_equal(rows.sum(axis=1), 0)
+    assert_array_equal(np.abs(rows).sum(axis=1), 2)
+    loop = rows[:4].sum(axis=0)  # FP1-F7 F7-T7 T7-P7 P7-O1
+    assert_array_equal(np.flatnonzero(loop), np.sort([INDEX["FP1"], INDEX["O1"]]))
+
+
+def lay_out(positions):
+    """Return a map of nameless electrodes at positions in the head frame, 10-20 ones beside."""
+    places = dict(zip(ELECTRODES, electrode_positions(), strict=True))
+    known = {name: places[name.upper()] for name in TEN_TWENTY}
+    extra = {f"E{k + 100}": place for k, place in enumerate(positions)}
+    montage = mne.channels.make_dig_montage({**known, **extra}, coord_frame="head")
+    return map_names([*known, *extra], montage)
+
+
+def smooth_field(positions):
+    """Return smooth potentials at places on the head."""
+    origin, radius = template_sphere()
+    x, y, z = ((positions - origin) / radius).T
+    return 1.0 + 0.5 * x - 0.3 * y + 0.4 * z + 0.3 * x * y
+
+
+def test_rows_between_electrodes_reproduce_smooth_fields(prior):
+    places = electrode_positions()
+    pairs = [("F3", "FC1"), ("C4", "CP6"), ("PZ", "P1"), ("FCZ", "FC2"), ("O1", "PO3")]
+    positions = np.array([(places[INDEX[a]] + places[INDEX[b]]) / 2 for a, b in pairs])
+    origin, _ = template_sphere()
+    radii = [np.linalg.norm(places[[INDEX[a], INDEX[b]]] - origin, axis=1).mean() for a, b in pairs]
+    units = positions - origin
+    positions = (
+        origin + units / np.linalg.norm(units, axis=1, keepdims=True) * np.array(radii)[:, None]
+    )
+    cmap = lay_out(positions)
+    rows, own, units, known = channel_rows(cmap, prior)
+    assert known.all() and (units == 1).all()
+    assert_allclose(rows.sum(axis=1), 1, atol=1e-9)  # a reference goes straight through
+    field = smooth_field(places)
+    found, expected = (rows @ field)[-5:], smooth_field(cmap.positions[-5:])
+    assert np.abs(found - expected).max() < 0.1 * field.std()
+    # What the electrodes do not tell is small there, and a covariance.
+    between = own[-5:, -5:]
+    assert 0 < np.diag(between).min() and np.diag(between).max() < 0.1
+    assert np.linalg.eigvalsh(between).min() > 0
+    assert not own[:-5].any()
+
+
+def test_rows_are_of_the_near(prior):
+    places = electrode_positions()
+    middle = (places[INDEX["C3"]] + places[INDEX["C1"]]) / 2
+    rows, *_ = channel_rows(lay_out([middle]), prior)
+    near = np.argsort(-np.abs(rows[-1]))[:2]
+    assert {ELECTRODES[k] for k in near} <= {"C3", "C1", "FC3", "FC1", "CP3", "CP1", "CFC3"} | {
+        name for name in ELECTRODES if name[:3] in ("CFC", "CCP")
+    }
+
+
+# ---------------------------------------------------------------------------------------------
+# Adaptation
+
+
+def whole_moments(cov, n_windows=100):
+    """Return what good windows of all channels say."""
+    return [Moments(np.arange(cov.shape[-1]), n_windows, cov)]
+
+
+def test_without_data_it_is_the_population(prior):
+    rows, own, units, known = channel_rows(map_names(TEN_TWENTY), prior)
+    cov = adapt_covariance(prior, rows, own, units, known, [])
+    assert_allclose(cov, rows @ prior.population @ rows.T)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 1.0])
+def test_the_library_entry_like_the_recording_is_preferred(prior, place):
+    """The good channels of somebody in the library tell what the bad ones look like."""
+    sought = {INDEX["CP3"], INDEX["FC4"], INDEX["PO7"]}
+    known = [k for k, r in enumerate(read_recordings()) if sought <= set(r.channels.tolist())]
+    k = known[round(place * (len(known) - 1))]
+    rows, own, units, known = channel_rows(map_names([*TEN_TWENTY, "CP3", "FC4", "PO7"]), prior)
+    truth = rows @ prior.library[k].astype(float) @ rows.T
+    good, bad = np.arange(19), np.arange(19, 22)
+    seen = [Moments(good, 20, 1e-10 * truth[:, :19, :19])]
+    adapted = adapt_covariance(prior, rows, own, units, known, seen)
+    population = 1e-10 * rows @ prior.population @ rows.T
+    error = []
+    for cov in (adapted, population, 1e-10 * truth):
+        weights, _ = interpolation_operators(cov, units, good, bad)
+        full = np.zeros((N_BANDS, 3, 22))
+        full[..., good] = weights
+        full[..., bad] = -np.eye(3)
+        error.append(np.trace((full @ truth @ full.swapaxes(1, 2)).sum(axis=0)))
+    assert error[0] < 1.1 * error[2]
+    assert error[0] - error[2] < 0.6 * (error[1] - error[2])
+
+
+def test_scale_of_the_recording(prior):
+    rows, own, units, known = channel_rows(map_names(TEN_TWENTY), prior)
+    truth = rows @ prior.population @ rows.T
+    power = np.array([5.0, 1.0, 2.0, 0.5, 0.2])[:, None, None] * 1e-10  # volts squared
+    cov = adapt_covariance(prior, rows, own, units, known, whole_moments(power * truth))
+    inner = contrast_basis(units)
+    found = np.einsum("bii->b", inner @ cov @ inner.T)
+    assert_allclose(found, np.einsum("bii->b", inner @ (power * truth) @ inner.T), rtol=0.05)
+    # Microvolts or volts, the same covariance.
+    again = adapt_covariance(prior, rows, own, units, known, whole_moments(1e12 * power * truth))
+    assert_allclose(again, 1e12 * cov, rtol=1e-4)
+
+
+def test_adapted_covariances_are_covariances(prior):
+    rows, own, units, known = channel_rows(map_names([*TEN_TWENTY, "mystery"]), prior)
+    rng = np.random.default_rng(0)
+    factor = rng.standard_normal((N_BANDS, 20, 5))  # of rank 5, as after an ICA
+    cov = adapt_covariance(
+        prior, rows, own, units, known, whole_moments(factor @ factor.swapaxes(1, 2))
+    )
+    assert cov.shape == (N_BANDS, 20, 20)
+    assert_allclose(cov, cov.swapaxes(1, 2), atol=1e-9)
+    assert np.linalg.eigvalsh(cov).min() > 0
+
+
+def test_an_unknown_channel_is_learnt_from_its_own_data(prior):
+    names = [*TEN_TWENTY, "mystery"]
+    rows, own, units, known = channel_rows(map_names(names), prior)
+    cz = names.index("Cz")
+    truth = np.zeros((N_BANDS, 20, 20))
+    truth[:, :19, :19] = rows[:19] @ prior.population @ rows[:19].T
+    truth[:, 19, :19] = truth[:, :19, 19] = truth[:, cz, :19]  # a twin of Cz
+    truth[:, 19, 19] = truth[:, cz, cz]
+    good, bad = np.arange(19), np.array([19])
+    share = []
+    for n_windows in (2, 2000):
+        moments = whole_moments(truth, n_windows)
+        cov = adapt_covariance(prior, rows, own, units, known, moments)
+        weights, _ = interpolation_operators(cov.sum(axis=0), units, good, bad)
+        share.append(weights[0, cz])
+    assert share[1] > 0.95 and share[1] > share[0] + 0.2
+
+
+def test_more_channels_than_contrasts(prior):
+    names = [n for n in ELECTRODES if n not in ("T3", "T4", "T5", "T6", "T1", "T2", "CB1", "CB2")]
+    rows, own, units, known = channel_rows(map_names(names), prior)
+    truth = 1e-10 * rows @ prior.library[2].astype(float) @ rows.T
+    cov = adapt_covariance(prior, rows, own, units, known, whole_moments(truth, 30))
+    wrong = 1e-10 * rows @ prior.population @ rows.T
+    for band in range(N_BANDS):
+        assert misfit(cov[band], truth[band]) < 0.7 * misfit(wrong[band], truth[band])
+
+
+def test_recordings_hold_no_reference():
+    recording = Recording(("a", "b", "c"), np.arange(5), np.repeat(draw_cov(5, 0)[None], 5, axis=0))
+    population = np.repeat(draw_cov(114, 1)[None], N_BANDS, axis=0)
+    frame = np.eye(5) - np.outer(np.ones(5), [1.0, 0, 0, 0, 0])
+    moved = Recording(recording.source, recording.channels, frame @ recording.cov @ frame.T)
+    one, other = (complete_recording(r, population) for r in (recording, moved))
+    assert_allclose(one, other, atol=1e-6)
