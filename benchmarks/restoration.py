@@ -201,7 +201,6 @@ def summarize(rows, methods, baseline="spline", n_boot=1000):
         means.setdefault(
             (row["dataset"], row["regime"], row["method"], row["recording"]), []
         ).append(row)
-    rng = np.random.default_rng(0)
     cells = []
     for dataset, regime in sorted({key[:2] for key in means}):
         for method in methods:
@@ -214,6 +213,7 @@ def summarize(rows, methods, baseline="spline", n_boot=1000):
                 for key in keys
             ]
             ratio = np.array(error) / np.array(base)
+            rng = np.random.default_rng(0)  # so that an interval depends on its own data alone
             draws = np.median(rng.choice(ratio, (n_boot, len(ratio))), axis=1)
             low, high = np.quantile(draws, [0.025, 0.975])
             every = [row for key in keys for row in means[key]]

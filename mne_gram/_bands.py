@@ -22,13 +22,15 @@ def filter_length(sfreq):
     return 2 * int(np.ceil(1.65 / _TRANSITION * sfreq)) + 1
 
 
-def lowpass_taps(sfreq):
-    """Design the zero-phase low-passes whose differences are the bands.
+def lowpass_taps(sfreq, edges=BAND_EDGES):
+    """Design zero-phase low-passes: the bands are the differences of those at their edges.
 
     Parameters
     ----------
     sfreq : float
         Sampling rate in Hz.
+    edges : tuple of float
+        Where they end, in Hz.
 
     Returns
     -------
@@ -36,8 +38,8 @@ def lowpass_taps(sfreq):
         One low-pass an edge below the Nyquist frequency; the others are the identity.
     """
     n_taps = filter_length(sfreq)
-    taps = np.zeros((len(BAND_EDGES), n_taps))
-    for row, edge in zip(taps, BAND_EDGES, strict=True):
+    taps = np.zeros((len(edges), n_taps))
+    for row, edge in zip(taps, edges, strict=True):
         if edge + _TRANSITION / 2 < sfreq / 2:
             row[:] = firwin(n_taps, edge, fs=sfreq)
         else:

@@ -86,4 +86,6 @@ def check_data(data, bad, names, sfreq):
             f"{sfreq / 2:g} Hz are not there to learn from; use the recording at its original rate."
         )
     step = max(1, data.shape[1] // 20_000)
-    check_units(np.where(bad[:, ::step], np.nan, data[:, ::step]))
+    seen = np.where(bad[:, ::step], np.nan, data[:, ::step])
+    recorded = (np.nan_to_num(seen) != 0).any(axis=0)  # where recording paused, files hold zeros
+    check_units(seen[:, recorded] if recorded.any() else seen)

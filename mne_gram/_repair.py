@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from scipy.signal import oaconvolve
 
-from ._bands import N_BANDS, STATISTICS_EDGES, filter_length, sum_bands
+from ._bands import N_BANDS, STATISTICS_EDGES, filter_length, lowpass_taps, sum_bands
 from ._seams import CONTEXT, bridge, join_runs, limit_steps
 from .spatial import interpolation_operators
 
@@ -76,7 +77,9 @@ class Noise:
         shape = (N_BANDS, self._n_channels, self._CHUNK)
         chunks = []
         for number in range(first, last):
-            seed = np.random.SeedSequence(self._seed.entropy, spawn_key=(number,))
+            seed = np.random.SeedSequence(
+                self._seed.entropy, spawn_key=(*self._seed.spawn_key, number)
+            )
             chunks.append(np.random.default_rng(seed).standard_normal(shape))
         offset = first * self._CHUNK
         return np.concatenate(chunks, axis=2)[..., start - offset : stop - offset]
@@ -125,7 +128,7 @@ def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gap
     ----------
     data : array, shape (n_channels, n_times)
         The signals in volts. Bad samples are overwritten by their estimate; what they held is not
-        looked at.
+        looked at. Good ones come back to within rounding.
     mask : array of bool, shape (n_channels, n_times)
         True where bad.
     pieces : list of tuple of int
@@ -177,7 +180,7 @@ def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gap
     for segment in segments:
         data[segment.channel, segment.start : segment.stop] = segment.values
     segments += _repair_whole(
-        data, mask, np.flatnonzero(whole), others, pieces, sfreq, operators, noise, fill_gaps
+        data, mask, np.flatnonzero(whole), others, pieces, runs, sfreq, operators, noise, fill_gaps
     )
     for channel, baseline in baselines.items():
         data[channel] += baseline(times)
@@ -215,15 +218,16 @@ def find_baselines(data, mask, units, sfreq):
         medians over half minutes.
     """
     n_channels, n_times = data.shape
-    common = np.flatnonzero(~mask.any(axis=1) & (units > 0))
     n_blocks = max(1, round(n_times / sfreq / _BASELINE_SECONDS))
     edges = np.linspace(0, n_times, n_blocks + 1).astype(int)
     middles = (edges[1:] + edges[:-1]) / 2
+    always = ~mask.any(axis=1) & (units > 0)
     medians, spreads = np.full((2, n_channels, n_blocks), np.nan)
     for block, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         step = max(1, (b - a) // 2000)  # a median needs no more samples than that
         part, bad = data[:, a:b:step], mask[:, a:b:step]
-        shared = part[common].mean(axis=0) if len(common) else 0.0
+        kept = always[:, None] if always.any() else ~bad & (units > 0)[:, None]
+        shared = np.where(kept, part, 0).sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
         enough = np.flatnonzero((~bad).sum(axis=1) * step > sfreq)
         part = np.where(bad, np.nan, part - units[:, None] * shared)[enough]
         medians[enough, block] = np.nanmedian(part, axis=1)
@@ -296,9 +300,18 @@ def _estimate(data, good, bad, start, stop, piece, sfreq, operators, noise):
         left, right = max(piece[0], a - half), min(piece[1], b + half)
         parts = weights @ data[good, left:right]
         if noise is not None:
-            parts += _colour(error, sfreq) @ noise.read(left, right)[:, bad]
+            parts += _colour(error, sfreq) @ _read_noise(noise, left, right, sfreq)[:, bad]
         found[:, a - start : b - start] = sum_bands(parts, sfreq, (a - left, right - b))
     return found
+
+
+def _read_noise(noise, start, stop, sfreq):
+    """Return white noise a band, the highest ending where its covariance was read."""
+    taps = lowpass_taps(sfreq, STATISTICS_EDGES[-1:])[0]
+    half = len(taps) // 2
+    drawn = noise.read(start, stop + 2 * half)  # the noise at time t lies half a filter later
+    drawn[-1, :, half:-half] = oaconvolve(drawn[-1], taps[None], mode="valid", axes=-1)
+    return drawn[..., half : stop - start + half]
 
 
 def _colour(error, sfreq):
@@ -309,11 +322,15 @@ def _colour(error, sfreq):
     return root * np.sqrt(sfreq / (2 * bandwidth))[:, None, None]
 
 
-def _repair_whole(data, mask, bad, good, pieces, sfreq, operators, noise, fill_gaps):
+def _repair_whole(data, mask, bad, good, pieces, runs, sfreq, operators, noise, fill_gaps):
     """Estimate channels that are bad all through from all others, repaired ones included."""
     if not len(bad):
         return []
-    spread = operators.spread(good, bad)
+    std = np.repeat(operators.spread(good, bad)[:, None], data.shape[1], axis=1)
+    for a, b, _ in runs:  # the error is larger where neighbours are estimates themselves
+        kept = good[~mask[good, a]]
+        if len(kept) >= MIN_GOOD:
+            std[:, a:b] = operators.spread(kept, bad)[:, None]
     for start, stop in pieces:
         piece = (start, stop)
         data[bad, start:stop] = _estimate(
@@ -322,7 +339,7 @@ def _repair_whole(data, mask, bad, good, pieces, sfreq, operators, noise, fill_g
     told = np.ones(data.shape[1], bool) if fill_gaps else (~mask).sum(axis=0) >= MIN_GOOD
     stretches = [(a, b) for a, b, _ in find_runs(told[None], [(0, len(told))])]
     return [
-        Segment(int(channel), a, b, data[channel, a:b].copy(), np.full(b - a, std))
-        for channel, std in zip(bad, spread, strict=True)
+        Segment(int(channel), a, b, data[channel, a:b].copy(), row[a:b])
+        for channel, row in zip(bad, std, strict=True)
         for a, b in stretches
     ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ._version import __version__
 
-_RANK_TOLERANCE = 1e-4  # of the largest singular value: a rank that rounding does not make
+_RANK_TOLERANCE = 1e-6  # of the largest singular value: more than single precision rounds
 
 
 class RestorationReport:
@@ -30,8 +30,12 @@ class RestorationReport:
         The estimates, channels counted in ``picks``.
     method : str
         The method asked for.
+    data : array, shape (n_picks, n_epochs * n_times) | None
+        The data after; None if nothing was restored.
     cov : array, shape (n_bands, n_picks, n_picks) | None
         The covariance that the estimates rest on.
+    units : array, shape (n_picks,) | None
+        1 for channels that carry the reference, 0 for bipolar derivations.
 
     Attributes
     ----------
@@ -40,11 +44,12 @@ class RestorationReport:
     summary : str
         One line.
     rank_before, rank_after : int | None
-        Rank of the good channels before, and of all of them after. Restored channels are
-        combinations of the others, so they add nothing that an ICA or a whitener could use.
+        Rank of the channels that are not bad all through, and of all channels after. Restored
+        channels are band-wise combinations of the others: they can add to the rank, but nothing
+        that was measured.
     """
 
-    def __init__(self, inst, picks, bad, segments, *, method, cov=None):
+    def __init__(self, inst, picks, bad, segments, *, method, data=None, cov=None, units=None):
         self.method = method
         self._inst = inst
         self._names = [inst.ch_names[k] for k in picks]
@@ -52,22 +57,28 @@ class RestorationReport:
         self._segments = segments
         self._n_times = len(inst.times)
         self._n_epochs = len(inst) if isinstance(inst, mne.BaseEpochs) else 1
-        self._rows = [self._describe(k, cov, bad) for k in sorted({s.channel for s in segments})]
+        self._rows = [
+            self._describe(k, cov, units, bad) for k in sorted({s.channel for s in segments})
+        ]
         whole = bad.all(axis=1)
         self._left = int(bad.sum()) - sum(s.stop - s.start for s in segments)
         self._before = _excerpts(inst, picks, segments, self._n_times)
-        self.rank_before = _find_rank(cov, ~whole)
-        self.rank_after = self.rank_before
+        self.rank_before = self.rank_after = None
+        if data is not None:
+            self.rank_before, self.rank_after = _find_rank(data[~whole]), _find_rank(data)
 
-    def _describe(self, channel, cov, bad):
+    def _describe(self, channel, cov, units, bad):
         """Return the row of one channel."""
         own = [s for s in self._segments if s.channel == channel]
         n_samples = sum(s.stop - s.start for s in own)
         error = sum((s.std**2).sum() for s in own) / n_samples
         signal = np.nan
         if cov is not None:
-            kept = ~bad.all(axis=1)
-            frame = np.eye(len(cov[0]))[channel] - kept / kept.sum()
+            kept = ~bad.all(axis=1) * units
+            kept[channel] = 0
+            frame = np.eye(len(units))[channel]
+            if kept.any():
+                frame = frame - units[channel] * kept / kept.sum()
             signal = frame @ cov.sum(axis=0) @ frame
         expected = float(np.clip(error / signal, 0, 1))
         return dict(
@@ -152,9 +163,11 @@ class RestorationReport:
         lines.append("")
         if self.rank_before is not None:
             lines += [
-                f"Rank: {self.rank_before} before, {self.rank_after} after. A restored channel is "
-                "a combination of the others:",
-                f"give an ICA n_components={self.rank_after} or fewer, and a whitener this rank.",
+                f"Rank: {self.rank_before} of the channels that are good at some time, "
+                f"{self.rank_after} of all after. Restored channels",
+                "are combinations of the others, band by band, and add nothing that was measured: "
+                "give an ICA",
+                f"n_components={self.rank_before} or fewer, and a whitener this rank.",
             ]
         lines += [
             "Restored channels stand in the reference of the data. If that is an average which "
@@ -242,14 +255,17 @@ class RestorationReport:
         return plot_restoration(self, truth=truth, n_channels=n_channels, show=show)
 
 
-def _find_rank(cov, good):
-    """Return the rank of the good channels' covariance."""
-    if cov is None or not good.any():
-        return None
-    total = cov.sum(axis=0)[np.ix_(good, good)]
-    centre = np.eye(len(total)) - 1 / len(total)
-    values = np.linalg.svd(centre @ total @ centre, compute_uv=False)
-    return int((values > _RANK_TOLERANCE**2 * values[0]).sum()) if values[0] > 0 else 0
+def _find_rank(data):
+    """Return the numerical rank of channels x samples."""
+    step = max(1, data.shape[1] // 20_000)
+    part = data[:, ::step]
+    part = part[:, np.isfinite(part).all(axis=0)]
+    if not part.size:
+        return 0
+    # Offsets would hide the rest behind the tolerance.
+    part = part - part.mean(axis=1, keepdims=True)
+    values = np.linalg.svd(part, compute_uv=False)
+    return int((values > _RANK_TOLERANCE * values[0]).sum()) if values[0] > 0 else 0
 
 
 def _excerpts(inst, picks, segments, n_times, seconds=20.0):

@@ -62,13 +62,10 @@ def join_runs(estimates, channel, start, stop, mask, sfreq):
             share *= _fade(times - a, b - a, sfreq)
         if number < len(runs) - 1:
             share *= _fade(b - 1 - times, b - a, sfreq)
-        target = slice(first - left, last - left) if first >= left else slice(0, last - left)
-        cut = slice(max(0, left - first), None)
-        target = slice(target.start, min(target.stop, right - left))
-        cut = slice(cut.start, cut.start + target.stop - target.start)
-        values[target] += (share * estimate)[cut]
-        std[target] += share[cut] * spread
-        weight[target] += share[cut]
+        target = slice(first - left, last - left)
+        values[target] += share * estimate
+        std[target] += share * spread
+        weight[target] += share
     return left, values / weight, std / weight
 
 
@@ -250,9 +247,9 @@ def limit_steps(data, mask, segments, pieces, sfreq):
         if limit is None:
             continue
         length = segment.stop - segment.start
-        if length == 1 and segment.start > start and segment.stop < stop:
-            # One sample has to suit both neighbours.
-            ends = data[segment.channel, [segment.start - 1, segment.stop]]
+        if length == 1:  # one sample has to suit both neighbours, or the one it has
+            ends = [t for t in (segment.start - 1, segment.stop) if start <= t < stop]
+            ends = data[segment.channel, ends]
             low, high = ends.max() - limit, ends.min() + limit
             middle = np.array([ends.mean()])
             segment.values[:] = np.clip(segment.values, low, high) if low <= high else middle

@@ -14,7 +14,7 @@ from .spatial import Moments
 # A window this many times stronger than the median counts as an artefact that nobody marked; it is
 # weighted down to that limit.
 _LOUD = 6.0
-_MIN_GOOD = 4
+_MIN_GOOD = 2
 
 
 def find_pieces(raw):
@@ -58,7 +58,8 @@ def cut_windows(data, mask, pieces, sfreq, max_windows):
     sfreq : float
         Sampling rate in Hz.
     max_windows : int
-        No more than this many.
+        About how many at most; up to half as many are added for channels that are never good in
+        those.
 
     Returns
     -------
@@ -68,8 +69,8 @@ def cut_windows(data, mask, pieces, sfreq, max_windows):
         Which channels are good throughout.
     """
     length = round(WINDOW * sfreq)
-    shortest = max((stop - start for start, stop in pieces), default=0)
-    length = min(length, shortest)
+    longest = max((stop - start for start, stop in pieces), default=0)
+    length = min(length, longest)
     step = max(1, length // 2)
     starts = np.array(
         [s for start, stop in pieces for s in range(start, stop - length + 1, step)], int
@@ -127,6 +128,8 @@ def group_moments(windows, good, sfreq, units):
     windows = windows - carried[..., None] * mean[:, None]
     products = band_products(windows, sfreq)
     weights = _quietness(products, good)
+    alive = weights > 0
+    good, weights, products = good[alive], weights[alive], [p[alive] for p in products]
     patterns, inverse = np.unique(good, axis=0, return_inverse=True)
     moments = []
     for number, pattern in enumerate(patterns):
@@ -144,8 +147,11 @@ def group_moments(windows, good, sfreq, units):
 
 
 def _quietness(products, good):
-    """Weigh windows that are far stronger than most down to a limit."""
+    """Weigh windows that are far stronger than most down to a limit, and flat ones to nothing."""
     power = sum((np.abs(product) ** 2).sum(axis=2) for product in products)
     power = (power * good).sum(axis=1) / good.sum(axis=1)
-    limit = _LOUD * np.median(power)
-    return np.minimum(1.0, limit / np.maximum(power, np.finfo(float).tiny))
+    alive = power > 0
+    weights = np.zeros(len(power))
+    if alive.any():
+        weights[alive] = np.minimum(1.0, _LOUD * np.median(power[alive]) / power[alive])
+    return weights

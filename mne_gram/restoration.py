@@ -151,16 +151,19 @@ def restore(
     info = mne.pick_info(inst.info, picks)
     fill_gaps = all_channel_gaps == "fill"
     if method == "spline":
-        segments, cov = repair_spline(data, bad, pieces, info), None
+        segments, cov, units = repair_spline(data, bad, pieces, info), None, None
     else:
         prior = prior if isinstance(prior, Prior) else load_prior(prior)
         places = _place_channels(info, prior, bad, on_missing)
         seed = np.random.SeedSequence(random_state) if output == "sample" else None
         segments, cov = _repair(data, bad, pieces, info, prior, places, seed, fill_gaps)
+        units = places[3]
         if method == "gram":
             options = dict(device=device, batch_size=batch_size)
             _add_network(data, bad, pieces, info, places, segments, model, line_freq, options)
-    report = RestorationReport(inst, picks, bad, segments, method=method, cov=cov)
+    report = RestorationReport(
+        inst, picks, bad, segments, method=method, data=data, cov=cov, units=units
+    )
     _write(inst, picks, segments)
     _mark(inst, picks, segments, reset_bads, annotate)
     logger.info("%s", report.summary)
@@ -203,10 +206,22 @@ def _repair(data, bad, pieces, info, prior, places, seed, fill_gaps):
     sfreq = info["sfreq"]
     windows, good = cut_windows(data, bad, pieces, sfreq, _MAX_WINDOWS)
     moments = group_moments(windows, good, sfreq, units)
-    cov = adapt_covariance(prior, rows, own, units, known, moments)
+    power = _typical_power(data, bad)
+    cov = adapt_covariance(prior, rows, own, units, known, moments, power=power)
     segments = repair_spatial(data, bad, pieces, sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
     lost = set(np.flatnonzero(bad.all(axis=1) & ~known).tolist())
     return [segment for segment in segments if segment.channel not in lost], cov
+
+
+def _typical_power(data, bad):
+    """Return the median over channels of the variance of their good samples."""
+    step = max(1, data.shape[1] // 20_000)
+    good = ~bad[:, ::step]
+    part = np.where(good, data[:, ::step], 0.0)
+    count = np.maximum(good.sum(axis=1), 1)
+    mean = part.sum(axis=1) / count
+    variance = (((part - mean[:, None]) ** 2) * good).sum(axis=1) / count
+    return np.median(variance[good.any(axis=1)])
 
 
 def _add_network(data, bad, pieces, info, places, segments, model, line_freq, options):
@@ -257,6 +272,8 @@ def _mark(inst, picks, segments, reset_bads, annotate):
         inst.info["bads"] = [name for name in inst.info["bads"] if name not in restored]
     if annotate:
         _annotate(annotations, inst, picks, segments)
+    if annotations.orig_time is None:  # then MNE counts what it is given from the first sample
+        annotations.onset -= inst.first_time
     inst.set_annotations(annotations)
 
 

@@ -26,6 +26,8 @@ _PRIOR_FILE = Path(__file__).parent / "data" / "prior.npz"
 # subjects, half of them predicting the other half.
 _SHARPNESS = 20.0
 _STRENGTH = 0.5
+# How the power of EEG is spread over the bands, for those that a recording does not tell of.
+_TYPICAL_SHARES = np.array([0.55, 0.13, 0.17, 0.12, 0.03])
 _MAX_CONTRASTS = 64  # more channels than that tell no better which recordings are alike
 _RIDGE = 1e-3  # of the mean variance: keeps rank-deficient (ICA-cleaned) data solvable
 
@@ -295,7 +297,8 @@ def expect_covariance(moments, prior, units, strength, n_iter):
         inner = contrast_basis(units[m.good])
         basis = basis[: len(inner)]
         basis[:, m.good] = inner
-        dof = degrees_of_freedom(m.n_windows)[:, None, None]
+        heard = _trace(m.cov) > 0  # not in a band above the Nyquist frequency
+        dof = (degrees_of_freedom(m.n_windows) * heard)[:, None, None]
         views.append((basis, inner @ m.cov @ inner.T, dof))
     cov = prior
     for _ in range(n_iter if len(views) > 1 else 1):
@@ -329,7 +332,7 @@ def stein_divergence(covs, target):
     return log_det / n + np.log(fit / n)
 
 
-def adapt_covariance(prior, rows, own, units, known, moments):
+def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0):
     """Fit the population prior to a recording.
 
     The library is weighted by how well each of its covariances fits the recording's own over the
@@ -343,6 +346,8 @@ def adapt_covariance(prior, rows, own, units, known, moments):
         What :func:`channel_rows` returned.
     moments : list of Moments
         The recording's own clean data.
+    power : float
+        Variance of a channel, which sets the size where there are no moments.
 
     Returns
     -------
@@ -351,7 +356,7 @@ def adapt_covariance(prior, rows, own, units, known, moments):
     """
     population = rows @ prior.population @ rows.T + own
     if not moments:
-        return population
+        return power * _TYPICAL_SHARES[:, None, None] * population
     strength = _STRENGTH * len(rows)
     scale = _fit_scale(population, units, moments, known)
     first = expect_covariance(moments, scale * population, units, strength, n_iter=2)
@@ -363,6 +368,8 @@ def adapt_covariance(prior, rows, own, units, known, moments):
         target = view @ first[:, good][:, :, good] @ view.T
         onto = (view @ rows[good]).astype(prior.library.dtype)
         candidates = onto @ prior.library @ onto.T + view @ own[np.ix_(good, good)] @ view.T
+        # Electrodes of one place, and rings of derivations, leave directions without variance.
+        candidates = _ridged(candidates, _RIDGE)
         weights = _weigh_library(prior, candidates, target)
         mixed = rows @ np.tensordot(weights, prior.library, axes=1) @ rows.T + own
     scale = _fit_scale(mixed, units, moments, known)
@@ -396,10 +403,13 @@ def _fit_scale(cov, units, moments, known):
         found = found + m.n_windows * _trace(inner @ m.cov[:, keep][:, :, keep] @ inner.T)
         expected = expected + m.n_windows * _trace(inner @ cov[:, good][:, :, good] @ inner.T)
     factor = found / expected
-    # A band above the Nyquist frequency holds nothing: give it the size of the one below.
-    for b in range(1, len(factor)):
-        factor[b] = factor[b] or factor[b - 1] * 0.1
-    return factor[:, None, None]
+    # A band that the data do not hold, above the Nyquist frequency or too slow for short epochs,
+    # gets the size that the nearest band suggests.
+    held = np.flatnonzero(factor > 0)
+    if not len(held):
+        return np.ones((N_BANDS, 1, 1))
+    nearest = held[np.abs(np.arange(N_BANDS)[:, None] - held).argmin(axis=1)]
+    return (factor[nearest] * _TYPICAL_SHARES / _TYPICAL_SHARES[nearest])[:, None, None]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -426,7 +436,7 @@ class Recording:
 
 
 def complete_recording(recording, population, shrinkage=0.1):
-    """Extend a recording's covariance to all electrodes, of mean variance 1.
+    """Extend a recording's covariance to all electrodes, as large as the population's there.
 
     Parameters
     ----------

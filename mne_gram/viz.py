@@ -34,10 +34,12 @@ def plot_restoration(report, *, truth=None, n_channels=6, show=True):
     """
     import matplotlib.pyplot as plt
 
-    first = {}
+    first, restored = {}, {}
     for segment in report._segments:
         first.setdefault(segment.channel, segment)
-    rows = sorted(first, key=lambda c: first[c].start - first[c].stop)[:n_channels]
+        length = segment.stop - segment.start
+        restored[segment.channel] = restored.get(segment.channel, 0) + length
+    rows = sorted(first, key=lambda channel: -restored[channel])[:n_channels]
     n_rows = max(1, len(rows))
     fig, axes = plt.subplots(
         n_rows, 1, figsize=(9, 1 + 1.6 * n_rows), squeeze=False, layout="constrained"

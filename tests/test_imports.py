@@ -53,7 +53,7 @@ ROOMS = {
     "_windows": Room("numpy scipy", own="_bands spatial"),
     "spatial": Room("numpy scipy", own=f"{MONTAGE} _bands"),
     "_seams": Room("numpy scipy"),
-    "_repair": Room("mne numpy", own="_bands _seams spatial"),
+    "_repair": Room("numpy scipy", own="_bands _seams spatial"),
     "_masks": Room("mne numpy"),
     "_input": Room("mne numpy", own="preprocessing _windows _repair"),
     "_experts": Room("mne numpy", own="preprocessing _patches _inference _repair"),
@@ -66,7 +66,7 @@ ROOMS = {
     "training": Room(
         "mne numpy scipy torch",
         "mne_bids",
-        own=f"{MONTAGE} _bands _windows preprocessing models spatial training",
+        own=f"{MONTAGE} _bands _masks _windows preprocessing models spatial training",
     ),
     "datasets": Room("mne numpy lazy_loader", own=f"{MONTAGE} datasets"),
     "metrics": Room("numpy", "scipy"),

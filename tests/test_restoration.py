@@ -347,6 +347,106 @@ def test_bipolar_derivations(truth):
     assert error < 0.1
 
 
+@pytest.mark.parametrize("date", [None, 1_000_000_000])
+def test_annotations_stay_in_time(truth, date):
+    """With and without a date, and when the first sample is not sample 0."""
+    raw = truth.copy().set_meas_date(date).crop(2, 12)
+    marks = mne.Annotations([3, 5], [1, 0], ["BAD_x", "keep"], ch_names=[["C3"], []])
+    raw.set_annotations(marks)
+    restored = restore(raw, verbose="error")
+    changed = (restored.get_data() != raw.get_data()).any(axis=0)
+    assert_array_equal(np.flatnonzero(changed)[[0, -1]], [480, 639])
+    found = {a["description"]: a["onset"] - restored.first_time for a in restored.annotations}
+    assert_allclose([found["RESTORED"], found["keep"]], [3, 5], atol=1e-6)
+    assert found.keys() == {"RESTORED", "keep"}
+    again = restore(raw, reset_bads=False, annotate=False, verbose="error")
+    assert again.annotations == raw.annotations
+
+
+def test_two_names_of_one_place(truth):
+    """T1 lies where FT9 does: such a pair leaves a direction without variance."""
+    names = ["Fp1", "F3", "C3", "P3", "O1", "F7", "T7", "P7", "Fz", "Cz", "Pz", "T9", "FT7"]
+    raw = truth.copy().pick(names).set_montage(None).rename_channels({"T9": "FT9", "FT7": "T1"})
+    mask = np.zeros(raw.get_data().shape, bool)
+    mask[names.index("C3")] = True
+    restored = restore(fill(raw, mask, np.nan), mask=mask)
+    assert np.isfinite(restored.get_data()).all()
+    assert nmse(raw.get_data(), restored.get_data(), mask) < 1
+
+
+def test_few_good_channels_at_a_time(truth):
+    """No window has all channels: the size of the errors is still that of EEG."""
+    raw = truth.copy().pick(["C3", "C4", "Cz", "Pz"])
+    mask = np.zeros(raw.get_data().shape, bool)
+    for second in range(20):
+        mask[second % 4, second * 160 : (second + 1) * 160] = True
+    _, report = restore(fill(raw, mask, np.nan), mask=mask, return_report=True)
+    assert 1e-6 < report.std[mask].mean() < 1e-4
+    # With windows that never are good long enough, too.
+    mask[:, ::100] = True
+    mask[0, ::100] = mask[1, ::100] = False
+    _, report = restore(fill(raw, mask, np.nan), mask=mask, return_report=True)
+    assert 1e-6 < report.std[mask].mean() < 1e-4
+
+
+def test_very_short_epochs(truth):
+    """In a fifth of a second there is no delta to learn from."""
+    epochs = mne.make_fixed_length_epochs(truth, 0.2, preload=True, verbose="error")
+    broken = epochs.copy()
+    broken._data[:, 40] = 1.0
+    broken.info["bads"] = [truth.ch_names[40]]
+    restored, report = restore(broken, return_report=True)
+    flat, found = (e.get_data(copy=False).transpose(1, 0, 2) for e in (epochs, restored))
+    mask = np.zeros((63, flat[0].size), bool)
+    mask[40] = True
+    assert nmse(flat.reshape(63, -1), found.reshape(63, -1), mask) < 1
+    assert 1e-6 < report.std[:, 40].mean() < 1e-4
+
+
+def test_reference_goes_through_when_no_channel_is_always_good(truth):
+    rng = np.random.default_rng(3)
+    mask = np.repeat(rng.random((63, 20)) < 0.3, 160, axis=1)
+    assert mask.any(axis=1).all()
+    shared = 1e-3 + 1e-4 * rng.standard_normal(truth.n_times).cumsum() / 30
+    moved = truth.copy()
+    moved._data -= shared
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mne_gram._repair.limit_steps", lambda *args: None)
+        first = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
+        second = restore(fill(moved, mask, np.nan), mask=mask, verbose="error").get_data()
+    assert_allclose(second + shared, first, rtol=0, atol=1e-9)
+
+
+def test_offsets_of_an_amplifier(truth):
+    """Fifty millivolts of offset and a slow drift leave the repair of a stretch as it was."""
+    raw = truth.copy().filter(0.5, None, verbose="error")
+    mask = np.zeros(raw.get_data().shape, bool)
+    for channel in (3, 20, 41):
+        mask[channel, 1200:1500] = mask[channel + 5, 1400:1700] = True
+    plain = restore(fill(raw, mask, np.nan), mask=mask, verbose="error").get_data()
+    rng = np.random.default_rng(0)
+    offset = rng.uniform(-0.05, 0.05, (63, 1)) + rng.uniform(-1e-4, 1e-4, (63, 1)) * raw.times / 20
+    moved = raw.copy()
+    moved._data += offset
+    found = restore(fill(moved, mask, np.nan), mask=mask, verbose="error").get_data() - offset
+    error = [((x - raw.get_data())[mask] ** 2).sum() for x in (plain, found)]
+    assert error[1] < 2 * error[0]
+
+
+def test_pauses_of_the_recording_say_nothing(truth):
+    """MNE writes zeros where recording paused."""
+    raw = truth.copy()
+    raw._data[:, 800:2400] = 0
+    raw.set_annotations(mne.Annotations(5, 10, "BAD_ACQ_SKIP"))
+    raw.info["bads"] = ["Pz"]
+    _, report = restore(raw, return_report=True, verbose="error")
+    rest = truth.copy().crop(0, 4.99)
+    rest.info["bads"] = ["Pz"]
+    _, expected = restore(rest, return_report=True, verbose="error")
+    pz = truth.ch_names.index("Pz")
+    assert_allclose(report.std[pz, 0], expected.std[pz, 0], rtol=0.4)
+
+
 # ---------------------------------------------------------------------------------------------
 # All-channel gaps, samples, reports
 
@@ -392,6 +492,17 @@ def test_sample_of_the_posterior(truth):
     assert 0.6 < spread < 1.6
 
 
+def test_sample_ends_where_its_covariance_was_read(truth):
+    """Above 45 Hz nothing tells the power of what is missing, so nothing is added."""
+    raw = truth.copy().filter(None, 45, verbose="error").resample(500, verbose="error")
+    raw.info["bads"] = ["Cz"]
+    mean = restore(raw, verbose="error").get_data("Cz")[0]
+    drawn = restore(raw, output="sample", random_state=0, verbose="error").get_data("Cz")[0]
+    power = np.abs(np.fft.rfft(drawn - mean)) ** 2
+    freqs = np.fft.rfftfreq(len(mean), 1 / 500)
+    assert power[freqs > 48].mean() < 0.01 * power[(freqs > 30) & (freqs < 44)].mean()
+
+
 def test_no_global_state_is_moved(sample):
     np.random.seed(0)
     state = np.random.get_state()[1].copy()
@@ -408,7 +519,9 @@ def test_report(sample, tmp_path):
     assert_allclose(frame["expected_r"] ** 2, 1 - frame["expected_nmse"])
     mask = collect_mask(sample[0], np.arange(64))
     assert (report.std[mask] > 0).all() and (report.std[~mask] == 0).all()
-    assert report.rank_before <= 62 and str(report.rank_after) in str(report)
+    good = sample[0].copy().drop_channels(["CP2", "FT8"])
+    assert report.rank_before == mne.compute_rank(good.pick("eeg"), rank=None)["eeg"]
+    assert f"{report.rank_before} of the channels" in str(report)
     for name in ("a.txt", "a.json", "a.csv"):
         report.save(tmp_path / name)
         assert "CP2" in (tmp_path / name).read_text()
@@ -559,6 +672,9 @@ def test_rank_deficient_data(truth):
     spline = restore(fill(raw, mask, np.nan), mask=mask, method="spline", verbose="error")
     assert np.isfinite(restored).all()
     assert nmse(raw.get_data(), restored, mask) < nmse(raw.get_data(), spline.get_data(), mask)
+    raw.info["bads"] = ["Oz", "PO7"]
+    _, report = restore(raw, return_report=True, verbose="error")
+    assert report.rank_before == 20 and 20 <= report.rank_after <= 30
 
 
 @pytest.mark.parametrize("dataset", ["alcohol", "eegmat", "eegmmi", "mdd"])

@@ -497,8 +497,13 @@ def whole_moments(cov, n_windows=100):
 
 def test_without_data_it_is_the_population(prior):
     rows, own, units, known = channel_rows(map_names(TEN_TWENTY), prior)
-    cov = adapt_covariance(prior, rows, own, units, known, [])
-    assert_allclose(cov, rows @ prior.population @ rows.T)
+    cov = adapt_covariance(prior, rows, own, units, known, [], power=3.0)
+    expected = rows @ prior.population @ rows.T
+    for band in range(N_BANDS):  # its shape band by band, and the power all together
+        assert_allclose(cov[band] / np.trace(cov[band]), expected[band] / np.trace(expected[band]))
+    shares = np.trace(cov, axis1=1, axis2=2) / np.trace(expected, axis1=1, axis2=2)
+    assert_allclose(shares.sum(), 3.0)
+    assert (shares > 0).all() and shares.argmax() == 0
 
 
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 1.0])

@@ -16,6 +16,7 @@ from mne.utils import ProgressBar, logger
 from scipy.optimize import nnls
 
 from .._bands import N_BANDS
+from .._masks import collect_mask
 from .._windows import cut_windows, find_pieces, group_moments
 from ..montage import ELECTRODES, electrode_positions, match_channels, template_sphere
 from ..spatial import (
@@ -92,7 +93,7 @@ def forward_components(seed=0):
     return components / np.trace(components, axis1=1, axis2=2)[:, None, None] * len(index)
 
 
-def fit_forward(components, cov, weight):
+def fit_forward(components, cov, channels):
     """Mix the components so that they agree with a covariance where that was measured.
 
     Parameters
@@ -101,7 +102,7 @@ def fit_forward(components, cov, weight):
         Candidates.
     cov : array, shape (n_bands, n, n)
         What was measured.
-    weight : array of int, shape (n,)
+    channels : array of int, shape (n,)
         At which electrodes.
 
     Returns
@@ -109,8 +110,8 @@ def fit_forward(components, cov, weight):
     fitted : array, shape (n_bands, 114, 114)
         The mixtures, with non-negative weights.
     """
-    basis = contrast_basis(np.ones(len(weight)))
-    parts = basis @ components[:, weight][:, :, weight] @ basis.T
+    basis = contrast_basis(np.ones(len(channels)))
+    parts = basis @ components[:, channels][:, :, channels] @ basis.T
     design = parts.reshape(len(parts), -1).T
     fitted = []
     for seen in basis @ cov @ basis.T:
@@ -161,20 +162,26 @@ def measure_recording(raw, source):
     if len(names) < 4:
         return None
     data = raw.get_data(picks=names)
+    if not np.isfinite(data).all():
+        logger.info(f"{source[-1]}: left out, it holds NaN or infinite values")
+        return None
+    flat = np.ptp(data, axis=1) < 1e-3 * np.median(np.ptp(data, axis=1))
+    if flat.any() or not np.ptp(data, axis=1).any():
+        logger.info(f"{source[-1]}: left out, flat channels {np.array(names)[flat].tolist()}")
+        return None
     sfreq = raw.info["sfreq"]
-    mask = np.zeros(data.shape, bool)
+    mask = collect_mask(raw, [raw.ch_names.index(name) for name in names])
     windows, good = cut_windows(data, mask, find_pieces(raw), sfreq, max_windows=400)
     moments = group_moments(windows, good, sfreq, np.ones(len(names)))
     if not moments:
         return None
-    cov = moments[0].cov
+    whole = [m for m in moments if len(m.good) == len(names)]
+    if not whole:
+        logger.info(f"{source[-1]}: left out, no window in which all channels are good")
+        return None
+    cov = whole[0].cov
     average = np.eye(len(names)) - 1 / len(names)
     cov = average @ cov @ average
-    dead = np.einsum("bii->i", cov) < 1e-3 * np.median(np.einsum("bii->i", cov))
-    if dead.any():
-        names_dead = [name for name, d in zip(names, dead, strict=True) if d]
-        logger.info(f"{source[-1]}: flat {', '.join(names_dead)}")
-        return None
     cov = cov / np.trace(cov, axis1=1, axis2=2)[:, None, None] * len(names)
     return Recording(source, cmap.indices[keep], cov)
 
@@ -232,9 +239,13 @@ def save_prior(prior, recordings, fname):
     )
     fname.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=fname.parent, suffix=".npz", delete=False) as file:
-        np.savez_compressed(file, **arrays)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, fname)
+        try:
+            np.savez_compressed(file, **arrays)
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, fname)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def collect_recordings(roots, every=4):
@@ -255,7 +266,14 @@ def collect_recordings(roots, every=4):
     from mne_bids import read_raw_bids
 
     jobs = []
-    for root in map(Path, roots):
+    roots = [Path(root).resolve() for root in roots]
+    names = [root.name for root in roots]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"Two data sets are in folders of one name ({', '.join(sorted(names))}), which tells "
+            "their people apart. Rename a folder."
+        )
+    for root in roots:
         paths = list_recordings(root)
         train, _ = split_subjects([path.subject for path in paths], every)
         jobs += [(root.name, path) for path in paths if path.subject in train]
