@@ -27,7 +27,7 @@ from ridge import repair_minimum_norm, repair_ridge
 import mne_gram
 from mne_gram.metrics import band_power_ratio, correlation, nmse
 from mne_gram.montage import electrode_positions, match_channels, template_sphere
-from mne_gram.spatial import load_prior, read_recordings
+from mne_gram.prior import load_prior, read_recordings
 from mne_gram.training.prior import estimate_prior, forward_components
 from mne_gram.training.subjects import list_recordings, split_subjects
 

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recordings from and to files, for the command line: a file is written whole or not at all."""
+"""Files, recordings above all: each is written whole or not at all."""
 
 import os
 import re
@@ -110,7 +110,7 @@ def check_output(path, *, inst=None, source=None, overwrite=False):
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {path.parent} of the output {path.name} is not there.")
     _check_free(files, overwrite)
-    with _staged(path, overwrite):
+    with staged(path, overwrite):
         pass
 
 
@@ -142,7 +142,7 @@ def write_inst(inst, path, *, overwrite=False):
     """
     path = Path(path)
     extension = _get_format(inst, path)
-    with _staged(path, overwrite) as file:
+    with staged(path, overwrite) as file:
         if not isinstance(inst, mne.io.BaseRaw):
             inst.save(file, fmt="double")
         elif extension == ".fif":
@@ -173,7 +173,7 @@ def write_figure(figure, path, *, overwrite=False):
     overwrite : bool
         Whether an existing file may be replaced.
     """
-    with _staged(path, overwrite) as file:
+    with staged(path, overwrite) as file:
         figure.savefig(file)
 
 
@@ -205,7 +205,7 @@ def _check_free(files, overwrite):
 
 
 @contextmanager
-def _staged(path, overwrite):
+def staged(path, overwrite):
     """Yield ``path`` in a temporary folder beside it; when all went well, move what is there."""
     path = Path(path)
     try:

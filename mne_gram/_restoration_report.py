@@ -3,13 +3,12 @@
 """What a restoration did, and how far to trust it."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import mne
 import numpy as np
 
+from ._io import staged
 from ._version import __version__
 
 _RANK_TOLERANCE = 1e-6  # of the largest singular value: more than single precision rounds
@@ -199,19 +198,9 @@ class RestorationReport:
         writers = {".txt": self._to_text, ".json": self._to_json, ".csv": self._to_csv}
         if fname.suffix not in writers:
             raise ValueError(f"Expected a name in .txt, .json or .csv, got {fname.name!r}.")
-        if fname.exists() and not overwrite:
-            raise FileExistsError(f"{fname} exists. Choose another name, or give overwrite=True.")
         text = writers[fname.suffix]()
-        # Whole or not at all: written beside the target and moved.
-        descriptor, temporary = tempfile.mkstemp(dir=fname.parent, suffix=fname.suffix)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, fname)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with staged(fname, overwrite) as file:
+            file.write_text(text, encoding="utf-8")
 
     def _to_text(self):
         return f"{self}\n"

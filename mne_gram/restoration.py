@@ -16,7 +16,8 @@ from ._seams import limit_steps
 from ._windows import cut_windows, group_moments
 from .montage import match_channels
 from .preprocessing import find_line_freq
-from .spatial import Prior, adapt_covariance, channel_rows, load_prior
+from .prior import Prior, channel_rows, load_prior
+from .spatial import adapt_covariance
 
 __all__ = ["RestorationReport", "restore"]
 

@@ -1,26 +1,19 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The conditional Gaussian over electrodes, and the population prior that it starts from.
+"""The conditional Gaussian: pure linear algebra of covariances, one a frequency band.
 
-Signals are modelled as Gaussian with one covariance a frequency band. A channel is a linear
-functional of the potentials at the 114 electrodes of the montage: one of them, a weighted sum of
-them (an electrode between entries), or a difference (a bipolar derivation). Everything is free of
-the reference: whatever is added to all unipolar channels alike is taken off first and put back.
+Everything is free of the reference: whatever is added to all unipolar channels alike is taken off
+first and put back.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from ._bands import N_BANDS, degrees_of_freedom
-from ._channel_names import derivation_ends
-from .montage import BIPOLAR, ELECTRODES, INDEX, electrode_positions, template_sphere
 
-__all__ = ["Prior", "adapt_covariance", "interpolation_operators", "load_prior"]
+__all__ = ["adapt_covariance", "interpolation_operators"]
 
-_PRIOR_FILE = Path(__file__).parent / "data" / "prior.npz"
 # How sharply the library is weighted by fit (per degree of freedom), and how many samples of the
 # recording's own data, per channel, weigh as much as the prior. Both chosen on the training
 # subjects, half of them predicting the other half.
@@ -30,32 +23,6 @@ _STRENGTH = 0.5
 _TYPICAL_SHARES = np.array([0.55, 0.13, 0.17, 0.12, 0.03])
 _MAX_CONTRASTS = 64  # more channels than that tell no better which recordings are alike
 _RIDGE = 1e-3  # of the mean variance: keeps rank-deficient (ICA-cleaned) data solvable
-
-
-@dataclass(frozen=True, eq=False)
-class Prior:
-    """Covariances of other people's recordings at the 114 electrodes.
-
-    Attributes
-    ----------
-    population : array, shape (n_bands, 114, 114)
-        The mean covariance, of mean variance 1.
-    library : array, shape (n_recordings, n_bands, 114, 114)
-        One covariance a recording, completed to all electrodes by the population's, and scaled like
-        it.
-    weights : array, shape (n_recordings,)
-        How much each counts before a recording is looked at.
-    kernel : array, shape (n_degrees,)
-        Legendre coefficients of the covariance as a function of the angle between electrodes.
-    sources : tuple of tuple of str
-        Data set, subject and file of each recording.
-    """
-
-    population: np.ndarray
-    library: np.ndarray
-    weights: np.ndarray
-    kernel: np.ndarray
-    sources: tuple
 
 
 # ---------------------------------------------------------------------------------------------
@@ -114,13 +81,14 @@ def complete_covariance(prior, basis, cov, shrinkage=0.0):
     return prior + np.swapaxes(gain, -1, -2) @ (target - expected) @ gain
 
 
-def _trace(matrix):
+def trace(matrix):
+    """Return the traces of matrices, shape (..., n, n) to (...)."""
     return np.trace(matrix, axis1=-2, axis2=-1)
 
 
 def _ridged(matrix, ridge):
     n = matrix.shape[-1]
-    return matrix + (ridge / n) * _trace(matrix)[..., None, None] * np.eye(n)
+    return matrix + (ridge / n) * trace(matrix)[..., None, None] * np.eye(n)
 
 
 def interpolation_operators(cov, units, good, bad, ridge=_RIDGE):
@@ -153,7 +121,7 @@ def interpolation_operators(cov, units, good, bad, ridge=_RIDGE):
     frame[:, good] -= np.outer(units, mean)
     cov = frame @ cov @ frame.T
     within = cov[..., good, :][..., good]
-    scale = _trace(within)[..., None, None] / len(good)
+    scale = trace(within)[..., None, None] / len(good)
     # The frame leaves one direction without variance; filling it makes the system solvable and,
     # as nothing points there, changes nothing else.
     norm = carried @ carried
@@ -164,83 +132,6 @@ def interpolation_operators(cov, units, good, bad, ridge=_RIDGE):
     error = cov[..., bad, :][..., bad] - weights @ across
     weights = weights - (weights @ carried)[..., None] * mean
     return weights + np.outer(units[bad], mean), error
-
-
-# ---------------------------------------------------------------------------------------------
-# Channels as functionals of the 114 electrodes
-
-
-def sphere_kernel(cosines, kernel):
-    """Evaluate a covariance function of the angle, given by its Legendre coefficients."""
-    return np.polynomial.legendre.legval(np.clip(cosines, -1, 1), kernel)
-
-
-def channel_rows(cmap, prior):
-    """Express channels by the potentials at the 114 electrodes.
-
-    Parameters
-    ----------
-    cmap : ChannelMap
-        What :func:`mne_gram.match_channels` found.
-    prior : Prior
-        The population prior.
-
-    Returns
-    -------
-    rows : array, shape (n_channels, 114)
-        The weights of the electrodes.
-    own : array, shape (n_channels, n_channels)
-        Covariance that the electrodes do not account for, where their mean variance is 1.
-    units : array, shape (n_channels,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    known : array of bool, shape (n_channels,)
-        Whether name or position tell where a channel is. The others start uncorrelated.
-    """
-    n = len(cmap.ch_names)
-    rows = np.zeros((n, len(ELECTRODES)))
-    own = np.zeros((n, n))
-    units = np.ones(n)
-    known = np.ones(n, bool)
-    # An electrode that was matched from afar is not its entry: it is interpolated where it lies.
-    between = [k for k in range(n) if cmap.how[k] in ("position", "none") and _located(cmap, k)]
-    for k, (name, entry) in enumerate(zip(cmap.ch_names, cmap.entries, strict=True)):
-        ends = entry.split("-") if entry in BIPOLAR else derivation_ends(name)
-        if k in between:
-            continue
-        if entry in ELECTRODES:
-            rows[k, INDEX[entry]] = 1.0
-        elif ends is not None:  # any derivation of two electrodes, the montage's 16 or another
-            rows[k, INDEX[ends[0]]], rows[k, INDEX[ends[1]]] = 1.0, -1.0
-            units[k] = 0.0
-        else:
-            known[k] = False
-            own[k, k] = 1.0
-    if between:
-        rows[between], own[np.ix_(between, between)] = _krige(cmap.positions[between], prior.kernel)
-    return rows, own, units, known
-
-
-def _located(cmap, k):
-    return np.isfinite(cmap.positions[k]).all()
-
-
-def _krige(positions, kernel):
-    """Interpolate the electrodes' potentials at other places, and say what that misses."""
-    origin, _ = template_sphere()
-    places, index = np.unique(electrode_positions(), axis=0, return_index=True)
-    places = places - origin
-    points = positions - origin
-    places /= np.linalg.norm(places, axis=1, keepdims=True)
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    free = np.r_[1e3 * kernel.sum(), kernel[1:]]  # weights then sum to one, as a reference demands
-    within = sphere_kernel(places @ places.T, free) + 0.02 * np.eye(len(places))
-    across = sphere_kernel(points @ places.T, free)
-    weights = np.linalg.solve(within, across.T).T
-    rows = np.zeros((len(points), len(ELECTRODES)))
-    rows[:, index] = weights / weights.sum(axis=1, keepdims=True)
-    missed = sphere_kernel(points @ points.T, free) - weights @ across.T
-    scale = kernel.sum()
-    return rows, missed / scale + 0.02 * np.eye(len(points))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -297,7 +188,7 @@ def expect_covariance(moments, prior, units, strength, n_iter):
         inner = contrast_basis(units[m.good])
         basis = basis[: len(inner)]
         basis[:, m.good] = inner
-        heard = _trace(m.cov) > 0  # not in a band above the Nyquist frequency
+        heard = trace(m.cov) > 0  # not in a band above the Nyquist frequency
         dof = (degrees_of_freedom(m.n_windows) * heard)[:, None, None]
         views.append((basis, inner @ m.cov @ inner.T, dof))
     cov = prior
@@ -328,7 +219,7 @@ def stein_divergence(covs, target):
     """
     n = target.shape[-1]
     log_det = np.linalg.slogdet(covs)[1]
-    fit = _trace(np.linalg.solve(covs, np.broadcast_to(target, covs.shape)))
+    fit = trace(np.linalg.solve(covs, np.broadcast_to(target, covs.shape)))
     return log_det / n + np.log(fit / n)
 
 
@@ -343,7 +234,7 @@ def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0):
     prior : Prior
         The population prior.
     rows, own, units, known : array
-        What :func:`channel_rows` returned.
+        What :func:`mne_gram.prior.channel_rows` returned.
     moments : list of Moments
         The recording's own clean data.
     power : float
@@ -387,7 +278,7 @@ def _main_contrasts(cov, units):
 
 def _weigh_library(prior, candidates, target):
     """Weigh recordings by how well their covariance fits, all bands together."""
-    usable = np.flatnonzero(_trace(target) > 0)
+    usable = np.flatnonzero(trace(target) > 0)
     loss = np.mean([stein_divergence(candidates[:, b], target[b]) for b in usable], axis=0)
     weights = prior.weights * np.exp(-_SHARPNESS * (loss - loss.min()))
     return weights / weights.sum()
@@ -400,8 +291,8 @@ def _fit_scale(cov, units, moments, known):
         keep = known[m.good] if known[m.good].sum() > 1 else np.ones(len(m.good), bool)
         good = m.good[keep]
         inner = contrast_basis(units[good])
-        found = found + m.n_windows * _trace(inner @ m.cov[:, keep][:, :, keep] @ inner.T)
-        expected = expected + m.n_windows * _trace(inner @ cov[:, good][:, :, good] @ inner.T)
+        found = found + m.n_windows * trace(inner @ m.cov[:, keep][:, :, keep] @ inner.T)
+        expected = expected + m.n_windows * trace(inner @ cov[:, good][:, :, good] @ inner.T)
     factor = found / expected
     # A band that the data do not hold, above the Nyquist frequency or too slow for short epochs,
     # gets the size that the nearest band suggests.
@@ -410,118 +301,3 @@ def _fit_scale(cov, units, moments, known):
         return np.ones((N_BANDS, 1, 1))
     nearest = held[np.abs(np.arange(N_BANDS)[:, None] - held).argmin(axis=1)]
     return (factor[nearest] * _TYPICAL_SHARES / _TYPICAL_SHARES[nearest])[:, None, None]
-
-
-# ---------------------------------------------------------------------------------------------
-# The bundled prior
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """Covariance of one training recording at its own electrodes.
-
-    Attributes
-    ----------
-    source : tuple of str
-        Data set, subject and file.
-    channels : array of int, shape (n,)
-        Montage indices of its electrodes.
-    cov : array, shape (n_bands, n, n)
-        Covariance in each band, relative to the average of these electrodes, of mean variance 1.
-    """
-
-    source: tuple
-    channels: np.ndarray
-    cov: np.ndarray
-
-
-def complete_recording(recording, population, shrinkage=0.1):
-    """Extend a recording's covariance to all electrodes, as large as the population's there.
-
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-    population : array, shape (n_bands, 114, 114)
-        The covariance that says how the missing electrodes go with those there are.
-    shrinkage : float
-        Share of the population's covariance mixed in. It makes rank-deficient recordings regular.
-
-    Returns
-    -------
-    cov : array, shape (n_bands, 114, 114)
-        The covariance.
-    """
-    inner = contrast_basis(np.ones(len(recording.channels)))
-    basis = np.zeros((len(inner), len(ELECTRODES)))
-    basis[:, recording.channels] = inner
-    seen = inner @ recording.cov @ inner.T
-    scale = _trace(basis @ population @ basis.T) / _trace(seen)
-    return complete_covariance(population, basis, scale[:, None, None] * seen, shrinkage)
-
-
-@lru_cache(maxsize=2)
-def load_prior(fname=None):
-    """Load a population prior.
-
-    Parameters
-    ----------
-    fname : path-like | None
-        A file written by ``python -m mne_gram.training.prior``; None for the bundled one.
-
-    Returns
-    -------
-    prior : Prior
-        The prior. It is kept for the next call: do not write into its arrays.
-    """
-    with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
-        population = unpack_symmetric(file["population"].astype(float), len(ELECTRODES))
-        weights, kernel = file["weights"].astype(float), file["kernel"].astype(float)
-    return assemble_prior(read_recordings(fname), population, weights, kernel)
-
-
-def read_recordings(fname=None):
-    """Read the recordings that a prior was estimated from.
-
-    Parameters
-    ----------
-    fname : path-like | None
-        A file written by ``python -m mne_gram.training.prior``; None for the bundled one.
-
-    Returns
-    -------
-    recordings : list of Recording
-        Their covariances.
-    """
-    with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
-        sources = tuple(tuple(str(part) for part in row) for row in file["sources"])
-        n_channels = file["n_channels"].astype(int)
-        channels = np.split(file["channels"].astype(int), np.cumsum(n_channels)[:-1])
-        sizes = N_BANDS * n_channels * (n_channels + 1) // 2
-        covs = np.split(file["covs"].astype(float), np.cumsum(sizes)[:-1])
-    return [
-        Recording(source, index, unpack_symmetric(cov.reshape(N_BANDS, -1), len(index)))
-        for source, index, cov in zip(sources, channels, covs, strict=True)
-    ]
-
-
-def assemble_prior(recordings, population, weights, kernel):
-    """Make a prior of its parts (see :class:`Prior` and :class:`Recording`)."""
-    # Single precision: the library is 36 MB, and these are estimates of a few digits.
-    library = np.array([complete_recording(r, population) for r in recordings], np.float32)
-    sources = tuple(r.source for r in recordings)
-    return Prior(population, library, weights, kernel, sources)
-
-
-def pack_symmetric(matrices):
-    """Keep the upper triangles, shape (..., n, n) to (..., n * (n + 1) / 2)."""
-    return matrices[(..., *np.triu_indices(matrices.shape[-1]))]
-
-
-def unpack_symmetric(packed, n):
-    """Undo :func:`pack_symmetric`."""
-    matrices = np.zeros((*packed.shape[:-1], n, n))
-    rows, cols = np.triu_indices(n)
-    matrices[..., rows, cols] = packed
-    matrices[..., cols, rows] = packed
-    return matrices

@@ -51,22 +51,23 @@ ROOMS = {
     "_inference": Room("mne numpy", "torch", own="models"),
     "_bands": Room("numpy scipy"),
     "_windows": Room("numpy scipy", own="_bands spatial"),
-    "spatial": Room("numpy scipy", own=f"{MONTAGE} _bands"),
+    "spatial": Room("numpy scipy", own="_bands"),
+    "prior": Room("numpy", own=f"{MONTAGE} _bands spatial"),
     "_seams": Room("numpy scipy"),
     "_repair": Room("numpy scipy", own="_bands _seams spatial"),
     "_masks": Room("mne numpy"),
     "_input": Room("mne numpy", own="preprocessing _windows _repair"),
     "_experts": Room("mne numpy", own="preprocessing _patches _inference _repair"),
-    "_restoration_report": Room("mne numpy", "pandas", own="_version viz"),
+    "_restoration_report": Room("mne numpy", "pandas", own="_io _version viz"),
     "restoration": Room(
         "mne numpy",
-        own=f"{MONTAGE} preprocessing spatial weights _model_io _bands _experts _input _masks"
+        own=f"{MONTAGE} preprocessing prior spatial weights _model_io _bands _experts _input _masks"
         " _repair _restoration_report _seams _windows",
     ),
     "training": Room(
         "mne numpy scipy torch",
         "mne_bids",
-        own=f"{MONTAGE} _bands _masks _windows preprocessing models spatial training",
+        own=f"{MONTAGE} _bands _masks _windows preprocessing prior models spatial training",
     ),
     "datasets": Room("mne numpy lazy_loader", own=f"{MONTAGE} datasets"),
     "metrics": Room("numpy", "scipy"),

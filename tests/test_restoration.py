@@ -525,7 +525,7 @@ def test_report(sample, tmp_path):
     for name in ("a.txt", "a.json", "a.csv"):
         report.save(tmp_path / name)
         assert "CP2" in (tmp_path / name).read_text()
-        with pytest.raises(FileExistsError, match="overwrite=True"):
+        with pytest.raises(FileExistsError, match="exists already"):
             report.save(tmp_path / name)
     report.save(tmp_path / "a.txt", overwrite=True)
     with pytest.raises(ValueError, match="in .txt, .json or .csv"):

@@ -21,22 +21,24 @@ from mne_gram.montage import (
     match_channels,
     template_sphere,
 )
-from mne_gram.spatial import (
-    Moments,
+from mne_gram.prior import (
     Recording,
-    adapt_covariance,
     channel_rows,
-    complete_covariance,
     complete_recording,
-    contrast_basis,
-    expect_covariance,
-    interpolation_operators,
     load_prior,
     pack_symmetric,
     read_recordings,
     sphere_kernel,
-    stein_divergence,
     unpack_symmetric,
+)
+from mne_gram.spatial import (
+    Moments,
+    adapt_covariance,
+    complete_covariance,
+    contrast_basis,
+    expect_covariance,
+    interpolation_operators,
+    stein_divergence,
 )
 from mne_gram.training.subjects import list_recordings, split_subjects
 

@@ -19,14 +19,14 @@ from .._bands import N_BANDS
 from .._masks import collect_mask
 from .._windows import cut_windows, find_pieces, group_moments
 from ..montage import ELECTRODES, electrode_positions, match_channels, template_sphere
-from ..spatial import (
+from ..prior import (
     Recording,
     assemble_prior,
     complete_recording,
-    contrast_basis,
     pack_symmetric,
     sphere_kernel,
 )
+from ..spatial import contrast_basis
 from .subjects import list_recordings, split_subjects
 
 _N_DIPOLES = 3000
