@@ -291,6 +291,53 @@ def test_sampling_rates(truth, sfreq):
     assert nmse(reference.get_data(), restored.get_data(), mask) < 0.35
 
 
+def test_from_disk(truth, tmp_path):
+    """A Raw or Epochs that are not preloaded are read, and the file is left alone."""
+    raw = truth.copy()
+    raw.info["bads"] = ["Cz"]
+    raw.save(tmp_path / "a_raw.fif", fmt="double", verbose="error")
+    content = (tmp_path / "a_raw.fif").read_bytes()
+    lazy = mne.io.read_raw_fif(tmp_path / "a_raw.fif", verbose="error")
+    restored = restore(lazy, verbose="error")
+    assert not lazy.preload and lazy.info["bads"] == ["Cz"]
+    assert_array_equal(restored.get_data(), restore(raw, verbose="error").get_data())
+    assert (tmp_path / "a_raw.fif").read_bytes() == content
+    events = mne.make_fixed_length_events(lazy, duration=2.0)
+    lazy = mne.Epochs(lazy, events, tmin=0, tmax=1.9, baseline=None, verbose="error")
+    assert restore(lazy, verbose="error").info["bads"] == [] and lazy.info["bads"] == ["Cz"]
+
+
+def test_projectors(truth):
+    """Active ones are in the data already, those that wait are left waiting."""
+    raw = truth.copy()
+    raw.info["bads"] = ["Cz"]
+    raw.set_eeg_reference("average", projection=True, verbose="error")
+    waiting = restore(raw, verbose="error")
+    good = [name for name in raw.ch_names if name != "Cz"]
+    assert not waiting.info["projs"][0]["active"]
+    assert_array_equal(waiting.get_data(good), raw.get_data(good))
+    applied = raw.copy().apply_proj(verbose="error")
+    restored = restore(applied, verbose="error")
+    assert restored.info["projs"][0]["active"]
+    assert_array_equal(restored.get_data(good), applied.get_data(good))
+    # The good channels have lost their mean; the repaired one stands in that frame.
+    shift = (raw.get_data(good) - applied.get_data(good))[0]
+    expected = waiting.get_data("Cz")[0] - shift
+    assert_allclose(restored.get_data("Cz")[0], expected, rtol=0, atol=1e-9)
+
+
+def test_line_is_named_in_the_log(truth, network):
+    raw = truth.copy()
+    raw.info["bads"] = ["Cz"]
+    with raw.info._unlock():
+        raw.info["line_freq"] = None
+    raw._data += 2e-5 * np.sin(2 * np.pi * 60 * raw.times)
+    for line_freq, named in ((None, True), (60.0, False)):
+        with mne.utils.catch_logging() as log:
+            restore(raw, method="gram", model=network, line_freq=line_freq, verbose="info")
+        assert ("Found the power line at 60 Hz" in log.getvalue()) == named
+
+
 @pytest.mark.parametrize("n_channels", [4, 8])
 def test_few_channels(truth, n_channels):
     names = ["Fz", "C3", "C4", "Oz", "F3", "F4", "P3", "P4"][:n_channels]
