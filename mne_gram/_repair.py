@@ -158,7 +158,7 @@ def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gap
     for channel, baseline in baselines.items():
         data[channel] -= baseline(times)
     runs = find_runs(passing, pieces)
-    operators = _Operators(cov, units)
+    operators = _Operators(cov, units, _find_excess(data, mask, others, cov, units))
     _fill_roughly(data, passing, others, runs, operators)
     estimates = {}
     for a, b, piece in runs:
@@ -246,8 +246,8 @@ def find_baselines(data, mask, units, sfreq):
 class _Operators:
     """Interpolation weights by pattern of good channels, computed once each."""
 
-    def __init__(self, cov, units):
-        self._cov, self._units, self._kept = cov, units, {}
+    def __init__(self, cov, units, excess):
+        self._cov, self._units, self._excess, self._kept = cov, units, excess, {}
 
     def __call__(self, good, bad):
         key = (good.tobytes(), bad.tobytes())
@@ -261,7 +261,26 @@ class _Operators:
 
     def spread(self, good, bad):
         """Return the standard deviation of the error of each bad channel."""
-        return np.sqrt(np.einsum("bii->i", self(good, bad)[2]).clip(0))
+        return self._excess * np.sqrt(np.einsum("bii->i", self(good, bad)[2]).clip(0))
+
+
+def _find_excess(data, mask, others, cov, units):
+    """Return how much larger the signals are than the bands in which covariances are read.
+
+    Drifts and what lies above 45 Hz are not in the covariance, but in the errors.
+    """
+    step = max(1, data.shape[1] // 20_000)
+    good = ~mask[others, ::step]
+    part = np.where(good, data[others, ::step], 0.0)
+    carried = good * units[others, None]
+    mean = (part * carried).sum(axis=0) / np.maximum(carried.sum(axis=0), 1)
+    found = (((part - mean * units[others, None]) * good) ** 2).sum(axis=1) / good.sum(axis=1)
+    share = units[others] / max(units[others].sum(), 1)
+    frame = np.eye(len(others)) - np.outer(units[others], share)
+    within = frame @ cov.sum(axis=0)[np.ix_(others, others)] @ frame.T
+    expected = np.diagonal(within)
+    known = (good.sum(axis=1) > 1) & (expected > 0)
+    return max(1.0, np.sqrt(np.median(found[known] / expected[known]))) if known.any() else 1.0
 
 
 def _split(bad, others):

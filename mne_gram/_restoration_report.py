@@ -31,8 +31,6 @@ class RestorationReport:
         The method asked for.
     data : array, shape (n_picks, n_epochs * n_times) | None
         The data after; None if nothing was restored.
-    cov : array, shape (n_bands, n_picks, n_picks) | None
-        The covariance that the estimates rest on.
     units : array, shape (n_picks,) | None
         1 for channels that carry the reference, 0 for bipolar derivations.
 
@@ -48,7 +46,7 @@ class RestorationReport:
         that was measured.
     """
 
-    def __init__(self, inst, picks, bad, segments, *, method, data=None, cov=None, units=None):
+    def __init__(self, inst, picks, bad, segments, *, method, data=None, units=None):
         self.method = method
         self._inst = inst
         self._names = [inst.ch_names[k] for k in picks]
@@ -56,9 +54,12 @@ class RestorationReport:
         self._segments = segments
         self._n_times = len(inst.times)
         self._n_epochs = len(inst) if isinstance(inst, mne.BaseEpochs) else 1
-        self._rows = [
-            self._describe(k, cov, units, bad) for k in sorted({s.channel for s in segments})
-        ]
+        self._rows = []
+        if segments:
+            units = np.ones(len(picks)) if units is None else units
+            kept_mean = _mean_of_kept(data, bad, units)
+            for channel in sorted({segment.channel for segment in segments}):
+                self._rows.append(self._describe(channel, units[channel], kept_mean, bad))
         whole = bad.all(axis=1)
         self._left = int(bad.sum()) - sum(s.stop - s.start for s in segments)
         self._before = _excerpts(inst, picks, segments, self._n_times)
@@ -66,20 +67,14 @@ class RestorationReport:
         if data is not None:
             self.rank_before, self.rank_after = _find_rank(data[~whole]), _find_rank(data)
 
-    def _describe(self, channel, cov, units, bad):
+    def _describe(self, channel, unit, kept_mean, bad):
         """Return the row of one channel."""
         own = [s for s in self._segments if s.channel == channel]
         n_samples = sum(s.stop - s.start for s in own)
+        # The signal's variance is that of its estimate and that of the error, together.
         error = sum((s.std**2).sum() for s in own) / n_samples
-        signal = np.nan
-        if cov is not None:
-            kept = ~bad.all(axis=1) * units
-            kept[channel] = 0
-            frame = np.eye(len(units))[channel]
-            if kept.any():
-                frame = frame - units[channel] * kept / kept.sum()
-            signal = frame @ cov.sum(axis=0) @ frame
-        expected = float(np.clip(error / signal, 0, 1))
+        values = np.concatenate([s.values - unit * kept_mean[s.start : s.stop] for s in own])
+        expected = float(error / (error + values.var())) if error else 0.0
         return dict(
             channel=self._names[channel],
             whole=bool(bad[channel].all()),
@@ -242,6 +237,15 @@ class RestorationReport:
         from .viz import plot_restoration
 
         return plot_restoration(self, truth=truth, n_channels=n_channels, show=show)
+
+
+def _mean_of_kept(data, bad, units):
+    """Return the mean at each time of the channels that are good then."""
+    total, count = np.zeros(data.shape[1]), np.zeros(data.shape[1])
+    for row, wrong in zip(data[units > 0], bad[units > 0], strict=True):
+        total += np.where(wrong, 0.0, row)
+        count += ~wrong
+    return total / np.maximum(count, 1)
 
 
 def _find_rank(data):

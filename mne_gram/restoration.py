@@ -152,19 +152,17 @@ def restore(
     info = mne.pick_info(inst.info, picks)
     fill_gaps = all_channel_gaps == "fill"
     if method == "spline":
-        segments, cov, units = repair_spline(data, bad, pieces, info), None, None
+        segments, units = repair_spline(data, bad, pieces, info), None
     else:
         prior = prior if isinstance(prior, Prior) else load_prior(prior)
         places = _place_channels(info, prior, bad, on_missing)
         seed = np.random.SeedSequence(random_state) if output == "sample" else None
-        segments, cov = _repair(data, bad, pieces, info, prior, places, seed, fill_gaps)
+        segments = _repair(data, bad, pieces, info, prior, places, seed, fill_gaps)
         units = places[3]
         if method == "gram":
             options = dict(device=device, batch_size=batch_size)
             _add_network(data, bad, pieces, info, places, segments, model, line_freq, options)
-    report = RestorationReport(
-        inst, picks, bad, segments, method=method, data=data, cov=cov, units=units
-    )
+    report = RestorationReport(inst, picks, bad, segments, method=method, data=data, units=units)
     _write(inst, picks, segments)
     _mark(inst, picks, segments, reset_bads, annotate)
     logger.info("%s", report.summary)
@@ -202,7 +200,7 @@ def _place_channels(info, prior, bad, on_missing):
 
 
 def _repair(data, bad, pieces, info, prior, places, seed, fill_gaps):
-    """Run the spatial expert; return its segments and the covariance that it used."""
+    """Run the spatial expert."""
     _, rows, own, units, known = places
     sfreq = info["sfreq"]
     windows, good = cut_windows(data, bad, pieces, sfreq, _MAX_WINDOWS)
@@ -211,7 +209,7 @@ def _repair(data, bad, pieces, info, prior, places, seed, fill_gaps):
     cov = adapt_covariance(prior, rows, own, units, known, moments, power=power)
     segments = repair_spatial(data, bad, pieces, sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
     lost = set(np.flatnonzero(bad.all(axis=1) & ~known).tolist())
-    return [segment for segment in segments if segment.channel not in lost], cov
+    return [segment for segment in segments if segment.channel not in lost]
 
 
 def _typical_power(data, bad):
