@@ -161,26 +161,31 @@ def _run_restore(args, parser):
             random_state=args.random_state,
             copy=True,
         )
-        note = _io.write_inst(restored, args.output, overwrite=args.overwrite)
-        if args.report:
-            report.save(args.report, overwrite=args.overwrite)
-        if args.figure:
-            _io.write_figure(report.plot(show=False), args.figure, overwrite=args.overwrite)
-    rows = json.loads(report.to_data_frame().to_json(orient="records"))
-    if args.json:
-        result = {
-            "version": __version__,
-            "input": "sample" if args.sample else args.input,
-            "output": args.output,
-            "note": note,
-            "channels": rows,
-        }
-        print(json.dumps(result, indent=1))
-        return
-    print(report)
-    print(f"Wrote {args.output} ({note}).")
-    for path in filter(None, (args.report, args.figure)):
-        print(f"Wrote {path}.")
+        others = list(filter(None, (args.report, args.figure)))
+        # A failure, however late, leaves none of the files behind.
+        with _io.staged_together([args.output, *others], args.overwrite) as files:
+            note = _io.write_inst(restored, files.pop(0))
+            if args.report:
+                report.save(files.pop(0))
+            if args.figure:
+                _io.write_figure(report.plot(show=False), files.pop(0))
+            text = _describe(args, report, note, others)
+    print(text)
+
+
+def _describe(args, report, note, others):
+    """Return what ``restore`` prints."""
+    if not args.json:
+        lines = [str(report), f"Wrote {args.output} ({note})."]
+        return "\n".join(lines + [f"Wrote {path}." for path in others])
+    result = {
+        "version": __version__,
+        "input": "sample" if args.sample else args.input,
+        "output": args.output,
+        "note": note,
+        "channels": json.loads(report.to_data_frame().to_json(orient="records")),
+    }
+    return json.dumps(result, indent=1)
 
 
 def _add_weights(commands):

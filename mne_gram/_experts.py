@@ -5,7 +5,7 @@
 import mne
 import numpy as np
 from mne.filter import resample
-from mne.utils import logger
+from mne.utils import warn
 
 from ._patches import cut_windows, overlap_add, window_starts
 from ._repair import Segment, find_runs, find_segments
@@ -36,6 +36,14 @@ def repair_spline(data, mask, pieces, info):
     segments : list of Segment
         The estimates, their standard deviation unknown (NaN).
     """
+    places = np.array([ch["loc"][:3] for ch in info["chs"]])
+    lacking = ~np.isfinite(places).all(axis=1) | ~places.any(axis=1)
+    if lacking.any():
+        names = ", ".join(n for n, no in zip(info["ch_names"], lacking, strict=True) if no)
+        raise ValueError(
+            f"A spline needs positions, which {names} have not: set them with inst.set_montage, "
+            "leave the channels out with picks, or use method='spatial'."
+        )
     weights = {}
     for a, b, _ in find_runs(mask, pieces):
         bad = np.flatnonzero(mask[:, a])
@@ -97,7 +105,7 @@ def repair_gram(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, 
     """
     rows = np.flatnonzero(cmap.indices >= 0)
     channels = cmap.indices[rows]
-    changes = {}
+    changes, too_short = {}, 0
     for piece in pieces:
         start, stop = piece
         if not mask[rows, start:stop].any():
@@ -105,7 +113,7 @@ def repair_gram(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, 
         wanted = mask[rows, start:stop]
         signal = _to_network(data[rows, start:stop], sfreq, line_freq)
         if signal.shape[1] < _PATCH:
-            logger.info(f"A stretch of {(stop - start) / sfreq:.2g} s is shorter than a patch.")
+            too_short += 1
             continue
         bad = _resample_mask(wanted, signal.shape[1])
         change = _limit_band(_predict_change(signal, bad, channels, model, **kwargs))
@@ -113,6 +121,11 @@ def repair_gram(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, 
         change = _fit_length(change, stop - start) / VOLTS_TO_MODEL
         for row, channel in enumerate(rows):
             changes[int(channel), start] = change[row]
+    if too_short:
+        warn(
+            f"{too_short} stretches of continuous time are shorter than the network's patch of one "
+            "second: there the estimate is that of method='spatial'."
+        )
     starts = np.array([start for start, _ in pieces])
     for segment in segments:
         first = int(np.searchsorted(starts, segment.start, "right")) - 1

@@ -9,9 +9,9 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import warn
 
-from ._repair import MIN_GOOD
 from ._windows import find_pieces
 from .preprocessing import check_units
+from .spatial import MIN_GOOD
 
 _MIN_SFREQ = 100.0
 _FEW_GOOD = 4
@@ -37,11 +37,13 @@ def pick_eeg(inst, picks):
             f"Found no EEG channel (the types are {types}). Set the types with "
             "inst.set_channel_types."
         )
-    return np.sort(chosen)
+    return np.unique(chosen)
 
 
 def get_data(inst, picks):
     """Return channels x samples, a copy, and the stretches of continuous time."""
+    if np.iscomplexobj(inst._data if not isinstance(inst, mne.Evoked) else inst.data):
+        raise ValueError("Found complex data, expected real: restore before a Hilbert transform.")
     if isinstance(inst, mne.BaseEpochs):
         data = inst.get_data(picks=picks, copy=True)
         n_epochs, n_channels, n_times = data.shape
@@ -89,3 +91,24 @@ def check_data(data, bad, names, sfreq):
     seen = np.where(bad[:, ::step], np.nan, data[:, ::step])
     recorded = (np.nan_to_num(seen) != 0).any(axis=0)  # where recording paused, files hold zeros
     check_units(seen[:, recorded] if recorded.any() else seen)
+
+
+def find_evidence(data, bad, names):
+    """Find the channels that can be worked with: all but good ones that are flat.
+
+    A single flat channel is a recording's own reference, which is true evidence.
+    """
+    step = max(1, data.shape[1] // 20_000)
+    part, good = data[:, ::step], ~bad[:, ::step]
+    spread = np.full(len(data), np.nan)
+    for k in np.flatnonzero(good.any(axis=1)):
+        spread[k] = part[k, good[k]].std()
+    flat = spread < 1e-3 * np.nanmedian(spread[spread > 0]) if (spread > 0).any() else spread < 0
+    if flat.sum() < 2 or (~flat & ~bad.all(axis=1)).sum() < MIN_GOOD:
+        return np.arange(len(data))
+    flat_names = ", ".join(name for name, f in zip(names, flat, strict=True) if f)
+    warn(
+        f"Found flat channels that are not marked as bad: {flat_names}. They are not used as "
+        "evidence and left as they are. Mark them in info['bads'] to have them restored."
+    )
+    return np.flatnonzero(~flat)

@@ -5,7 +5,7 @@
 import os
 import re
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,12 +13,18 @@ import mne
 
 # What the formats that can be written do to the samples.
 PRECISION = {
-    ".fif": "fif keeps the precision that the input has",
+    ".fif": "fif of 64-bit floats",
     ".edf": "EDF keeps 16 bits a sample: good samples are rounded too",
     ".vhdr": "BrainVision keeps 32-bit floats",
 }
+SINGLE_FIF = "fif of 32-bit floats, as in the input"
 # MNE only warns when samples that a file promises are missing.
 _CUT_SHORT = "Invalid tag with only|Number of records from the header does not match"
+# Formats in which an annotation can be of some channels only.
+_KEEPS_CHANNELS = (".fif", ".fif.gz", ".edf", ".bdf", ".vhdr")
+# What the annotations begin with that are read as they were written: MNE's and this package's.
+_MARKS = ("BAD", "RESTORED", "INVENTED")
+_CUTS = ("BAD BOUNDARY", "BAD_ACQ_SKIP")  # joins and holes of the file, which are of all channels
 
 
 def read_inst(path):
@@ -40,6 +46,12 @@ def read_inst(path):
         If there is no such file.
     RuntimeError
         If the file is cut short or is not what its name says.
+
+    Notes
+    -----
+    BrainVision headers need not tell the number of samples. The data are taken to be cut short
+    as well if a marker begins more than a second after their end, or, in a file written by pybv
+    (which refuses to write such a marker), if one begins or ends after it at all.
     """
     path = Path(path)
     if not path.exists():
@@ -51,27 +63,108 @@ def read_inst(path):
             warnings.filterwarnings("error", _CUT_SHORT, RuntimeWarning)
             inst = read(path, preload=True)
         if path.suffix.lower() == ".vhdr":
-            _check_brainvision_length(path, inst.filenames[0])
+            header = _read_brainvision_header(path)
+            markers = _read_brainvision_markers(path, header)
+            _check_brainvision_length(header, markers, inst)
+            _set_brainvision_marks(inst, markers)
     except Exception as exc:  # a broken header makes the readers raise whatever they trip over
         raise RuntimeError(
             f"{path} cannot be read as {'epochs' if is_epochs else 'a continuous recording'}. It "
             "is cut short, or not in the format that its name says (the name of a file of epochs "
             f"has to end in -epo.fif). The reader said: {exc}"
         ) from exc
+    if not path.name.lower().endswith(_KEEPS_CHANNELS):
+        _warn_of_lost_channels(path, inst)
     return inst
 
 
-def _check_brainvision_length(header_path, data_path):
-    """Raise if a binary data file holds less than its header promises."""
-    text = Path(header_path).read_text(encoding="utf-8", errors="replace")
+def _read_brainvision_header(path):
+    """Return the entries of a header, and whether pybv wrote it."""
+    text = path.read_text(encoding="utf-8", errors="replace")
     header = dict(re.findall(r"^(\w+)=([^\r\n]*)", text, re.MULTILINE))
+    return header | {"is_pybv": "pybv" in text.partition("[Common Infos]")[0]}
+
+
+def _read_brainvision_markers(path, header):
+    """Return text, first sample, number of samples and channel (a string) of each marker."""
+    candidates = [path.with_name(header.get("MarkerFile") or path.name), path.with_suffix(".vmrk")]
+    file = next((file for file in candidates if file.is_file() and file != path), None)
+    if "MarkerFile" not in header or file is None:  # then MNE reads no markers either
+        return []
+    content = file.read_bytes()
+    try:
+        content = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        content = content.decode("latin-1")
+    markers = []
+    for line in re.findall(r"^Mk\d+=([^\r\n]*)", content, re.MULTILINE):
+        kind, text, start, size, channel, *_ = [*line.split(","), "", ""]
+        text = f"{kind}/{text}".replace(r"\1", ",").removeprefix("Comment/")
+        size = int(size) if size.strip().isdigit() else 0
+        markers.append((text, int(start) - 1, size, channel.strip() or "0"))
+    return markers
+
+
+def _check_brainvision_length(header, markers, raw):
+    """Raise if a data file holds less than its header and markers tell."""
+    n_samples, data_path = raw.n_times, raw.filenames[0]
     n_bytes = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}.get(header.get("BinaryFormat"))
-    if n_bytes is None:  # a text file, which MNE checks line by line
+    if n_bytes is not None:  # otherwise a text file, which MNE checks line by line
+        frame = n_bytes * int(header["NumberOfChannels"])
+        size = Path(data_path).stat().st_size
+        if size % frame or size < frame * int(header.get("DataPoints", 0)):
+            raise ValueError(f"{data_path} ends before the last sample.")
+    # A recorder may note an event just after the last sample, or give one that still goes on.
+    is_pybv = header["is_pybv"]
+    ends = [start + (max(size, 1) if is_pybv else 1) for _, start, size, _ in markers]
+    if max(ends, default=0) > n_samples + (0 if is_pybv else raw.info["sfreq"]):
+        raise ValueError(
+            f"{data_path} ends after {n_samples} samples, but its markers reach {max(ends)}."
+        )
+
+
+def _set_brainvision_marks(raw, markers):
+    """Give annotations of bad and of restored signal back the texts and channels they had."""
+    spans = {}  # several channels are several markers
+    for text, start, size, channel in markers:
+        if text.upper().startswith(_MARKS):
+            spans.setdefault((text, start, size), set()).add(channel)
+    if not spans:
         return
-    frame = n_bytes * int(header["NumberOfChannels"])
-    size = Path(data_path).stat().st_size
-    if size % frame or size < frame * int(header.get("DataPoints", 0)):
-        raise ValueError(f"{data_path} ends before the last sample.")
+    annotations = raw.annotations.copy()
+    annotations.delete(
+        [
+            k
+            for k, text in enumerate(annotations.description)
+            if text.removeprefix("Comment/").upper().startswith(_MARKS)
+        ]
+    )
+    numbers = {str(k): name for k, name in enumerate(raw.ch_names, start=1)}
+    unknown = set().union(*spans.values()) - {"0", *numbers}
+    if unknown:
+        mne.utils.warn(
+            f"The markers of {raw.filenames[0]} name channels that it does not have "
+            f"({', '.join(sorted(unknown))}); these annotations count for all channels."
+        )
+    for (text, start, size), channels in spans.items():
+        names = [name for number, name in numbers.items() if number in channels]
+        names = names if channels <= numbers.keys() else []
+        annotations.append(start / raw.info["sfreq"], size / raw.info["sfreq"], text, [names])
+    raw.set_annotations(annotations, emit_warning=False)  # the reader has warned already
+
+
+def _warn_of_lost_channels(path, inst):
+    """Warn of bad annotations that may have been of some channels only."""
+    n_bad = sum(
+        text.upper().startswith("BAD") and not text.upper().startswith(_CUTS) and not names
+        for text, names in zip(inst.annotations.description, inst.annotations.ch_names, strict=True)
+    )
+    if n_bad:
+        mne.utils.warn(
+            f"{path.name} has {n_bad} annotation(s) of bad signal. Its format does not tell the "
+            "channels of an annotation, so they count for all channels. Take a fif, BrainVision "
+            "or EDF file if they are of some channels only."
+        )
 
 
 def check_output(path, *, inst=None, source=None, overwrite=False):
@@ -129,7 +222,7 @@ def write_inst(inst, path, *, overwrite=False):
     Returns
     -------
     note : str
-        What the format does to the precision of the samples.
+        What was done to the precision of the samples.
 
     Raises
     ------
@@ -142,23 +235,35 @@ def write_inst(inst, path, *, overwrite=False):
     """
     path = Path(path)
     extension = _get_format(inst, path)
+    note = PRECISION[extension]
     with staged(path, overwrite) as file:
-        if not isinstance(inst, mne.io.BaseRaw):
+        if not isinstance(inst, mne.io.BaseRaw):  # which do not tell how they were stored
             inst.save(file, fmt="double")
         elif extension == ".fif":
             # A file of single precision gives its good samples back unchanged in single precision.
             is_single = inst.orig_format == "single" and isinstance(inst, mne.io.Raw)
             inst.save(file, fmt="single" if is_single else "double")
+            note = SINGLE_FIF if is_single else note
         elif extension == ".edf":
             # One range a channel, so that a large channel does not coarsen the small ones.
             mne.export.export_raw(file, inst.copy(), physical_range="channelwise")
         else:
+            if any("," in text for text in inst.annotations.description):
+                inst = inst.copy()  # a comma would end the text, so that it has a code
+                inst.annotations.description = [
+                    text.replace(",", r"\1") for text in inst.annotations.description
+                ]
             with warnings.catch_warnings():
                 # That samples are rounded is told below, and markers of some channels are standard.
                 warnings.filterwarnings("ignore", "Encountered data in .* format")
                 warnings.filterwarnings("ignore", "events: you specified at least one event that")
                 mne.export.export_raw(file, inst)
-    return PRECISION[extension]
+            # Without the number of samples nobody could tell if the data were cut short.
+            header = file.read_text(encoding="utf-8")
+            section = "[Common Infos]\n"
+            header = header.replace(section, f"{section}DataPoints={len(inst.times)}\n", 1)
+            file.write_text(header, encoding="utf-8")
+    return note
 
 
 def write_figure(figure, path, *, overwrite=False):
@@ -179,17 +284,18 @@ def write_figure(figure, path, *, overwrite=False):
 
 def _get_format(inst, path):
     """Return the extension that names the format of a recording's file."""
-    name = Path(path).name.lower()
+    name = Path(path).name  # not in lower case: MNE writes to no K.FIF
     extension = next((ext for ext in PRECISION if name.endswith((ext, f"{ext}.gz"))), None)
     is_raw = isinstance(inst, mne.io.BaseRaw)
     if extension is None or (name.endswith(".gz") and extension != ".fif"):
         raise ValueError(
-            f"The name {Path(path).name} of the output tells no format that is written. It has to "
-            f"end in {'.fif, .fif.gz, .edf or .vhdr' if is_raw else '-epo.fif or -epo.fif.gz'}."
+            f"The name {name} of the output tells no format that is written. It has to end in "
+            f"{'.fif, .fif.gz, .edf or .vhdr' if is_raw else '-epo.fif or -epo.fif.gz'}, in lower "
+            "case."
         )
     if not is_raw and not name.endswith(("epo.fif", "epo.fif.gz")):
         raise ValueError(
-            f"The output {Path(path).name} is for epochs, which are only written to fif and known "
+            f"The output {name} is for epochs, which are only written to fif and known "
             "by their name. It has to end in -epo.fif or -epo.fif.gz."
         )
     return extension
@@ -197,6 +303,9 @@ def _get_format(inst, path):
 
 def _check_free(files, overwrite):
     """Raise if one of some files exists and must not be replaced."""
+    folders = [str(file) for file in files if file.is_dir()]
+    if folders:
+        raise IsADirectoryError(f"{', '.join(folders)} is a folder. Name another output.")
     taken = [str(file) for file in files if file.exists()]
     if taken and not overwrite:
         raise FileExistsError(
@@ -207,21 +316,49 @@ def _check_free(files, overwrite):
 @contextmanager
 def staged(path, overwrite):
     """Yield ``path`` in a temporary folder beside it; when all went well, move what is there."""
-    path = Path(path)
+    with staged_together([path], overwrite) as (file,):
+        yield file
+
+
+@contextmanager
+def staged_together(paths, overwrite):
+    """Do as :func:`staged` for several files: all of them are moved in the end, or none.
+
+    Parameters
+    ----------
+    paths : list of path-like
+        The files to be, with names of their own. The first one is moved last.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Yields
+    ------
+    files : list of Path
+        Where to write them meanwhile.
+    """
+    paths = [Path(path) for path in paths]
+    with ExitStack() as stack:
+        folders = [Path(stack.enter_context(_make_folder(path))) for path in paths]
+        yield [folder / path.name for folder, path in zip(folders, paths, strict=True)]
+        moves = {}
+        for folder, path in zip(folders[::-1], paths[::-1], strict=True):
+            # The named file goes last: it is the one that refers to the others.
+            files = sorted(folder.iterdir(), key=lambda file, name=path.name: file.name == name)
+            moves.update({file: path.parent / file.name for file in files})
+        _check_free(moves.values(), overwrite)
+        for file, target in moves.items():
+            os.replace(file, target)
+
+
+def _make_folder(path):
+    """Return a temporary folder beside a file, as a context manager."""
     try:
-        folder = TemporaryDirectory(prefix=".mne_gram-", dir=path.parent)
+        return TemporaryDirectory(prefix=".mne_gram-", dir=path.parent)
     except OSError as exc:
         raise PermissionError(
             f"The folder {path.parent} of the output {path.name} cannot be written to: "
             f"{exc.strerror}."
         ) from exc
-    with folder:
-        yield Path(folder.name) / path.name
-        # The named file goes last: it is the one that refers to the others.
-        files = sorted(Path(folder.name).iterdir(), key=lambda file: file.name == path.name)
-        _check_free([path.parent / file.name for file in files], overwrite)
-        for file in files:
-            os.replace(file, path.parent / file.name)
 
 
 def mark_bads(inst, names):

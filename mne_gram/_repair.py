@@ -20,12 +20,12 @@ from scipy.signal import oaconvolve
 
 from ._bands import N_BANDS, STATISTICS_EDGES, filter_length, lowpass_taps, sum_bands
 from ._seams import CONTEXT, bridge, join_runs, limit_steps
-from .spatial import interpolation_operators
+from .spatial import MIN_GOOD, interpolation_operators
 
 _BLOCK_SECONDS = 60.0
 _BASELINE_SECONDS = 30.0
+_POOLED = 5.0  # seconds: shorter pieces, such as epochs, share their baseline
 _OFFSET = 5.0  # times a channel's median absolute deviation: then baselines are taken off
-MIN_GOOD = 2  # one to refer to, one to learn from
 
 
 @dataclass(eq=False)
@@ -112,12 +112,18 @@ def find_runs(mask, pieces):
     return runs
 
 
-def find_segments(mask, pieces):
-    """List the bad stretches channel by channel as (channel, start, stop, piece)."""
+def find_segments(mask, pieces, told=None):
+    """List the bad stretches channel by channel as (channel, start, stop, piece).
+
+    They are cut where ``told`` changes, which says at which samples enough channels are good.
+    """
+    told = np.ones(mask.shape[1], bool) if told is None else told
     segments = []
     for channel in np.flatnonzero(mask.any(axis=1)):
-        for a, b, piece in find_runs(mask[channel][None], pieces):
-            segments.append((int(channel), a, b, piece))
+        found = [
+            run for part in (told, ~told) for run in find_runs((mask[channel] & part)[None], pieces)
+        ]
+        segments += [(int(channel), a, b, piece) for a, b, piece in sorted(found)]
     return segments
 
 
@@ -153,7 +159,7 @@ def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gap
     passing = mask & ~whole[:, None]
     others = np.flatnonzero(~whole)
     noise = None if seed is None else Noise(seed, len(data))
-    baselines = find_baselines(data, mask, units, sfreq)
+    baselines = find_baselines(data, mask, units, pieces, sfreq)
     times = np.arange(data.shape[1])
     for channel, baseline in baselines.items():
         data[channel] -= baseline(times)
@@ -171,17 +177,19 @@ def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gap
         spread = operators.spread(good, bad)
         for row, channel in enumerate(bad):
             estimates[int(channel), a] = (left, right, found[row], spread[row])
+    told = (~mask).sum(axis=0) >= MIN_GOOD
     segments = []
-    for channel, a, b, piece in find_segments(passing, pieces):
-        joined = join_runs(estimates, channel, a, b, passing, sfreq)
+    for channel, a, b, piece in find_segments(passing, pieces, told):
+        joined = join_runs(estimates, channel, a, b, passing, sfreq) if told[a] else None
         segments.append((channel, a, b, piece, joined))
     segments = bridge(data, passing, segments, sfreq, fill_gaps)
     segments = [Segment(*values) for values in segments]
     for segment in segments:
         data[segment.channel, segment.start : segment.stop] = segment.values
-    segments += _repair_whole(
-        data, mask, np.flatnonzero(whole), others, pieces, runs, sfreq, operators, noise, fill_gaps
+    found = _repair_whole(
+        data, mask, np.flatnonzero(whole), others, pieces, runs, sfreq, operators, noise, told
     )
+    segments += [segment for segment in found if fill_gaps or not segment.invented]
     for channel, baseline in baselines.items():
         data[channel] += baseline(times)
     for segment in segments:
@@ -194,7 +202,7 @@ def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gap
     return segments
 
 
-def find_baselines(data, mask, units, sfreq):
+def find_baselines(data, mask, units, pieces, sfreq):
     """Find what electrodes and amplifiers add to each channel, offsets and slow drifts.
 
     No other channel tells them, and they can be a thousand times the EEG, so the estimates are made
@@ -208,6 +216,8 @@ def find_baselines(data, mask, units, sfreq):
         True where bad.
     units : array, shape (n_channels,)
         1 for channels that carry the reference.
+    pieces : list of tuple of int
+        Stretches of continuous time.
     sfreq : float
         Sampling rate in Hz.
 
@@ -217,13 +227,10 @@ def find_baselines(data, mask, units, sfreq):
         For channels that have one: their baseline at given samples, straight lines between the
         medians over half minutes.
     """
-    n_channels, n_times = data.shape
-    n_blocks = max(1, round(n_times / sfreq / _BASELINE_SECONDS))
-    edges = np.linspace(0, n_times, n_blocks + 1).astype(int)
-    middles = (edges[1:] + edges[:-1]) / 2
+    blocks = _baseline_blocks(pieces, sfreq)
     always = ~mask.any(axis=1) & (units > 0)
-    medians, spreads = np.full((2, n_channels, n_blocks), np.nan)
-    for block, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    medians, spreads = np.full((2, len(data), len(blocks)), np.nan)
+    for block, (a, b, _) in enumerate(blocks):
         step = max(1, (b - a) // 2000)  # a median needs no more samples than that
         part, bad = data[:, a:b:step], mask[:, a:b:step]
         kept = always[:, None] if always.any() else ~bad & (units > 0)[:, None]
@@ -236,11 +243,42 @@ def find_baselines(data, mask, units, sfreq):
         if not (np.abs(medians) > _OFFSET * spreads).any():
             return {}  # high-passed data have none, and chance is not to be taken for one
     baselines = {}
-    for channel, values in enumerate(medians):
+    nodes = [(time, block) for block, (_, _, times) in enumerate(blocks) for time in times]
+    times, owner = np.array(nodes).T
+    for channel, values in enumerate(medians[:, owner.astype(int)]):
         known = np.isfinite(values)
         if known.any():
-            baselines[channel] = partial(np.interp, xp=middles[known], fp=values[known])
+            baselines[channel] = partial(np.interp, xp=times[known], fp=values[known])
     return baselines
+
+
+def _baseline_blocks(pieces, sfreq):
+    """Cut time into blocks of a constant: start, stop and the times at which it holds.
+
+    Between the middles of a piece's blocks the baseline is a straight line; from one piece to the
+    next it may jump, since another file may begin there. Epochs are too short to tell: neighbours
+    share a block.
+    """
+    blocks, pooled = [], []
+    for number, (start, stop) in enumerate(pieces):
+        if stop - start < _POOLED * sfreq:
+            pooled.append((start, stop))
+            last = number == len(pieces) - 1
+            following = np.inf if last else pieces[number + 1][1] - pieces[number + 1][0]
+            if (
+                last
+                or following >= _POOLED * sfreq
+                or (stop - pooled[0][0] >= _BASELINE_SECONDS * sfreq)
+            ):
+                blocks.append((pooled[0][0], stop, (pooled[0][0], stop - 1)))
+                pooled = []
+            continue
+        n_blocks = max(1, round((stop - start) / sfreq / _BASELINE_SECONDS))
+        edges = np.linspace(start, stop, n_blocks + 1).astype(int)
+        for a, b in zip(edges[:-1], edges[1:], strict=True):
+            ends = ([start] if a == start else []) + ([stop - 1] if b == stop else [])
+            blocks.append((a, b, sorted({*ends, (a + b) // 2})))
+    return blocks
 
 
 class _Operators:
@@ -341,7 +379,7 @@ def _colour(error, sfreq):
     return root * np.sqrt(sfreq / (2 * bandwidth))[:, None, None]
 
 
-def _repair_whole(data, mask, bad, good, pieces, runs, sfreq, operators, noise, fill_gaps):
+def _repair_whole(data, mask, bad, good, pieces, runs, sfreq, operators, noise, told):
     """Estimate channels that are bad all through from all others, repaired ones included."""
     if not len(bad):
         return []
@@ -355,10 +393,12 @@ def _repair_whole(data, mask, bad, good, pieces, runs, sfreq, operators, noise, 
         data[bad, start:stop] = _estimate(
             data, good, bad, start, stop, piece, sfreq, operators, noise
         )
-    told = np.ones(data.shape[1], bool) if fill_gaps else (~mask).sum(axis=0) >= MIN_GOOD
-    stretches = [(a, b) for a, b, _ in find_runs(told[None], [(0, len(told))])]
+    # Where nothing is good, the others are inventions, and so is what is made of them.
+    std[:, ~told] = np.hypot(std, data[bad].std(axis=1, keepdims=True))[:, ~told]
+    stretches = [(run, False) for run in find_runs(told[None], [(0, len(told))])]
+    stretches += [(run, True) for run in find_runs(~told[None], pieces) if run[:2] != run[2]]
     return [
-        Segment(int(channel), a, b, data[channel, a:b].copy(), row[a:b])
+        Segment(int(channel), a, b, data[channel, a:b].copy(), row[a:b], invented)
         for channel, row in zip(bad, std, strict=True)
-        for a, b in stretches
+        for (a, b, _), invented in stretches
     ]

@@ -4,6 +4,7 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import mne
 import numpy as np
@@ -11,7 +12,20 @@ import numpy as np
 from ._io import staged
 from ._version import __version__
 
+_EXCERPT_SECONDS = 12.0
 _RANK_TOLERANCE = 1e-6  # of the largest singular value: more than single precision rounds
+
+
+class Excerpt(NamedTuple):
+    """A few seconds of one channel: what was bad, with its surroundings, in volts."""
+
+    epoch: int
+    start: int
+    times: np.ndarray
+    inside: slice
+    before: np.ndarray
+    after: np.ndarray
+    std: np.ndarray
 
 
 class RestorationReport:
@@ -48,12 +62,14 @@ class RestorationReport:
 
     def __init__(self, inst, picks, bad, segments, *, method, data=None, units=None):
         self.method = method
-        self._inst = inst
+        self._ch_names = list(inst.ch_names)
+        self._sfreq = inst.info["sfreq"]
+        self._is_epochs = isinstance(inst, mne.BaseEpochs)
         self._names = [inst.ch_names[k] for k in picks]
         self._picks = picks
         self._segments = segments
         self._n_times = len(inst.times)
-        self._n_epochs = len(inst) if isinstance(inst, mne.BaseEpochs) else 1
+        self._n_epochs = len(inst) if self._is_epochs else 1
         self._rows = []
         if segments:
             units = np.ones(len(picks)) if units is None else units
@@ -62,7 +78,7 @@ class RestorationReport:
                 self._rows.append(self._describe(channel, units[channel], kept_mean, bad))
         whole = bad.all(axis=1)
         self._left = int(bad.sum()) - sum(s.stop - s.start for s in segments)
-        self._before = _excerpts(inst, picks, segments, self._n_times)
+        self._excerpts = _cut_excerpts(inst, picks, segments, data)
         self.rank_before = self.rank_after = None
         if data is not None:
             self.rank_before, self.rank_after = _find_rank(data[~whole]), _find_rank(data)
@@ -79,11 +95,12 @@ class RestorationReport:
             channel=self._names[channel],
             whole=bool(bad[channel].all()),
             n_segments=len(own),
-            seconds=n_samples / self._inst.info["sfreq"],
-            invented=sum(s.stop - s.start for s in own if s.invented) / self._inst.info["sfreq"],
+            seconds=n_samples / self._sfreq,
+            invented=sum(s.stop - s.start for s in own if s.invented) / self._sfreq,
             expected_nmse=expected,
             expected_r=float(np.sqrt(1 - expected)),
-            weight_spatial=float(self.method != "spline"),
+            weight_spatial=float(self.method in ("auto", "spatial")),
+            weight_gram=float(self.method == "gram"),
             weight_spline=float(self.method == "spline"),
         )
 
@@ -93,28 +110,31 @@ class RestorationReport:
 
         It has the shape of the data. NaN where the method does not tell.
         """
-        shape = (len(self._inst.ch_names), self._n_epochs * self._n_times)
+        shape = (len(self._ch_names), self._n_epochs * self._n_times)
         std = np.zeros(shape)
         for segment in self._segments:
             std[self._picks[segment.channel], segment.start : segment.stop] = segment.std
-        if isinstance(self._inst, mne.BaseEpochs):
+        if self._is_epochs:
             return std.reshape(len(std), self._n_epochs, -1).transpose(1, 0, 2)
         return std
 
     @property
     def summary(self):
         """What was done, in one line."""
-        if not self._rows:
-            return "Nothing was restored."
-        n_whole = sum(row["whole"] for row in self._rows)
-        text = (
-            f"Restored {n_whole} channel(s) all through and parts of {len(self._rows) - n_whole} "
-            f"by method {self.method!r}; median expected r "
-            f"{np.median([row['expected_r'] for row in self._rows]):.2f}."
-        )
+        text = "Nothing was restored."
+        if self._rows:
+            n_whole = sum(row["whole"] for row in self._rows)
+            r = np.median([row["expected_r"] for row in self._rows])
+            expected = f"; median expected r {r:.2f}" if np.isfinite(r) else ""
+            text = (
+                f"Restored {n_whole} channel(s) all through and parts of "
+                f"{len(self._rows) - n_whole} by method {self.method!r}{expected}."
+            )
         if self._left:
-            seconds = self._left / self._inst.info["sfreq"]
-            text += f" {seconds:.1f} channel-seconds were left as they were."
+            text += (
+                f" {self._left / self._sfreq:.1f} channel-seconds were left as they were: too few "
+                "channels are good then (see all_channel_gaps), or nothing tells of them."
+            )
         return text
 
     def to_data_frame(self):
@@ -261,18 +281,27 @@ def _find_rank(data):
     return int((values > _RANK_TOLERANCE * values[0]).sum()) if values[0] > 0 else 0
 
 
-def _excerpts(inst, picks, segments, n_times, seconds=20.0):
-    """Keep what stood at the beginning of each channel's first stretch, for the figure."""
-    kept = {}
+def _cut_excerpts(inst, picks, segments, data):
+    """Keep what a figure needs of each channel: its first stretch and some signal around."""
+    excerpts, n_times, sfreq = {}, len(inst.times), inst.info["sfreq"]
+    longest = round(_EXCERPT_SECONDS * sfreq)
     for segment in segments:
-        if segment.channel in kept:
+        if segment.channel in excerpts:
             continue
         epoch, start = divmod(segment.start, n_times)
-        stop = min(
-            start + segment.stop - segment.start,
-            n_times,
-            start + round(seconds * inst.info["sfreq"]),
+        length = min(segment.stop - segment.start, n_times - start, longest)
+        # Some of the channel's own good signal on either side shows the seams.
+        margin = (longest - length) // 2
+        left, right = max(0, start - margin), min(n_times, start + length + margin)
+        before = inst._data[epoch] if isinstance(inst, mne.BaseEpochs) else inst._data
+        offset = epoch * n_times
+        excerpts[segment.channel] = Excerpt(
+            epoch=epoch,
+            start=left,
+            times=inst.times[left:right].copy(),
+            inside=slice(start - left, start + length - left),
+            before=before[picks[segment.channel], start : start + length].copy(),
+            after=data[segment.channel, offset + left : offset + right].copy(),
+            std=segment.std[:length].copy(),
         )
-        data = inst._data if not isinstance(inst, mne.BaseEpochs) else inst._data[epoch]
-        kept[segment.channel] = data[picks[segment.channel], start:stop].copy()
-    return kept
+    return excerpts

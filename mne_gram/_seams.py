@@ -100,10 +100,11 @@ def bridge(data, mask, segments, sfreq, fill_gaps):
     kernel = _fit_kernel(contexts, sfreq)
     spreads = _channel_spreads(segments, contexts)
     repaired = []
-    for (channel, a, b, _, joined), (times, miss) in zip(segments, contexts, strict=True):
-        if joined is None and (not fill_gaps or not len(times)):
-            continue
-        estimate = np.zeros(b - a)
+    for (channel, a, b, piece, joined), (times, miss) in zip(segments, contexts, strict=True):
+        if joined is None and (not fill_gaps or (a, b) == tuple(piece)):
+            continue  # nothing before and nothing after: there is nothing to go on with
+        # Where nothing is known at all, the line that was drawn across the gap stays.
+        estimate = np.zeros(b - a) if len(times) else data[channel, a:b].copy()
         spread = spreads.get(channel, 0.0)
         if joined is not None:
             left, values, std = joined
@@ -249,17 +250,19 @@ def limit_steps(data, mask, segments, pieces, sfreq):
         length = segment.stop - segment.start
         if length == 1:  # one sample has to suit both neighbours, or the one it has
             ends = [t for t in (segment.start - 1, segment.stop) if start <= t < stop]
-            ends = data[segment.channel, ends]
+            ends = data[segment.channel, [t for t in ends if not mask[segment.channel, t]]]
+            if not len(ends):
+                continue
             low, high = ends.max() - limit, ends.min() + limit
             middle = np.array([ends.mean()])
             segment.values[:] = np.clip(segment.values, low, high) if low <= high else middle
             continue
         ramp_length = min(max(1, round(_RAMP * sfreq)), max(1, length // 2))
         ramp = (1 + np.cos(np.pi * np.arange(ramp_length) / ramp_length)) / 2
-        if segment.start > start:
+        if segment.start > start and not mask[segment.channel, segment.start - 1]:
             step = segment.values[0] - data[segment.channel, segment.start - 1]
             segment.values[:ramp_length] -= np.sign(step) * max(0.0, abs(step) - limit) * ramp
-        if segment.stop < stop and length > 1:
+        if segment.stop < stop and not mask[segment.channel, segment.stop]:
             step = segment.values[-1] - data[segment.channel, segment.stop]
             excess = np.sign(step) * max(0.0, abs(step) - limit)
             segment.values[length - ramp_length :] -= excess * ramp[::-1]

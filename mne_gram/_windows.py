@@ -9,12 +9,11 @@ time is continuous.
 import numpy as np
 
 from ._bands import WINDOW, band_products
-from .spatial import Moments
+from .spatial import MIN_GOOD, Moments
 
 # A window this many times stronger than the median counts as an artefact that nobody marked; it is
 # weighted down to that limit.
 _LOUD = 6.0
-_MIN_GOOD = 2
 
 
 def find_pieces(raw):
@@ -79,7 +78,7 @@ def cut_windows(data, mask, pieces, sfreq, max_windows):
     np.cumsum(mask, axis=1, out=counts[:, 1:])
     good = (counts[:, starts + length] == counts[:, starts]).T
     # The fullest windows first: they say most, and the rest only where there are too few of them.
-    enough = good.sum(axis=1) >= _MIN_GOOD
+    enough = good.sum(axis=1) >= MIN_GOOD
     starts, good = starts[enough], good[enough]
     if len(starts) > max_windows:
         n_good = good.sum(axis=1)

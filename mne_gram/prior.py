@@ -9,6 +9,7 @@ of them (an electrode between entries), or a difference (a bipolar derivation).
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from .spatial import complete_covariance, contrast_basis, trace
 
 __all__ = ["Prior", "load_prior"]
 
+_SAME_PLACE = 0.006  # metres: no farther apart than two fittings of one cap
+# What an electrode between entries has for itself, where their mean variance is 1.
+_OWN_NOISE = 0.15
 _PRIOR_FILE = Path(__file__).parent / "data" / "prior.npz"
 
 
@@ -57,6 +61,27 @@ def sphere_kernel(cosines, kernel):
     return np.polynomial.legendre.legval(np.clip(cosines, -1, 1), kernel)
 
 
+class Places(NamedTuple):
+    """Channels as functionals of the potentials at the 114 electrodes.
+
+    Attributes
+    ----------
+    rows : array, shape (n_channels, 114)
+        The weights of the electrodes.
+    own : array, shape (n_channels, n_channels)
+        Covariance that the electrodes do not account for, where their mean variance is 1.
+    units : array, shape (n_channels,)
+        1 for channels that carry the reference, 0 for bipolar derivations.
+    known : array of bool, shape (n_channels,)
+        Whether name or position tell where a channel is. The others start uncorrelated.
+    """
+
+    rows: np.ndarray
+    own: np.ndarray
+    units: np.ndarray
+    known: np.ndarray
+
+
 def channel_rows(cmap, prior):
     """Express channels by the potentials at the 114 electrodes.
 
@@ -69,14 +94,8 @@ def channel_rows(cmap, prior):
 
     Returns
     -------
-    rows : array, shape (n_channels, 114)
-        The weights of the electrodes.
-    own : array, shape (n_channels, n_channels)
-        Covariance that the electrodes do not account for, where their mean variance is 1.
-    units : array, shape (n_channels,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    known : array of bool, shape (n_channels,)
-        Whether name or position tell where a channel is. The others start uncorrelated.
+    places : Places
+        Their weights, and what else is known of them.
     """
     n = len(cmap.ch_names)
     rows = np.zeros((n, len(ELECTRODES)))
@@ -84,7 +103,13 @@ def channel_rows(cmap, prior):
     units = np.ones(n)
     known = np.ones(n, bool)
     # An electrode that was matched from afar is not its entry: it is interpolated where it lies.
-    between = [k for k in range(n) if cmap.how[k] in ("position", "none") and _located(cmap, k)]
+    between = [
+        k
+        for k in range(n)
+        if cmap.how[k] in ("position", "none")
+        and np.isfinite(cmap.positions[k]).all()
+        and not cmap.distances[k] <= _SAME_PLACE
+    ]
     for k, (name, entry) in enumerate(zip(cmap.ch_names, cmap.entries, strict=True)):
         ends = entry.split("-") if entry in BIPOLAR else derivation_ends(name)
         if k in between:
@@ -99,11 +124,7 @@ def channel_rows(cmap, prior):
             own[k, k] = 1.0
     if between:
         rows[between], own[np.ix_(between, between)] = _krige(cmap.positions[between], prior.kernel)
-    return rows, own, units, known
-
-
-def _located(cmap, k):
-    return np.isfinite(cmap.positions[k]).all()
+    return Places(rows, own, units, known)
 
 
 def _krige(positions, kernel):
@@ -122,7 +143,7 @@ def _krige(positions, kernel):
     rows[:, index] = weights / weights.sum(axis=1, keepdims=True)
     missed = sphere_kernel(points @ points.T, free) - weights @ across.T
     scale = kernel.sum()
-    return rows, missed / scale + 0.02 * np.eye(len(points))
+    return rows, missed / scale + _OWN_NOISE * np.eye(len(points))
 
 
 # ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
 from ._experts import repair_gram, repair_spline
-from ._input import check_data, get_data, pick_eeg
+from ._input import check_data, find_evidence, get_data, pick_eeg
 from ._masks import annotated_spans, collect_mask
 from ._repair import repair_spatial
 from ._restoration_report import RestorationReport
@@ -123,7 +123,10 @@ def restore(
     Data that were average-referenced with a bad channel inside come out consistent; re-reference
     them after.
 
-    Filters used inside are short and of zero phase; the data's own sampling rate is kept.
+    Filters used inside are short and of zero phase; the data's own sampling rate is kept. The
+    network sees 0.1 to 75 Hz: outside of that band a restored channel follows ``"spatial"``.
+
+    The data are loaded into memory, and a few copies of the EEG are made while this runs.
 
     Examples
     --------
@@ -149,22 +152,25 @@ def restore(
         return (inst, report) if return_report else inst
     data, pieces = get_data(inst, picks)
     check_data(data, bad, [inst.ch_names[k] for k in picks], inst.info["sfreq"])
+    used = find_evidence(data, bad, [inst.ch_names[k] for k in picks])
+    data, bad, picks = data[used], bad[used], picks[used]
     info = mne.pick_info(inst.info, picks)
     fill_gaps = all_channel_gaps == "fill"
     if method == "spline":
         segments, units = repair_spline(data, bad, pieces, info), None
     else:
         prior = prior if isinstance(prior, Prior) else load_prior(prior)
-        places = _place_channels(info, prior, bad, on_missing)
+        cmap = match_channels(info, on_missing="ignore", verbose="error")
+        places = channel_rows(cmap, prior)
+        units = places.units
         seed = np.random.SeedSequence(random_state) if output == "sample" else None
-        segments = _repair(data, bad, pieces, info, prior, places, seed, fill_gaps)
-        units = places[3]
+        segments = _repair(data, bad, pieces, info, prior, places, on_missing, seed, fill_gaps)
         if method == "gram":
             options = dict(device=device, batch_size=batch_size)
-            _add_network(data, bad, pieces, info, places, segments, model, line_freq, options)
+            _add_network(data, bad, pieces, info, cmap, segments, model, line_freq, options)
     report = RestorationReport(inst, picks, bad, segments, method=method, data=data, units=units)
     _write(inst, picks, segments)
-    _mark(inst, picks, segments, reset_bads, annotate)
+    _mark(inst, picks, bad, segments, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
 
@@ -176,39 +182,42 @@ def _check_arguments(inst, method, output, all_channel_gaps, on_missing, random_
     _check_option("all_channel_gaps", all_channel_gaps, ("keep", "fill"))
     _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
     _validate_type(random_state, ("int-like", None), "random_state")
-    if output == "sample" and method == "spline":
-        raise ValueError("A spline has no posterior to draw from: use output='mean'.")
+    if output == "sample" and method in ("spline", "gram"):
+        raise ValueError(
+            f"method={method!r} has no posterior to draw from: use output='mean', or "
+            "method='spatial'."
+        )
 
 
-def _place_channels(info, prior, bad, on_missing):
-    """Find where the channels are; take those out of the mask that nothing is known of."""
-    cmap = match_channels(info, on_missing="ignore", verbose="error")
-    rows, own, units, known = channel_rows(cmap, prior)
-    hidden = bad.all(axis=1) & ~known
-    lost = [name for name, gone in zip(cmap.ch_names, hidden, strict=True) if gone]
-    if lost:
+def _find_lost(names, bad, known, moments, on_missing):
+    """Find bad channels of which nothing tells how they go with the others."""
+    heard = np.zeros(len(names), bool)
+    for m in moments:
+        heard[m.good] = True
+    lost = np.flatnonzero(bad.any(axis=1) & ~known & ~heard)
+    if len(lost):
         message = (
-            f"Cannot restore {', '.join(lost)}: bad all through, and neither name nor position "
-            "tells where they are. Rename them to 10-05 names (inst.rename_channels) or give them "
-            "positions (inst.set_montage)."
+            f"Cannot restore {', '.join(names[k] for k in lost)}: bad (nearly) all through, and "
+            "neither name nor position tells where they are. Rename them to 10-05 names "
+            "(inst.rename_channels) or give them positions (inst.set_montage)."
         )
         if on_missing == "raise":
             raise ValueError(message)
         if on_missing == "warn":
             warn(f"{message} They are left as they are.")
-    return cmap, rows, own, units, known
+    return set(lost.tolist())
 
 
-def _repair(data, bad, pieces, info, prior, places, seed, fill_gaps):
+def _repair(data, bad, pieces, info, prior, places, on_missing, seed, fill_gaps):
     """Run the spatial expert."""
-    _, rows, own, units, known = places
+    rows, own, units, known = places
     sfreq = info["sfreq"]
     windows, good = cut_windows(data, bad, pieces, sfreq, _MAX_WINDOWS)
     moments = group_moments(windows, good, sfreq, units)
+    lost = _find_lost(info["ch_names"], bad, known, moments, on_missing)
     power = _typical_power(data, bad)
     cov = adapt_covariance(prior, rows, own, units, known, moments, power=power)
     segments = repair_spatial(data, bad, pieces, sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
-    lost = set(np.flatnonzero(bad.all(axis=1) & ~known).tolist())
     return [segment for segment in segments if segment.channel not in lost]
 
 
@@ -223,7 +232,7 @@ def _typical_power(data, bad):
     return np.median(variance[good.any(axis=1)])
 
 
-def _add_network(data, bad, pieces, info, places, segments, model, line_freq, options):
+def _add_network(data, bad, pieces, info, cmap, segments, model, line_freq, options):
     """Let the network change the estimate."""
     from ._model_io import GramModel
     from .weights import load_model
@@ -236,9 +245,7 @@ def _add_network(data, bad, pieces, info, places, segments, model, line_freq, op
         line_freq = find_line_freq(np.where(bad, np.nan, data), sfreq)
         if line_freq is not None:
             logger.info("Found the power line at %g Hz; give line_freq to choose.", line_freq)
-    repair_gram(
-        data, bad, pieces, sfreq, places[0], segments, model, line_freq=line_freq, **options
-    )
+    repair_gram(data, bad, pieces, sfreq, cmap, segments, model, line_freq=line_freq, **options)
     limit_steps(data, bad, segments, pieces, sfreq)
 
 
@@ -257,23 +264,39 @@ def _write(inst, picks, segments):
             inst._data[epoch, pick, a - offset : b - offset] = values
 
 
-def _mark(inst, picks, segments, reset_bads, annotate):
+def _mark(inst, picks, bad, segments, reset_bads, annotate):
     """Say in the data what was done: bads, and annotations of a Raw."""
-    names = inst.ch_names
-    restored = {names[picks[s.channel]] for s in segments}
-    if not isinstance(inst, BaseRaw):
-        if reset_bads:
-            inst.info["bads"] = [name for name in inst.info["bads"] if name not in restored]
-        return
-    annotations = inst.annotations.copy()
-    if reset_bads:  # first, since what is added changes the order
-        _release_annotations(annotations, inst, picks, segments)
-        inst.info["bads"] = [name for name in inst.info["bads"] if name not in restored]
-    if annotate:
-        _annotate(annotations, inst, picks, segments)
-    if annotations.orig_time is None:  # then MNE counts what it is given from the first sample
-        annotations.onset -= inst.first_time
-    inst.set_annotations(annotations)
+    done = np.zeros_like(bad)
+    for segment in segments:
+        done[segment.channel, segment.start : segment.stop] = True
+    is_raw = isinstance(inst, BaseRaw)
+    annotations = inst.annotations.copy() if is_raw else None
+    if reset_bads:
+        left = bad & ~done
+        if is_raw:  # first, since what is added later changes the order
+            _release_annotations(annotations, inst, picks, done)
+            for _, _, start, stop, channels in annotated_spans(inst):
+                if not channels:  # what lies under a mark that stays is marked well enough
+                    left[:, start:stop] = False
+        _release_bads(inst, picks, bad, left)
+    if is_raw:
+        if annotate:
+            _annotate(annotations, inst, picks, segments)
+        if annotations.orig_time is None:  # then MNE counts what it is given from the first sample
+            annotations.onset -= inst.first_time
+        inst.set_annotations(annotations)
+
+
+def _release_bads(inst, picks, bad, left):
+    """Take channels out of the bads, unless garbage is left in them."""
+    names = [inst.ch_names[pick] for pick in picks]
+    free = {
+        n for n, was, rest in zip(names, bad, left, strict=True) if was.any() and not rest.any()
+    }
+    kept = [n for n, rest in zip(names, left, strict=True) if rest.any() and n in inst.info["bads"]]
+    inst.info["bads"] = [name for name in inst.info["bads"] if name not in free]
+    if kept:
+        logger.info("Not all of %s could be restored: still in info['bads'].", ", ".join(kept))
 
 
 def _annotate(annotations, inst, picks, segments):
@@ -290,11 +313,8 @@ def _annotate(annotations, inst, picks, segments):
         )
 
 
-def _release_annotations(annotations, inst, picks, segments):
+def _release_annotations(annotations, inst, picks, done):
     """Take restored channels out of channel-wise BAD annotations, and empty ones away."""
-    done = np.zeros((len(picks), len(inst.times)), bool)
-    for segment in segments:
-        done[segment.channel, segment.start : segment.stop] = True
     row = {inst.ch_names[pick]: k for k, pick in enumerate(picks)}
     empty = []
     for index, _, start, stop, channels in annotated_spans(inst):

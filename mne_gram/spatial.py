@@ -21,6 +21,7 @@ _SHARPNESS = 20.0
 _STRENGTH = 0.5
 # How the power of EEG is spread over the bands, for those that a recording does not tell of.
 _TYPICAL_SHARES = np.array([0.55, 0.13, 0.17, 0.12, 0.03])
+MIN_GOOD = 2  # good channels: one to refer to, one to learn from
 _MAX_CONTRASTS = 64  # more channels than that tell no better which recordings are alike
 _RIDGE = 1e-3  # of the mean variance: keeps rank-deficient (ICA-cleaned) data solvable
 

@@ -56,7 +56,7 @@ ROOMS = {
     "_seams": Room("numpy scipy"),
     "_repair": Room("numpy scipy", own="_bands _seams spatial"),
     "_masks": Room("mne numpy"),
-    "_input": Room("mne numpy", own="preprocessing _windows _repair"),
+    "_input": Room("mne numpy", own="preprocessing _windows spatial"),
     "_experts": Room("mne numpy", own="preprocessing _patches _inference _repair"),
     "_restoration_report": Room("mne numpy", "pandas", own="_io _version viz"),
     "restoration": Room(

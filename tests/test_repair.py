@@ -135,7 +135,7 @@ def test_noise_is_white():
 def read_baselines(data, mask, units):
     """Return the baselines of all channels, 0 where there is none."""
     baselines = np.zeros(data.shape)
-    for channel, baseline in find_baselines(data, mask, units, SFREQ).items():
+    for channel, baseline in find_baselines(data, mask, units, [(0, data.shape[1])], SFREQ).items():
         baselines[channel] = baseline(np.arange(data.shape[1]))
     return baselines
 
@@ -163,7 +163,8 @@ def test_offsets_and_drifts_are_found():
 
 def test_signals_around_zero_have_no_baseline():
     data = draw_data(draw_cov(), 3000)
-    assert find_baselines(data, np.zeros(data.shape, bool), np.ones(N_CHANNELS), SFREQ) == {}
+    mask, units = np.zeros(data.shape, bool), np.ones(N_CHANNELS)
+    assert find_baselines(data, mask, units, [(0, data.shape[1])], SFREQ) == {}
 
 
 @some
