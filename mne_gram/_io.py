@@ -3,13 +3,14 @@
 """Files, recordings above all: each is written whole or not at all."""
 
 import os
-import re
 import warnings
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mne
+
+from ._brainvision import complete_brainvision, write_brainvision
 
 # What the formats that can be written do to the samples.
 PRECISION = {
@@ -22,8 +23,6 @@ SINGLE_FIF = "fif of 32-bit floats, as in the input"
 _CUT_SHORT = "Invalid tag with only|Number of records from the header does not match"
 # Formats in which an annotation can be of some channels only.
 _KEEPS_CHANNELS = (".fif", ".fif.gz", ".edf", ".bdf", ".vhdr")
-# What the annotations begin with that are read as they were written: MNE's and this package's.
-_MARKS = ("BAD", "RESTORED", "INVENTED")
 _CUTS = ("BAD BOUNDARY", "BAD_ACQ_SKIP")  # joins and holes of the file, which are of all channels
 
 
@@ -51,7 +50,7 @@ def read_inst(path):
     -----
     BrainVision headers need not tell the number of samples. The data are taken to be cut short
     as well if a marker begins more than a second after their end, or, in a file written by pybv
-    (which refuses to write such a marker), if one begins or ends after it at all.
+    (which writes no marker that outlasts the data), if one ends more than a second after it.
     """
     path = Path(path)
     if not path.exists():
@@ -63,10 +62,7 @@ def read_inst(path):
             warnings.filterwarnings("error", _CUT_SHORT, RuntimeWarning)
             inst = read(path, preload=True)
         if path.suffix.lower() == ".vhdr":
-            header = _read_brainvision_header(path)
-            markers = _read_brainvision_markers(path, header)
-            _check_brainvision_length(header, markers, inst)
-            _set_brainvision_marks(inst, markers)
+            complete_brainvision(path, inst)
     except Exception as exc:  # a broken header makes the readers raise whatever they trip over
         raise RuntimeError(
             f"{path} cannot be read as {'epochs' if is_epochs else 'a continuous recording'}. It "
@@ -76,81 +72,6 @@ def read_inst(path):
     if not path.name.lower().endswith(_KEEPS_CHANNELS):
         _warn_of_lost_channels(path, inst)
     return inst
-
-
-def _read_brainvision_header(path):
-    """Return the entries of a header, and whether pybv wrote it."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    header = dict(re.findall(r"^(\w+)=([^\r\n]*)", text, re.MULTILINE))
-    return header | {"is_pybv": "pybv" in text.partition("[Common Infos]")[0]}
-
-
-def _read_brainvision_markers(path, header):
-    """Return text, first sample, number of samples and channel (a string) of each marker."""
-    candidates = [path.with_name(header.get("MarkerFile") or path.name), path.with_suffix(".vmrk")]
-    file = next((file for file in candidates if file.is_file() and file != path), None)
-    if "MarkerFile" not in header or file is None:  # then MNE reads no markers either
-        return []
-    content = file.read_bytes()
-    try:
-        content = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        content = content.decode("latin-1")
-    markers = []
-    for line in re.findall(r"^Mk\d+=([^\r\n]*)", content, re.MULTILINE):
-        kind, text, start, size, channel, *_ = [*line.split(","), "", ""]
-        text = f"{kind}/{text}".replace(r"\1", ",").removeprefix("Comment/")
-        size = int(size) if size.strip().isdigit() else 0
-        markers.append((text, int(start) - 1, size, channel.strip() or "0"))
-    return markers
-
-
-def _check_brainvision_length(header, markers, raw):
-    """Raise if a data file holds less than its header and markers tell."""
-    n_samples, data_path = raw.n_times, raw.filenames[0]
-    n_bytes = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}.get(header.get("BinaryFormat"))
-    if n_bytes is not None:  # otherwise a text file, which MNE checks line by line
-        frame = n_bytes * int(header["NumberOfChannels"])
-        size = Path(data_path).stat().st_size
-        if size % frame or size < frame * int(header.get("DataPoints", 0)):
-            raise ValueError(f"{data_path} ends before the last sample.")
-    # A recorder may note an event just after the last sample, or give one that still goes on.
-    is_pybv = header["is_pybv"]
-    ends = [start + (max(size, 1) if is_pybv else 1) for _, start, size, _ in markers]
-    if max(ends, default=0) > n_samples + (0 if is_pybv else raw.info["sfreq"]):
-        raise ValueError(
-            f"{data_path} ends after {n_samples} samples, but its markers reach {max(ends)}."
-        )
-
-
-def _set_brainvision_marks(raw, markers):
-    """Give annotations of bad and of restored signal back the texts and channels they had."""
-    spans = {}  # several channels are several markers
-    for text, start, size, channel in markers:
-        if text.upper().startswith(_MARKS):
-            spans.setdefault((text, start, size), set()).add(channel)
-    if not spans:
-        return
-    annotations = raw.annotations.copy()
-    annotations.delete(
-        [
-            k
-            for k, text in enumerate(annotations.description)
-            if text.removeprefix("Comment/").upper().startswith(_MARKS)
-        ]
-    )
-    numbers = {str(k): name for k, name in enumerate(raw.ch_names, start=1)}
-    unknown = set().union(*spans.values()) - {"0", *numbers}
-    if unknown:
-        mne.utils.warn(
-            f"The markers of {raw.filenames[0]} name channels that it does not have "
-            f"({', '.join(sorted(unknown))}); these annotations count for all channels."
-        )
-    for (text, start, size), channels in spans.items():
-        names = [name for number, name in numbers.items() if number in channels]
-        names = names if channels <= numbers.keys() else []
-        annotations.append(start / raw.info["sfreq"], size / raw.info["sfreq"], text, [names])
-    raw.set_annotations(annotations, emit_warning=False)  # the reader has warned already
 
 
 def _warn_of_lost_channels(path, inst):
@@ -248,21 +169,7 @@ def write_inst(inst, path, *, overwrite=False):
             # One range a channel, so that a large channel does not coarsen the small ones.
             mne.export.export_raw(file, inst.copy(), physical_range="channelwise")
         else:
-            if any("," in text for text in inst.annotations.description):
-                inst = inst.copy()  # a comma would end the text, so that it has a code
-                inst.annotations.description = [
-                    text.replace(",", r"\1") for text in inst.annotations.description
-                ]
-            with warnings.catch_warnings():
-                # That samples are rounded is told below, and markers of some channels are standard.
-                warnings.filterwarnings("ignore", "Encountered data in .* format")
-                warnings.filterwarnings("ignore", "events: you specified at least one event that")
-                mne.export.export_raw(file, inst)
-            # Without the number of samples nobody could tell if the data were cut short.
-            header = file.read_text(encoding="utf-8")
-            section = "[Common Infos]\n"
-            header = header.replace(section, f"{section}DataPoints={len(inst.times)}\n", 1)
-            file.write_text(header, encoding="utf-8")
+            write_brainvision(file, inst)
     return note
 
 

@@ -192,6 +192,43 @@ def test_overwrite(source, tmp_path):
     assert all(path.stat().st_size > 100 for path in paths)
 
 
+@pytest.mark.parametrize("late", ["mne_gram.viz.plot_restoration", "mne_gram._cli._describe"])
+@pytest.mark.parametrize("is_old", [True, False])
+def test_late_failure(source, tmp_path, capsys, monkeypatch, late, is_old):
+    """A failure at the very end leaves no file behind and older ones as they were."""
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("no figure")
+
+    monkeypatch.setattr(late, fail)
+    paths = [tmp_path / name for name in ("out.vhdr", "out.png", "out.txt")]
+    for path in paths * is_old:
+        path.write_text("old")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    args = [paths[0], "--figure", paths[1], "--report", paths[2], *["--overwrite"] * is_old]
+    assert _run(source, *args) == 1
+    assert "mne_gram: error: no figure" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    monkeypatch.undo()
+    assert _run(source, *args) == 0
+    assert len(list(tmp_path.iterdir())) == 6  # BrainVision consists of three
+
+
+@pytest.mark.parametrize("name", ["in.vhdr", "in.edf"])
+def test_marks_of_channels(recording, tmp_path, capsys, name):
+    """A channel that is bad for a while is restored then, whatever the format of the input."""
+    raw = recording.copy().drop_channels(recording.info["bads"])
+    raw.set_annotations(
+        mne.Annotations([2], [1], ["BAD_pop"], raw.info["meas_date"], [raw.ch_names[3:5]])
+    )
+    _io.write_inst(raw, tmp_path / name)
+    capsys.readouterr()
+    assert _run(tmp_path / name, tmp_path / "out_raw.fif", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["channels"]
+    assert {row["channel"] for row in rows} == set(raw.ch_names[3:5])
+    np.testing.assert_allclose([row["seconds"] for row in rows], 1, atol=0.02)
+
+
 def test_input_as_output(source, capsys):
     """The input is never replaced."""
     before = source.read_bytes()

@@ -73,7 +73,8 @@ ROOMS = {
     "metrics": Room("numpy", "scipy"),
     "viz": Room("mne numpy", "matplotlib"),
     "report": Room("mne numpy", "matplotlib", own="viz"),
-    "_io": Room("mne numpy"),
+    "_brainvision": Room("mne"),
+    "_io": Room("mne numpy", own="_brainvision"),
     "_cli": Room("", "mne", own="*"),
 }
 

@@ -19,7 +19,9 @@ def raw():
     info = mne.create_info(["Fp1", "Fp2", "C3", "C4"], 250.0, "eeg")
     raw = mne.io.RawArray(1e-5 * rng.normal(size=(4, 2500)), info, verbose="error")
     raw.set_meas_date(1.5e9)
-    raw.set_annotations(mne.Annotations([1, 3], [0.5, 1], ["go", "stop"], raw.info["meas_date"]))
+    raw.set_annotations(
+        mne.Annotations([1, 2.6], [0.5, 1.4], ["go", "stop"], raw.info["meas_date"])
+    )
     return raw
 
 
@@ -38,7 +40,7 @@ def test_write_and_read(raw, tmp_path, name, error):
     """What is written is read back, with its annotations, and no other file is left."""
     before = raw.get_data()
     note = _io.write_inst(raw, tmp_path / name)
-    assert note in _io.PRECISION.values()
+    assert note == next(_io.PRECISION[ext] for ext in _io.PRECISION if ext in name)
     read = _io.read_inst(tmp_path / name)
     assert read.ch_names == raw.ch_names
     np.testing.assert_allclose(read.get_data(), before, rtol=0, atol=error)
@@ -53,15 +55,53 @@ def test_write_and_read(raw, tmp_path, name, error):
 def test_annotations_of_channels(raw, tmp_path, name):
     """Every format keeps what is annotated in some channels only."""
     raw.annotations.append(5, 1, "RESTORED", [["Fp1", "C4"]])
+    raw.annotations.append(5, 1, "BAD_pop, loud", [["Fp2", "C4"]])
+    raw.annotations.append(7, 1, "BAD_move")
     _io.write_inst(raw, tmp_path / name)
-    if name == "a.vhdr":  # whose channels MNE does not read
-        markers = (tmp_path / "a.vmrk").read_text(encoding="utf-8")
-        assert re.findall(r"RESTORED,1251,250,(\d)", markers) == ["1", "4"]
-        return
-    annotations = _io.read_inst(tmp_path / name).annotations
-    found = [a for a in annotations if a["description"] == "RESTORED"]
-    assert {channel for a in found for channel in a["ch_names"]} == {"Fp1", "C4"}
-    assert all(a["onset"] == 5 and a["duration"] == 1 for a in found)
+    assert "BAD_pop, loud" in raw.annotations.description
+    read = _io.read_inst(tmp_path / name)
+    marks = {"RESTORED": (5, {"Fp1", "C4"}), "BAD_pop, loud": (5, {"Fp2", "C4"})}
+    for text, (onset, names) in (marks | {"BAD_move": (7, set())}).items():
+        found = [a for a in read.annotations if a["description"] == text]
+        assert found and {channel for a in found for channel in a["ch_names"]} == names
+        onsets = [(a["onset"] - read.first_time, a["duration"]) for a in found]
+        np.testing.assert_allclose(onsets, len(found) * [(onset, 1)], atol=1e-6)
+    assert sum("go" in text for text in read.annotations.description) == 1
+
+
+@pytest.mark.parametrize("has_date", [True, False])
+def test_marks_of_brainvision(raw, tmp_path, has_date):
+    """Marks of other programs keep their channels, and unknown channels are told."""
+    raw.set_meas_date(1.5e9 if has_date else None)
+    raw.set_annotations(mne.Annotations([1], [0.5], ["BAD_pop"], raw.info["meas_date"], [["C3"]]))
+    _io.write_inst(raw, tmp_path / "a.vhdr")
+    markers = tmp_path / "a.vmrk"
+    with markers.open("a", encoding="utf-8") as file:
+        file.write("Mk8=Bad Interval,Gradient,501,25,2\nMk9=Comment,BAD_all,751,25\n")
+    # The header names the markers, whatever the files are called.
+    header = tmp_path / "a.vhdr"
+    markers = markers.rename(tmp_path / "marks.vmrk")
+    header.write_text(header.read_text(encoding="utf-8").replace("a.vmrk", "marks.vmrk"))
+    annotations = _io.read_inst(header).annotations
+    expected = {"BAD_pop": ("C3",), "Bad Interval/Gradient": ("Fp2",), "BAD_all": ()}
+    assert dict(zip(annotations.description, annotations.ch_names, strict=True)) == expected
+    np.testing.assert_allclose(annotations.onset, [1, 2, 3])
+    np.testing.assert_allclose(annotations.duration, [0.5, 0.1, 0.1])
+    markers.write_text(markers.read_text(encoding="utf-8").replace("251,125,3", "251,125,33"))
+    with pytest.warns(RuntimeWarning, match=r"does not have \(33\).*count for all channels"):
+        annotations = _io.read_inst(header).annotations
+    assert annotations.ch_names[0] == ()
+
+
+def test_formats_without_channels_of_annotations(raw, tmp_path):
+    """It is told if the channels of bad annotations may have been lost."""
+    raw.set_annotations(mne.Annotations([1, 5], 1, ["go", "BAD_ACQ_SKIP"]))
+    mne.export.export_raw(tmp_path / "a.set", raw)
+    assert len(_io.read_inst(tmp_path / "a.set").annotations) == 2
+    raw.annotations.append(3, 1, "BAD_pop", [["C3"]])
+    mne.export.export_raw(tmp_path / "a.set", raw, overwrite=True)
+    with pytest.warns(RuntimeWarning, match="a.set has 1 annotation.*count for all channels"):
+        _io.read_inst(tmp_path / "a.set")
 
 
 def test_precision_of_fif(raw, epochs, tmp_path):
@@ -69,13 +109,18 @@ def test_precision_of_fif(raw, epochs, tmp_path):
     for fmt in ("single", "double"):
         raw.save(tmp_path / "in_raw.fif", fmt=fmt, overwrite=True)
         read = _io.read_inst(tmp_path / "in_raw.fif")
-        _io.write_inst(read, tmp_path / "out_raw.fif", overwrite=True)
+        note = _io.write_inst(read, tmp_path / "out_raw.fif", overwrite=True)
+        assert {"single": "32-bit", "double": "64-bit"}[fmt] in note
         again = _io.read_inst(tmp_path / "out_raw.fif")
         np.testing.assert_array_equal(again.get_data(), read.get_data())
         assert again.orig_format == fmt
-    _io.write_inst(epochs, tmp_path / "a-epo.fif")
-    again = _io.read_inst(tmp_path / "a-epo.fif")
-    np.testing.assert_array_equal(again.get_data(), epochs.get_data())
+        epochs.save(tmp_path / "in-epo.fif", fmt=fmt, overwrite=True)
+        read = _io.read_inst(tmp_path / "in-epo.fif")
+        note = _io.write_inst(read, tmp_path / "out-epo.fif", overwrite=True)
+        again = _io.read_inst(tmp_path / "out-epo.fif")
+        np.testing.assert_array_equal(again.get_data(), read.get_data())
+        assert "64-bit" in note
+        assert (tmp_path / "out-epo.fif").stat().st_size > again.get_data().nbytes
 
 
 def test_range_of_edf(raw, tmp_path):
@@ -100,14 +145,55 @@ def test_range_of_edf(raw, tmp_path):
 def test_cut_short(raw, epochs, tmp_path, name, cut, share):
     """A file that lost its end is refused, whatever its format."""
     _io.write_inst(epochs if "epo" in name else raw, tmp_path / name)
-    if cut == "a.eeg" and share in (0, 0.5):  # these are whole samples, so the header has to tell
-        path = tmp_path / name
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("[Common Infos]", "[Common Infos]\nDataPoints=2500"))
     size = (tmp_path / cut).stat().st_size
     os.truncate(tmp_path / cut, int(share * size) - (share == 0.99))
     with pytest.raises(RuntimeError, match=f"{re.escape(name)} cannot be read.*cut short"):
         _io.read_inst(tmp_path / name)
+
+
+def _cut_brainvision(folder, n_samples, marker="", program="pybv"):
+    """Cut a file that does not tell its length to whole samples, and add a marker to it."""
+    header = folder / "a.vhdr"
+    text = header.read_text(encoding="utf-8").replace("pybv", program)
+    header.write_text(re.sub("DataPoints=.*\n", "", text), encoding="utf-8")
+    os.truncate(folder / "a.eeg", n_samples * 4 * 4)
+    with (folder / "a.vmrk").open("a", encoding="utf-8") as file:
+        file.write(f"{marker}\n")
+    return header
+
+
+@pytest.mark.filterwarnings("ignore:Omitted", "ignore:Limited")
+def test_brainvision_cut_at_a_sample(raw, tmp_path):
+    """Markers tell that the data lost their end, if they lie clearly outside."""
+    _io.write_inst(raw, tmp_path / "a.vhdr")  # markers end at samples 375 and 1000
+    for n_samples in (700, 400):  # the second marker begins inside and outside
+        header = _cut_brainvision(tmp_path, n_samples)
+        with pytest.raises(RuntimeError, match="cut short.*markers reach sample 1000"):
+            _io.read_inst(header)
+    _io.write_inst(raw, tmp_path / "a.vhdr", overwrite=True)
+    with pytest.raises(RuntimeError, match="reach sample 2050"):
+        _io.read_inst(_cut_brainvision(tmp_path, 1750, "Mk9=Response,R  1,2051,1,0", "other"))
+
+
+@pytest.mark.filterwarnings("ignore:Omitted", "ignore:Limited")
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "Mk9=Response,R  1,2501,1,0",  # just after the end
+        "Mk9=Response,R  1,2700,1,0",
+        "Mk9=Stimulus,S  1,2400,2000,0",  # a stimulus that goes on after the recording
+        "Mk9=Comment,BAD_end,2400,900,2",
+        "",
+    ],
+)
+def test_brainvision_with_late_markers(raw, tmp_path, marker):
+    """A sound file in which an event was noted at the very end is read."""
+    _io.write_inst(raw, tmp_path / "a.vhdr")
+    read = _io.read_inst(_cut_brainvision(tmp_path, 2500, marker, "other"))
+    np.testing.assert_allclose(read.get_data(), raw.get_data(), rtol=0, atol=1e-10)
+    if "BAD_end" in marker:
+        assert read.annotations.ch_names[-1] == ("Fp2",)
+        assert read.annotations[-1]["onset"] + read.annotations[-1]["duration"] <= 10
 
 
 def test_read_wrong(tmp_path, raw):
@@ -156,13 +242,18 @@ def test_output_folder(raw, tmp_path, monkeypatch):
 
 def test_output_format(raw, epochs, tmp_path):
     """Only formats that are written are accepted, and epochs only in fif."""
-    for name in ("a", "a.set", "a.edf.gz"):
+    for name in ("a", "a.set", "a.edf.gz", "k.FIF", "k_raw.FIF.GZ", "k.EDF", "k.Vhdr"):
         with pytest.raises(ValueError, match="tells no format"):
             _io.check_output(tmp_path / name, inst=raw)
     with pytest.raises(ValueError, match="only written to fif"):
         _io.check_output(tmp_path / "a.edf", inst=epochs)
     with pytest.raises(ValueError, match="tells no format .*-epo.fif"):
         _io.check_output(tmp_path / "a.set", inst=epochs)
+    with pytest.raises(ValueError, match="in lower case"):
+        _io.check_output(tmp_path / "k-EPO.FIF", inst=epochs)
+    (tmp_path / "a.fif").mkdir()
+    with pytest.raises(IsADirectoryError, match="a.fif is a folder"):
+        _io.check_output(tmp_path / "a.fif", inst=raw, overwrite=True)
 
 
 @pytest.mark.parametrize("name", ["a_raw.fif", "a.vhdr"])
@@ -179,6 +270,27 @@ def test_failed_write_leaves_nothing(raw, tmp_path, monkeypatch, name):
     with pytest.raises(OSError, match="no space left"):
         _io.write_inst(raw, tmp_path / name, overwrite=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_staged_together(tmp_path):
+    """Several files are moved together, or none of them."""
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    with pytest.raises(OSError, match="no space left"):
+        with _io.staged_together(paths, False) as files:
+            files[0].write_text("new")
+            raise OSError("no space left")
+    with pytest.raises(FileExistsError, match="a.txt exists already"):
+        with _io.staged_together(paths, False) as files:
+            for file in files:
+                file.write_text("new")
+            paths[0].write_text("old")  # by another program meanwhile
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    with _io.staged_together(paths, True) as files:
+        for file in files:
+            file.write_text("new")
+        assert paths[0].read_text() == "old" and not paths[1].exists()
+    assert [path.read_text() for path in paths] == ["new", "new"]
+    assert sorted(tmp_path.iterdir()) == paths
 
 
 def test_split_fif(raw, tmp_path):
