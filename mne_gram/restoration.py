@@ -153,7 +153,8 @@ def restore(
     data, pieces = get_data(inst, picks)
     check_data(data, bad, [inst.ch_names[k] for k in picks], inst.info["sfreq"])
     used = find_evidence(data, bad, [inst.ch_names[k] for k in picks])
-    data, bad, picks = data[used], bad[used], picks[used]
+    if len(used) < len(picks):
+        data, bad, picks = data[used], bad[used], picks[used]
     info = mne.pick_info(inst.info, picks)
     fill_gaps = all_channel_gaps == "fill"
     if method == "spline":

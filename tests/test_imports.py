@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "mne_gram"
+import mne_gram
+
+PACKAGE = Path(mne_gram.__file__).resolve().parent
 HEAVY = ("torch", "sklearn", "matplotlib", "pandas")
 OWN = "mne_gram"
 
@@ -54,7 +56,8 @@ ROOMS = {
     "spatial": Room("numpy scipy", own="_bands"),
     "prior": Room("numpy", own=f"{MONTAGE} _bands spatial"),
     "_seams": Room("numpy scipy"),
-    "_repair": Room("numpy scipy", own="_bands _seams spatial"),
+    "_baselines": Room("numpy"),
+    "_repair": Room("numpy scipy", own="_baselines _bands _seams spatial"),
     "_masks": Room("mne numpy"),
     "_input": Room("mne numpy", own="preprocessing _windows spatial"),
     "_experts": Room("mne numpy", own="preprocessing _patches _inference _repair"),

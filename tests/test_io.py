@@ -84,13 +84,15 @@ def test_marks_of_brainvision(raw, tmp_path, has_date):
     header.write_text(header.read_text(encoding="utf-8").replace("a.vmrk", "marks.vmrk"))
     annotations = _io.read_inst(header).annotations
     expected = {"BAD_pop": ("C3",), "Bad Interval/Gradient": ("Fp2",), "BAD_all": ()}
+    # Some versions of MNE keep the marker that begins a file.
+    annotations.delete(np.flatnonzero(np.char.startswith(annotations.description, "New Segment")))
     assert dict(zip(annotations.description, annotations.ch_names, strict=True)) == expected
     np.testing.assert_allclose(annotations.onset, [1, 2, 3])
     np.testing.assert_allclose(annotations.duration, [0.5, 0.1, 0.1])
     markers.write_text(markers.read_text(encoding="utf-8").replace("251,125,3", "251,125,33"))
     with pytest.warns(RuntimeWarning, match=r"does not have \(33\).*count for all channels"):
         annotations = _io.read_inst(header).annotations
-    assert annotations.ch_names[0] == ()
+    assert annotations.ch_names[list(annotations.description).index("BAD_pop")] == ()
 
 
 def test_formats_without_channels_of_annotations(raw, tmp_path):

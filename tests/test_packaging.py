@@ -17,6 +17,7 @@ from numpydoc.validate import validate
 import mne_gram
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(mne_gram.__file__).resolve().parent  # in the checkout, or as installed
 
 
 def _read(name):
@@ -88,9 +89,7 @@ def test_public_docstring(name):
 
 def test_data_name_their_sources():
     """Beside all data that were made by others lies a text that names authors and licence."""
-    data = [
-        p for p in (ROOT / "mne_gram").rglob("*") if p.suffix in (".npz", ".edf", ".safetensors")
-    ]
+    data = [p for p in PACKAGE.rglob("*") if p.suffix in (".npz", ".edf", ".safetensors")]
     assert {"prior.npz", "sample_eeg.edf"} <= {p.name for p in data}
     for path in data:
         text = path.with_name(f"{path.stem}_ATTRIBUTION.txt").read_text(encoding="utf-8")
@@ -99,7 +98,7 @@ def test_data_name_their_sources():
 
 def test_stub_lists_public_names():
     """The stub's list of names is what its imports bring in."""
-    tree = ast.parse(_read("mne_gram/__init__.pyi"))
+    tree = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
     imported = [a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names]
     (listed,) = [ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign)]
     assert sorted(imported) == sorted(listed) == sorted(mne_gram.__all__)
@@ -109,8 +108,8 @@ def test_stub_lists_public_names():
 
 def test_modules_in_submodules_resolve():
     """Every module of the package can be imported."""
-    for path in (ROOT / "mne_gram").rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         if parts[-1] not in ("__init__", "__main__"):
             assert importlib.import_module(".".join(parts)).__doc__
 
