@@ -187,8 +187,8 @@ class RestorationReport:
             "Restored channels stand in the reference of the data. If that is an average which "
             "held a bad channel,",
             "reference again: inst.set_eeg_reference('average').",
-            "Where restored data are written: fif keeps double precision, BrainVision single, "
-            "EDF 16 bits.",
+            "To keep every bit in a file write fif with fmt='double'; BrainVision keeps single "
+            "precision, EDF 16 bits.",
         ]
         return "\n".join(lines)
 

@@ -248,6 +248,8 @@ def _add_network(data, bad, pieces, info, cmap, segments, model, line_freq, opti
             logger.info("Found the power line at %g Hz; give line_freq to choose.", line_freq)
     repair_gram(data, bad, pieces, sfreq, cmap, segments, model, line_freq=line_freq, **options)
     limit_steps(data, bad, segments, pieces, sfreq)
+    for segment in segments:
+        data[segment.channel, segment.start : segment.stop] = segment.values
 
 
 def _write(inst, picks, segments):

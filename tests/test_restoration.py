@@ -750,6 +750,19 @@ def test_gram_changes_only_what_the_network_sees(truth, network):
     assert power[freqs > 76].sum() < 1e-3 * power.sum()
 
 
+@pytest.mark.parametrize("method", ["spatial", "gram", "spline"])
+def test_the_figure_shows_what_was_returned(truth, network, method):
+    mask = np.zeros(truth.get_data().shape, bool)
+    mask[20] = True
+    raw = fill(truth, mask, 1e-3)
+    restored, report = restore(
+        raw, mask=mask, method=method, model=network, return_report=True, verbose="error"
+    )
+    (axis,) = report.plot(show=False).axes
+    drawn = next(line for line in axis.lines if line.get_label() == "restored").get_ydata()
+    assert_allclose(drawn, 1e6 * restored.get_data()[20, : len(drawn)], atol=1e-9)
+
+
 def test_gram_without_a_model(truth):
     raw = truth.copy()
     raw.info["bads"] = ["Cz"]

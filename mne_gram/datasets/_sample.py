@@ -13,7 +13,7 @@ from .._head import template_montage
 _PATH = Path(__file__).parent / "data" / "sample_eeg.edf"
 _BAD_CHANNEL = "CP2"
 _SPAN_CHANNEL, _SPAN_ONSET, _SPAN_SECONDS = "F4", 9.0, 3.0
-_BROKEN_CHANNEL = "FT8"  # as recorded: seven times the amplitude of the others in all runs
+_BROKEN_CHANNEL = "FT8"  # as recorded: seven times the median channel's amplitude in both runs
 
 
 def _loose_electrode(n_times, sfreq, rng):
