@@ -39,7 +39,7 @@ SECONDS = 60.0
 GARBAGE = 5e-3  # volts
 
 
-def load_truth(path, dataset):
+def load_truth(path, dataset, unfiltered=False):
     """Read one recording as the truth: Raw of 60 s in 0.5-45 Hz, or Epochs as they are."""
     raw = read_raw_bids(path, verbose="error").load_data()
     raw.pick("eeg", exclude=())
@@ -62,7 +62,8 @@ def load_truth(path, dataset):
     else:
         raw.set_annotations(None)
         inst = raw.crop(0, min(SECONDS, raw.times[-1]))
-        inst.filter(0.5, 45.0)
+        if not unfiltered:
+            inst.filter(0.5, 45.0)
     return inst.set_montage(montage)
 
 
@@ -155,7 +156,7 @@ def run(args):
             paths = list({path.subject: path for path in paths}.values())
         prior = priors.get(dataset, priors[None])
         for path in paths:
-            inst = load_truth(path, dataset)
+            inst = load_truth(path, dataset, args.unfiltered)
             for regime in REGIMES:
                 if regime not in args.regimes or (dataset == "alcohol" and regime == "segments"):
                     continue
@@ -276,6 +277,7 @@ def parse_args(argv=None):
     add("--datasets", default=",".join(DATASETS))
     add("--regimes", default=",".join(REGIMES))
     add("--quick", action="store_true", help="one recording a subject")
+    add("--unfiltered", action="store_true", help="keep drifts and line in the truth")
     add("--draws", type=int, default=1, help="masks a recording and regime")
     add("--leave-out", action="store_true", help="estimate the prior without the data set at hand")
     add("--prior", default=None, help="another prior than the bundled one")

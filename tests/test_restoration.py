@@ -715,7 +715,22 @@ def test_report(sample, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.json", "a.txt"]
 
 
-def test_nothing_marked(truth, caplog):
+def test_intervals_cover(truth):
+    """The 90 % interval holds about that share where drifts are filtered out."""
+    raw = truth.copy().filter(0.5, 45, verbose="error")
+    covered = []
+    for first in range(3):
+        mask = np.zeros(raw.get_data().shape, bool)
+        mask[first::9] = True
+        mask[first + 4 :: 12, 1000:1400] = True
+        broken = fill(raw, mask, np.nan)
+        restored, report = restore(broken, mask=mask, return_report=True, verbose="error")
+        error = np.abs(restored.get_data() - raw.get_data())[mask]
+        covered.append((error < 1.645 * report.std[mask]).mean())
+    assert 0.75 < np.mean(covered) < 0.99
+
+
+def test_nothing_marked(truth):
     restored, report = restore(truth, return_report=True, verbose="info")
     assert restored is not truth
     assert_array_equal(restored.get_data(), truth.get_data())
