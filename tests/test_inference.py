@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mne_gram._inference import get_device, predict_windows
-from mne_gram.models import Gram, Tokenizer, gram_small, tokenizer_small
+from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.weights import GramModel
 
 CHANNELS = np.array([0, 2, 17, 41])
@@ -17,7 +17,7 @@ N_WINDOWS, N_PATCHES = 5, 3
 @pytest.fixture(scope="module")
 def model():
     """Return a model with sharp opinions: its head is large."""
-    gram, tokenizer = Gram(gram_small(), seed=1).eval(), Tokenizer(tokenizer_small()).eval()
+    gram, tokenizer = Gram(gram_nano(), seed=1).eval(), Tokenizer(tokenizer_nano()).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in (*gram.parameters(), *tokenizer.parameters()):

@@ -21,9 +21,9 @@ from mne_gram.models import (
     gram_base,
     gram_large,
     gram_medium,
-    gram_small,
+    gram_nano,
     tokenizer_base,
-    tokenizer_small,
+    tokenizer_nano,
 )
 from mne_gram.models.layers import Block, PatchEmbedding, WindowNorm, make_blocks, sinusoid_table
 
@@ -48,12 +48,12 @@ def enliven(network, seed=0):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return enliven(Tokenizer(tokenizer_small()))
+    return enliven(Tokenizer(tokenizer_nano()))
 
 
 @pytest.fixture(scope="module")
 def gram():
-    return enliven(Gram(gram_small()))
+    return enliven(Gram(gram_nano()))
 
 
 def make_x(n_windows=2, n_channels=5, n_patches=N_PATCHES, seed=0):
@@ -73,7 +73,7 @@ def make_mask(n_windows=2, seed=0, rate=0.5):
 
 @pytest.mark.parametrize(
     "config",
-    [tokenizer_base(), tokenizer_small(), gram_base(), gram_medium(), gram_large(), gram_small()],
+    [tokenizer_base(), tokenizer_nano(), gram_base(), gram_medium(), gram_large(), gram_nano()],
 )
 def test_config_round_trip(config):
     again = type(config).from_dict(json.loads(json.dumps(config.to_dict())))
@@ -83,7 +83,7 @@ def test_config_round_trip(config):
 
 
 def test_config_from_dict_is_strict():
-    good = gram_small().to_dict()
+    good = gram_nano().to_dict()
     with pytest.raises(
         ValueError, match=r"missing fields \['n_heads'\].*unknown fields \['heads'\]"
     ):
@@ -110,17 +110,17 @@ def test_config_from_dict_is_strict():
 )
 def test_config_validation(field, value, match):
     with pytest.raises(ValueError, match=match):
-        replace(gram_small(), **{field: value})
+        replace(gram_nano(), **{field: value})
     if field in {f.name for f in fields(TokenizerConfig)} and field != "n_heads":
         with pytest.raises(ValueError, match=match):
-            replace(tokenizer_small(), **{field: value})
+            replace(tokenizer_nano(), **{field: value})
 
 
 def test_networks_refuse_other_configs():
     with pytest.raises(TypeError, match="must be a GramConfig"):
-        Gram(tokenizer_small())
+        Gram(tokenizer_nano())
     with pytest.raises(TypeError, match="must be a TokenizerConfig"):
-        Tokenizer(gram_small())
+        Tokenizer(gram_nano())
 
 
 # --- sizes --------------------------------------------------------------------------------------
@@ -421,7 +421,7 @@ def test_classes_are_checked(tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("network", "config"), [(Gram, gram_small()), (Tokenizer, tokenizer_small())]
+    ("network", "config"), [(Gram, gram_nano()), (Tokenizer, tokenizer_nano())]
 )
 def test_seed(network, config):
     torch.rand(1)
@@ -514,7 +514,7 @@ def test_nearest_class_is_taken(tokenizer):
 
 def test_gram_learns_a_batch():
     """A few steps on one batch bring the loss down, so gradients point the right way."""
-    gram = Gram(replace(gram_small(), dropout=0.0, drop_path=0.0))
+    gram = Gram(replace(gram_nano(), dropout=0.0, drop_path=0.0))
     x, mask = make_x(4), make_mask(4)
     targets = torch.randint(64, mask.shape, generator=torch.Generator().manual_seed(2))
     optimizer = torch.optim.AdamW(gram.parameters(), lr=3e-3)

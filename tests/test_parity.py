@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from mne_gram.models import ClassificationNetwork, Tokenizer, tokenizer_small
+from mne_gram.models import ClassificationNetwork, Tokenizer, tokenizer_nano
 from mne_gram.models.published import convert_gram, convert_tokenizer, read_published
 from mne_gram.montage import CH_NAMES
 
@@ -191,7 +191,7 @@ def from_planes(planes):
 
 def make_drawn_tokenizer():
     """Return a small tokenizer whose weights NumPy promises to draw alike for ever."""
-    tokenizer = Tokenizer(tokenizer_small(), seed=None).eval()
+    tokenizer = Tokenizer(tokenizer_nano(), seed=None).eval()
     rng = np.random.RandomState(0)  # noqa: NPY002 - a frozen stream, which default_rng is not
     state = tokenizer.state_dict()
     for name in sorted(state):

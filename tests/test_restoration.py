@@ -14,7 +14,7 @@ from mne_gram import restore
 from mne_gram._masks import collect_mask
 from mne_gram.metrics import nmse
 from mne_gram.models import Gram, Tokenizer
-from mne_gram.models.config import gram_small, tokenizer_small
+from mne_gram.models.config import gram_nano, tokenizer_nano
 
 few = settings(
     deadline=None,
@@ -42,7 +42,7 @@ def network():
     """Return a small network with random weights."""
     from mne_gram._model_io import GramModel
 
-    tokenizer, gram = Tokenizer(tokenizer_small(), seed=0), Gram(gram_small(), seed=0)
+    tokenizer, gram = Tokenizer(tokenizer_nano(), seed=0), Gram(gram_nano(), seed=0)
     return GramModel(tokenizer=tokenizer.eval(), gram=gram.eval())
 
 

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import mne_gram.weights as weights
-from mne_gram.models import Gram, Tokenizer, gram_small, tokenizer_small
+from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.weights import (
     GramModel,
     convert_checkpoint,
@@ -38,7 +38,7 @@ CHANNELS = [0, 17, 41]
 @pytest.fixture(scope="module")
 def model():
     return GramModel(
-        Tokenizer(tokenizer_small()).eval(), Gram(gram_small()).eval(), card={"name": "test"}
+        Tokenizer(tokenizer_nano()).eval(), Gram(gram_nano()).eval(), card={"name": "test"}
     )
 
 
@@ -115,7 +115,7 @@ def test_half_precision(model, tmp_path, dtype):
 
 
 def test_weights_that_do_not_fit_half_precision(tmp_path):
-    gram = Gram(gram_small())
+    gram = Gram(gram_nano())
     with torch.no_grad():
         gram.encoder.cls[0] = 1e6
     with pytest.raises(ValueError, match="gram.encoder.cls is not finite in float16. Store it as"):
@@ -130,7 +130,7 @@ def test_weights_that_do_not_fit_half_precision(tmp_path):
 
 
 def test_stages_must_belong_together(model):
-    other = Gram(replace(gram_small(), n_classes=65))
+    other = Gram(replace(gram_nano(), n_classes=65))
     with pytest.raises(ValueError, match="n_classes is 64 in the tokenizer and 65 in stage 2"):
         GramModel(model.tokenizer, other)
     with pytest.raises(ValueError, match="got neither"):

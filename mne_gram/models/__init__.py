@@ -12,9 +12,13 @@ from .config import (
     gram_base,
     gram_large,
     gram_medium,
+    gram_nano,
     gram_small,
+    gram_tiny,
     tokenizer_base,
+    tokenizer_nano,
     tokenizer_small,
+    tokenizer_tiny,
 )
 from .gram import ClassificationNetwork, Encoding, Gram, GramLoss
 from .tokenizer import Tokenizer, TokenizerLoss, Tokens
@@ -33,7 +37,11 @@ __all__ = [
     "gram_base",
     "gram_large",
     "gram_medium",
+    "gram_nano",
     "gram_small",
+    "gram_tiny",
     "tokenizer_base",
+    "tokenizer_nano",
     "tokenizer_small",
+    "tokenizer_tiny",
 ]

@@ -158,6 +158,9 @@ class GramConfig(_Config):
         Stochastic depth of the last block in training; it rises linearly from 0.
     dropout : float
         Dropout rate in training.
+    predict_scale : bool
+        Whether a further head says how large a hidden patch is and where its mean lies, which
+        the classes do not tell. The published network has none.
     """
 
     n_filters: int = 8
@@ -172,6 +175,7 @@ class GramConfig(_Config):
     layer_scale: float | None = 0.1
     drop_path: float = 0.1
     dropout: float = 0.05
+    predict_scale: bool = False
 
     def __post_init__(self):
         self._check_counts(
@@ -184,6 +188,8 @@ class GramConfig(_Config):
         self._check_fused()
         self._check_rate("drop_path")
         self._check_rate("dropout")
+        if not isinstance(self.predict_scale, bool):
+            raise ValueError(f"predict_scale must be a bool, got {self.predict_scale!r}.")
         scale = self.layer_scale
         if scale is not None and (
             isinstance(scale, bool)
@@ -220,7 +226,7 @@ def tokenizer_base():
     return TokenizerConfig()
 
 
-def tokenizer_small():
+def tokenizer_nano():
     """Return a tokenizer of one block a side and 64 classes, for tests and quick trials.
 
     Returns
@@ -276,7 +282,7 @@ def gram_large():
     )
 
 
-def gram_small():
+def gram_nano():
     """Return a network of two narrow blocks and 64 classes, for tests and quick trials.
 
     Returns
@@ -291,4 +297,70 @@ def gram_small():
         fused_blocks=(0, 1),
         decoder_n_blocks=1,
         n_classes=64,
+    )
+
+
+def tokenizer_tiny():
+    """Return the shape of the tokenizer in the bundled model (2.0 M parameters).
+
+    Returns
+    -------
+    config : TokenizerConfig
+        The shape.
+    """
+    return TokenizerConfig(
+        n_blocks=2,
+        n_heads=5,
+        decoder_n_blocks=2,
+        decoder_n_heads=5,
+        n_classes=2048,
+        dropout=0.0,
+    )
+
+
+def gram_tiny():
+    """Return the shape of the bundled stage 2 (3.5 M parameters).
+
+    Returns
+    -------
+    config : GramConfig
+        The shape.
+    """
+    return GramConfig(
+        n_blocks=4,
+        n_heads=5,
+        fused_blocks=(0, 1, 2, 3),
+        decoder_n_blocks=2,
+        decoder_n_heads=5,
+        n_classes=2048,
+        dropout=0.0,
+        predict_scale=True,
+    )
+
+
+def tokenizer_small():
+    """Return the shape of a tokenizer between the bundled and the published one.
+
+    Returns
+    -------
+    config : TokenizerConfig
+        The shape.
+    """
+    return TokenizerConfig(n_blocks=6, decoder_n_blocks=6, n_classes=4096)
+
+
+def gram_small():
+    """Return the shape of a stage 2 between the bundled and the published one.
+
+    Returns
+    -------
+    config : GramConfig
+        The shape.
+    """
+    return GramConfig(
+        n_blocks=8,
+        fused_blocks=(0, 2, 4, 7),
+        decoder_n_blocks=4,
+        n_classes=4096,
+        predict_scale=True,
     )

@@ -36,6 +36,7 @@ class GramLoss(NamedTuple):
     cross_entropy: torch.Tensor  #: mean over masked patches
     spectral: torch.Tensor  #: mean over visible patches
     accuracy: torch.Tensor  #: share of masked patches whose class is named right
+    scale: torch.Tensor  #: error of gain and offset at masked patches, 0 without that head
 
 
 class _Visible(NamedTuple):
@@ -146,6 +147,7 @@ class GramDecoder(nn.Module):  # numpydoc ignore=PR01
         )
         self.norm = nn.LayerNorm(DECODER_DIM)
         self.head = Linear(DECODER_DIM, config.n_classes, bias=False)
+        self.scale_head = Linear(DECODER_DIM, 2) if config.predict_scale else None
 
     def forward(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
         """Turn ``encoded (B, 1 + V, d)`` into ``(B, L, 200)``, ready for the head."""
@@ -257,7 +259,40 @@ class Gram(nn.Module):
         """
         return self.decoder.head(self.predict_hidden(x, channels, mask))
 
-    def forward(self, x, channels, mask, targets):
+    def predict_scale(self, hidden, x, mask):
+        """Return how large patches are and where their mean lies.
+
+        Parameters
+        ----------
+        hidden : torch.Tensor, shape (B, C, n, 200)
+            What `predict_hidden` returned.
+        x : torch.Tensor, shape (B, C, n * 200)
+            The windows that it got, 0.1 mV.
+        mask : torch.Tensor of bool, shape (B, C, n)
+            True where a patch is hidden.
+
+        Returns
+        -------
+        gain : torch.Tensor, shape (B, C, n)
+            Standard deviation of each patch over its 200 samples, 0.1 mV.
+        offset : torch.Tensor, shape (B, C, n)
+            Mean of each patch, 0.1 mV.
+
+        Raises
+        ------
+        ValueError
+            If the network was built without that head.
+        """
+        if self.decoder.scale_head is None:
+            raise ValueError(
+                "This network does not predict gain and offset: its configuration says "
+                "predict_scale=False. Put them back from another estimate of the signal."
+            )
+        unit = _visible_scale(x.unflatten(2, (-1, PATCH_LENGTH)), mask)
+        predicted = self.decoder.scale_head(hidden).float()
+        return predicted[..., 0].exp() * unit, predicted[..., 1] * unit
+
+    def forward(self, x, channels, mask, targets, *, scale_weight=1.0):
         """Return the training objective.
 
         Parameters
@@ -270,11 +305,13 @@ class Gram(nn.Module):
             True where a patch is hidden, at least one in the batch.
         targets : torch.Tensor of int, shape (B, C, n)
             Base classes that the tokenizer gives the unmasked windows.
+        scale_weight : float
+            Weight of the error of gain and offset, where the network predicts them.
 
         Returns
         -------
         loss : GramLoss
-            The objective, its two halves and the accuracy at the masked patches.
+            The objective, its parts and the accuracy at the masked patches.
         """
         encoded, visible, channels, patches = self._encode(x, channels, mask)
         mask = mask.to(patches.device)
@@ -289,7 +326,21 @@ class Gram(nn.Module):
             spectral = spectral[visible.valid]
         spectral = spectral.mean()
         accuracy = (logits.detach().argmax(-1) == targets).float().mean()
-        return GramLoss((cross_entropy + spectral) / 2, cross_entropy, spectral, accuracy)
+        loss, scale = (cross_entropy + spectral) / 2, cross_entropy.new_zeros(())
+        if self.decoder.scale_head is not None:
+            scale = self._scale_loss(hidden[mask], patches, mask)
+            loss = loss + scale_weight * scale
+        return GramLoss(loss, cross_entropy, spectral, accuracy, scale)
+
+    def _scale_loss(self, hidden, patches, mask):
+        """Return the error of log gain and offset of the masked patches, ``hidden (M, 200)``."""
+        patches = patches.float()
+        unit = _visible_scale(patches, mask).expand(mask.shape)[mask]
+        patches = patches[mask]
+        gain = patches.std(-1, unbiased=False) / unit
+        target = torch.stack([(gain + 1e-3).log(), patches.mean(-1) / unit], dim=-1)
+        # Beyond the range of a signal lie artefacts, which must not rule the average.
+        return F.smooth_l1_loss(self.decoder.scale_head(hidden).float(), target)
 
     def _spectral_loss(self, latents, patches):
         """Return the error of the predicted amplitude spectrum of each token, ``(B, V)``."""
@@ -360,6 +411,17 @@ def _check_mask(mask, patches):
             f"{tuple(patches.shape[:3])}, True where hidden, got {mask.dtype} {tuple(mask.shape)}."
         )
     return mask.to(patches.device)
+
+
+def _visible_scale(patches, mask):
+    """Return the root mean square deviation of the visible patches, ``(B, 1, 1)``.
+
+    The patch embedding normalises a window as a whole, so that the network cannot tell how large
+    a patch is but for the others.
+    """
+    variance = patches.float().var(-1, unbiased=False).masked_fill(mask, 0.0)
+    mean = variance.sum((1, 2), keepdim=True) / (~mask).sum((1, 2), keepdim=True)
+    return mean.sqrt().clamp_min(1e-4)
 
 
 def _standardize(x):

@@ -37,6 +37,7 @@ class TokenizerLoss(NamedTuple):
     loss: torch.Tensor  #: reconstruction + commitment
     reconstruction: torch.Tensor  #: mean over patches of 1 - cos(decoded, patch)
     commitment: torch.Tensor  #: commitment and codebook term together
+    spectral: torch.Tensor  #: mean squared error of the log power, 0 where not asked for
     indices: torch.Tensor  #: base classes, (B, C, n)
     codes: torch.Tensor  #: normalised code vectors, detached, (B, C, n, code_dim)
 
@@ -220,8 +221,8 @@ class Tokenizer(nn.Module):
         channels = check_window(quantized.shape[:3], channels, positions, where="The tokenizer")
         return self.decoder(quantized, channels)
 
-    def forward(self, x, channels):
-        """Return the training objective; gradients pass the quantizer straight through.
+    def forward(self, x, channels, *, centered=False, rotation=False, spectral_weight=0.0):
+        """Return the training objective.
 
         Parameters
         ----------
@@ -229,6 +230,15 @@ class Tokenizer(nn.Module):
             Windows in 0.1 mV.
         channels : array-like of int, shape (C,) or (B, C)
             Montage index of each channel.
+        centered : bool
+            Whether the mean of each patch is left out of the comparison. Published: False.
+        rotation : bool
+            If False (published), gradients pass the quantizer straight through: what the decoder
+            asks of a code vector is asked of the feature as it is. If True, it is turned by the
+            rotation that takes the feature to the code vector (Fifty et al., 2024,
+            arXiv:2410.06424).
+        spectral_weight : float
+            Weight of the error of the log power spectrum. Published: 0.
 
         Returns
         -------
@@ -241,9 +251,33 @@ class Tokenizer(nn.Module):
         # The codebook term has no gradient (the codebook is no parameter), but is part of the
         # published value: two equal terms.
         commitment = F.mse_loss(codes, quantized) + F.mse_loss(quantized, codes.detach())
-        decoded = self.decoder(codes + (quantized - codes).detach(), channels)
-        cosine = F.cosine_similarity(decoded.float(), patches.float(), dim=-1)
+        passed = _rotate(codes, quantized) if rotation else codes + (quantized - codes).detach()
+        decoded = self.decoder(passed, channels).float()
+        patches = patches.float()
+        if centered:
+            decoded = decoded - decoded.mean(-1, keepdim=True)
+            patches = patches - patches.mean(-1, keepdim=True)
+        cosine = F.cosine_similarity(decoded, patches, dim=-1)
         reconstruction = (1 - cosine).mean()
-        return TokenizerLoss(
-            reconstruction + commitment, reconstruction, commitment, indices, codes.detach()
-        )
+        spectral = reconstruction.new_zeros(())
+        if spectral_weight:
+            spectral = F.mse_loss(_log_power(decoded), _log_power(patches))
+        loss = reconstruction + commitment + spectral_weight * spectral
+        return TokenizerLoss(loss, reconstruction, commitment, spectral, indices, codes.detach())
+
+
+def _rotate(codes, quantized):
+    """Return ``quantized`` as the unit vectors ``codes`` turned by a constant rotation."""
+    start, end = codes.detach(), quantized.detach()
+    middle = F.normalize(start + end, dim=-1)
+    along = (codes * middle).sum(-1, keepdim=True)
+    return codes - 2 * along * middle + 2 * (codes * start).sum(-1, keepdim=True) * end
+
+
+def _log_power(patches):
+    """Return the log power spectrum of patches brought to variance 1, 1 to 75 Hz."""
+    patches = patches - patches.mean(-1, keepdim=True)
+    patches = patches / (patches.std(-1, keepdim=True) + 1e-5)
+    power = torch.fft.rfft(patches, dim=-1).abs().square() / patches.shape[-1]
+    # Below a thousandth of the mean power (white: 1 a bin) lies nothing that can be heard.
+    return (power[..., 1:76] + 1e-3).log()

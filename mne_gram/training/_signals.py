@@ -1,0 +1,189 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Random signals of the kinds that EEG is made of, drawn for many windows at once."""
+
+import math
+
+import torch
+from scipy.fft import next_fast_len
+
+_LOWEST = 0.1  # Hz
+
+
+def uniform(shape, low, high, generator):
+    """Draw from a uniform distribution."""
+    noise = torch.rand(shape, generator=generator, device=generator.device)
+    return low + (high - low) * noise
+
+
+def normal(shape, mean, std, generator):
+    """Draw from a normal distribution."""
+    return mean + std * torch.randn(shape, generator=generator, device=generator.device)
+
+
+def lognormal(shape, median, sigma, generator):
+    """Draw from a lognormal distribution."""
+    return torch.exp(normal(shape, math.log(median), sigma, generator))
+
+
+def chance(shape, share, generator):
+    """Draw 1 with the probability ``share``, else 0."""
+    noise = torch.rand(shape, generator=generator, device=generator.device)
+    return (noise < share).float()
+
+
+class Grid:
+    """The times and frequencies of a block that is drawn at once.
+
+    Noise that is shaped in the frequency domain comes round at its end, so the block is longer
+    than what is kept of it.
+
+    Parameters
+    ----------
+    n_times : int
+        Samples that are kept.
+    sfreq : float
+        The sampling rate in Hz.
+    device : torch.device
+        Where to draw.
+    """
+
+    def __init__(self, n_times, sfreq, device):
+        self.n_times, self.sfreq, self.device = n_times, sfreq, device
+        self.n_block = 2 * next_fast_len(math.ceil((n_times + 1.5 * sfreq) / 2), real=True)
+        step = sfreq / self.n_block
+        self.freqs = torch.fft.rfftfreq(self.n_block, 1 / sfreq, device=device)
+        # The mean over the block stands for what is slower than the block and in the band.
+        slow = max(0.0, 1 - 2 * _LOWEST / step)
+        self.freqs[0] = max(_LOWEST, step / 4)
+        self.share = (self.freqs >= _LOWEST).float()
+        self.share[0] = 2 * slow
+
+    def shape_noise(self, power, generator):
+        """Draw noise with a spectrum.
+
+        Parameters
+        ----------
+        power : torch.Tensor, shape (..., n_freqs)
+            The spectrum. Its sum is the variance.
+        generator : torch.Generator
+            The source of randomness.
+
+        Returns
+        -------
+        noise : torch.Tensor, shape (..., n_times)
+            The signal.
+        """
+        white = torch.randn((*power.shape, 2), generator=generator, device=self.device)
+        amplitude = (power * self.share).sqrt_() * (self.n_block / 2)
+        white *= amplitude[..., None]
+        block = torch.fft.irfft(torch.view_as_complex(white), self.n_block)
+        return block[..., : self.n_times]
+
+    def filter_events(self, impulses, transfer):
+        """Convolve impulses, shape (..., n_times), with what has a transfer function."""
+        spectrum = torch.fft.rfft(impulses, self.n_block) * transfer
+        return torch.fft.irfft(spectrum, self.n_block)[..., : self.n_times]
+
+    def transfer(self, kernel):
+        """Return the transfer function of kernels, shape (..., n)."""
+        return torch.fft.rfft(kernel, self.n_block)
+
+    def scatter(self, amplitude, n_cells, generator, cell=1.0):
+        """Place one event a cell of time, at a random moment in its first six tenths.
+
+        Parameters
+        ----------
+        amplitude : torch.Tensor, shape (..., n_cells)
+            How strong; 0 for no event.
+        n_cells : int
+            As :meth:`count_cells` says.
+        generator : torch.Generator
+            The source of randomness.
+        cell : float
+            Length of a cell in seconds.
+
+        Returns
+        -------
+        impulses : torch.Tensor, shape (..., n_times)
+            Zero but where an event starts.
+        """
+        jitter = uniform(amplitude.shape, 0.0, 0.6, generator)
+        cells = torch.arange(n_cells, device=self.device)
+        when = ((cells + jitter) * (cell * self.sfreq)).long().clamp_(max=self.n_times)
+        impulses = torch.zeros((*amplitude.shape[:-1], self.n_times + 1), device=self.device)
+        impulses.scatter_(-1, when, amplitude)
+        return impulses[..., : self.n_times]
+
+    def count_cells(self, cell=1.0):
+        """Return how many cells of a length in seconds there are."""
+        return math.ceil(self.n_times / (cell * self.sfreq))
+
+    def kernel_times(self, duration):
+        """Return the times of a kernel of a duration in seconds."""
+        return torch.arange(max(2, round(duration * self.sfreq)), device=self.device) / self.sfreq
+
+
+def normalise(power, share):
+    """Scale spectra, shape (..., n_freqs), to a variance of 1."""
+    return power / (power * share).sum(dim=-1, keepdim=True)
+
+
+def power_law(grid, exponent, knee):
+    """Return spectra that fall with a power of the frequency above a knee, of variance 1."""
+    log_freqs = torch.log(grid.freqs**2 + knee[..., None] ** 2)
+    return normalise(torch.exp(-0.5 * exponent[..., None] * log_freqs), grid.share)
+
+
+def peaks(grid, centre, width, harmonic=None):
+    """Return spectra with a Gaussian peak, of variance 1.
+
+    Parameters
+    ----------
+    grid : Grid
+        The frequencies.
+    centre, width : torch.Tensor, shape (...)
+        Frequency and standard deviation in Hz.
+    harmonic : torch.Tensor, shape (...) | None
+        Power of a second peak at twice the frequency.
+
+    Returns
+    -------
+    power : torch.Tensor, shape (..., n_freqs)
+        The spectra.
+    """
+    centre, width = centre[..., None], width[..., None]
+    power = torch.exp(-0.5 * ((grid.freqs - centre) / width) ** 2)
+    if harmonic is not None:
+        second = torch.exp(-0.5 * ((grid.freqs - 2 * centre) / (2 * width)) ** 2)
+        power = power + harmonic[..., None] / 2 * second
+    return normalise(power, grid.share)
+
+
+def wander(shape, grid, spread, generator, pace=0.7):
+    """Draw slowly changing positive factors with a mean square of 1.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Leading shape, two axes.
+    grid : Grid
+        The times.
+    spread : torch.Tensor, broadcastable to (*shape, 1)
+        Standard deviation of the logarithm.
+    generator : torch.Generator
+        The source of randomness.
+    pace : float
+        Seconds from one independent value to the next.
+
+    Returns
+    -------
+    factor : torch.Tensor, shape (*shape, n_times)
+        The factors.
+    """
+    n_knots = grid.count_cells(pace) + 2
+    knots = torch.randn((*shape, n_knots), generator=generator, device=grid.device)
+    knots = torch.exp(spread * knots - spread**2)
+    size = round((n_knots - 1) * pace * grid.sfreq) + 1
+    factor = torch.nn.functional.interpolate(knots, size, mode="linear", align_corners=True)
+    return factor[..., : grid.n_times]

@@ -1,0 +1,212 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a stage is trained: a frozen dataclass, with the published settings as presets."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+_BATCH = 256  # windows for which the published learning rates are meant
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of a training run.
+
+    Attributes
+    ----------
+    n_steps : int
+        Steps of the optimiser.
+    n_parts : int
+        Parts of the batch of one step. Parts are the unit of work: each has windows of one
+        shape, and the processes share them out. Gradients are averaged over parts.
+    tokens_per_part : int
+        Tokens (patches of one channel) in a part.
+    tokens_per_window : int
+        Tokens in a window: channels x patches is at most this (but one patch of every channel).
+    learning_rate, final_learning_rate : float
+        Largest and last learning rate of AdamW.
+    warm_up : float
+        Share of the steps in which the rate rises; then it falls as a cosine.
+    weight_decay : float
+        Decay of matrices. Vectors (biases, norms, layer scales) do not decay.
+    betas : tuple of float
+        Of AdamW.
+    clip : float
+        Largest norm of the gradient.
+    average : float
+        Decay of the averaged weights, which are validated and saved. 0 averages nothing.
+    seed : int
+        Where every draw comes from. First weights included.
+    simulated_share : float
+        Share of parts that are simulated.
+    mask_kinds : dict | None
+        Weight of each kind of mask in stage 2. None takes the mixture of the sampler.
+    mask_share : dict | None
+        Range of the share that each kind hides. None takes that of the sampler.
+    augment, dropout_channels : bool
+        Whether windows are changed mildly, and whether channels are left out.
+    centered, rotation, spectral_weight
+        Options of stage 1, see `Tokenizer.forward`.
+    scale_weight : float
+        Weight of the error of gain and offset in stage 2, where the network predicts them.
+    codebook_decay, revive_below : float
+        See `Codebook`.
+    start_tokens : int
+        Patches that k-means starts the codebook from; at least as many as it has classes.
+    hold_out_every : int | None
+        Every n-th subject of a data set is not trained on but watched. None watches nobody.
+    validate_every, checkpoint_every, log_every : int
+        Steps between looks at the subjects held out, checkpoints, and lines in the log.
+    precision : ``"float32"`` | ``"bfloat16"``
+        What matrices are multiplied in. Half precision on GPUs only.
+    compile : bool
+        Whether to compile the network. On GPUs only.
+    """
+
+    n_steps: int = 1000
+    n_parts: int = 2
+    tokens_per_part: int = 4096
+    tokens_per_window: int = 256
+    learning_rate: float = 5e-4
+    final_learning_rate: float = 1e-5
+    warm_up: float = 0.1
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0
+    average: float = 0.995
+    seed: int = 0
+    simulated_share: float = 0.0
+    mask_kinds: dict | None = None
+    mask_share: dict | None = None
+    augment: bool = True
+    dropout_channels: bool = True
+    centered: bool = False
+    rotation: bool = False
+    spectral_weight: float = 0.0
+    scale_weight: float = 0.25
+    codebook_decay: float = 0.99
+    revive_below: float = 0.1
+    start_tokens: int = 16384
+    hold_out_every: int | None = 8
+    validate_every: int = 250
+    checkpoint_every: int = 100
+    log_every: int = 10
+    precision: str = "float32"
+    compile: bool = False
+
+    def __post_init__(self):
+        counts = ("n_steps", "n_parts", "tokens_per_part", "tokens_per_window", "start_tokens")
+        for name in (*counts, "validate_every", "checkpoint_every", "log_every"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
+        for name in ("warm_up", "average", "simulated_share", "codebook_decay", "revive_below"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {value!r}.")
+        for name in ("learning_rate", "final_learning_rate", "clip"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be positive and finite, got {value!r}.")
+        for name in ("weight_decay", "spectral_weight", "scale_weight"):
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be 0 or more and finite, got {value!r}.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed must be an int of at least 0, got {self.seed!r}.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}.")
+        every = self.hold_out_every
+        if every is not None and (isinstance(every, bool) or every != int(every) or every < 2):
+            raise ValueError(f"hold_out_every must be None or an int from 2, got {every!r}.")
+
+    def get_learning_rate(self, step):
+        """Return the learning rate of a step, counted from 0."""
+        n_warm_up = round(self.warm_up * self.n_steps)
+        if step < n_warm_up:
+            return self.learning_rate * (step + 1) / n_warm_up
+        progress = (step - n_warm_up) / max(self.n_steps - 1 - n_warm_up, 1)
+        span = self.learning_rate - self.final_learning_rate
+        return self.final_learning_rate + span * (1 + math.cos(math.pi * progress)) / 2
+
+    def to_dict(self):
+        """Return the fields as a dict that JSON can hold."""
+        fields = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+
+    @classmethod
+    def from_dict(cls, fields):
+        """Build the configuration from the output of ``to_dict``."""
+        fields = dict(fields)
+        fields["betas"] = tuple(fields["betas"])
+        return cls(**fields)
+
+
+def published_tokenizer(n_steps, n_parts=8, tokens_per_part=16384, **changes):
+    """Return the published settings of stage 1.
+
+    Parameters
+    ----------
+    n_steps : int
+        Steps in all, where 100 epochs were published.
+    n_parts, tokens_per_part : int
+        The batch. Windows are counted as 256 tokens.
+    **changes
+        Fields that shall differ.
+
+    Returns
+    -------
+    config : TrainingConfig
+        The settings.
+
+    Notes
+    -----
+    Li et al. (2025), doi:10.1109/TAFFC.2025.3638592: AdamW, 1e-5 x batch / 256 falling to 1e-6,
+    a tenth of the epochs warm-up, weight decay 5e-4, gradients clipped at 1.
+    """
+    fields = dict(
+        learning_rate=1e-5 * n_parts * tokens_per_part / 256 / _BATCH,
+        final_learning_rate=1e-6,
+        warm_up=0.1,
+        weight_decay=5e-4,
+        augment=False,
+        dropout_channels=False,
+    )
+    return TrainingConfig(n_steps, n_parts, tokens_per_part, **{**fields, **changes})
+
+
+def published_gram(n_steps, n_parts=8, tokens_per_part=16384, **changes):
+    """Return the published settings of stage 2.
+
+    Parameters
+    ----------
+    n_steps : int
+        Steps in all, where 50 epochs were published.
+    n_parts, tokens_per_part : int
+        The batch. Windows are counted as 256 tokens.
+    **changes
+        Fields that shall differ.
+
+    Returns
+    -------
+    config : TrainingConfig
+        The settings.
+
+    Notes
+    -----
+    Li et al. (2025), doi:10.1109/TAFFC.2025.3638592: half of all tokens hidden at random; AdamW,
+    1e-4 x batch / 256 falling to 1e-5, a tenth of the epochs warm-up, weight decay 0.05, gradients
+    clipped at 1.
+    """
+    fields = dict(
+        learning_rate=1e-4 * n_parts * tokens_per_part / 256 / _BATCH,
+        final_learning_rate=1e-5,
+        warm_up=0.1,
+        weight_decay=0.05,
+        mask_kinds={"random": 1.0},
+        mask_share={"random": [0.5, 0.5]},
+        augment=False,
+        dropout_channels=False,
+    )
+    return TrainingConfig(n_steps, n_parts, tokens_per_part, **{**fields, **changes})

@@ -1,0 +1,70 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The processes that train together; with one process all of this does nothing."""
+
+import os
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+
+def get_rank():
+    """Return the number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def get_n_processes():
+    """Return how many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def add_up(tensor):
+    """Replace a tensor by its sum over the processes, and return it."""
+    if dist.is_initialized():
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def collect(tensor):
+    """Return the tensors of all processes, stacked in the order of the processes."""
+    if not dist.is_initialized():
+        return tensor[None]
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.stack(parts)
+
+
+def spread(tensor):
+    """Replace a tensor by that of the first process, and return it."""
+    if dist.is_initialized():
+        dist.broadcast(tensor, 0)
+    return tensor
+
+
+def wait():
+    """Wait until all processes are here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+@contextmanager
+def process_group(device):
+    """Join the processes that ``torchrun`` started, if it did.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where this process computes: ``nccl`` connects GPUs, ``gloo`` CPUs.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
+        yield
+        return
+    # The others wait while the first process looks at the validation data.
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(hours=2))
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
