@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .config import N_GROUPS, PATCH_LENGTH
+from .dropout import attend, dropout
 
 
 # torch's own layers draw their first weights from the global random state. These two draw
@@ -113,15 +114,9 @@ class Attention(nn.Module):  # numpydoc ignore=PR01
             layer(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        x = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=None if valid is None else valid[:, None, None, :],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        x = attend(q, k, v, valid=valid, rate=self.dropout if self.training else 0.0)
         x = self.proj(x.transpose(1, 2).flatten(2))
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 class MLP(nn.Module):  # numpydoc ignore=PR01
@@ -135,7 +130,7 @@ class MLP(nn.Module):  # numpydoc ignore=PR01
 
     def forward(self, x):  # numpydoc ignore=PR01,RT01
         """Transform each token of ``x (B, L, d)``."""
-        return F.dropout(self.fc2(F.gelu(self.fc1(x))), self.dropout, self.training)
+        return dropout(self.fc2(F.gelu(self.fc1(x))), self.dropout, self.training)
 
 
 class Block(nn.Module):  # numpydoc ignore=PR01

@@ -221,7 +221,16 @@ class Tokenizer(nn.Module):
         channels = check_window(quantized.shape[:3], channels, positions, where="The tokenizer")
         return self.decoder(quantized, channels)
 
-    def forward(self, x, channels, *, centered=False, rotation=False, spectral_weight=0.0):
+    def forward(
+        self,
+        x,
+        channels,
+        *,
+        quantize=True,
+        centered=False,
+        rotation=False,
+        spectral_weight=0.0,
+    ):
         """Return the training objective.
 
         Parameters
@@ -230,6 +239,8 @@ class Tokenizer(nn.Module):
             Windows in 0.1 mV.
         channels : array-like of int, shape (C,) or (B, C)
             Montage index of each channel.
+        quantize : bool
+            If False the decoder gets the features as they are, as if there were no codebook.
         centered : bool
             Whether the mean of each patch is left out of the comparison. Published: False.
         rotation : bool
@@ -251,7 +262,12 @@ class Tokenizer(nn.Module):
         # The codebook term has no gradient (the codebook is no parameter), but is part of the
         # published value: two equal terms.
         commitment = F.mse_loss(codes, quantized) + F.mse_loss(quantized, codes.detach())
-        passed = _rotate(codes, quantized) if rotation else codes + (quantized - codes).detach()
+        if not quantize:
+            passed, commitment = codes, torch.zeros_like(commitment)
+        elif rotation:
+            passed = _rotate(codes, quantized)
+        else:
+            passed = codes + (quantized - codes).detach()
         decoded = self.decoder(passed, channels).float()
         patches = patches.float()
         if centered:

@@ -10,13 +10,14 @@ import numpy as np
 
 from ..montage import BIPOLAR, CH_NAMES, ELECTRODES, electrode_positions, template_sphere
 
-_SHELL = 0.85  # of the head's radius: where the cortex is; the skull begins at about 0.9
+_BRAIN = 0.9  # of the head's radius, in MNE's sphere: what is further out is skull
+_SHELL = 0.85  # where the cortex is
 _DEEP = 0.6
 _N_SHELL = 3000
 _N_DEEP = 200
 _N_CENTRES = 1000  # patches of cortex to choose from
 _LOWEST = -0.55  # no cortex below this height, relative to the radius
-EXTENTS = (0.1, 0.3, 0.6)  # standard deviations of a patch, in radians seen from the centre
+EXTENTS = (0.1, 0.25, 0.5, 0.9)  # standard deviations of a patch, in radians seen from the centre
 
 # Where the eyes and the muscles of the scalp lie, as (right, front, up) from the head's centre.
 _EYES = np.array([[-0.40, 0.85, -0.35], [0.40, 0.85, -0.35]])
@@ -79,9 +80,21 @@ def solve_forward(places, positions):
     Returns
     -------
     lead : array, shape (n_places, n_dipoles, 3)
-        Volts per ampere metre along x, y and z, in an unnamed reference.
+        Volts per ampere metre along x, y and z, relative to infinity.
+
+    Raises
+    ------
+    ValueError
+        If dipoles lie outside the brain.
     """
     origin, radius = template_sphere()
+    distance = np.linalg.norm(positions - origin, axis=1, keepdims=True)
+    outside = distance >= _BRAIN * radius
+    if outside.any():
+        raise ValueError(
+            f"{outside.sum()} of {len(positions)} dipoles lie outside the brain: keep them within "
+            f"{1000 * _BRAIN * radius:.0f} mm of the head's centre."
+        )
     names = [f"E{k}" for k in range(len(places))]
     info = mne.create_info(names, 200.0, "eeg")
     with mne.utils.use_log_level("error"):
@@ -90,14 +103,9 @@ def solve_forward(places, positions):
         )
         info.set_montage(montage)
         sphere = mne.make_sphere_model(origin, radius)
-        normals = (positions - origin) / np.linalg.norm(positions - origin, axis=1, keepdims=True)
-        src = mne.setup_volume_source_space(pos=dict(rr=positions, nn=normals), sphere=sphere)
+        pos = dict(rr=positions, nn=(positions - origin) / np.maximum(distance, 1e-9))
+        src = mne.setup_volume_source_space(pos=pos, sphere=sphere)
         fwd = mne.make_forward_solution(info, None, src, sphere, meg=False, eeg=True, mindist=0.0)
-    if fwd["nsource"] != len(positions):
-        raise ValueError(
-            f"{len(positions) - fwd['nsource']} of {len(positions)} dipoles lie outside the brain: "
-            f"keep them within 0.89 of the head's radius, {radius:.3f} m."
-        )
     return fwd["sol"]["data"].reshape(len(places), -1, 3)
 
 

@@ -9,20 +9,21 @@ from ..preprocessing import SFREQ
 
 SECOND = round(SFREQ)  # samples
 
-_FLAT_VOLTS = 1e-7  # no scalp EEG stays within 0.1 uV for a second
+_FLAT_VOLTS = 1e-7  # no EEG at the scalp stays within 0.1 uV for a second
 _STUCK_SECONDS = 0.25  # nor at one value for this long, however coarse the converter
-_CLIPPED_SECONDS = 0.025  # nor at the very top or bottom of its range for this long
-_CLIPPED_SAMPLES = 5
+_CLIPPED = 5, 0.025  # samples and seconds at the end of the range: once is enough
+_CLIPPED_AGAIN = 3, 0.005  # the same where it happens more than once
+_MIN_LEVELS = 200  # a signal of fewer steps repeats its largest value without being clipped
 _HUGE_VOLTS = 1e-3
-_SPILL_VOLTS = 5e-5
+_SPILL_VOLTS = 5e-5  # the size of EEG itself
 _MOSTLY = 0.5
-_JOINS = ("EDGE", "BAD BOUNDARY", "BOUNDARY")
+_JOINS = ("EDGE", "BAD BOUNDARY", "BOUNDARY")  # MNE's, MNE's, EEGLAB's
 _HOLES = ("BAD_ACQ_SKIP",)
-_SHORT = 2  # samples that rounding may take off a second between two joins
+_SHORT = 2  # samples that rounding may take off a trial of one second
 
 
 def _get_starts(n_times, sfreq):
-    """Return the first sample of each second, the last and shorter one included."""
+    """Return the first sample of each second; the last one may be a part of a second."""
     n_seconds = int(np.ceil(n_times / sfreq - 1e-9))
     return np.round(np.arange(n_seconds) * sfreq).astype(int)
 
@@ -39,25 +40,28 @@ def _to_seconds(mask, sfreq):
 
 
 def _find_stuck(signal, sfreq):
-    """Mark the samples of one channel that do not move for too long, shape (n_times,)."""
+    """Mark the samples of one channel that stay at one value for too long, shape (n_times,)."""
     moves = np.flatnonzero(signal[1:] != signal[:-1]) + 1
     starts, stops = np.r_[0, moves], np.r_[moves, len(signal)]
     lengths, values = stops - starts, signal[starts]
-    if not np.isfinite(values).any():
-        return np.zeros(len(signal), bool)
-    limits = np.nanmin(values), np.nanmax(values)
     stuck = lengths >= _STUCK_SECONDS * sfreq
-    clipped = np.isin(values, limits) & (
-        lengths >= max(_CLIPPED_SAMPLES, _CLIPPED_SECONDS * sfreq)
-    )
-    return np.repeat(stuck | clipped, lengths)
+    known = values[np.isfinite(values)]
+    if len(known) > 1 and np.ptp(known) >= _MIN_LEVELS * np.abs(np.diff(known)).min():
+        for limit in (known.min(), known.max()):
+            there = values == limit
+            once, again = (
+                there & (lengths >= max(samples, seconds * sfreq))
+                for samples, seconds in (_CLIPPED, _CLIPPED_AGAIN)
+            )
+            stuck |= again if again.sum() > 1 else once
+    return np.repeat(stuck, lengths)
 
 
 def mark_recorded(raw):
-    """Mark the seconds of a recording, as recorded, that hold no EEG.
+    """Mark the seconds of a recording, as it was recorded, that hold no EEG.
 
-    These are channels that are bad, ``BAD_`` annotations, values that are no numbers, flat
-    seconds, and seconds in which a channel is stuck, above all at the end of its range.
+    These are bad channels, ``BAD_`` annotations, values that are no numbers, flat seconds, and
+    seconds in which a channel is stuck, above all at the end of its range.
 
     Parameters
     ----------
@@ -71,10 +75,9 @@ def mark_recorded(raw):
     """
     data, sfreq = raw.get_data(), raw.info["sfreq"]
     marked = _to_seconds(collect_mask(raw, np.arange(len(data))) | ~np.isfinite(data), sfreq)
-    moving = _get_range(np.nan_to_num(data), sfreq)
-    # Recordings in a small unit of their own are quiet throughout.
-    limit = min(_FLAT_VOLTS, 0.05 * np.median(moving))
-    marked |= moving <= limit
+    moving = _get_range(np.nan_to_num(data, posinf=0.0, neginf=0.0), sfreq)
+    # A recording that is quiet throughout is not flat for that.
+    marked |= moving <= min(_FLAT_VOLTS, 0.05 * np.median(moving))
     for row, signal in enumerate(data):
         marked[row] |= _to_seconds(_find_stuck(signal, sfreq)[None], sfreq)[0]
     return marked
@@ -96,32 +99,35 @@ def mark_huge(data):
     return _get_range(data, SFREQ) > _HUGE_VOLTS
 
 
-def mark_spilled(data, marked, n_good):
+def mark_spilled(data, marked):
     """Mark the seconds in which marked channels reached all others by the average reference.
 
     Parameters
     ----------
-    data : array, shape (n_referenced, n_times)
+    data : array, shape (n_channels, n_times)
         The channels that the average was taken of, in volts, at 200 Hz.
-    marked : array of bool, shape (n_referenced, n_seconds)
+    marked : array of bool, shape (n_channels, n_seconds)
         What is marked of them.
-    n_good : int
-        How many channels the average was taken of.
 
     Returns
     -------
     spilled : array of bool, shape (n_seconds,)
         True where no channel can be trusted.
     """
-    n_times = data.shape[1]
-    seen = np.repeat(marked, SECOND, axis=1)[:, :n_times]
-    average = np.where(seen, data, 0).sum(axis=0, keepdims=True) / n_good
-    return _get_range(average, SFREQ)[0] > _SPILL_VOLTS
+    seen = np.repeat(marked, SECOND, axis=1)[:, : data.shape[1]]
+    share = np.where(seen, data, 0).sum(axis=0, keepdims=True) / len(data)
+    return _get_range(share, SFREQ)[0] > _SPILL_VOLTS
 
 
-def is_mostly(marked):
-    """Tell which channels are marked for most of the time, shape (n_channels,)."""
-    return marked.mean(axis=1) > _MOSTLY
+def find_mostly_marked(marked):
+    """Tell which channels are marked most of the time, shape (n_channels,).
+
+    Seconds in which all channels are marked say nothing about any of them.
+    """
+    told = ~marked.all(axis=0)
+    if not told.any():
+        return np.zeros(len(marked), bool)
+    return marked[:, told].mean(axis=1) > _MOSTLY
 
 
 def find_joins(raw):
@@ -140,19 +146,16 @@ def find_joins(raw):
     holes : list of tuple of float
         Start and stop of each, in seconds from the first sample.
     """
-    joins, holes = [], []
-    annotations = raw.annotations
+    joins, holes = set(), set()
+    onsets = raw.annotations.onset - raw.first_time
     for onset, duration, text in zip(
-        annotations.onset - raw.first_time,
-        annotations.duration,
-        annotations.description,
-        strict=True,
+        onsets.tolist(), raw.annotations.duration.tolist(), raw.annotations.description, strict=True
     ):
         if text.upper().startswith(_HOLES):
-            holes.append((float(onset), float(onset + duration)))
+            holes.add((onset, onset + duration))
         elif text.upper().startswith(_JOINS):
-            joins.append(float(onset))
-    return joins, holes
+            joins.add(onset)
+    return sorted(joins), sorted(holes)
 
 
 def cut_pieces(joins, holes, n_times):
@@ -163,24 +166,27 @@ def cut_pieces(joins, holes, n_times):
     joins : list of float
         Where time is cut, in seconds.
     holes : list of tuple of float
-        What is missing, in seconds.
+        What is missing, start and stop in seconds.
     n_times : int
         Length of the recording in samples at 200 Hz.
 
     Returns
     -------
     pieces : list of tuple of int
-        Start and stop in samples at 200 Hz. A trial of one second stays one: where rounding, or
-        the last sample of an interval, took a sample or two off, they come from its neighbour.
+        Start and stop in samples at 200 Hz. A trial of one second stays one: where rounding took
+        a sample or two off, they come from its neighbour.
     """
-    # Half a sample always rounds up, so that equal intervals stay equal.
-    to_sample = lambda seconds: int(np.clip(np.floor(seconds * SFREQ + 0.5), 0, n_times))  # noqa
-    inside = [(to_sample(start), to_sample(stop)) for start, stop in holes]
-    cuts = {0, n_times, *map(to_sample, joins), *(k for hole in inside for k in hole)}
+
+    def to_sample(seconds):
+        # Half a sample always rounds up, so that equal intervals stay equal.
+        return min(max(int(np.floor(seconds * SFREQ + 0.5 + 1e-6)), 0), n_times)
+
+    missing = [(to_sample(start), to_sample(stop)) for start, stop in holes]
+    cuts = {0, n_times, *map(to_sample, joins), *(cut for hole in missing for cut in hole)}
     cuts = sorted(cuts)
     pieces = []
     for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
-        if any(a <= start and stop <= b for a, b in inside):
+        if any(first <= start and stop <= last for first, last in missing):
             continue
         if SECOND - _SHORT <= stop - start < SECOND <= n_times:
             start = min(start, n_times - SECOND)

@@ -8,7 +8,14 @@ import torch
 from .._channel_names import ELECTRODES, INDEX
 from .masks import channel_distances
 
-__all__ = ["DROP_SIZES", "STANDARD_MONTAGES", "augment", "choose_channels", "size_odds"]
+__all__ = [
+    "DROP_SIZES",
+    "STANDARD_MONTAGES",
+    "augment",
+    "choose_channels",
+    "size_odds",
+    "subtract_average",
+]
 
 # Montages of these sizes are what a recording with more channels also teaches.
 DROP_SIZES = (4, 8, 16, 19, 32)
@@ -124,26 +131,27 @@ def augment(x, rng):
 
     Parameters
     ----------
-    x : torch.Tensor of float32, shape (n_windows, n_channels, n_times)
-        Windows in 0.1 mV on the CPU; changed in place.
+    x : array of float32, shape (n_windows, n_channels, n_times)
+        Windows in 0.1 mV; changed in place.
     rng : numpy.random.Generator
         What draws.
 
     Returns
     -------
-    x : torch.Tensor
+    x : array of float32
         The same. Each window has a gain of its own (lognormal, sigma 0.25), its sign turned half of
         the time, and noise of its own standard deviation, uniform between 0 and 1.5 microvolts.
     """
-    n = len(x)
-    gain = np.exp(_GAIN_SIGMA * rng.standard_normal(n)) * rng.choice([-1.0, 1.0], n)
-    level = rng.uniform(0, _MAX_NOISE, n)
-    # Torch draws normal numbers several times faster than numpy, and they are most of the work.
+    shape = (len(x), 1, 1)
+    gain = np.exp(_GAIN_SIGMA * rng.standard_normal(shape)) * rng.choice([-1.0, 1.0], shape)
+    level = rng.uniform(0, _MAX_NOISE, shape)
+    # Most of the work of a batch is in normal numbers, which torch draws thrice as fast.
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    noise = torch.randn(x.shape, generator=generator)
-    noise *= torch.as_tensor(level, dtype=torch.float32)[:, None, None]
-    x *= torch.as_tensor(gain, dtype=torch.float32)[:, None, None]
-    return x.add_(noise)
+    noise = torch.randn(x.shape, generator=generator).numpy()
+    noise *= level.astype(np.float32)
+    x *= gain.astype(np.float32)
+    x += noise
+    return x
 
 
 def subtract_average(x, channels):
@@ -151,22 +159,23 @@ def subtract_average(x, channels):
 
     Parameters
     ----------
-    x : torch.Tensor of float32, shape (n_windows, n_channels, n_times)
+    x : array of float32, shape (n_windows, n_channels, n_times)
         Windows; changed in place.
-    channels : torch.Tensor of int64, shape (n_windows, n_channels)
+    channels : array of int, shape (n_windows, n_channels)
         Indices in the montage.
 
     Returns
     -------
-    x : torch.Tensor
-        The same. Bipolar derivations neither enter the average nor change. A lone electrode is kept
-        as it is, because its average is itself.
+    x : array of float32
+        The same. Bipolar derivations neither enter the average nor change. A lone electrode stays
+        as it is: its average is itself, and nothing of it would be left.
     """
-    unipolar = (channels < len(ELECTRODES)).to(x)
-    counts = unipolar.sum(dim=1, keepdim=True)
-    unipolar = unipolar * (counts > 1)
-    weights = unipolar / counts.clamp(min=1)
-    average = torch.bmm(weights.unsqueeze(1), x)
-    if bool((unipolar == 1).all()):
-        return x.sub_(average)
-    return x.sub_(unipolar.unsqueeze(2) * average)
+    unipolar = channels < len(ELECTRODES)
+    if unipolar.all() and channels.shape[1] > 1:
+        x -= x.mean(axis=1, keepdims=True)
+        return x
+    count = unipolar.sum(axis=1, keepdims=True)
+    inside = (unipolar & (count > 1)).astype(np.float32)
+    average = np.einsum("bc,bct->bt", inside / np.maximum(count, 1, dtype=np.float32), x)
+    x -= inside[..., None] * average[:, None]
+    return x

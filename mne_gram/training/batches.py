@@ -7,18 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from mne.utils import _check_option, _validate_type, logger
+from mne.utils import _check_option, _validate_type
 
-from .augment import STANDARD_MONTAGES, augment, choose_channels, size_odds, subtract_average
+from .augment import STANDARD_MONTAGES, augment, choose_channels, subtract_average
+from .buckets import PATCH, corpus_units, good_rows, montage_units, pick, start_at
 from .masks import MASK_KINDS, MASK_SHARES, draw_mask
 
 __all__ = ["Batch", "Sampler", "validation_batches"]
-
-_PATCH = 200  # samples
-_MAX_PATCHES = 16  # rows of the networks' time tables
-_USED = 0.75  # share of a recording's windows in which its native number of channels is good
-_COARSE = 32  # above this, native numbers that marks made uneven are rounded down ...
-_STEP = 4  # ... to multiples of this, so that recordings meet in a batch
 
 
 @dataclass(frozen=True)
@@ -44,150 +39,6 @@ class Batch:
     mask: torch.Tensor
     kind: str
     sources: tuple
-
-
-# ---------------------------------------------------------------------------------------------
-# Where windows may start
-
-
-def count_patches(n_channels, tokens_per_window):
-    """Return how many patches long a window of this many channels is, where nothing is short."""
-    return int(np.clip(tokens_per_window // n_channels, 1, _MAX_PATCHES))
-
-
-def start_runs(good, pieces, n_patches):
-    """Find where windows may start, and how many channels are good in them.
-
-    Parameters
-    ----------
-    good : array of bool, shape (n_channels, n_seconds)
-        False in marked seconds.
-    pieces : array of int, shape (n_pieces, 2)
-        Start and stop of the stretches of continuous time, in samples, sorted.
-    n_patches : int
-        The length of a window.
-
-    Returns
-    -------
-    runs : array of int, shape (n_runs, 2)
-        First start and stop of runs of starts, in samples.
-    counts : array of int, shape (n_runs,)
-        The number of channels that are good from the first to the last sample of all windows that
-        start in the run.
-    """
-    starts = np.stack([pieces[:, 0], pieces[:, 1] - _PATCH * n_patches + 1], axis=1)
-    starts = starts[starts[:, 1] > starts[:, 0]]
-    n_seconds = good.shape[1]
-    if not len(starts) or n_patches > n_seconds:
-        return np.zeros((0, 2), int), np.zeros(0, int)
-    spotted = ~good.all(axis=1)
-    counts = np.full(2 * (n_seconds - n_patches + 1), len(good) - spotted.sum())
-    marks = np.zeros((spotted.sum(), n_seconds + 1), np.int32)
-    np.cumsum(~good[spotted], axis=1, out=marks[:, 1:])
-    # A window that starts with a second touches n of them, any other window one more.
-    counts[::2] += (marks[:, n_patches:] == marks[:, :-n_patches]).sum(axis=0)
-    longer = n_patches + 1
-    counts[1:-1:2] += (marks[:, longer:] == marks[:, :-longer]).sum(axis=0)
-    changes = np.flatnonzero(np.diff(counts, prepend=counts[0] - 1))
-    edges = _PATCH * (changes // 2) + changes % 2
-    lows = np.unique(np.concatenate([edges, starts.ravel()]))
-    inside = np.searchsorted(starts[:, 0], lows, "right") > np.searchsorted(
-        starts[:, 1], lows, "right"
-    )
-    runs = np.stack([lows[:-1], lows[1:]], axis=1)[inside[:-1]]
-    return runs, counts[changes][np.searchsorted(edges, runs[:, 0], "right") - 1]
-
-
-def _group_pieces(pieces, n_patches):
-    """Yield window lengths and the pieces that serve them.
-
-    Pieces that are too short for ``n_patches`` serve the next power of two that fits.
-    """
-    fits = (pieces[:, 1] - pieces[:, 0]) // _PATCH
-    longer = np.inf
-    for n in [n_patches, *(n for n in (8, 4, 2, 1) if n < n_patches)]:
-        group = pieces[(fits >= n) & (fits < longer)]
-        if len(group):
-            yield n, group
-        longer = n
-
-
-def _native_count(n_channels, runs, counts):
-    """Return how many channels a recording's windows natively have, 0 if it has no window."""
-    lengths = np.diff(runs, axis=1)[:, 0] * (counts > 0)
-    if not lengths.any():
-        return 0
-    order = np.argsort(-counts, kind="stable")
-    reached = np.cumsum(lengths[order]) >= _USED * lengths.sum()
-    native = int(counts[order][np.argmax(reached)])
-    if _COARSE < native < n_channels:
-        native = max(native // _STEP * _STEP, _COARSE)
-    return native
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """What a recording (or a montage to simulate) offers to windows of one shape."""
-
-    index: int  # the recording or montage
-    n_channels: int
-    n_patches: int
-    weight: float  # tokens x probability of this shape
-    runs: np.ndarray  # where windows may start, (n_runs, 2)
-    ends: np.ndarray  # number of starts up to the end of each run
-
-
-def _recording_units(index, recording, good, tokens_per_window, drop):
-    """List the units of one recording, empty if no window of it can be used."""
-    n_rows = len(recording.channels)
-    pieces = np.array(recording.pieces, int).reshape(-1, 2)
-    tables = {}
-
-    def table(n_patches):
-        if n_patches not in tables:
-            tables[n_patches] = [
-                (n, np.diff(group, axis=1).sum(), *start_runs(good, group, n))
-                for n, group in _group_pieces(pieces, n_patches)
-            ]
-        return tables[n_patches]
-
-    rows = table(count_patches(n_rows, tokens_per_window))
-    if not rows:
-        return []
-    native = _native_count(
-        n_rows, np.concatenate([r[2] for r in rows]), np.concatenate([r[3] for r in rows])
-    )
-    if native == 0:
-        return []
-    units = []
-    for size, odds in size_odds(native, drop).items():
-        for n, seconds, runs, counts in table(count_patches(size, tokens_per_window)):
-            runs = runs[counts >= size]
-            if len(runs) and size * n > 1:
-                ends = np.cumsum(np.diff(runs, axis=1)[:, 0])
-                units.append(_Unit(index, size, n, odds * seconds, runs, ends))
-    scale = good.sum() / sum([unit.weight for unit in units]) if units else 0
-    return [
-        _Unit(u.index, u.n_channels, u.n_patches, u.weight * scale, u.runs, u.ends) for u in units
-    ]
-
-
-def _montage_units(tokens_per_window, drop):
-    """List the units of the standard montages, which have no data."""
-    none = np.zeros((0, 2), int)
-    return [
-        _Unit(index, size, count_patches(size, tokens_per_window), odds, none, none[:, 0])
-        for index, n_channels in enumerate(STANDARD_MONTAGES)
-        for size, odds in size_odds(n_channels, drop).items()
-    ]
-
-
-def _good_rows(marks, n_rows, start, stop):
-    """Return the rows of a recording without a marked second between two samples."""
-    good = np.ones(n_rows, bool)
-    touched = (marks[:, 1] * _PATCH < stop) & (marks[:, 2] * _PATCH > start)
-    good[marks[touched, 0]] = False
-    return np.flatnonzero(good)
 
 
 def _check_shares(mask_kinds, mask_share):
@@ -287,11 +138,11 @@ class Sampler:
         if self.corpus is None:
             if self.simulated_share < 1:
                 raise ValueError("There is no corpus, so simulated_share must be 1.")
-            units = _montage_units(self.tokens_per_window, self.dropout_channels)
+            units = montage_units(self.tokens_per_window, self.dropout_channels)
             self._channels = list(STANDARD_MONTAGES.values())
             self._marks = []
         else:
-            units = _corpus_units(self.corpus, self.tokens_per_window, self.dropout_channels)
+            units = corpus_units(self.corpus, self.tokens_per_window, self.dropout_channels)
             self._channels = [np.array(r.channels) for r in self.corpus.recordings]
             self._marks = [np.array(r.bad, int).reshape(-1, 3) for r in self.corpus.recordings]
         buckets = {}
@@ -328,45 +179,44 @@ class Sampler:
         """
         rng = np.random.default_rng([self.seed, step, part])
         simulated = rng.random() < self.simulated_share
-        which = _pick(self._between, rng.random())
+        which = pick(self._between, rng.random())
         n_channels = self._buckets[which][0].n_channels
         n_patches = self._buckets[which][0].n_patches
         n_windows = max(1, self.tokens_per_batch // (n_channels * n_patches))
-        picks = _pick(self._within[which], rng.random(n_windows))
+        picks = pick(self._within[which], rng.random(n_windows))
         units = [self._buckets[which][k] for k in picks]
         if simulated:
             x, channels, sources = self._simulate(units, rng)
         else:
             x, channels, sources = self._read(units, rng)
-        if self.augment and not simulated:
-            augment(x, rng)
-        tensor = torch.from_numpy(channels).to(x.device)
-        subtract_average(x, tensor)
         kind, share = "none", 0.0
         if self._odds:
             kind = str(rng.choice(list(self._odds), p=list(self._odds.values())))
             share = rng.uniform(*self._shares[kind])
         mask = _draw_masks(kind, channels, n_patches, rng, share).to(x.device)
-        return Batch(x, tensor, mask, kind, sources)
+        return Batch(x, torch.from_numpy(channels).to(x.device), mask, kind, sources)
 
     def _read(self, units, rng):
         """Cut one window from the recording of every unit."""
-        n_channels, n_times = units[0].n_channels, units[0].n_patches * _PATCH
+        n_channels, n_times = units[0].n_channels, units[0].n_patches * PATCH
         x = np.empty((len(units), n_channels, n_times), np.float32)
         channels = np.empty((len(units), n_channels), np.int64)
         sources = []
         for k, unit in enumerate(units):
             own = self._channels[unit.index]
-            start = _start_at(unit, rng.integers(unit.ends[-1]))
-            good = _good_rows(self._marks[unit.index], len(own), start, start + n_times)
+            start = start_at(unit, rng.integers(unit.ends[-1]))
+            good = good_rows(self._marks[unit.index], len(own), start, start + n_times)
             rows = good[choose_channels(own[good], n_channels, rng)]
             x[k] = self.corpus.read(unit.index, rows, start, start + n_times)
             channels[k] = own[rows]
             sources.append(_describe(self.corpus.recordings[unit.index], start))
-        return torch.from_numpy(x), channels, tuple(sources)
+        # Numpy, not torch: this runs beside the training, whose threads would be waited for.
+        if self.augment:
+            augment(x, rng)
+        return torch.from_numpy(subtract_average(x, channels)), channels, tuple(sources)
 
     def _simulate(self, units, rng):
-        """Simulate one window with channels of every unit."""
+        """Simulate one window with channels of every unit, referred by the simulator."""
         channels = np.empty((len(units), units[0].n_channels), np.int64)
         for k, unit in enumerate(units):
             own = self._channels[unit.index]
@@ -379,42 +229,9 @@ class Sampler:
         return x, channels, ("simulation",) * len(units)
 
 
-def _pick(cumulative, u):
-    """Return which share of a cumulative sum uniform numbers from 0 to 1 fall into."""
-    picks = np.searchsorted(cumulative, u * cumulative[-1], "right")
-    return np.minimum(picks, len(cumulative) - 1)
-
-
-def _start_at(unit, k):
-    """Return the k-th start of a unit, in samples."""
-    run = np.searchsorted(unit.ends, k, "right")
-    return int(unit.runs[run, 1] - (unit.ends[run] - k))
-
-
 def _describe(recording, start):
     """Return the name of a window for logs."""
-    return f"{recording.name} @ {start / _PATCH:.1f} s"
-
-
-def _corpus_units(corpus, tokens_per_window, drop):
-    """List the units of a corpus, and say which recordings have none."""
-    units, left_out = [], []
-    for k, recording in enumerate(corpus.recordings):
-        found = _recording_units(k, recording, corpus.good(k), tokens_per_window, drop)
-        units += found
-        if not found:
-            left_out.append(recording.name)
-    if not units:
-        raise ValueError(
-            f"The corpus holds {len(corpus.recordings)} recordings, and none has a window of one "
-            "second in which a channel is not marked as bad. Prepare it from other recordings."
-        )
-    if left_out:
-        logger.info(
-            f"{len(left_out)} of {len(corpus.recordings)} recordings have no unmarked window and "
-            f"are left out: {', '.join(left_out[:10])}{' ...' if len(left_out) > 10 else ''}"
-        )
-    return units
+    return f"{recording.name} @ {start / PATCH:.1f} s"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -460,44 +277,43 @@ def validation_batches(
         _check_option("kind of mask", kind, (*MASK_KINDS, "none"))
     shares = {kind: sum(MASK_SHARES[kind]) / 2 for kind in MASK_KINDS} | dict(mask_share or {})
     subjects = {}
-    for unit in _corpus_units(corpus, tokens_per_window, drop=False):
+    for unit in corpus_units(corpus, tokens_per_window, drop=False):
         recording = corpus.recordings[unit.index]
         subjects.setdefault(f"{recording.dataset}/{recording.subject}", []).append(unit)
     batches = []
     for subject in sorted(subjects):
-        for shape, windows in _spread_windows(corpus, subjects[subject], windows_per_subject):
-            x, channels, sources = windows
-            number = zlib.crc32(f"{subject} {shape}".encode())
+        windows = _spread_windows(corpus, subjects[subject], windows_per_subject)
+        for shape, x, channels, sources in windows:
             for kind in kinds:
-                # From the name, so that a subject's masks don't depend on who else there is.
-                rng = np.random.default_rng([seed, number, zlib.crc32(kind.encode())])
-                mask = _draw_masks(kind, channels.numpy(), shape[1], rng, shares.get(kind))
-                batches.append((subject, Batch(x, channels, mask, kind, sources)))
+                # From names, so that a subject's masks don't depend on who else there is.
+                names = [zlib.crc32(name.encode()) for name in (subject, str(shape), kind)]
+                rng = np.random.default_rng([seed, *names])
+                mask = _draw_masks(kind, channels, shape[1], rng, shares.get(kind))
+                batch = Batch(x, torch.from_numpy(channels), mask, kind, sources)
+                batches.append((subject, batch))
     return batches
 
 
 def _spread_windows(corpus, units, n_windows):
-    """Cut windows at even distances of the units' starts; return them by shape."""
-    # A start weighs what it stands for, so short pieces count as much as long ones.
-    weights = np.cumsum([unit.weight / unit.n_channels for unit in units])
-    places = (np.arange(n_windows) + 0.5) / n_windows * weights[-1]
+    """Cut windows at even distances of time; yield data, channels and sources by shape."""
+    # A start weighs the time that it stands for, so that short pieces count as much as long ones.
+    weights = np.array([unit.weight / unit.n_channels for unit in units])
+    ends = np.cumsum(weights)
     windows = {}
-    for place in places:
-        k = int(_pick(weights, place / weights[-1]))
+    for place in (np.arange(n_windows) + 0.5) / n_windows:
+        k = int(pick(ends, place))
         unit, recording = units[k], corpus.recordings[units[k].index]
-        share = 1 - (weights[k] - place) / (unit.weight / unit.n_channels)
-        start = _start_at(unit, int(np.clip(share * unit.ends[-1], 0, unit.ends[-1] - 1)))
-        stop = start + unit.n_patches * _PATCH
+        share = (place * ends[-1] - ends[k]) / weights[k] + 1
+        start = start_at(unit, int(np.clip(share * unit.ends[-1], 0, unit.ends[-1] - 1)))
+        stop = start + unit.n_patches * PATCH
         marks = np.array(recording.bad, int).reshape(-1, 3)
-        rows = _good_rows(marks, len(recording.channels), start, stop)
-        entry = (
+        rows = good_rows(marks, len(recording.channels), start, stop)
+        # By name: a subject with fewer starts than windows asked for has each once.
+        windows.setdefault((len(rows), unit.n_patches), {})[_describe(recording, start)] = (
             corpus.read(unit.index, rows, start, stop),
             np.array(recording.channels)[rows],
-            _describe(recording, start),
         )
-        windows.setdefault((len(rows), unit.n_patches), []).append(entry)
-    for shape, entries in windows.items():
-        data, channels, sources = zip(*entries, strict=True)
-        channels = torch.from_numpy(np.stack(channels).astype(np.int64))
-        x = torch.from_numpy(np.stack(data).astype(np.float32))
-        yield shape, (subtract_average(x, channels), channels, sources)
+    for shape, found in windows.items():
+        data, channels = (np.stack(part) for part in zip(*found.values(), strict=True))
+        x = subtract_average(data.astype(np.float32), channels)
+        yield shape, torch.from_numpy(x), channels.astype(np.int64), tuple(found)

@@ -50,8 +50,16 @@ class TrainingConfig:
         Options of stage 1, see `Tokenizer.forward`.
     scale_weight : float
         Weight of the error of gain and offset in stage 2, where the network predicts them.
+    code_gain : float
+        Factor on the first weights of the layer through which code vectors enter the decoder of
+        stage 1. With 1, as published, codes are small beside the position tables at first, and
+        learning begins late.
     codebook_decay, revive_below : float
         See `Codebook`.
+    free_steps : int
+        Steps of stage 1 before the codebook is started, in which nothing is quantised. A codebook
+        that starts from an untrained encoder (0, as published) names positions, not signals, and
+        takes long to forget them.
     start_tokens : int
         Patches that k-means starts the codebook from; at least as many as it has classes.
     hold_out_every : int | None
@@ -85,8 +93,10 @@ class TrainingConfig:
     rotation: bool = False
     spectral_weight: float = 0.0
     scale_weight: float = 0.25
+    code_gain: float = 1.0
     codebook_decay: float = 0.99
     revive_below: float = 0.1
+    free_steps: int = 0
     start_tokens: int = 16384
     hold_out_every: int | None = 8
     validate_every: int = 250
@@ -105,7 +115,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, got {value!r}.")
-        for name in ("learning_rate", "final_learning_rate", "clip"):
+        for name in ("learning_rate", "final_learning_rate", "clip", "code_gain"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}.")
@@ -113,6 +123,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be 0 or more and finite, got {value!r}.")
+        if not 0 <= self.free_steps <= self.n_steps:
+            raise ValueError(f"free_steps must be from 0 to n_steps, got {self.free_steps!r}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be an int of at least 0, got {self.seed!r}.")
         if self.precision not in ("float32", "bfloat16"):

@@ -63,9 +63,6 @@ def train(stage, sampler, validation, config, folder, *, device, facts):
     n_steps, start = config.n_steps, run.progress["step"]
     if start:
         logger.info(f"Going on after step {start} of {n_steps} ({folder}).")
-    elif stage.needs_start:
-        _start_stage(stage, sampler, config, device)
-        run.average = copy.deepcopy(stage.network)
     parts = range(get_rank(), config.n_parts, n_processes)
     is_first = get_rank() == 0
     log = Log(folder, resume_step=start) if is_first else nullcontext()
@@ -73,6 +70,9 @@ def train(stage, sampler, validation, config, folder, *, device, facts):
     with log, _prefetched(sampler, range(start, n_steps), parts, device) as batches:
         bar = ProgressBar(n_steps, initial_value=start, mesg=f"Training the {stage.name}")
         for step in range(start, n_steps):
+            if stage.needs_start(step):
+                _start_stage(stage, sampler, step, config, device)
+                run.copy_buffers()
             values = run.take_step(step, parts, next(batches))
             done = step + 1
             run.progress.update(step=done, seconds=time.monotonic() - begun)
@@ -118,6 +118,12 @@ class _Run:
         checkpoint.fill(self.average, saved["average"])
         checkpoint.restore_optimizer(self.optimizer, self.names, saved["optimizer"])
         self.stage.set_state(saved.get("stage", {}))
+
+    @torch.no_grad()
+    def copy_buffers(self):
+        """Let the averages of what is no parameter start again."""
+        for name, value in self.stage.network.named_buffers():
+            self.average.get_buffer(name).copy_(value)
 
     def save(self):
         """Write a checkpoint."""
@@ -214,16 +220,16 @@ def _draw_curves(folder):
     plt.close(figure)
 
 
-def _start_stage(stage, sampler, config, device):
-    """Fill the codebook from the first batches, the same in all processes."""
+def _start_stage(stage, sampler, step, config, device):
+    """Fill the codebook from the batches of a step, the same in all processes."""
     batches, n_tokens, part = [], 0, 0
     wanted = max(config.start_tokens, len(stage.codebook.vectors))
     while n_tokens < wanted:
-        batch = move(sampler.draw(0, part), device)
+        batch = move(sampler.draw(step, part), device)
         batches.append(batch)
         n_tokens += batch.mask.numel()
         part += 1
-    stage.start(batches, get_generator(config.seed, 0, 0, _START))
+    stage.start(batches, get_generator(config.seed, step, 0, _START))
 
 
 def get_generator(*entropy):

@@ -82,7 +82,10 @@ def pretrain_tokenizer(
     _validate_type(config, TokenizerConfig, "config")
 
     def build(training, device):
-        return TokenizerStage(Tokenizer(config, seed=training.seed).to(device), training)
+        network = Tokenizer(config, seed=training.seed)
+        with torch.no_grad():
+            network.decoder.project.weight *= training.code_gain
+        return TokenizerStage(network.to(device), training)
 
     return _pretrain("tokenizer", build, config, corpus, out, training, device, overwrite)
 
@@ -164,7 +167,8 @@ def _pretrain(name, build, config, corpus, out, training, device, overwrite, fir
     with process_group(device):
         _prepare_folder(out, overwrite)
         stage = build(training, device)
-        simulator = Simulator(device=device, seed=training.seed)
+        simulated = training.simulated_share > 0
+        simulator = Simulator(device=device, seed=training.seed) if simulated else None
         seen, watched = split_corpus(corpus, training.hold_out_every)
         sampler = make_sampler(seen, training, simulator, masked=name == "gram")
         kinds = MASK_KINDS if name == "gram" else ("none",)

@@ -4,46 +4,24 @@
 
 from dataclasses import dataclass
 
+import mne
 import numpy as np
 import torch
+from mne.utils import _check_option, _validate_type, verbose
 
-from ..montage import CH_NAMES, ELECTRODES
-from ._lead_field import compute_lead_field
-from ._signals import (
-    Grid,
-    chance,
-    lognormal,
-    normal,
-    normalise,
-    peaks,
-    power_law,
-    uniform,
-    wander,
-)
+from ..montage import ELECTRODES, electrode_positions, match_channels
+from ..preprocessing import SFREQ
+from . import _simulated_sources as sources
+from ._lead_field import EXTENTS
+from ._simulated_signals import Grid, lognormal
+from ._simulated_sources import Head
 
-SFREQ = 200.0
 N_SOURCES = 40
-
-# Rhythms: where (any of these electrodes), peak frequency in Hz (low, high), and the median
-# amplitude relative to the background of the whole head.
-_RHYTHMS = {
-    "alpha": (("O1", "OZ", "O2", "POZ", "PO7", "PO8"), 4, (8.0, 12.0), 0.30),
-    "mu": (("C3", "C4"), 2, (9.0, 12.5), 0.16),
-    "theta": (("FZ", "FCZ", "CZ"), 1, (4.0, 7.5), 0.15),
-    "beta": (("C3", "C4", "CZ", "FZ", "F3", "F4"), 3, (14.0, 28.0), 0.12),
-    "spindle": (("CZ", "FZ", "CPZ"), 1, (11.0, 15.0), 0.35),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """Signals of one kind: ``maps @ signals``, or the signals themselves at the electrodes."""
-
-    signals: torch.Tensor
-    maps: torch.Tensor | None = None
-
-    def mix(self):
-        return self.signals if self.maps is None else self.maps @ self.signals
+AMPLITUDE = (0.07, 0.7)  # of the background: median in 0.1 mV, spread over windows
+ARTEFACTS = ("eyes", "muscles", "noise", "line", "pops")
+_LINE_LEVEL = 0.3  # of the background
+_BLINK_SECONDS = 0.4
+_10_20 = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 
 
 class Simulator:
@@ -62,32 +40,22 @@ class Simulator:
     ----------
     device : torch.device
         Where windows are drawn.
+    n_sources : int
+        As given.
 
     Notes
     -----
-    Each window is another person: sources, spectra, noise and amplitude are drawn anew.
+    Each window is another person with another amplifier: sources, spectra, noise and amplitude
+    are drawn anew. :func:`simulate_raw` says what a window is made of.
     """
 
     def __init__(self, *, device="cpu", n_sources=N_SOURCES, seed=0):
+        if n_sources < 1:
+            raise ValueError(f"n_sources must be at least 1, got {n_sources}.")
         self.device = torch.device(device)
         self.n_sources = n_sources
+        self._head = Head(self.device)
         self._generator = torch.Generator(self.device).manual_seed(seed)
-        lead = compute_lead_field()
-        put = lambda array: torch.as_tensor(np.asarray(array), device=self.device)  # noqa: E731
-        self._index = put(lead.index)
-        self._patches = put(lead.patches)
-        self._eyes, self._muscles = put(lead.eyes), put(lead.muscles)
-        units = lead.frames[:, 0]
-        self._near = {}
-        for kind, (names, *_) in _RHYTHMS.items():
-            ends = lead.directions[[lead.index[CH_NAMES.index(name), 0] for name in names]]
-            angle = np.arccos(np.clip(units @ ends.T, -1, 1)).min(axis=1)
-            self._near[kind] = put(np.exp(-0.5 * (angle / 0.25) ** 2).astype(np.float32))
-
-    @property
-    def n_places(self):
-        """Number of distinct electrodes."""
-        return self._patches.shape[-1]
 
     def draw(self, channels, n_patches, generator=None):
         """Draw windows.
@@ -99,27 +67,31 @@ class Simulator:
         n_patches : int
             Length in seconds.
         generator : torch.Generator | None
-            The source of randomness; None takes the simulator's own.
+            The source of randomness; None takes the simulator's own. One of another device
+            seeds one on the simulator's.
 
         Returns
         -------
         x : torch.Tensor, shape (n_windows, n_channels, n_patches * 200)
-            In 0.1 mV at 200 Hz, referenced to the average of the electrodes given. Bipolar
-            derivations are differences, and a window with one electrode keeps the reference of
-            the forward model.
+            In 0.1 mV at 200 Hz, 0.1 to 75 Hz, on the simulator's device. Electrodes are referenced
+            to their average; a single one keeps the reference of the forward model. Bipolar
+            derivations are differences of electrodes.
         """
-        generator = self._own_generator(generator)
+        generator = self._choose_generator(generator)
         channels = torch.as_tensor(channels, device=self.device)
         grid = Grid(n_patches * round(SFREQ), SFREQ, self.device)
-        parts = self.draw_parts(channels, grid, generator)
-        mapped = [part for part in parts.values() if part.maps is not None]
-        x = torch.cat([p.maps for p in mapped], -1) @ torch.cat([p.signals for p in mapped], 1)
-        for part in parts.values():
-            if part.maps is None:
-                x += part.signals
-        return reference(x, channels)
+        n, head = len(channels), self._head
+        band = sources.draw_band(n, grid, generator)
+        parts = list(sources.draw_brain(head, n, self.n_sources, grid, band, generator).values())
+        parts.append(sources.draw_eyes(head, n, grid, band, generator))
+        parts.append(sources.draw_muscles(head, n, grid, band, generator))
+        maps = torch.cat([part.maps.expand(n, -1, -1) for part in parts], dim=-1)
+        x = head.take(maps, channels) @ torch.cat([part.signals for part in parts], dim=1)
+        x += sources.draw_noise(head, channels, grid, band, generator).signals
+        x *= lognormal((n, 1, 1), *AMPLITUDE, generator)
+        return _subtract_average(x, channels)
 
-    def _own_generator(self, generator):
+    def _choose_generator(self, generator):
         if generator is None:
             return self._generator
         if generator.device.type == self.device.type:
@@ -127,173 +99,276 @@ class Simulator:
         seed = torch.randint(2**62, (), generator=generator, device=generator.device)
         return torch.Generator(self.device).manual_seed(int(seed))
 
-    # -----------------------------------------------------------------------------------------
 
-    def draw_parts(self, channels, grid, generator):
-        """Draw what a window is made of, one part a kind."""
-        n = len(channels)
-        band = self._draw_band(n, grid, generator)
-        size = lognormal((n, 1, 1), 0.14, 0.5, generator)
-        parts = {"background": self._background(n, grid, band, generator)}
-        for kind in _RHYTHMS:
-            parts[kind] = self._rhythm(kind, n, grid, band, generator)
-        # Amplitudes are those of the background over the whole head.
-        maps = parts["background"].maps
-        maps = maps - maps.mean(dim=1, keepdim=True)
-        size = size / maps.square().sum(dim=-1).mean(dim=-1)[:, None, None].sqrt()
-        wired = {}
-        for kind, part in parts.items():
-            scale = size if kind == "background" else size * 0 + lognormal((n, 1, 1), 0.14, 0.4, generator)
-            wired[kind] = _Part(part.signals, self._wire(part.maps * scale, channels))
-        wired["eyes"] = self._eyes_part(channels, grid, band, generator)
-        wired["muscles"] = self._muscle_part(channels, grid, band, generator)
-        wired["noise"] = self._noise(channels, grid, band, generator)
-        return wired
-
-    def _wire(self, maps, channels):
-        """Take maps, shape (n or 1, n_places, n_sources), to channels."""
-        ends = self._index[channels]
-        maps = maps.expand(len(channels), -1, -1)
-        maps = torch.nn.functional.pad(maps, (0, 0, 0, 1))  # the place -1: nothing
-        spread = ends[..., None].expand(-1, -1, -1, maps.shape[-1])
-        first = maps.gather(1, spread[:, :, 0])
-        if (channels >= len(ELECTRODES)).any():
-            other = ends[..., 1] % maps.shape[1]
-            first = first - maps.gather(1, other[..., None].expand(-1, -1, maps.shape[-1]))
-        return first
-
-    def _draw_band(self, n, grid, generator):
-        """Draw what amplifiers and their owners' filters let through, shape (n, 1, n_freqs)."""
-        low = 0.1 + chance((n, 1, 1), 0.3, generator) * uniform((n, 1, 1), 0.2, 0.7, generator)
-        cut = chance((n, 1, 1), 0.3, generator)
-        high = 75.0 - cut * uniform((n, 1, 1), 5.0, 45.0, generator)
-        line = 50.0 + 10.0 * chance((n, 1, 1), 0.5, generator)
-        freqs = grid.freqs
-        power = 1 / (1 + (low / freqs) ** 4)
-        power = power * torch.sigmoid((high - freqs) / 1.0)
-        return power * (1 - torch.exp(-0.5 * ((freqs - line) / 0.7) ** 2))
-
-    def _pick_patches(self, n, n_sources, generator, near=None):
-        """Draw patches of cortex; return maps, shape (n, n_places, n_sources)."""
-        shape = (n, n_sources)
-        if near is None:
-            near = torch.ones(len(self._patches), device=self.device)
-        which = torch.multinomial(
-            near.expand(n, -1), n_sources, replacement=True, generator=generator
-        )
-        extent = torch.randint(
-            self._patches.shape[1], shape, generator=generator, device=self.device
-        )
-        facing = normal((*shape, 3), 0.0, 1.0, generator)
-        facing = torch.nn.functional.normalize(facing, dim=-1)
-        maps = torch.einsum("bsk,bskp->bps", facing, self._patches[which, extent])
-        return maps
-
-    def _background(self, n, grid, band, generator):
-        shape = (n, self.n_sources)
-        maps = self._pick_patches(n, self.n_sources, generator)
-        maps = maps * lognormal((n, 1, self.n_sources), 1.0, 0.6, generator)
-        exponent = uniform((n, 1), 1.0, 2.2, generator) + normal(shape, 0.0, 0.25, generator)
-        knee = lognormal((n, 1), 1.0, 0.8, generator)
-        power = normalise(power_law(grid, exponent, knee) * band, grid.share)
-        signals = grid.shape_noise(power, generator)
-        return _Part(signals, maps)
-
-    def _rhythm(self, kind, n, grid, band, generator):
-        _, count, (low, high), median = _RHYTHMS[kind]
-        shape = (n, count)
-        maps = self._pick_patches(n, count, generator, self._near[kind])
-        strength = lognormal((n, 1, 1), median, 0.8, generator)
-        strength = strength * lognormal((n, 1, count), 1.0, 0.4, generator)
-        if kind == "spindle":
-            strength = strength * chance((n, 1, 1), 0.06, generator)
-        centre = uniform((n, 1), low, high, generator) + normal(shape, 0.0, 0.3, generator)
-        width = uniform((n, 1), 0.4, 1.2, generator).expand(shape)
-        harmonic = uniform(shape, 0.0, 0.5, generator) if kind == "mu" else None
-        signals = grid.shape_noise(peaks(grid, centre, width, harmonic) * band, generator)
-        if kind in ("beta", "spindle"):
-            duration = 0.15 if kind == "beta" else 0.4
-            signals = signals * self._bursts(shape, grid, duration, 0.4, generator)
-        else:
-            signals = signals * wander(shape, grid, torch.tensor(0.5), generator)
-        return _Part(signals, maps * strength)
-
-    def _bursts(self, shape, grid, duration, rate, generator):
-        """Draw envelopes of bursts, of durations (standard deviation) in seconds."""
-        n_cells = grid.count_cells()
-        amplitude = chance((*shape, n_cells), rate, generator)
-        amplitude = amplitude * lognormal((*shape, n_cells), 1.0, 0.4, generator)
-        impulses = grid.scatter(amplitude, n_cells, generator)
-        times = grid.kernel_times(6 * duration)
-        kernel = torch.exp(-0.5 * ((times - 3 * duration) / duration) ** 2)
-        return grid.filter_events(impulses, grid.transfer(kernel))
-
-    def _eyes_part(self, channels, grid, band, generator):
-        n = len(channels)
-        n_cells = grid.count_cells()
-        rate = uniform((n, 1), 0.0, 0.5, generator) * chance((n, 1), 0.5, generator)
-        blinks = chance((n, n_cells), rate, generator)
-        blinks = blinks * lognormal((n, n_cells), 1.0, 0.3, generator)
-        blinks = blinks * lognormal((n, 1), 1.0, 0.5, generator)
-        tau = uniform((n, 1), 0.06, 0.1, generator)
-        x = grid.kernel_times(0.6) / tau
-        kernel = x**2 * torch.exp(2 * (1 - x))
-        transfer = grid.transfer(kernel) * band[:, 0].sqrt()
-        blink = grid.filter_events(grid.scatter(blinks, n_cells, generator), transfer)
-        gaze = self._gaze(n, grid, generator)
-        signals = torch.stack([blink + gaze[:, 0], gaze[:, 1]], dim=1)
-        return _Part(signals, self._wire(self._eyes.T[None], channels))
-
-    def _gaze(self, n, grid, generator):
-        """Draw where the eyes look, up and right: steps that a high-pass lets decay."""
-        n_cells = grid.count_cells()
-        shape = (n, 2, n_cells)
-        step = normal(shape, 0.0, 1.0, generator) * chance(shape, 0.4, generator)
-        size = lognormal((n, 1, 1), 0.1, 0.6, generator) * chance((n, 1, 1), 0.5, generator)
-        impulses = grid.scatter(step * size, n_cells, generator)
-        times = grid.kernel_times(1.5)
-        kernel = torch.exp(-times / 0.5) * (1 - torch.exp(-times / 0.02))
-        return grid.filter_events(impulses, grid.transfer(kernel))
-
-    def _muscle_part(self, channels, grid, band, generator):
-        n = len(channels)
-        shape = (n, len(self._muscles))
-        maps = self._muscles.T[None] * (
-            lognormal((n, 1, 1), 0.04, 0.8, generator) * lognormal((n, 1, shape[1]), 1.0, 0.7, generator)
-        )
-        freqs = grid.freqs
-        centre = uniform((n, 1, 1), 20.0, 40.0, generator)
-        rise = torch.sigmoid((freqs - centre) / 6.0)
-        power = normalise(rise.expand(n, shape[1], -1), grid.share) * band
-        signals = grid.shape_noise(power, generator)
-        calm = uniform((n, 1, 1), 0.1, 1.0, generator)
-        signals = signals * (calm + self._bursts(shape, grid, 0.25, 0.1, generator))
-        return _Part(signals, self._wire(maps, channels))
-
-    def _noise(self, channels, grid, band, generator):
-        """Draw noise of the electrodes; derivations share that of their ends."""
-        n, count = channels.shape
-        bipolar = bool((channels >= len(ELECTRODES)).any())
-        if bipolar:
-            count = self.n_places
-        exponent = uniform((n, 1, 1), 1.0, 2.2, generator)
-        level = lognormal((n, 1, 1), 0.025, 0.6, generator) * lognormal((n, count, 1), 1.0, 0.5, generator)
-        drift = lognormal((n, 1, 1), 0.03, 0.8, generator) * lognormal((n, count, 1), 1.0, 0.6, generator)
-        white = normalise(band, grid.share)
-        pink = normalise(grid.freqs**-exponent * band, grid.share)
-        power = level**2 * white + drift**2 * pink
-        signals = grid.shape_noise(power, generator)
-        if bipolar:
-            places = torch.nn.functional.pad(signals, (0, 0, 0, 1))
-            ends = self._index[channels] % places.shape[1]
-            rows = torch.arange(n, device=self.device)[:, None]
-            signals = places[rows, ends[..., 0]] - places[rows, ends[..., 1]]
-        return _Part(signals)
-
-
-def reference(x, channels):
-    """Subtract the mean of the electrodes from them; derivations stay."""
-    unipolar = (channels < len(ELECTRODES))[..., None].float()
+def _subtract_average(x, channels):
+    """Subtract the mean of the electrodes from them; derivations stay, and single electrodes."""
+    unipolar = (channels < len(ELECTRODES))[..., None].to(x.dtype)
     count = unipolar.sum(dim=1, keepdim=True)
     mean = (x * unipolar).sum(dim=1, keepdim=True) / count.clamp(min=1)
     return x - mean * unipolar * (count > 1)
+
+
+# ---------------------------------------------------------------------------------------------
+# A recording with ground truth
+
+
+@dataclass(frozen=True, eq=False)
+class SimulationTruth:
+    """What a simulated recording is made of.
+
+    Attributes
+    ----------
+    ch_names : tuple of str
+        The channels.
+    parts : dict of str to array, shape (n_channels, n_times)
+        In volts: ``"brain"``, the artefacts by kind, and ``"bads"``, which is what was done to
+        bad channels. Their sum is the recording.
+    kinds : tuple of str
+        What each source in the brain is: ``"background"``, ``"alpha"``, ``"mu"``, ...
+    positions : array, shape (n_sources, 3)
+        Where the sources' centres lie, in metres, head frame.
+    orientations : array, shape (n_sources, 3)
+        Unit vectors, at the centres.
+    extents : array, shape (n_sources,)
+        Standard deviations of the patches, in radians seen from the centre of the head.
+    maps : array, shape (n_channels, n_sources)
+        How the channels see the sources, in volts.
+    signals : array, shape (n_sources, n_times)
+        What the sources do; ``maps @ signals`` is ``parts["brain"]``.
+    """
+
+    ch_names: tuple
+    parts: dict
+    kinds: tuple
+    positions: np.ndarray
+    orientations: np.ndarray
+    extents: np.ndarray
+    maps: np.ndarray
+    signals: np.ndarray
+
+    @property
+    def brain(self):
+        """The signal without any artefact, shape (n_channels, n_times), in volts."""
+        return self.parts["brain"]
+
+    @property
+    def clean(self):
+        """The recording as it would be if no channel were bad, in volts."""
+        kept = [part for kind, part in self.parts.items() if kind != "bads"]
+        return np.sum(kept, axis=0, dtype=float)
+
+
+@verbose
+def simulate_raw(
+    duration=60.0,
+    *,
+    ch_names=None,
+    sfreq=SFREQ,
+    seed=0,
+    amplitude=10e-6,
+    artefacts=("eyes", "muscles", "noise", "line"),
+    blinks=12.0,
+    pops=1.0,
+    line_freq=50.0,
+    asleep=False,
+    bads=None,
+    n_sources=N_SOURCES,
+    verbose=None,
+):
+    """Simulate a recording of which all is known.
+
+    Parameters
+    ----------
+    duration : float
+        Length in seconds, at least 1.
+    ch_names : list of str | mne.channels.DigMontage | None
+        Channels, which must take entries of the model's montage: electrodes or its bipolar
+        derivations. None takes the 19 electrodes of the 10-20 system.
+    sfreq : float
+        The sampling rate in Hz, at least 100. Whatever it is, the signal ends at 75 Hz, the line
+        apart.
+    seed : int
+        Decides everything: sources, spectra, signals, artefacts.
+    amplitude : float
+        Standard deviation of the cortical background, mean over the head, in volts. All else is
+        relative to it.
+    artefacts : tuple of str
+        Any of ``"eyes"``, ``"muscles"``, ``"noise"`` (of electrodes), ``"line"``, ``"pops"`` (of
+        electrodes).
+    blinks : float
+        How many a minute, where there are eyes.
+    pops : float
+        How many a minute and electrode, where there are pops.
+    line_freq : float | None
+        The frequency of the power line in Hz, for the info and the artefact; None where there is
+        no such artefact.
+    asleep : bool
+        Whether there are spindles and slow waves.
+    bads : list of str | dict of str to str | None
+        Channels to spoil, and how: ``"noisy"`` (which a list means) or ``"flat"``. They are in
+        ``raw.info["bads"]``.
+    n_sources : int
+        Number of patches of cortex in the background.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    raw : instance of mne.io.RawArray
+        The recording in volts, electrodes referenced to the average of the unspoiled ones and all
+        with positions. Blinks are annotated as ``blink``, and pops as ``pop``, with
+        their channels.
+    truth : SimulationTruth
+        Its parts and sources.
+
+    Raises
+    ------
+    ValueError
+        If a channel takes no entry of the montage, or a value is out of range.
+
+    Notes
+    -----
+    Sources are patches of cortex in MNE's four-shell sphere, fitted to the template head, each
+    with a signal of its own whose spectrum falls with a power of the frequency. Alpha comes from
+    the back of the head, mu from the sensorimotor cortex, theta from the frontal midline; beta
+    comes in bursts. Blinks and eye movements are dipoles at the eyes, muscles lie under the
+    scalp of forehead, temples, jaw and neck. Electrodes have white noise and drifts of their own.
+
+    An hour of 19 channels at 200 Hz takes a few seconds and 2 GB of memory.
+    """
+    _check_recording(duration, sfreq, amplitude, artefacts, line_freq)
+    info, channels = _make_info(ch_names, sfreq, line_freq)
+    bads = _check_bads(bads, info.ch_names)
+    grid = Grid(round(duration * sfreq), sfreq, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    head = Head(grid.device)
+    wired = torch.as_tensor(channels)[None]
+    edges = torch.tensor([0.1, 75.0])[:, None, None, None]
+    band = sources.pass_band(grid, *edges)
+    brain = sources.draw_brain(head, 1, n_sources, grid, band, generator, asleep)
+    if not asleep:  # they were drawn, so that the rest stays the same, but are silent
+        brain = {kind: part for kind, part in brain.items() if kind not in sources.OF_SLEEP}
+    draw = {
+        "eyes": lambda: sources.draw_eyes(head, 1, grid, band, generator, blinks),
+        "muscles": lambda: sources.draw_muscles(head, 1, grid, band, generator),
+        "noise": lambda: sources.draw_noise(head, wired, grid, band, generator),
+        "line": lambda: sources.draw_line(head, 1, grid, generator, line_freq, _LINE_LEVEL),
+        "pops": lambda: sources.draw_pops(head, wired, grid, generator, pops),
+    }
+    found = {kind: draw[kind]() for kind in ARTEFACTS if kind in artefacts}
+    rng = np.random.default_rng([seed, 1])
+    truth = _collect_truth(info.ch_names, head, brain, found, wired, amplitude, bads, rng)
+    data = np.sum(list(truth.parts.values()), axis=0, dtype=float)
+    raw = mne.io.RawArray(data, info)
+    raw.set_annotations(_annotate(found, info.ch_names, sfreq))
+    raw.info["bads"] = list(bads)
+    return raw, truth
+
+
+def _check_recording(duration, sfreq, amplitude, artefacts, line_freq):
+    """Refuse what cannot be simulated."""
+    for name, value, lowest in (("duration", duration, 1.0), ("sfreq", sfreq, 100.0)):
+        _validate_type(value, "numeric", name)
+        if not lowest <= value < np.inf:
+            raise ValueError(f"{name} must be at least {lowest:g}, got {value}.")
+    if not 0 < amplitude <= 1e-3:
+        raise ValueError(f"amplitude must be in volts, above 0 and at most 1e-3, got {amplitude}.")
+    _validate_type(artefacts, (tuple, list, set), "artefacts")
+    for kind in artefacts:
+        _check_option("artefacts", kind, ARTEFACTS)
+    if "line" in artefacts and (line_freq is None or not 0 < line_freq < sfreq / 2):
+        raise ValueError(
+            f"A line at {line_freq} Hz cannot be sampled at {sfreq:g} Hz: change line_freq or "
+            'sfreq, or leave "line" out of artefacts.'
+        )
+
+
+def _make_info(ch_names, sfreq, line_freq):
+    """Return an info with positions, and the entries of its channels."""
+    montage = ch_names if isinstance(ch_names, mne.channels.DigMontage) else None
+    names = list(_10_20 if ch_names is None else montage.ch_names if montage else ch_names)
+    info = mne.create_info(names, sfreq, "eeg")
+    if montage is not None:
+        info.set_montage(montage)
+    channels = match_channels(info, verbose="error").indices
+    if montage is None:
+        places = electrode_positions()
+        pairs = zip(names, channels, strict=True)
+        known = {name: places[entry] for name, entry in pairs if entry < len(ELECTRODES)}
+        montage = mne.channels.make_dig_montage(known, coord_frame="head")
+        info.set_montage(montage, on_missing="ignore")
+    info["line_freq"] = line_freq
+    return info, channels
+
+
+def _check_bads(bads, ch_names):
+    """Return how each bad channel is spoilt."""
+    _validate_type(bads, (list, tuple, dict, None), "bads")
+    bads = bads if isinstance(bads, dict) else dict.fromkeys(bads or (), "noisy")
+    for name, how in bads.items():
+        if name not in ch_names:
+            raise ValueError(f"bads holds {name!r}, which is not among the channels {ch_names}.")
+        _check_option(f"bads[{name!r}]", how, ("noisy", "flat"))
+    return bads
+
+
+def _collect_truth(ch_names, head, brain, found, channels, amplitude, bads, rng):
+    """Bring everything to volts and the average reference."""
+
+    def wire(maps):
+        maps = head.take(maps.expand(1, -1, -1), channels)
+        return _subtract_average(maps, channels)[0] * amplitude
+
+    maps = torch.cat([wire(part.maps) for part in brain.values()], dim=1)
+    signals = torch.cat([part.signals[0] for part in brain.values()])
+    parts = {"brain": maps @ signals}
+    for kind, part in found.items():
+        if part.maps is None:
+            parts[kind] = _subtract_average(part.signals, channels)[0] * amplitude
+        else:
+            parts[kind] = wire(part.maps) @ part.signals[0]
+    parts = {kind: part.numpy() for kind, part in parts.items()}
+    if bads:
+        parts["bads"] = _spoil(parts, ch_names, bads, rng)
+    patches = zip(*(part.patches for part in brain.values()), strict=True)
+    which, extent, facing = (torch.cat(values, dim=1)[0].numpy() for values in patches)
+    return SimulationTruth(
+        ch_names=tuple(ch_names),
+        parts=parts,
+        kinds=tuple(kind for kind, part in brain.items() for _ in range(part.signals.shape[1])),
+        positions=head.lead.centres[which],
+        orientations=np.einsum("sk,skx->sx", facing, head.lead.frames[which]),
+        extents=np.array(EXTENTS)[extent],
+        maps=maps.numpy(),
+        signals=signals.numpy(),
+    )
+
+
+def _spoil(parts, ch_names, bads, rng):
+    """Return what makes bad channels flat, or noisy: white noise and a slow walk."""
+    clean = np.sum(list(parts.values()), axis=0, dtype=float)
+    added = np.zeros_like(clean)
+    for name, how in bads.items():
+        row = ch_names.index(name)
+        if how == "flat":
+            added[row] = -clean[row]
+            continue
+        white = rng.standard_normal((2, clean.shape[1]))
+        walk = np.cumsum(white[1])
+        walk -= walk.mean()
+        noise = white[0] + walk / max(walk.std(), 1e-12)
+        added[row] = rng.uniform(3.0, 8.0) * np.median(clean.std(axis=1)) * noise
+    return added
+
+
+def _annotate(found, ch_names, sfreq):
+    """Return annotations of blinks and pops."""
+    annotations = mne.Annotations([], [], [])
+    if "eyes" in found:
+        onsets = np.flatnonzero(found["eyes"].events[0, 0].numpy()) / sfreq
+        annotations.append(onsets, _BLINK_SECONDS, "blink")
+    if "pops" in found:
+        rows, when = np.nonzero(found["pops"].events[0].numpy())
+        names = [[ch_names[row]] for row in rows]
+        annotations.append(when / sfreq, np.ones(len(when)), ["pop"] * len(when), names)
+    return annotations

@@ -27,14 +27,13 @@ class TokenizerStage:
             network, decay=config.codebook_decay, revive_below=config.revive_below
         )
 
-    @property
-    def needs_start(self):
-        """Whether the codebook has to be filled before the first step."""
-        return not self.codebook.started
+    def needs_start(self, step):
+        """Tell whether the codebook has to be filled before a step."""
+        return step >= self.config.free_steps and not self.codebook.started
 
     @torch.no_grad()
     def start(self, batches, generator):
-        """Fill the codebook from what the untrained encoder makes of some batches."""
+        """Fill the codebook from what the encoder makes of some batches."""
         codes = []
         was_training = self.network.training
         self.network.eval()
@@ -49,11 +48,13 @@ class TokenizerStage:
         out = forward(
             batch.x,
             batch.channels,
+            quantize=self.codebook.started,
             centered=config.centered,
             rotation=config.rotation,
             spectral_weight=config.spectral_weight,
         )
-        self.codebook.add(out.codes, out.indices)
+        if self.codebook.started:
+            self.codebook.add(out.codes, out.indices)
         values = {"loss": out.loss, "reconstruction": out.reconstruction}
         values["commitment"] = out.commitment
         if config.spectral_weight:
@@ -62,6 +63,8 @@ class TokenizerStage:
 
     def update(self, step, generator):
         """Move the codebook; return what is logged of it."""
+        if not self.codebook.started:
+            return {}
         counts = self.codebook.counts
         # A class revived at the end would not find its place any more.
         n_revived = self.codebook.update(generator, revive=step < 0.8 * self.config.n_steps)
@@ -135,11 +138,14 @@ class GramStage:
     """
 
     name = "gram"
-    needs_start = False
 
     def __init__(self, network, tokenizer, config):
         self.network, self.config = network, config
         self.tokenizer = tokenizer.eval().requires_grad_(False)
+
+    def needs_start(self, step):
+        """Tell whether anything has to be filled before a step: nothing ever."""
+        return False
 
     def get_loss(self, forward, batch):
         """Return the objective of a batch and what of it is logged."""

@@ -8,6 +8,7 @@ import torch
 from scipy.fft import next_fast_len
 
 _LOWEST = 0.1  # Hz
+_CHUNK = 2**25  # samples; more than that is drawn signal by signal
 
 
 def uniform(shape, low, high, generator):
@@ -46,18 +47,30 @@ class Grid:
         The sampling rate in Hz.
     device : torch.device
         Where to draw.
+
+    Attributes
+    ----------
+    n_block : int
+        Length of the block in samples.
+    n_seconds : int
+        How many whole seconds it holds.
+    freqs : torch.Tensor, shape (n_freqs,)
+        Its frequencies in Hz; the first stands for what is slower than the block.
+    share : torch.Tensor, shape (n_freqs,)
+        How much of each frequency's bin counts.
     """
 
     def __init__(self, n_times, sfreq, device):
         self.n_times, self.sfreq, self.device = n_times, sfreq, device
         self.n_block = 2 * next_fast_len(math.ceil((n_times + 1.5 * sfreq) / 2), real=True)
         step = sfreq / self.n_block
+        self.n_seconds = int(self.n_block / sfreq)
         self.freqs = torch.fft.rfftfreq(self.n_block, 1 / sfreq, device=device)
         # The mean over the block stands for what is slower than the block and in the band.
         slow = max(0.0, 1 - 2 * _LOWEST / step)
         self.freqs[0] = max(_LOWEST, step / 4)
         self.share = (self.freqs >= _LOWEST).float()
-        self.share[0] = 2 * slow
+        self.share[0] = slow / 2
 
     def shape_noise(self, power, generator):
         """Draw noise with a spectrum.
@@ -74,50 +87,59 @@ class Grid:
         noise : torch.Tensor, shape (..., n_times)
             The signal.
         """
+        if power[..., 0].numel() * self.n_block > _CHUNK and power[..., 0].numel() > 1:
+            rows = power.flatten(0, -2).unbind(0)  # one at a time, for long recordings
+            noise = torch.stack([self.shape_noise(row, generator) for row in rows])
+            return noise.unflatten(0, power.shape[:-1])
         white = torch.randn((*power.shape, 2), generator=generator, device=self.device)
         amplitude = (power * self.share).sqrt_() * (self.n_block / 2)
+        amplitude[..., 0] *= 2  # the mean is real, and has no twin at a negative frequency
         white *= amplitude[..., None]
         block = torch.fft.irfft(torch.view_as_complex(white), self.n_block)
         return block[..., : self.n_times]
 
-    def filter_events(self, impulses, transfer):
-        """Convolve impulses, shape (..., n_times), with what has a transfer function."""
-        spectrum = torch.fft.rfft(impulses, self.n_block) * transfer
-        return torch.fft.irfft(spectrum, self.n_block)[..., : self.n_times]
-
-    def transfer(self, kernel):
-        """Return the transfer function of kernels, shape (..., n)."""
-        return torch.fft.rfft(kernel, self.n_block)
-
-    def scatter(self, amplitude, n_cells, generator, cell=1.0):
-        """Place one event a cell of time, at a random moment in its first six tenths.
+    def scatter(self, amplitude, generator):
+        """Place one event a second, at a random moment in its first six tenths.
 
         Parameters
         ----------
-        amplitude : torch.Tensor, shape (..., n_cells)
+        amplitude : torch.Tensor, shape (..., n_seconds)
             How strong; 0 for no event.
-        n_cells : int
-            As :meth:`count_cells` says.
         generator : torch.Generator
             The source of randomness.
-        cell : float
-            Length of a cell in seconds.
 
         Returns
         -------
-        impulses : torch.Tensor, shape (..., n_times)
+        impulses : torch.Tensor, shape (..., n_block)
             Zero but where an event starts.
         """
         jitter = uniform(amplitude.shape, 0.0, 0.6, generator)
-        cells = torch.arange(n_cells, device=self.device)
-        when = ((cells + jitter) * (cell * self.sfreq)).long().clamp_(max=self.n_times)
-        impulses = torch.zeros((*amplitude.shape[:-1], self.n_times + 1), device=self.device)
-        impulses.scatter_(-1, when, amplitude)
-        return impulses[..., : self.n_times]
+        seconds = torch.arange(amplitude.shape[-1], device=self.device)
+        when = ((seconds + jitter) * self.sfreq).long()
+        impulses = torch.zeros((*amplitude.shape[:-1], self.n_block), device=self.device)
+        return impulses.scatter_(-1, when, amplitude)
 
-    def count_cells(self, cell=1.0):
-        """Return how many cells of a length in seconds there are."""
-        return math.ceil(self.n_times / (cell * self.sfreq))
+    def convolve(self, impulses, kernel, band=1.0):
+        """Convolve impulses with a kernel and filter them.
+
+        Parameters
+        ----------
+        impulses : torch.Tensor, shape (..., n_block)
+            From :meth:`scatter`.
+        kernel : torch.Tensor, shape (..., n)
+            What an impulse becomes.
+        band : torch.Tensor, shape (..., n_freqs)
+            Which share of the power passes.
+
+        Returns
+        -------
+        signal : torch.Tensor, shape (..., n_times)
+            The signal.
+        """
+        spectrum = torch.fft.rfft(impulses) * torch.fft.rfft(kernel, self.n_block)
+        if isinstance(band, torch.Tensor):
+            spectrum = spectrum * band.sqrt()
+        return torch.fft.irfft(spectrum, self.n_block)[..., : self.n_times]
 
     def kernel_times(self, duration):
         """Return the times of a kernel of a duration in seconds."""
@@ -181,7 +203,7 @@ def wander(shape, grid, spread, generator, pace=0.7):
     factor : torch.Tensor, shape (*shape, n_times)
         The factors.
     """
-    n_knots = grid.count_cells(pace) + 2
+    n_knots = math.ceil(grid.n_times / (pace * grid.sfreq)) + 2
     knots = torch.randn((*shape, n_knots), generator=generator, device=grid.device)
     knots = torch.exp(spread * knots - spread**2)
     size = round((n_knots - 1) * pace * grid.sfreq) + 1

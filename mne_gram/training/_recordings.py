@@ -1,0 +1,206 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""One recording of a corpus: read, marked, preprocessed and quantised."""
+
+import warnings
+
+import mne
+import numpy as np
+from mne.utils import use_log_level
+
+from .._channel_names import settle_names
+from .._io import _CUT_SHORT, read_inst
+from ..montage import match_channels
+from ..preprocessing import VOLTS_TO_MODEL, preprocess
+from ._marking import (
+    SECOND,
+    cut_pieces,
+    find_joins,
+    find_mostly_marked,
+    mark_huge,
+    mark_recorded,
+    mark_spilled,
+)
+from ._sources import hide_paths
+
+_LARGEST = 32767  # of 16 bits, on both sides
+_CHATTER = ("Did not find any events.tsv",)  # says nothing about the signal
+
+
+def _read(source):
+    """Return the EEG channels of a recording, in memory."""
+    if source.root is None:
+        raw = read_inst(source.path)
+        if not isinstance(raw, mne.io.BaseRaw):
+            raise ValueError("It holds epochs, and a corpus takes continuous recordings.")
+    else:
+        from mne_bids import get_bids_path_from_fname, read_raw_bids
+
+        raw = read_raw_bids(get_bids_path_from_fname(source.path)).load_data()
+    picks = mne.pick_types(raw.info, eeg=True, exclude=())
+    if len(picks) == 0:
+        raise ValueError("It has no EEG channel.")
+    return raw.pick(picks)
+
+
+def _bridge(raw):
+    """Draw straight lines across values that are no numbers, in place: filters spread them."""
+    times = np.arange(raw.n_times)
+    for signal in raw._data:
+        known = np.isfinite(signal)
+        if not known.all():
+            signal[~known] = (
+                np.interp(times[~known], times[known], signal[known]) if known.any() else 0.0
+            )
+
+
+def _note_joins(raw, joins):
+    """Annotate joins in MNE's own way, so that it does not filter across those of others."""
+    edges = [text.upper().startswith("EDGE") for text in raw.annotations.description]
+    known = raw.annotations.onset[edges] - raw.first_time
+    new = [join for join in joins if not (np.abs(known - join) < 0.5 / raw.info["sfreq"]).any()]
+    if new:
+        raw.annotations.append(raw.first_time + np.array(new), 0.0, "EDGE boundary")
+
+
+def _preprocess(raw, bads, line_freq):
+    """Preprocess a Raw with the channels ``bads``, a bool each, kept out of the average."""
+    if bads.all():
+        raise ValueError("Every channel is bad most of the time: marked, flat, clipped or huge.")
+    raw.info["bads"] = [name for name, bad in zip(raw.ch_names, bads, strict=True) if bad]
+    return preprocess(raw, line_freq=line_freq).get_data()
+
+
+def _prepare(raw, line_freq):
+    """Preprocess a recording, and mark its seconds without EEG.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        Its EEG channels. What is not finite is filled in place.
+    line_freq : float | False | None
+        As for ``preprocess``.
+
+    Returns
+    -------
+    data : array, shape (n_channels, n_times)
+        Volts at 200 Hz.
+    marked : array of bool, shape (n_channels, n_seconds)
+        The seconds without EEG.
+    """
+    # Derivations of two electrodes have no reference that a third one could spoil.
+    referenced = np.array(
+        [how not in ("bipolar", "pair") for _, how, _ in settle_names(raw.ch_names)]
+    )
+    marked = mark_recorded(raw)
+    bads = find_mostly_marked(marked)
+    _bridge(raw)
+    data = _preprocess(raw, bads, line_freq)
+    marked = marked[:, : -(-data.shape[1] // SECOND)]
+    own = data.copy()
+    if (referenced & ~bads).any():
+        # A huge channel makes the others huge by way of the average; the median tells them apart.
+        own[referenced] -= np.median(data[referenced & ~bads], axis=0)
+    worse = find_mostly_marked(marked | mark_huge(own)) & ~bads
+    if worse.any():
+        bads |= worse
+        data = _preprocess(raw, bads, line_freq)
+    marked = marked | mark_huge(data)
+    marked[bads] = True
+    averaged = referenced & ~bads
+    if averaged.any():
+        marked[referenced] |= mark_spilled(data[averaged], marked[averaged])
+    return data, marked
+
+
+def _list_spans(marked):
+    """List what is marked as row, first second and stop second."""
+    edges = np.diff(np.pad(marked.astype(int), ((0, 0), (1, 1))), axis=1)
+    starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
+    return np.column_stack([starts, stops[:, 1]]).tolist()
+
+
+def quantise(data, marked, dtype):
+    """Store samples as they are in 32 bits, or in 16 bits with a scale for each channel.
+
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times)
+        In 0.1 mV, at 200 Hz.
+    marked : array of bool, shape (n_channels, n_seconds)
+        Seconds that may be clipped. They do not coarsen the others.
+    dtype : "int16" | "float32"
+        Which.
+
+    Returns
+    -------
+    array : array of dtype, shape (n_channels, n_times)
+        What to store.
+    scale : array, shape (n_channels,)
+        What one step of it is worth in 0.1 mV, 1 for float32.
+    """
+    if dtype == "float32":
+        return data.astype(np.float32), np.ones(len(data))
+    clean = ~np.repeat(marked, SECOND, axis=1)[:, : data.shape[1]]
+    peaks = np.abs(data).max(axis=1, where=clean, initial=0)
+    peaks = np.where(peaks > 0, peaks, np.abs(data).max(axis=1))
+    scale = np.where(peaks > 0, peaks, 1.0) / _LARGEST
+    steps = np.round(data / scale[:, None])
+    return np.clip(steps, -_LARGEST, _LARGEST).astype(np.int16), scale
+
+
+def load_recording(source, dtype, line_freq):
+    """Read, preprocess, mark and quantise one recording.
+
+    Parameters
+    ----------
+    source : Source
+        Which one.
+    dtype : "int16" | "float32"
+        What to store.
+    line_freq : float | False | None
+        As for :func:`mne_gram.preprocess`.
+
+    Returns
+    -------
+    array : array, shape (n_channels, n_times)
+        What to store; times the scale it is in 0.1 mV.
+    facts : dict
+        What the index tells about it: ``ch_names, channels, n_times, pieces, bad, scale, notes``.
+
+    Raises
+    ------
+    Exception
+        Whatever the reader trips over; ValueError if there is nothing to train with.
+    """
+    with warnings.catch_warnings(record=True) as caught, use_log_level("warning"):
+        warnings.simplefilter("always")
+        warnings.filterwarnings("error", _CUT_SHORT, RuntimeWarning)
+        raw = _read(source)
+        channel_map = match_channels(raw.info, on_missing="ignore")
+        rows = np.flatnonzero(channel_map.indices >= 0)
+        if len(rows) == 0:
+            raise ValueError("None of its channels takes an entry of the montage.")
+        joins, holes = find_joins(raw)
+        _note_joins(raw, joins)
+        data, marked = _prepare(raw, line_freq)
+    pieces = cut_pieces(joins, holes, data.shape[1])
+    if not pieces:
+        raise ValueError("It has no second without a join.")
+    data, marked = data[rows] * VOLTS_TO_MODEL, marked[rows]
+    if marked.all():
+        raise ValueError("Every second of every channel is marked, flat, clipped or huge.")
+    array, scale = quantise(data, marked, dtype)
+    notes = [hide_paths(source, str(warning.message)) for warning in caught]
+    notes = [note for note in dict.fromkeys(notes) if not note.startswith(_CHATTER)]
+    if channel_map.missing:
+        notes.append(f"Left out, without an entry in the montage: {', '.join(channel_map.missing)}")
+    return array, dict(
+        ch_names=[channel_map.ch_names[k] for k in rows],
+        channels=channel_map.indices[rows].tolist(),
+        n_times=array.shape[1],
+        pieces=pieces,
+        bad=_list_spans(marked),
+        scale=scale.tolist(),
+        notes=notes,
+    )

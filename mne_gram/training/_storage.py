@@ -1,0 +1,207 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The files of a corpus: an array and a note of its making for each recording, and the index."""
+
+import json
+import re
+from hashlib import sha256
+
+import numpy as np
+
+from .._io import staged
+from ._recordings import load_recording
+from ._sources import hash_file, hash_source, hide_paths, take_stamp
+
+FORMAT = "mne_gram corpus"
+VERSION = 1  # of all that the files depend on: index, marks, preprocessing
+INDEX = "corpus.json"
+
+
+def get_file(name):
+    """Return the file of a recording, relative to the corpus, in letters that any system takes."""
+    flat = re.sub(r"[^A-Za-z0-9._-]", "_", name.replace("/", "__"))
+    if "__" in name or flat != name.replace("/", "__", 1):  # else names may fall together
+        flat += f"-{sha256(name.encode()).hexdigest()[:8]}"
+    return f"data/{flat}.npy"
+
+
+def prepare_one(source, folder, settings):
+    """Prepare one recording, unless that was done before.
+
+    Parameters
+    ----------
+    source : Source
+        Which one.
+    folder : Path
+        The corpus.
+    settings : dict
+        ``dtype`` and ``line_freq``, and the version.
+
+    Returns
+    -------
+    entry : dict | None
+        Its entry in the index, None if it cannot be prepared.
+    reason : str | None
+        Why not.
+    is_new : bool
+        Whether it was prepared now.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. What cannot be read is a reason.
+    """
+    try:
+        facts = _find_done(source, folder, settings)
+        is_new = facts is None
+        if is_new:
+            stamp, digest = take_stamp(source), hash_source(source)
+            array, facts = load_recording(source, settings["dtype"], settings["line_freq"])
+    except Exception as exc:  # readers raise whatever they trip over
+        return None, hide_paths(source, f"{type(exc).__name__}: {exc}"), False
+    if is_new:
+        try:
+            facts |= _write_array(folder / get_file(source.name), array)
+            done = dict(settings=settings, stamp=stamp, digest=digest, facts=facts)
+            _write_text(_get_note(folder, source), json.dumps(done))
+        except OSError as exc:
+            raise OSError(
+                exc.errno,
+                f"{source.name} could not be written to {folder}: {exc.strerror or exc}. Make "
+                "space there and call prepare_corpus again: it keeps what is ready and goes on",
+            ) from exc
+    about = dict(name=source.name, dataset=source.dataset, subject=source.subject)
+    about |= dict(source=source.place, licence=source.licence, file=get_file(source.name))
+    return about | facts, None, is_new
+
+
+def _get_note(folder, source):
+    """Return the file that tells what an array was made of; it is written after the array."""
+    return (folder / get_file(source.name)).with_suffix(".json")
+
+
+def _write_array(path, array):
+    """Write an array whole or not at all, and return sha256 and size of the file."""
+    with staged(path, True) as file:
+        np.save(file, array)
+        facts = dict(sha256=hash_file(file), n_bytes=file.stat().st_size)
+    return facts
+
+
+def _write_text(path, text):
+    """Write a text whole or not at all."""
+    with staged(path, True) as file:
+        file.write_text(text, encoding="utf-8")
+
+
+def _find_done(source, folder, settings):
+    """Return the facts of a recording that is ready and did not change, else None."""
+    try:
+        done = json.loads(_get_note(folder, source).read_text(encoding="utf-8"))
+        same = done["settings"] == settings
+        same &= hash_file(folder / get_file(source.name)) == done["facts"]["sha256"]
+        # Copying a data set changes the times of its files, and nothing else.
+        same &= done["stamp"] == take_stamp(source) or done["digest"] == hash_source(source)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return done["facts"] if same else None
+
+
+def clear_others(folder, settings, selection, overwrite):
+    """Refuse a folder that holds a corpus of other settings, or take that away.
+
+    Parameters
+    ----------
+    folder : Path
+        The corpus.
+    settings, selection : dict
+        How recordings are prepared, and which subjects are taken.
+    overwrite : bool
+        Whether to take it away.
+
+    Raises
+    ------
+    ValueError
+        If there is one and it is not to be overwritten.
+    """
+    others, found = [], None
+    for path in [folder / INDEX, *sorted((folder / "data").glob("*.json"))]:
+        wanted = dict(settings=settings)
+        if path.name == INDEX:
+            wanted["selection"] = selection
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            told = {key: told[key] for key in wanted}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not there, or damaged: it is written anew
+        if told != wanted:
+            found = found or told
+            others += [path, path.with_suffix(".npy")]
+    if found and not overwrite:
+        raise ValueError(
+            f"{folder} holds a corpus with {_describe(found)}; asked for "
+            f"{_describe(dict(settings=settings, selection=selection))}. Give another folder, or "
+            "overwrite=True to replace it."
+        )
+    for path in others:
+        path.unlink(missing_ok=True)
+
+
+def _describe(options):
+    """Return options as text."""
+    return ", ".join(
+        f"{key}={value!r}" for group in options.values() for key, value in group.items()
+    )
+
+
+def write_index(folder, settings, selection, recordings, failures):
+    """Write the index, one line a recording."""
+    head = dict(format=FORMAT, version=VERSION, settings=settings, selection=selection)
+    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+    for key, rows in (("recordings", recordings), ("failures", failures)):
+        rows = ",".join(f"\n  {json.dumps(row)}" for row in rows)
+        lines.append(f" {json.dumps(key)}: [{rows}]")
+    _write_text(folder / INDEX, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def read_index(folder):
+    """Return the index of a corpus.
+
+    Parameters
+    ----------
+    folder : Path
+        The corpus.
+
+    Returns
+    -------
+    index : dict
+        With the lists ``recordings`` and ``failures``.
+
+    Raises
+    ------
+    RuntimeError
+        If it is damaged, of another version, or no such index.
+    ValueError
+        If there is none.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} holds no corpus: it has no {INDEX}. Give the folder that prepare_corpus "
+            "wrote. If that was interrupted, call it again, and it goes on."
+        )
+    again = "Delete it and run prepare_corpus again, which keeps the recordings that are ready."
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise RuntimeError(f"{path} is damaged ({exc}). {again}") from exc
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise RuntimeError(f"{path} is not the index of a corpus of mne_gram. Give its folder.")
+    if index.get("version") != VERSION:
+        raise RuntimeError(
+            f"The corpus in {folder} has version {index.get('version')}, expected {VERSION}. Run "
+            "prepare_corpus again, into another folder or with overwrite=True."
+        )
+    if not all(isinstance(index.get(key), list) for key in ("recordings", "failures")):
+        raise RuntimeError(f"{path} is damaged: it lists no recordings. {again}")
+    return index

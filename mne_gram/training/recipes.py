@@ -1,0 +1,210 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Recipes: everything from BIDS data sets to a model, under one name."""
+
+import dataclasses
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mne.utils import _check_option, logger, verbose
+
+from .._model_io import save_model
+from ..models import (
+    GramConfig,
+    TokenizerConfig,
+    gram_base,
+    gram_small,
+    gram_tiny,
+    tokenizer_base,
+    tokenizer_small,
+    tokenizer_tiny,
+)
+from .config import TrainingConfig
+from .corpus import prepare_corpus
+from .pretraining import pretrain, pretrain_tokenizer
+from .processes import get_rank
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Shapes and settings of both stages.
+
+    Attributes
+    ----------
+    description : str
+        What the model is good for.
+    tokenizer, gram : TokenizerConfig, GramConfig
+        Shapes of the networks.
+    stage1, stage2 : TrainingConfig
+        How they are trained.
+    dtype : str
+        How the weights are stored.
+    """
+
+    description: str
+    tokenizer: TokenizerConfig
+    gram: GramConfig
+    stage1: TrainingConfig
+    stage2: TrainingConfig
+    dtype: str = "float32"
+
+
+_TINY1 = TrainingConfig(
+    n_steps=4000,
+    n_parts=2,
+    tokens_per_part=2048,
+    learning_rate=2e-3,
+    final_learning_rate=1e-5,
+    warm_up=0.02,
+    weight_decay=0.01,
+    average=0.997,
+    simulated_share=0.15,
+    centered=True,
+    free_steps=400,
+    code_gain=40.0,
+    hold_out_every=10,
+    validate_every=250,
+    checkpoint_every=100,
+)
+_TINY2 = dataclasses.replace(
+    _TINY1,
+    n_steps=4000,
+    learning_rate=1.5e-3,
+    warm_up=0.05,
+    weight_decay=0.05,
+    free_steps=0,
+)
+# The same on a GPU: larger batches, more steps, half precision where it does no harm.
+_SMALL1 = dataclasses.replace(
+    _TINY1,
+    n_steps=20000,
+    n_parts=4,
+    tokens_per_part=8192,
+    learning_rate=1e-3,
+    free_steps=1000,
+    checkpoint_every=500,
+    validate_every=1000,
+    precision="bfloat16",
+    compile=True,
+)
+_SMALL2 = dataclasses.replace(
+    _SMALL1, learning_rate=1e-3, warm_up=0.05, weight_decay=0.05, free_steps=0
+)
+
+RECIPES = {
+    "gram-tiny": Recipe(
+        "small open model, trained on two CPU cores",
+        tokenizer_tiny(),
+        gram_tiny(),
+        _TINY1,
+        _TINY2,
+        "float16",
+    ),
+    "gram-small": Recipe("the same for a GPU", tokenizer_small(), gram_small(), _SMALL1, _SMALL2),
+    "gram-base-open": Recipe(
+        "networks of the published Base shape, for a GPU and a large corpus",
+        tokenizer_base(),
+        dataclasses.replace(gram_base(), predict_scale=True),
+        dataclasses.replace(_SMALL1, n_steps=60000, learning_rate=5e-4),
+        dataclasses.replace(_SMALL2, n_steps=60000, learning_rate=5e-4),
+    ),
+}
+
+
+@verbose
+def run_recipe(
+    name,
+    out,
+    *,
+    bids_roots,
+    hold_out_every=4,
+    device=None,
+    n_jobs=1,
+    corpus=None,
+    changes=None,
+    verbose=None,
+):
+    """Make a model from BIDS data sets: corpus, tokenizer, masked autoencoder.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``RECIPES``, such as ``"gram-tiny"``.
+    out : path-like
+        Folder of everything: ``corpus/``, ``tokenizer/``, ``gram/`` and the model itself, in a
+        folder of the recipe's name. What is there already is not done again.
+    bids_roots : list of path-like
+        The data sets.
+    hold_out_every : int | None
+        The 4th, 8th, ... subject of each data set, in sorted order, enter nothing.
+    device : str | torch.device | None
+        Where to compute. None is the CPU; ``"auto"`` a GPU if there is one.
+    n_jobs : int
+        Processes that prepare the corpus.
+    corpus : path-like | None
+        A corpus that is prepared already, in place of ``out/corpus``.
+    changes : dict | None
+        Fields of the settings of both stages that shall differ from the recipe, for trials.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    model : GramModel
+        The model, as it was written.
+
+    Raises
+    ------
+    ValueError
+        If there is no such recipe, or nothing to train on.
+    """
+    _check_option("name", name, list(RECIPES))
+    recipe, out = RECIPES[name], Path(out)
+    changes = changes or {}
+    if corpus is None:
+        corpus = out / "corpus"
+        if get_rank() == 0:
+            prepare_corpus(
+                corpus, bids_roots=bids_roots, hold_out_every=hold_out_every, n_jobs=n_jobs
+            )
+    first = pretrain_tokenizer(
+        corpus,
+        out / "tokenizer",
+        config=recipe.tokenizer,
+        training=dataclasses.replace(recipe.stage1, **changes),
+        device=device,
+    )
+    model = pretrain(
+        corpus,
+        first,
+        out / "gram",
+        config=recipe.gram,
+        training=dataclasses.replace(recipe.stage2, **{**changes, "free_steps": 0}),
+        device=device,
+    )
+    model.card.update(
+        name=name,
+        description=recipe.description,
+        commit=get_commit(),
+        hold_out_every=hold_out_every,
+    )
+    if get_rank() == 0:
+        save_model(model, out / name, dtype=recipe.dtype, overwrite=True)
+        logger.info(f"Wrote {out / name}.")
+    return model
+
+
+def get_commit():
+    """Return the commit of the source tree, None outside of one."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
