@@ -14,10 +14,12 @@ headline is the geometric mean over cells.
 
 import argparse
 import csv
+import functools
 import os
 import time
 import zlib
 from pathlib import Path
+from unittest import mock
 
 import mne
 import numpy as np
@@ -37,6 +39,15 @@ REGIMES = (*WHOLE, "segments", "patches")
 BANDS = ((0.5, 4), (4, 8), (8, 13), (13, 30), (30, 45))
 SECONDS = 60.0
 GARBAGE = 5e-3  # volts
+# Variants of method="gram", which restore itself does not offer.
+VARIANTS = {
+    "gram-argmax": dict(decode="argmax"),
+    "gram-own": dict(scale="network"),
+    "gram-own-argmax": dict(scale="network", decode="argmax"),
+    "gram-bare": dict(scale=None),
+    "gram-bare-argmax": dict(scale=None, decode="argmax"),
+}
+CEILING = "gram-ceiling"
 
 
 def load_truth(path, dataset, unfiltered=False):
@@ -111,8 +122,39 @@ def fill(inst, data):
     return inst
 
 
-def restore(method, inst, mask, prior, model):
+def decode_truth(model, x, channels, mask, **kwargs):
+    """Return what the decoder makes of the true classes of all patches."""
+    import torch
+
+    with torch.inference_mode():
+        indices = model.tokenizer.encode(torch.from_numpy(x), channels).indices
+        return model.tokenizer.decode(indices, channels).numpy()
+
+
+def choose_repair(method, truth):
+    """Return what stands in for the network's repair in a variant of method gram."""
+    repair = mne_gram.restoration.repair_gram
+    if method != CEILING:
+        return functools.partial(repair, **VARIANTS.get(method, {}))
+
+    def reach_ceiling(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, **kwargs):
+        for segment in segments:
+            segment.values[:] = truth[segment.channel, segment.start : segment.stop]
+        repair(
+            truth.copy(),
+            *(mask, pieces, sfreq, cmap, segments, model),
+            line_freq=line_freq,
+            predict=decode_truth,
+        )
+
+    return reach_ceiling
+
+
+def restore(method, inst, mask, prior, model, truth):
     """Restore hidden samples; return channels x samples and the standard deviation or None."""
+    if method.startswith("gram-"):
+        with mock.patch("mne_gram.restoration.repair_gram", choose_repair(method, truth)):
+            return restore("gram", inst, mask, prior, model, truth)
     if method in ("ridge", "mne"):
         function = repair_ridge if method == "ridge" else repair_minimum_norm
         estimate = function(flat(inst), mask, inst.info)
@@ -177,7 +219,7 @@ def measure_recording(args, dataset, path, regime, inst, prior):
             if method == "ridge" and mask.all(axis=1).any():
                 continue  # no clean data of the channel to learn from
             start = time.perf_counter()
-            estimate, std = restore(method, broken, mask, prior, args.model)
+            estimate, std = restore(method, broken, mask, prior, args.model, truth)
             seconds = time.perf_counter() - start
             minutes = truth.shape[1] / inst.info["sfreq"] / 60
             rows.append(
@@ -241,12 +283,12 @@ def summarize(rows, methods, baseline="spline", n_boot=1000):
 def print_summary(cells, methods):
     """Print every cell, then the geometric means."""
     print(
-        f"\n{'data set':9}{'regime':10}{'method':9}{'n':>3} {'NMSE':>6} {'ratio':>6}"
+        f"\n{'data set':9}{'regime':10}{'method':17}{'n':>3} {'NMSE':>6} {'ratio':>6}"
         f" {'95 % interval':>15} {'r':>6} {'>1':>5} {'cover':>6} {'s/min':>6}"
     )
     for c in cells:
         print(
-            f"{c['dataset']:9}{c['regime']:10}{c['method']:9}{c['n']:3} {c['nmse']:6.3f} "
+            f"{c['dataset']:9}{c['regime']:10}{c['method']:17}{c['n']:3} {c['nmse']:6.3f} "
             f"{c['ratio']:6.3f} {c['low']:7.3f}-{c['high']:7.3f} {c['r']:6.3f} "
             f"{c['above_one']:5.2f} {c['coverage']:6.2f} {c['seconds_per_minute']:6.2f}"
         )
@@ -258,7 +300,7 @@ def print_summary(cells, methods):
         ratios = np.array([c["ratio"] for c in own])
         whole = np.array([c["ratio"] for c in own if c["regime"] in WHOLE])
         parts = [np.exp(np.log(ratios).mean()), ratios.max()]
-        text = f"  {method:9}{parts[0]:.3f} over {len(own)} cells (largest {parts[1]:.3f})"
+        text = f"  {method:17}{parts[0]:.3f} over {len(own)} cells (largest {parts[1]:.3f})"
         if len(whole):
             text += f"; whole channels {np.exp(np.log(whole).mean()):.3f}"
         partly = np.array([c["ratio"] for c in own if c["regime"] not in WHOLE])

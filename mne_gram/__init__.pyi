@@ -1,12 +1,13 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from . import datasets, metrics, montage
+from . import datasets, metrics, montage, training
 from ._sys_info import sys_info
 from ._version import __version__ as __version__
 from .montage import ChannelMap, match_channels
 from .preprocessing import preprocess
 from .restoration import RestorationReport, restore
+from .training.pretraining import pretrain, pretrain_tokenizer
 from .weights import convert_checkpoint, fetch_model, list_models, load_model
 
 __all__ = [
@@ -22,6 +23,9 @@ __all__ = [
     "metrics",
     "montage",
     "preprocess",
+    "pretrain",
+    "pretrain_tokenizer",
     "restore",
     "sys_info",
+    "training",
 ]

@@ -24,8 +24,8 @@ def main(argv=None):
     Returns
     -------
     code : int
-        0 if all went well, 1 after a failure, which is told in one line on the standard error.
-        Wrong arguments leave by ``SystemExit`` with code 2.
+        0 if all went well, 1 after a failure, 130 after Ctrl-C; both are told in one line on the
+        standard error. Wrong arguments leave by ``SystemExit`` with code 2.
     """
     parser = _build_parser()
     args = parser.parse_args(argv)
@@ -38,6 +38,9 @@ def main(argv=None):
             traceback.print_exc()
         print(f"mne_gram: error: {_get_line(exc)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as exc:
+        print(f"mne_gram: {str(exc) or 'stopped.'}", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -55,6 +58,8 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 def _build_parser():
     """Return the parser of all commands."""
+    from ._cli_pretrain import add_pretrain  # which takes its tools from here
+
     parser = argparse.ArgumentParser(
         prog="mne_gram", description="Repair bad channels and bad segments of EEG."
     )
@@ -62,6 +67,7 @@ def _build_parser():
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_restore(commands)
     _add_weights(commands)
+    add_pretrain(commands)
     _add_command(commands, "sys_info", _run_sys_info, "print versions, for reports of problems")
     return parser
 

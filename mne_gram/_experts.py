@@ -73,7 +73,9 @@ def _spline_weights(info, good, bad):
     return evoked.data[bad]
 
 
-def repair_gram(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, **kwargs):
+def repair_gram(
+    data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, scale="estimate", **kwargs
+):
     """Let the network name the bad patches, and decode them.
 
     Parameters
@@ -94,14 +96,18 @@ def repair_gram(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, 
         The two networks.
     line_freq : float | None
         Notched before the network looks.
+    scale : ``"estimate"`` | ``"network"`` | None
+        What gives decoded patches gain and offset: the first estimate, the network itself, or
+        nothing.
     **kwargs
         Passed on to :func:`mne_gram._inference.predict_windows`.
 
     Notes
     -----
     The network works on 0.1 to 75 Hz at 200 Hz. What it changes in that band is added to the first
-    estimate, which stays alone above and below. Gain and offset of each decoded patch are those
-    that bring it closest to the first estimate: the network gives the shape only.
+    estimate, which stays alone above and below. The published network gives the shape only: with
+    ``scale="estimate"``, gain and offset of each decoded patch are those that bring it closest to
+    the first estimate.
     """
     rows = np.flatnonzero(cmap.indices >= 0)
     channels = cmap.indices[rows]
@@ -116,7 +122,7 @@ def repair_gram(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, 
             too_short += 1
             continue
         bad = _resample_mask(wanted, signal.shape[1])
-        change = _limit_band(_predict_change(signal, bad, channels, model, **kwargs))
+        change = _limit_band(_predict_change(signal, bad, channels, model, scale, **kwargs))
         change = resample(change, up=sfreq, down=SFREQ, axis=1, npad="auto")
         change = _fit_length(change, stop - start) / VOLTS_TO_MODEL
         for row, channel in enumerate(rows):
@@ -178,10 +184,12 @@ def _resample_mask(mask, n_times):
     return counts[:, last] > counts[:, first]
 
 
-def _predict_change(signal, bad, channels, model, **kwargs):
+def _predict_change(signal, bad, channels, model, scale, predict=None, **kwargs):
     """Return what the network would change at bad patches, cross-faded over half patches."""
-    from ._inference import predict_windows
+    if predict is None:
+        from ._inference import predict_windows as predict
 
+        kwargs["scale"] = "network" if scale == "network" else None
     n_channels, n_times = signal.shape
     n_patches = int(np.clip(_TOKENS // n_channels, 1, min(_MAX_PATCHES, n_times // _PATCH)))
     length, half = n_patches * _PATCH, _PATCH // 2
@@ -194,11 +202,10 @@ def _predict_change(signal, bad, channels, model, **kwargs):
     use = np.flatnonzero(hidden.any(axis=(1, 2)) & ~hidden.all(axis=(1, 2)))
     change = np.zeros_like(windows)
     if len(use):
-        shapes = predict_windows(
-            model, windows[use].astype(np.float32), channels, hidden[use], **kwargs
-        )
+        shapes = predict(model, windows[use].astype(np.float32), channels, hidden[use], **kwargs)
+        shapes = shapes.astype(float)
         patches = windows[use].reshape(shapes.shape)
-        found = _put_back_gain(shapes.astype(float), patches) - patches
+        found = (_put_back_gain(shapes, patches) if scale == "estimate" else shapes) - patches
         found[~hidden[use]] = 0.0
         change[use] = found.reshape(len(use), n_channels, length)
     fade = np.sin(np.pi * (np.arange(_PATCH) + 0.5) / _PATCH) ** 2

@@ -109,6 +109,7 @@ def predict_windows(
     decode="mean",
     batch_size=None,
     device=None,
+    scale=None,
     return_entropy=False,
     verbose=None,
 ):
@@ -132,6 +133,9 @@ def predict_windows(
         Windows in a batch. None chooses by the size of a window.
     device : str | torch.device | None
         Where to compute; the networks are moved there and stay. None computes where stage 2 is.
+    scale : ``"network"`` | None
+        ``"network"`` gives masked patches the amplitude and offset that stage 2 predicts, which
+        not every model does.
     return_entropy : bool
         Whether to return the entropy too.
     verbose : bool | str | int | None
@@ -140,8 +144,9 @@ def predict_windows(
     Returns
     -------
     waveforms : array of float32, shape (n_windows, n_channels, n_patches, 200)
-        Decoded waveforms, meant to be used at masked patches. They have no amplitude and no
-        offset: the decoder ends in a normalisation over the 200 samples.
+        Decoded waveforms, meant to be used at masked patches. Without ``scale`` they have no
+        amplitude and no offset: the decoder ends in a normalisation over the 200 samples. With
+        it masked patches are in 0.1 mV.
     entropy : array of float32, shape (n_windows, n_channels, n_patches)
         Entropy of the classes in nats, 0 at visible patches. Only with ``return_entropy``.
 
@@ -162,6 +167,7 @@ def predict_windows(
     import torch
 
     _check_option("decode", decode, ("mean", "argmax"))
+    _check_option("scale", scale, ("network", None))
     if model.tokenizer is None or model.gram is None:
         lacking = "tokenizer (stage 1)" if model.tokenizer is None else "stage 2"
         raise ValueError(
@@ -191,25 +197,33 @@ def predict_windows(
                 channels,
                 torch.from_numpy(mask[rows]).to(device),
                 decode,
+                scale,
             )
     return (waveforms, entropy) if return_entropy else waveforms
 
 
-def _predict_batch(model, x, channels, mask, decode):
+def _predict_batch(model, x, channels, mask, decode, scale):
     """Predict one batch of tensors; return arrays."""
     import torch.nn.functional as F
 
     codebook = model.tokenizer.codebook
     # Stage 2 never learnt to name visible patches; there the tokenizer knows.
     codes = model.tokenizer.encode(x, channels).quantized
-    hidden = model.gram.predict_hidden(x, channels, mask)[mask]
-    log_probs = model.gram.decoder.head(hidden).float().log_softmax(-1)
+    hidden = model.gram.predict_hidden(x, channels, mask)
+    log_probs = model.gram.decoder.head(hidden[mask]).float().log_softmax(-1)
     probs = log_probs.exp()
     if decode == "argmax":
         codes[mask] = codebook[log_probs.argmax(-1)]
     else:
         codes[mask] = F.normalize(probs @ codebook, dim=-1)
     waveforms = model.tokenizer.decode_quantized(codes, channels)
+    if scale == "network":
+        gain, offset = model.gram.predict_scale(hidden, x, mask)
+        shapes = waveforms[mask]
+        shapes = shapes - shapes.mean(-1, keepdim=True)
+        # The mean over several classes has less contrast than each: the gain is of one of them.
+        shapes = shapes / shapes.std(-1, unbiased=False, keepdim=True).clamp_min(1e-5)
+        waveforms[mask] = shapes * gain[mask, None] + offset[mask, None]
     entropy = x.new_zeros(mask.shape)
     entropy[mask] = -(probs * log_probs).sum(-1)
     return waveforms.cpu().numpy(), entropy.cpu().numpy()

@@ -241,6 +241,7 @@ def save_model(model, folder, *, dtype="float32", overwrite=False, verbose=None)
         new = Path(parent) / folder.name
         new.mkdir()
         save_file(tensors, new / WEIGHTS, metadata={"format": "pt"})
+        os.chmod(new / WEIGHTS, 0o644)  # safetensors keeps it from everybody else
         config = {
             "format": _FORMAT,
             "format_version": _FORMAT_VERSION,

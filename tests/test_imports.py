@@ -68,17 +68,20 @@ ROOMS = {
         " _repair _restoration_report _seams _windows",
     ),
     "training": Room(
-        "mne numpy scipy torch",
-        "mne_bids",
-        own=f"{MONTAGE} _bands _masks _windows preprocessing prior models spatial training",
+        "mne numpy scipy torch safetensors joblib lazy_loader",
+        "mne_bids matplotlib tensorboard pandas",
+        own=f"{MONTAGE} _bands _curves _inference _io _masks _model_io _version _windows models"
+        " preprocessing prior spatial training weights",
     ),
     "datasets": Room("mne numpy lazy_loader", own=f"{MONTAGE} datasets"),
     "metrics": Room("numpy", "scipy"),
     "viz": Room("mne numpy", "matplotlib"),
     "report": Room("mne numpy", "matplotlib", own="viz"),
+    "_curves": Room("numpy", "matplotlib pandas", own="training"),
     "_brainvision": Room("mne"),
     "_io": Room("mne numpy", own="_brainvision"),
     "_cli": Room("", "mne", own="*"),
+    "_cli_pretrain": Room("", "mne numpy torch", own="*"),
 }
 
 

@@ -127,11 +127,11 @@ def test_shaped_noise(seconds):
     assert -2.2 < slope < -1.8
 
 
-def test_shaped_noise_chunks(monkeypatch):
+def test_shaped_noise_long(monkeypatch):
     """Long recordings, drawn signal by signal, have the same spectrum."""
     grid = Grid(2000, 200.0, torch.device("cpu"))
     power = peaks(grid, torch.full((1, 50), 10.0), torch.full((1, 50), 1.0))
-    monkeypatch.setattr("mne_gram.training._simulated_signals._CHUNK", 1000)
+    monkeypatch.setattr("mne_gram.training._simulated_signals._LONG", 1000)
     noise = grid.shape_noise(power, _generator(0))
     assert noise.shape == (1, 50, 2000)
     np.testing.assert_allclose(noise.var(), 1.0, rtol=0.1)

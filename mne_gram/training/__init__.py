@@ -1,3 +1,10 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Estimating what the package ships from recordings."""
+"""Training the networks, and estimating what else the package ships from recordings.
+
+The public names are listed in ``__init__.pyi`` and are imported when they are first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

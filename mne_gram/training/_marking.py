@@ -12,7 +12,8 @@ SECOND = round(SFREQ)  # samples
 _FLAT_VOLTS = 1e-7  # no EEG at the scalp stays within 0.1 uV for a second
 _STUCK_SECONDS = 0.25  # nor at one value for this long, however coarse the converter
 _CLIPPED = 5, 0.025  # samples and seconds at the end of the range: once is enough
-_CLIPPED_AGAIN = 3, 0.005  # the same where it happens more than once
+_CLIPPED_OFTEN = 3, 0.005  # the same where it happens often
+_OFTEN = 3
 _MIN_LEVELS = 200  # a signal of fewer steps repeats its largest value without being clipped
 _HUGE_VOLTS = 1e-3
 _SPILL_VOLTS = 5e-5  # the size of EEG itself
@@ -45,15 +46,19 @@ def _find_stuck(signal, sfreq):
     starts, stops = np.r_[0, moves], np.r_[moves, len(signal)]
     lengths, values = stops - starts, signal[starts]
     stuck = lengths >= _STUCK_SECONDS * sfreq
+    jumps = np.nan_to_num(np.abs(np.diff(values)))
+    step = jumps.min(where=jumps > 0, initial=np.inf)
     known = values[np.isfinite(values)]
-    if len(known) > 1 and np.ptp(known) >= _MIN_LEVELS * np.abs(np.diff(known)).min():
-        for limit in (known.min(), known.max()):
-            there = values == limit
-            once, again = (
-                there & (lengths >= max(samples, seconds * sfreq))
-                for samples, seconds in (_CLIPPED, _CLIPPED_AGAIN)
-            )
-            stuck |= again if again.sum() > 1 else once
+    if len(known) == 0 or np.ptp(known) < _MIN_LEVELS * step:
+        return np.repeat(stuck, lengths)
+    # A smooth wave rounds its crest in single steps; the end of a range cuts it off.
+    abrupt = np.maximum(np.r_[0, jumps], np.r_[jumps, 0]) > 1.5 * step
+    for limit in (known.min(), known.max()):
+        once, often = (
+            (values == limit) & abrupt & (lengths >= max(samples, seconds * sfreq))
+            for samples, seconds in (_CLIPPED, _CLIPPED_OFTEN)
+        )
+        stuck |= often if often.sum() >= _OFTEN else once
     return np.repeat(stuck, lengths)
 
 

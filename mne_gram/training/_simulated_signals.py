@@ -8,7 +8,7 @@ import torch
 from scipy.fft import next_fast_len
 
 _LOWEST = 0.1  # Hz
-_CHUNK = 2**25  # samples; more than that is drawn signal by signal
+_LONG = 2**18  # samples; signals longer than that are drawn one at a time, to save memory
 
 
 def uniform(shape, low, high, generator):
@@ -87,8 +87,8 @@ class Grid:
         noise : torch.Tensor, shape (..., n_times)
             The signal.
         """
-        if power[..., 0].numel() * self.n_block > _CHUNK and power[..., 0].numel() > 1:
-            rows = power.flatten(0, -2).unbind(0)  # one at a time, for long recordings
+        if self.n_block > _LONG and power.ndim > 1:
+            rows = power.flatten(0, -2).unbind(0)
             noise = torch.stack([self.shape_noise(row, generator) for row in rows])
             return noise.unflatten(0, power.shape[:-1])
         white = torch.randn((*power.shape, 2), generator=generator, device=self.device)

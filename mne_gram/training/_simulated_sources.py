@@ -26,21 +26,20 @@ from ._simulated_signals import (
 # Medians and spreads (standard deviation of the logarithm) over windows, set so that windows
 # agree with recordings of four laboratories; doc/simulation.rst has the comparison.
 LEVELS = {
-    "exponent": (1.0, 2.4),  # of the background's spectrum, uniform
+    "exponent": (1.45, 2.0),  # of the background's spectrum, uniform
     "knee": (1.0, 0.8),  # Hz
-    "source": (0.3, 0.9),  # spread of sources' sizes in a window, uniform
-    "extent": (1.0, 1.0, 1.0, 1.0),  # weights of the extents of patches
-    "radial": 1.0,  # size of the radial part, relative to each tangential one
-    "filtered": (0.5, 0.4),  # shares of windows with a narrower band, below and above
-    "white": (0.15, 0.7),
-    "white electrode": (1.0, 0.5),  # within a window
-    "drift": (0.35, 0.8),
-    "drift electrode": (1.0, 0.6),
+    "source": (0.2, 0.6),  # spread of sources' sizes in a window, uniform
+    "extent": (0.9, 1.7, 1.8, 0.9),  # weights of the extents of patches
+    "filtered": (0.75, 0.4),  # shares of windows with a narrower band, below and above
+    "white": (0.2, 0.7),
+    "white electrode": (1.0, 0.7),  # within a window
+    "drift": (0.3, 0.8),
+    "drift electrode": (1.0, 0.4),  # within a window
     "blink": (7.0, 0.6),
-    "gaze": (1.5, 0.7),
-    "muscle": (0.25, 0.9),
-    "muscle each": (1.0, 0.7),
-    "tonic": (0.3, 0.8),  # of muscles, relative to their bursts
+    "gaze": (5.0, 0.7),
+    "muscle": (0.3, 0.5),
+    "muscle each": (1.0, 0.3),  # within a window
+    "tonic": (0.2, 0.8),  # of muscles, relative to their bursts
 }
 
 
@@ -53,16 +52,19 @@ class Rhythm:
     freqs: tuple  # of the peak, in Hz, drawn between these
     level: float  # median
     spread: float  # of the level over windows, standard deviation of the logarithm
+    width: tuple = (0.04, 0.12)  # standard deviation of the peak, relative to its frequency
     burst: float = 0.0  # standard deviation in seconds; 0: it waxes and wanes
     harmonic: float = 0.0  # largest power at twice the frequency
     asleep: bool = False  # in sleep only
 
 
 RHYTHMS = {
-    "alpha": Rhythm(("O1", "OZ", "O2", "POZ", "PO7", "PO8"), 4, (8.0, 12.0), 0.25, 0.9),
-    "mu": Rhythm(("C3", "C4"), 2, (9.0, 12.5), 0.2, 0.9, harmonic=0.5),
-    "theta": Rhythm(("FZ", "FCZ", "CZ"), 1, (4.0, 7.5), 0.2, 0.9),
-    "beta": Rhythm(("C3", "C4", "FZ", "F3", "F4"), 3, (14.0, 28.0), 0.2, 0.9, burst=0.15),
+    "alpha": Rhythm(("O1", "OZ", "O2", "POZ", "PO7", "PO8"), 4, (8.0, 12.0), 0.23, 0.95),
+    "mu": Rhythm(("C3", "C4"), 2, (9.0, 12.5), 0.23, 0.9, harmonic=0.5),
+    "theta": Rhythm(("FZ", "FCZ", "CZ"), 1, (4.0, 7.5), 0.2, 1.0),
+    "beta": Rhythm(
+        ("C3", "C4", "FZ", "F3", "F4"), 3, (14.0, 28.0), 0.4, 0.9, width=(0.1, 0.25), burst=0.15
+    ),
     "spindle": Rhythm(("CZ", "FZ", "CPZ"), 1, (11.0, 15.0), 0.7, 0.4, burst=0.4, asleep=True),
     "slow wave": Rhythm(("FZ", "FCZ", "F3", "F4"), 2, (0.6, 1.4), 1.2, 0.5, asleep=True),
 }
@@ -188,9 +190,7 @@ def _draw_maps(head, shape, generator, near=None):
         )
         for weights in (near, extents)
     )
-    facing = normal((*shape, 3), 0.0, 1.0, generator)
-    facing[..., 0] *= LEVELS["radial"]
-    facing = torch.nn.functional.normalize(facing, dim=-1)
+    facing = torch.nn.functional.normalize(normal((*shape, 3), 0.0, 1.0, generator), dim=-1)
     maps = torch.einsum("bsk,bskp->bps", facing, head.patches[which, extent])
     return maps, (which, extent, facing)
 
@@ -219,7 +219,7 @@ def draw_rhythm(head, kind, n, grid, band, asleep, generator):
     if rhythm.asleep:
         level = level * asleep
     centre = uniform((n, 1), *rhythm.freqs, generator)
-    width = uniform((n, 1), 0.04, 0.12, generator) * centre
+    width = uniform((n, 1), *rhythm.width, generator) * centre
     centre = centre * lognormal(shape, 1.0, 0.03, generator)
     harmonic = uniform(shape, 0.0, rhythm.harmonic, generator) if rhythm.harmonic else None
     power = peaks(grid, centre, width.expand(shape), harmonic) * band

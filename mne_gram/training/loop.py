@@ -68,7 +68,10 @@ def train(stage, sampler, validation, config, folder, *, device, facts):
     log = Log(folder, resume_step=start) if is_first else nullcontext()
     begun = time.monotonic() - run.progress.get("seconds", 0.0)
     with log, _prefetched(sampler, range(start, n_steps), parts, device) as batches:
-        bar = ProgressBar(n_steps, initial_value=start, mesg=f"Training the {stage.name}")
+        # In place of a bar, the other processes have one that is switched off.
+        options = {} if is_first else {"which_tqdm": "off"}
+        text = f"Training the {stage.name}"
+        bar = ProgressBar(n_steps, initial_value=start, mesg=text, **options)
         for step in range(start, n_steps):
             if stage.needs_start(step):
                 _start_stage(stage, sampler, step, config, device)

@@ -20,10 +20,12 @@ from ..models import (
     tokenizer_small,
     tokenizer_tiny,
 )
+from ._storage import read_index
 from .config import TrainingConfig
 from .corpus import prepare_corpus
 from .pretraining import pretrain, pretrain_tokenizer
-from .processes import get_rank
+from .processes import get_rank, process_group, wait
+from .runs import choose_device
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def run_recipe(
     bids_roots : list of path-like
         The data sets.
     hold_out_every : int | None
-        The 4th, 8th, ... subject of each data set, in sorted order, enter nothing.
+        The 4th, 8th, ... subject of each data set, in sorted order, enter nothing. Without effect
+        on a ``corpus`` that is prepared already.
     device : str | torch.device | None
         Where to compute. None is the CPU; ``"auto"`` a GPU if there is one.
     n_jobs : int
@@ -145,7 +148,7 @@ def run_recipe(
     corpus : path-like | None
         A corpus that is prepared already, in place of ``out/corpus``.
     changes : dict | None
-        Fields of the settings of both stages that shall differ from the recipe, for trials.
+        Fields of the settings of both stages that shall differ from the recipe, see `adapt`.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
@@ -158,41 +161,73 @@ def run_recipe(
     ------
     ValueError
         If there is no such recipe, or nothing to train on.
+
+    Notes
+    -----
+    Under ``torchrun`` the first process prepares the corpus while the others wait, for two hours
+    at most: prepare a corpus that takes longer before, and give it as ``corpus``.
     """
     _check_option("name", name, list(RECIPES))
-    recipe, out = RECIPES[name], Path(out)
-    changes = changes or {}
-    if corpus is None:
-        corpus = out / "corpus"
+    recipe, out, device = RECIPES[name], Path(out), choose_device(device)
+    stage1 = adapt(recipe.stage1, device, changes)
+    # Processes that train together join first, as the others have to wait for the corpus.
+    with process_group(device):
+        if corpus is None:
+            corpus = out / "corpus"
+            if get_rank() == 0:
+                prepare_corpus(
+                    corpus, bids_roots=bids_roots, hold_out_every=hold_out_every, n_jobs=n_jobs
+                )
+            wait()
+        first = pretrain_tokenizer(
+            corpus, out / "tokenizer", config=recipe.tokenizer, training=stage1, device=device
+        )
+        stage2 = adapt(recipe.stage2, device, {**(changes or {}), "free_steps": 0})
+        model = pretrain(
+            corpus, first, out / "gram", config=recipe.gram, training=stage2, device=device
+        )
+        # A corpus that was prepared before tells itself who was held out.
+        selection = read_index(Path(corpus))["selection"]
+        model.card.update(name=name, description=recipe.description, commit=get_commit())
+        model.card.update(selection)
         if get_rank() == 0:
-            prepare_corpus(
-                corpus, bids_roots=bids_roots, hold_out_every=hold_out_every, n_jobs=n_jobs
-            )
-    first = pretrain_tokenizer(
-        corpus,
-        out / "tokenizer",
-        config=recipe.tokenizer,
-        training=dataclasses.replace(recipe.stage1, **changes),
-        device=device,
-    )
-    model = pretrain(
-        corpus,
-        first,
-        out / "gram",
-        config=recipe.gram,
-        training=dataclasses.replace(recipe.stage2, **{**changes, "free_steps": 0}),
-        device=device,
-    )
-    model.card.update(
-        name=name,
-        description=recipe.description,
-        commit=get_commit(),
-        hold_out_every=hold_out_every,
-    )
-    if get_rank() == 0:
-        save_model(model, out / name, dtype=recipe.dtype, overwrite=True)
-        logger.info(f"Wrote {out / name}.")
+            save_model(model, out / name, dtype=recipe.dtype, overwrite=True)
+            logger.info(f"Wrote {out / name}.")
+        wait()
     return model
+
+
+def adapt(training, device, changes=None):
+    """Change settings, and fit them to a device.
+
+    Parameters
+    ----------
+    training : TrainingConfig
+        The settings.
+    device : torch.device
+        Where to compute. On a CPU nothing is compiled or computed in half precision, unless
+        ``changes`` ask for it.
+    changes : dict | None
+        Fields that shall differ. With other ``n_steps``, ``free_steps`` remain the same share of
+        them, if they are not changed too.
+
+    Returns
+    -------
+    training : TrainingConfig
+        The settings for this device.
+    """
+    changes = dict(changes or {})
+    if device.type == "cpu" and (training.compile or training.precision != "float32"):
+        logger.info(
+            "These settings are made for a GPU. Here is none, so training is in single precision, "
+            "is not compiled and takes long; the recipe gram-tiny is made for any machine. On a "
+            "GPU the same command trains as intended."
+        )
+        changes = {"precision": "float32", "compile": False, **changes}
+    n_steps = changes.get("n_steps", training.n_steps)
+    if "free_steps" not in changes:
+        changes["free_steps"] = round(training.free_steps * n_steps / training.n_steps)
+    return dataclasses.replace(training, **changes)
 
 
 def get_commit():

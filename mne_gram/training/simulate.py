@@ -17,7 +17,7 @@ from ._simulated_signals import Grid, lognormal
 from ._simulated_sources import Head
 
 N_SOURCES = 40
-AMPLITUDE = (0.07, 0.7)  # of the background: median in 0.1 mV, spread over windows
+AMPLITUDE = (0.047, 0.5)  # of the background: median in 0.1 mV, spread over windows
 ARTEFACTS = ("eyes", "muscles", "noise", "line", "pops")
 _LINE_LEVEL = 0.3  # of the background
 _BLINK_SECONDS = 0.4
