@@ -187,14 +187,19 @@ def simulate_alike(windows, seed):
 
 
 def print_measures(real, simulated):
-    """Print quantiles over windows of every measure, and how far apart they are."""
+    """Print quantiles over windows of every measure, and how far apart they are.
+
+    The last is Wasserstein's distance between the two distributions, in standard deviations of
+    that of the recordings.
+    """
     print(f"{'':36} {'recordings':>24} {'simulated':>24}  apart")
     print(f"{'over windows, percent:':36} {'10     50     90':>24} {'10     50     90':>24}")
     for name in dict.fromkeys(name for found in real for name in found):
         pair = [np.array([m[name] for m in found if name in m]) for found in (real, simulated)]
         cells = [" ".join(f"{q:7.2f}" for q in np.percentile(v, SHARES)) for v in pair]
-        apart = wasserstein_distance(*pair) / pair[0].std()
-        print(f"{name:36} {cells[0]:>24} {cells[1]:>24}  {apart:5.2f}")
+        spread = pair[0].std()
+        apart = f"{wasserstein_distance(*pair) / spread:5.2f}" if spread > 1e-3 else "    -"
+        print(f"{name:36} {cells[0]:>24} {cells[1]:>24}  {apart}")
 
 
 def print_covariances(real, simulated):

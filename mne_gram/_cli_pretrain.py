@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import sys
+import traceback
 import types
 import typing
 import warnings
@@ -84,7 +85,7 @@ def _add_stage(actions, name, summary):
     add = parser.add_argument
     add("--corpus", metavar="FOLDER", help="what 'pretrain prepare' wrote")
     _add_out(parser, "folder of the run; if it holds a checkpoint, that goes on")
-    add("--preset", default="tiny", choices=[*_SIZES], help="settings to start from")
+    add("--preset", default="tiny", choices=[*_SIZES], help="settings to start from (tiny)")
     sizes = ["nano", "tiny", "small", "base"]
     add("--size", choices=sizes, help="shape of the network; that of the preset if not given")
     for field, (flag, kind, metavar, text) in _FIELDS.items():
@@ -174,13 +175,16 @@ def _get_changes(args, parser):
             parser.error(f"--set: there is no field {field!r}, only {', '.join(kinds)}")
         if field in changes:
             parser.error(f"{field} is given twice")
+        kind = kinds[field]
         try:
             # A word needs no quotes of JSON inside those of the shell.
-            value = value if kinds[field] is str else json.loads(value)
-            changes[field] = _convert(value, kinds[field])
+            changes[field] = value if kind is str else _convert(json.loads(value), kind)
         except ValueError:
-            kind = getattr(kinds[field], "__name__", kinds[field])
-            parser.error(f"--set {field}: expected {kind} as JSON, got {value!r}")
+            kind = kind.__name__ if kind in (bool, int, float) else kind
+            parser.error(
+                f"--set {text}: {field} is of type {kind}. Write it as JSON does: true, 3, 0.1, "
+                'null, [0.9, 0.95] or {"random": 1}'
+            )
     return changes
 
 
@@ -237,7 +241,12 @@ def _logging():
     with level, contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not _is_first():
             warnings.simplefilter("ignore")
-        yield
+        try:
+            yield
+        except BaseException as exc:
+            # A progress bar ends its line when it goes, and here it would stay until the end.
+            traceback.clear_frames(exc.__traceback__)
+            raise
 
 
 @contextlib.contextmanager

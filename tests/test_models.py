@@ -22,10 +22,15 @@ from mne_gram.models import (
     gram_large,
     gram_medium,
     gram_nano,
+    gram_small,
+    gram_tiny,
     tokenizer_base,
     tokenizer_nano,
+    tokenizer_small,
+    tokenizer_tiny,
 )
 from mne_gram.models.layers import Block, PatchEmbedding, WindowNorm, make_blocks, sinusoid_table
+from mne_gram.models.tokenizer import _rotate
 
 CHANNELS = [0, 2, 17, 41, 85]
 N_PATCHES = 3
@@ -528,3 +533,206 @@ def test_gram_learns_a_batch():
     assert losses[-1].cross_entropy < 0.5 * losses[0].cross_entropy
     assert losses[-1].spectral < 0.8 * losses[0].spectral
     assert losses[-1].accuracy > losses[0].accuracy
+
+
+# --- options of stage 1 -------------------------------------------------------------------------
+
+
+def unit_vectors(seed, *shape):
+    """Return random vectors of length 1, double precision."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return nn.functional.normalize(x, dim=-1)
+
+
+def cut(x):
+    return x.unflatten(2, (-1, 200)).double().numpy()
+
+
+def mean_cosine(a, b):
+    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return ((a * b).sum(-1) / norms).mean()
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**31), dim=st.integers(2, 40), near=st.floats(-1, 1))
+def test_rotation(seed, dim, near):
+    """The value is the code vector; the gradient is turned with it and keeps its length."""
+    quantized = unit_vectors(seed, 5, dim)
+    codes = unit_vectors(seed + 1, 5, dim) + 3 * near * quantized
+    codes = nn.functional.normalize(codes, dim=-1).requires_grad_()
+    rotated = _rotate(codes, quantized)
+    torch.testing.assert_close(rotated, quantized, rtol=0, atol=1e-6)
+    asked = unit_vectors(seed + 2, 5, dim) * torch.arange(1.0, 6)[:, None]
+    (grad,) = torch.autograd.grad((rotated * asked).sum(), codes, retain_graph=True)
+    torch.testing.assert_close(grad.norm(dim=-1), asked.norm(dim=-1))
+    # What is asked along the code vector is asked along the feature.
+    torch.testing.assert_close((grad * codes).sum(-1), (asked * quantized).sum(-1))
+    (along,) = torch.autograd.grad((rotated * quantized).sum(), codes)
+    torch.testing.assert_close(along, codes.detach())
+
+
+def test_rotation_changes_gradients_only(tokenizer):
+    x, weight = make_x(), tokenizer.code_head[2].weight
+    plain, turned = (tokenizer(x, CHANNELS, rotation=rotation) for rotation in (False, True))
+    torch.testing.assert_close(plain.loss, turned.loss)
+    torch.testing.assert_close(plain.reconstruction, turned.reconstruction)
+    grads = [torch.autograd.grad(out.reconstruction, weight)[0] for out in (plain, turned)]
+    assert grads[1].isfinite().all() and (grads[0] - grads[1]).norm() > 0.1 * grads[0].norm()
+
+
+def test_centered(tokenizer):
+    x = make_x() + torch.linspace(-3, 3, 5)[:, None]
+    decoded = tokenizer.decode(tokenizer.encode(x, CHANNELS).indices, CHANNELS).detach()
+    decoded, patches = decoded.double().numpy(), cut(x)
+    wanted = 1 - mean_cosine(decoded, patches)
+    assert abs(tokenizer(x, CHANNELS).reconstruction.item() - wanted) < 1e-5
+    decoded, patches = (a - a.mean(-1, keepdims=True) for a in (decoded, patches))
+    centered = 1 - mean_cosine(decoded, patches)
+    assert abs(centered - wanted) > 1e-4
+    out = tokenizer(x, CHANNELS, centered=True)
+    assert abs(out.reconstruction.item() - centered) < 1e-5
+    torch.testing.assert_close(out.loss, out.reconstruction + out.commitment)
+
+
+def test_spectral_option(tokenizer):
+    """The error of the log power from 1 to 75 Hz, whatever gain and offset the patches have."""
+    x = make_x()
+    decoded = tokenizer.decode(tokenizer.encode(x, CHANNELS).indices, CHANNELS).detach()
+    log_power = []
+    for patches in (decoded.double().numpy(), 7 * cut(x) + 2):
+        patches = patches - patches.mean(-1, keepdims=True)
+        patches /= patches.std(-1, ddof=1, keepdims=True)
+        log_power.append(np.log(np.abs(np.fft.rfft(patches)[..., 1:76]) ** 2 / 200 + 1e-3))
+    wanted = np.square(log_power[0] - log_power[1]).mean()
+    out = tokenizer(x, CHANNELS, spectral_weight=0.3)
+    assert wanted > 0.1 and abs(out.spectral.item() - wanted) < 1e-3 * wanted
+    torch.testing.assert_close(out.loss, out.reconstruction + out.commitment + 0.3 * out.spectral)
+    plain = tokenizer(x, CHANNELS)
+    assert plain.spectral == 0 and plain.reconstruction == out.reconstruction
+    grad = torch.autograd.grad(out.spectral, tokenizer.decoder.project.weight)[0]
+    assert grad.isfinite().all() and grad.norm() > 0
+
+
+def test_spectral_option_bears_flat_patches(tokenizer):
+    x = make_x()
+    x[:, 1] = 0.0
+    out = tokenizer(x, CHANNELS, spectral_weight=1.0)
+    grad = torch.autograd.grad(out.loss, tokenizer.code_head[2].weight)[0]
+    assert out.spectral.isfinite() and grad.isfinite().all()
+
+
+def test_without_codebook(tokenizer):
+    x = make_x()
+    codes = nn.functional.normalize(tokenizer.encode(x, CHANNELS).features, dim=-1)
+    decoded = tokenizer.decode_quantized(codes, CHANNELS).detach().double().numpy()
+    out = tokenizer(x, CHANNELS, quantize=False)
+    assert abs(out.reconstruction.item() - (1 - mean_cosine(decoded, cut(x)))) < 1e-5
+    assert out.commitment == 0 and out.loss == out.reconstruction
+    assert abs(out.reconstruction - tokenizer(x, CHANNELS).reconstruction) > 1e-4
+    grad = torch.autograd.grad(out.loss, tokenizer.code_head[0].weight)[0]
+    assert grad.norm() > 0
+
+
+# --- the head for gain and offset ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scaled_gram():
+    return enliven(Gram(replace(gram_nano(), predict_scale=True)))
+
+
+def test_scale_follows_the_input(scaled_gram):
+    """Three times the signal has three times the gain and the offset."""
+    x, mask = make_x(), make_mask()
+    hidden = scaled_gram.predict_hidden(x, CHANNELS, mask)
+    gain, offset = scaled_gram.predict_scale(hidden, x, mask)
+    assert gain.shape == offset.shape == mask.shape and (gain > 0).all()
+    assert offset.std() > 0 and gain.std() > 0
+    more = scaled_gram.predict_scale(hidden, 3 * x, mask)
+    torch.testing.assert_close(more, (3 * gain, 3 * offset))
+    # The rest of the network hardly sees the amplitude as long as biases are 0, as at first.
+    fresh = Gram(replace(gram_nano(), predict_scale=True)).eval()
+    with torch.no_grad():
+        fresh.decoder.scale_head.weight *= 100
+        scales = []
+        for y in (10 * x, 30 * x):
+            hidden = fresh.predict_hidden(y, CHANNELS, mask)
+            scales.append(torch.stack(fresh.predict_scale(hidden, y, mask)))
+    assert scales[0][1].abs().max() > 0.1
+    torch.testing.assert_close(scales[1], 3 * scales[0], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("garbage", [float("nan"), float("inf"), 1e6])
+def test_scale_never_sees_hidden_patches(scaled_gram, garbage):
+    x, mask = make_x(), make_mask()
+    spoilt = x.unflatten(2, (-1, 200)).masked_fill(mask[..., None], garbage).flatten(2)
+    found = []
+    for y in (x, spoilt):
+        hidden = scaled_gram.predict_hidden(y, CHANNELS, mask)
+        found.append(torch.stack(scaled_gram.predict_scale(hidden, y, mask)))
+    assert found[0].isfinite().all() and found[0].equal(found[1])
+
+
+def test_scale_of_flat_windows_is_finite(scaled_gram):
+    x, mask = torch.zeros(1, 5, 600), make_mask(1)
+    hidden = scaled_gram.predict_hidden(x, CHANNELS, mask)
+    gain, offset = scaled_gram.predict_scale(hidden, x, mask)
+    assert gain.isfinite().all() and offset.isfinite().all() and gain.max() < 1e-2
+
+
+def test_scale_loss(scaled_gram):
+    """Smooth L1 of log gain and offset of hidden patches, relative to the visible ones."""
+    x = make_x() * torch.linspace(0.2, 2, 5)[:, None] + torch.linspace(-1, 4, 600)
+    mask, targets = make_mask(), torch.zeros(2, 5, N_PATCHES, dtype=torch.int64)
+    out = scaled_gram(x, CHANNELS, mask, targets, scale_weight=0.3)
+    patches, hidden = cut(x), mask.numpy()
+    head = scaled_gram.decoder.scale_head
+    predicted = head(scaled_gram.predict_hidden(x, CHANNELS, mask)).detach().numpy()
+    errors = []
+    for window in range(2):
+        unit = np.sqrt(patches[window].var(-1)[~hidden[window]].mean())
+        these = patches[window][hidden[window]]
+        wanted = [np.log(these.std(-1) / unit + 1e-3), these.mean(-1) / unit]
+        errors.append(np.abs(predicted[window][hidden[window]] - np.stack(wanted, -1)))
+    errors = np.concatenate(errors)
+    assert (errors < 1).any() and (errors > 1).any()
+    wanted = np.where(errors < 1, errors**2 / 2, errors - 0.5).mean()
+    assert abs(out.scale.item() - wanted) < 1e-4 * wanted
+    both = (out.cross_entropy + out.spectral) / 2
+    torch.testing.assert_close(out.loss, both + 0.3 * out.scale)
+    # What the head says is what the loss compares.
+    gain, _ = scaled_gram.predict_scale(scaled_gram.predict_hidden(x, CHANNELS, mask), x, mask)
+    assert abs(np.log(gain[1, 1, 0].item() / unit) - predicted[1, 1, 0, 0]) < 1e-4
+
+
+def test_published_shape_has_no_scale(gram):
+    """The published network lacks the head, and then nothing of it is in the loss."""
+    for config in (gram_base(), gram_medium(), gram_large(), gram_nano()):
+        assert not config.predict_scale
+    assert not any("scale_head" in name for name in gram.state_dict())
+    x, mask = make_x(), make_mask()
+    out = gram(x, CHANNELS, mask, torch.zeros(2, 5, N_PATCHES, dtype=torch.int64))
+    assert out.scale == 0 and out.loss == (out.cross_entropy + out.spectral) / 2
+    with pytest.raises(ValueError, match="predict_scale=False.*another estimate"):
+        gram.predict_scale(gram.predict_hidden(x, CHANNELS, mask), x, mask)
+    with pytest.raises(ValueError, match="predict_scale must be a bool, got 1"):
+        replace(gram_nano(), predict_scale=1)
+    scaled = Gram(replace(gram_nano(), predict_scale=True)).state_dict()
+    more = {"decoder.scale_head.weight", "decoder.scale_head.bias"}
+    assert set(scaled) - set(gram.state_dict()) == more
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_config", "gram_config", "millions"),
+    [(tokenizer_tiny(), gram_tiny(), (2.0, 3.5)), (tokenizer_small(), gram_small(), None)],
+)
+def test_shapes_of_our_own(tokenizer_config, gram_config, millions):
+    assert tokenizer_config.n_classes == gram_config.n_classes
+    assert gram_config.predict_scale
+    for config in (tokenizer_config, gram_config):
+        assert type(config).from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    if millions is not None:
+        networks = Tokenizer(tokenizer_config, seed=None), Gram(gram_config, seed=None)
+        found = [sum(p.numel() for p in n.parameters()) / 1e6 for n in networks]
+        np.testing.assert_allclose(found, millions, atol=0.05)

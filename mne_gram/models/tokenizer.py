@@ -227,6 +227,7 @@ class Tokenizer(nn.Module):
         channels,
         *,
         quantize=True,
+        noise=0.0,
         centered=False,
         rotation=False,
         spectral_weight=0.0,
@@ -240,7 +241,10 @@ class Tokenizer(nn.Module):
         channels : array-like of int, shape (C,) or (B, C)
             Montage index of each channel.
         quantize : bool
-            If False the decoder gets the features as they are, as if there were no codebook.
+            If False the decoder gets the features themselves, as if there were no codebook.
+        noise : float
+            Standard deviation of what is added to each feature of length 1 then, in place of the
+            error that a codebook will make.
         centered : bool
             Whether the mean of each patch is left out of the comparison. Published: False.
         rotation : bool
@@ -264,6 +268,8 @@ class Tokenizer(nn.Module):
         commitment = F.mse_loss(codes, quantized) + F.mse_loss(quantized, codes.detach())
         if not quantize:
             passed, commitment = codes, torch.zeros_like(commitment)
+            if noise:
+                passed = F.normalize(codes + noise * torch.randn_like(codes), dim=-1)
         elif rotation:
             passed = _rotate(codes, quantized)
         else:

@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from .processes import add_up, collect
+from .processes import add_up, collect, spread
 
 _N_CANDIDATES = 512  # code vectors kept of a batch, to revive classes from
 
@@ -155,7 +155,8 @@ class Codebook:
     def start(self, codes, generator):
         """Fill the codebook from code vectors ``(N, code_dim)``, the same in all processes."""
         vectors, _ = cluster(codes, len(self.vectors), generator)
-        self.vectors.copy_(vectors)
+        # On GPUs sums depend on who comes first, so equal inputs alone would not do.
+        self.vectors.copy_(spread(vectors))
         self.usage.fill_(1.0)
         self.started = True
 

@@ -60,6 +60,10 @@ class TrainingConfig:
         Steps of stage 1 before the codebook is started, in which nothing is quantised. A codebook
         that starts from an untrained encoder (0, as published) names positions, not signals, and
         takes long to forget them.
+    free_noise : float
+        Noise on the code vectors meanwhile, see `Tokenizer.forward`. Without it all directions of
+        the code space carry equally much, large and small components of the signal alike, and a
+        codebook spends its classes on small ones.
     start_tokens : int
         Patches that k-means starts the codebook from; at least as many as it has classes.
     hold_out_every : int | None
@@ -97,6 +101,7 @@ class TrainingConfig:
     codebook_decay: float = 0.99
     revive_below: float = 0.1
     free_steps: int = 0
+    free_noise: float = 0.0
     start_tokens: int = 16384
     hold_out_every: int | None = 8
     validate_every: int = 250
@@ -119,7 +124,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}.")
-        for name in ("weight_decay", "spectral_weight", "scale_weight"):
+        for name in ("weight_decay", "spectral_weight", "scale_weight", "free_noise"):
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be 0 or more and finite, got {value!r}.")

@@ -152,9 +152,10 @@ class _Run:
                     loss, values = self.stage.get_loss(self.forward, batch)
                 (loss / len(parts)).backward()
             logged.append(torch.stack([value.detach().float() for value in values.values()]))
+        losses = [row[0] for row in logged]
         means = add_up(torch.stack(logged).sum(0)) / config.n_parts
         norm = torch.nn.utils.clip_grad_norm_(list(self.names), config.clip, foreach=True)
-        self._check_finite(step, means[0], norm, batches)
+        self._check_finite(step, means[0], norm, batches, losses)
         self.optimizer.step()
         generator = get_generator(config.seed, step, 0, _UPDATE)
         state = self.stage.update(step, generator)
@@ -172,10 +173,13 @@ class _Run:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def _check_finite(self, step, loss, norm, batches):
+    def _check_finite(self, step, loss, norm, batches, losses):
         if torch.isfinite(loss) and torch.isfinite(norm):
             return
-        sources = sorted({source for batch in batches for source in batch.sources})
+        # The parts that it came from, where the loss tells them.
+        pairs = zip(batches, losses, strict=True)
+        suspects = [batch for batch, value in pairs if not torch.isfinite(value)] or batches
+        sources = sorted({source for batch in suspects for source in batch.sources})
         saved = self.folder / checkpoint.NAME
         kept = f"The last checkpoint, {saved}, is kept. " if saved.exists() else ""
         raise RuntimeError(

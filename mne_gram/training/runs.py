@@ -147,12 +147,13 @@ def get_tokenizer(tokenizer, config):
         tokenizer = load_model(tokenizer)
     if tokenizer.tokenizer is None:
         raise ValueError("This model has no tokenizer; train stage 1 first.")
-    n_classes = tokenizer.tokenizer.config.n_classes
-    if n_classes != config.n_classes:
-        raise ValueError(
-            f"The tokenizer has {n_classes} classes and config.n_classes is {config.n_classes}; "
-            "they have to be the same."
-        )
+    for name in ("n_classes", "n_channels"):
+        theirs, ours = getattr(tokenizer.tokenizer.config, name), getattr(config, name)
+        if theirs != ours:
+            raise ValueError(
+                f"The tokenizer has {name}={theirs} and config has {name}={ours}; they have to be "
+                "the same."
+            )
     return tokenizer
 
 

@@ -39,6 +39,12 @@ class TokenizerStage:
         self.network.eval()
         for batch in batches:
             codes.append(self.network.encode(batch.x, batch.channels).features.flatten(0, 2))
+            if not torch.isfinite(codes[-1]).all():
+                raise RuntimeError(
+                    "The codebook cannot be started: of a batch the encoder made values that are "
+                    f"not finite. It held {'; '.join(sorted(set(batch.sources)))}. Look at these "
+                    "recordings."
+                )
         self.network.train(was_training)
         self.codebook.start(torch.cat(codes), generator)
 
@@ -49,6 +55,7 @@ class TokenizerStage:
             batch.x,
             batch.channels,
             quantize=self.codebook.started,
+            noise=config.free_noise,
             centered=config.centered,
             rotation=config.rotation,
             spectral_weight=config.spectral_weight,
