@@ -89,7 +89,6 @@ def make_clusters(seed=0):
 
 def test_kmeans_finds_bundles():
     codes, labels = make_clusters()
-    # With three times as many centres as bundles, each bundle has one from any start.
     vectors, counts = cluster(codes, 12, seeded())
     indices = find_nearest(codes, vectors)
     assert is_unit(vectors) and counts.sum() == 100
@@ -220,8 +219,8 @@ def test_vectors_stay_unit(seed, decay, revive_below, n_classes, n_steps):
         n_revived = book.update(seeded(step))
         assert is_unit(book.vectors)
         assert 0 <= n_revived <= n_classes
-        # A mean of 1 is kept up to what revival adds.
-        assert book.usage.isfinite().all() and (book.usage >= 0).all()
+        # The mean of 1 is kept, but for what revival adds.
+        assert (book.usage >= 0).all() and book.usage.mean() > 1 - 1e-4
 
 
 def test_opposite_codes_move_nothing():

@@ -228,6 +228,7 @@ class Tokenizer(nn.Module):
         *,
         quantize=True,
         noise=0.0,
+        guide=None,
         centered=False,
         rotation=False,
         spectral_weight=0.0,
@@ -245,6 +246,9 @@ class Tokenizer(nn.Module):
         noise : float
             Standard deviation of what is added to each feature of length 1 then, in place of the
             error that a codebook will make.
+        guide : torch.Tensor, shape (200, code_dim) | None
+            Then also asks features to be what this matrix makes of the centered patches, up to
+            their length; the error counts as commitment.
         centered : bool
             Whether the mean of each patch is left out of the comparison. Published: False.
         rotation : bool
@@ -268,6 +272,9 @@ class Tokenizer(nn.Module):
         commitment = F.mse_loss(codes, quantized) + F.mse_loss(quantized, codes.detach())
         if not quantize:
             passed, commitment = codes, torch.zeros_like(commitment)
+            if guide is not None:
+                wanted = (patches - patches.mean(-1, keepdim=True)).float() @ guide
+                commitment = (1 - F.cosine_similarity(codes, wanted, dim=-1)).mean()
             if noise:
                 passed = F.normalize(codes + noise * torch.randn_like(codes), dim=-1)
         elif rotation:

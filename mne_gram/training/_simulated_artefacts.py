@@ -24,9 +24,9 @@ def draw_eyes(head, n, grid, band, generator, blinks=None):
     # Lids close faster than they open.
     x = grid.kernel_times(0.6) / uniform((n, 1), 0.06, 0.1, generator)
     blink = grid.convolve(events, x**2 * torch.exp(2 * (1 - x)), band[:, 0])
-    blink = blink * lognormal((n, 1), *LEVELS["blink"], generator)
     gaze = _draw_gaze(n, grid, band, generator)
     signals = torch.stack([blink + 0.5 * gaze[:, 0], gaze[:, 1]], dim=1)
+    signals = signals * lognormal((n, 1, 1), *LEVELS["blink"], generator)
     return Part(signals, head.eyes.T[None], events=events[:, None, : grid.n_times])
 
 

@@ -37,8 +37,8 @@ LEVELS = {
     "white electrode": (1.0, 0.7),  # within a window
     "drift": (0.3, 0.8),
     "drift electrode": (1.0, 0.4),  # within a window
-    "blink": (7.0, 0.6),
-    "gaze": (3.0, 0.7),
+    "blink": (8.0, 0.5),
+    "gaze": (0.3, 0.6),  # relative to blinks: both are the eyeball's own potential
     "muscle": (0.3, 0.5),
     "muscle each": (1.0, 0.3),  # within a window
     "tonic": (0.2, 0.8),  # of muscles, relative to their bursts

@@ -64,6 +64,10 @@ class TrainingConfig:
         Noise on the code vectors meanwhile, see `Tokenizer.forward`. Without it all directions of
         the code space carry equally much, large and small components of the signal alike, and a
         codebook spends its classes on small ones.
+    free_guide : bool
+        Whether code vectors shall meanwhile be the principal components of their patch, up to
+        their length. Then the nearest class is the one of the most similar waveform from the
+        start, and what is left to learn is what the other patches of the window tell.
     start_tokens : int
         Patches that k-means starts the codebook from; at least as many as it has classes.
     hold_out_every : int | None
@@ -102,6 +106,7 @@ class TrainingConfig:
     revive_below: float = 0.1
     free_steps: int = 0
     free_noise: float = 0.0
+    free_guide: bool = False
     start_tokens: int = 16384
     hold_out_every: int | None = 8
     validate_every: int = 250

@@ -236,7 +236,7 @@ def _start_stage(stage, sampler, step, config, device):
         batches.append(batch)
         n_tokens += batch.mask.numel()
         part += 1
-    stage.start(batches, get_generator(config.seed, step, 0, _START))
+    stage.start(step, batches, get_generator(config.seed, step, 0, _START))
 
 
 def get_generator(*entropy):

@@ -53,7 +53,7 @@ class Recipe:
 
 
 _TINY1 = TrainingConfig(
-    n_steps=3000,
+    n_steps=2500,
     n_parts=2,
     tokens_per_part=2048,
     learning_rate=2e-3,
@@ -63,8 +63,8 @@ _TINY1 = TrainingConfig(
     average=0.997,
     simulated_share=0.15,
     centered=True,
-    free_steps=500,
-    free_noise=0.2,
+    free_steps=300,
+    free_guide=True,
     code_gain=40.0,
     hold_out_every=10,
     validate_every=250,
@@ -72,11 +72,12 @@ _TINY1 = TrainingConfig(
 )
 _TINY2 = dataclasses.replace(
     _TINY1,
-    n_steps=3000,
+    n_steps=2500,
     learning_rate=1.5e-3,
     warm_up=0.05,
     weight_decay=0.05,
     free_steps=0,
+    free_guide=False,
 )
 # The same on a GPU: larger batches, more steps, half precision where it does no harm.
 _SMALL1 = dataclasses.replace(

@@ -178,6 +178,8 @@ def _prepare_folder(out, overwrite):
         raise FileExistsError(f"{out} is a file; expected a folder or nothing.")
     if get_rank() == 0:
         out.mkdir(parents=True, exist_ok=True)
+        for left in out.glob(".mne_gram-*"):  # by a process that was killed while it wrote
+            shutil.rmtree(left, ignore_errors=True)
         if overwrite:
             for name in (checkpoint.NAME, "log.csv", "curves.png"):
                 (out / name).unlink(missing_ok=True)

@@ -8,6 +8,29 @@ import torch.nn.functional as F
 from .codebook import Codebook, get_perplexity
 
 
+@torch.no_grad()
+def find_components(patches, n_components):
+    """Return the principal components of the shapes of patches.
+
+    Parameters
+    ----------
+    patches : torch.Tensor, shape (N, 200)
+        The patches. Means and amplitudes are left out.
+    n_components : int
+        How many, at most 200.
+
+    Returns
+    -------
+    components : torch.Tensor, shape (200, n_components)
+        Orthonormal columns, the largest component first.
+    """
+    shapes = F.normalize(patches - patches.mean(-1, keepdim=True), dim=-1).double()
+    vectors = torch.linalg.eigh(shapes.T @ shapes).eigenvectors
+    # An eigenvector has no sign of its own.
+    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    return (vectors * signs).flip(1)[:, :n_components].float().contiguous()
+
+
 class TokenizerStage:
     """Stage 1: the tokenizer learns to name patches, and to draw them again.
 
@@ -26,13 +49,25 @@ class TokenizerStage:
         self.codebook = Codebook(
             network, decay=config.codebook_decay, revive_below=config.revive_below
         )
+        self.guide = None
 
     def needs_start(self, step):
-        """Tell whether the codebook has to be filled before a step."""
-        return step >= self.config.free_steps and not self.codebook.started
+        """Tell whether something has to be found in a few batches before a step."""
+        if self.codebook.started:
+            return False
+        lacks_guide = self.config.free_guide and self.guide is None
+        return step >= self.config.free_steps or lacks_guide
+
+    def start(self, step, batches, generator):
+        """Find the guide, or fill the codebook, before a step."""
+        if step >= self.config.free_steps:
+            self.start_codebook(batches, generator)
+        else:
+            patches = torch.cat([batch.x.unflatten(2, (-1, 200)).flatten(0, 2) for batch in batches])
+            self.guide = find_components(patches, self.codebook.vectors.shape[1])
 
     @torch.no_grad()
-    def start(self, batches, generator):
+    def start_codebook(self, batches, generator):
         """Fill the codebook from what the encoder makes of some batches."""
         codes = []
         was_training = self.network.training
@@ -56,6 +91,7 @@ class TokenizerStage:
             batch.channels,
             quantize=self.codebook.started,
             noise=config.free_noise,
+            guide=self.guide,
             centered=config.centered,
             rotation=config.rotation,
             spectral_weight=config.spectral_weight,
@@ -82,10 +118,13 @@ class TokenizerStage:
 
     def get_state(self):
         """Return what a checkpoint has to hold beside the weights."""
-        return {f"codebook.{key}": value for key, value in self.codebook.get_state().items()}
+        state = {f"codebook.{key}": value for key, value in self.codebook.get_state().items()}
+        return state if self.guide is None else {**state, "guide": self.guide}
 
     def set_state(self, tensors):
         """Continue from what `get_state` returned."""
+        tensors = dict(tensors)
+        self.guide = tensors.pop("guide", None)
         self.codebook.set_state({key.removeprefix("codebook."): v for key, v in tensors.items()})
 
     def tidy(self, network):

@@ -1,0 +1,1038 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Training: it learns, is decided by its seed alone, and a run that broke goes on unharmed."""
+
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mne.utils import catch_logging
+from safetensors.torch import load_file, save_file
+
+import mne_gram
+from mne_gram._model_io import GramModel, save_model
+from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
+from mne_gram.training import checkpoint, loop, processes, runs
+from mne_gram.training.batches import Sampler
+from mne_gram.training.config import TrainingConfig, published_gram, published_tokenizer
+from mne_gram.training.corpus import prepare_corpus
+from mne_gram.training.logs import Log, read_log
+from mne_gram.training.pretraining import pretrain, pretrain_tokenizer
+from mne_gram.training.simulate import simulate_raw
+from mne_gram.training.stages import GramStage, TokenizerStage
+
+CPU = torch.device("cpu")
+NAMES = "Fp1 Fp2 C3 C4 P3 P4 O1 O2".split()
+STAGES = ("tokenizer", "gram")
+TOKENIZER = replace(tokenizer_nano(), n_filters=4, n_heads=5, decoder_n_heads=5, n_classes=32)
+GRAM = replace(gram_nano(), decoder_n_heads=5, n_classes=32, predict_scale=True)
+# All that can happen does: parts in several windows' shapes, simulated ones among them, free
+# steps, a start, revived classes, looks at held-out people, checkpoints.
+SHORT = TrainingConfig(
+    n_steps=6,
+    n_parts=4,
+    tokens_per_part=128,
+    tokens_per_window=32,
+    learning_rate=2e-3,
+    average=0.9,
+    simulated_share=0.2,
+    codebook_decay=0.5,
+    revive_below=0.3,
+    free_steps=1,
+    start_tokens=200,
+    hold_out_every=4,
+    validate_every=3,
+    checkpoint_every=2,
+    log_every=1,
+)
+draw_curves = loop._draw_curves
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_figures():
+    """Draw no curves, which takes longer than all else here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_draw_curves", lambda folder: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Return a corpus of four people."""
+    folder = tmp_path_factory.mktemp("recordings")
+    files = []
+    for k in range(4):
+        raw, _ = simulate_raw(30.0, ch_names=NAMES, artefacts=(), seed=k, verbose="error")
+        files.append(folder / "lab" / f"sub-{k}_raw.fif")
+        files[-1].parent.mkdir(exist_ok=True)
+        raw.save(files[-1], verbose="error")
+    return prepare_corpus(folder / "corpus", files=files, verbose="error")
+
+
+def make_tokenizer(seed=7, **changes):
+    return GramModel(tokenizer=Tokenizer(replace(TOKENIZER, **changes), seed=seed).eval())
+
+
+def run(stage, corpus, out, training=SHORT, *, config=None, first=None, **kwargs):
+    """Train a stage as a user does."""
+    kwargs = dict(training=training, verbose="error") | kwargs
+    if stage == "tokenizer":
+        return pretrain_tokenizer(corpus, out, config=config or TOKENIZER, **kwargs)
+    return pretrain(corpus, first or make_tokenizer(), out, config=config or GRAM, **kwargs)
+
+
+def make_run(stage, corpus, out, training=SHORT, config=None):
+    """Return the state of a run, and what draws its batches."""
+    training = replace(training, simulated_share=0.0)
+    seen, watched = runs.split_corpus(corpus, training.hold_out_every)
+    if stage == "tokenizer":
+        one = TokenizerStage(Tokenizer(config or TOKENIZER), training)
+    else:
+        one = GramStage(Gram(config or GRAM), make_tokenizer().tokenizer, training)
+    sampler = runs.make_sampler(seen, training, None, masked=stage == "gram")
+    kinds = ("random", "span") if stage == "gram" else ("none",)
+    batches = runs.get_validation_batches(watched, kinds, 0, CPU)
+    return loop._Run(one, training, out, CPU, {}), sampler, batches
+
+
+def take_steps(run, sampler, steps):
+    """Take steps as the loop does; return the last one's values."""
+    parts = range(run.config.n_parts)
+    for step in steps:
+        if run.stage.needs_start(step):
+            loop._start_stage(run.stage, sampler, step, run.config, CPU)
+            run.copy_buffers()
+        values = run.take_step(step, parts, [sampler.draw(step, part) for part in parts])
+        run.progress.update(step=step + 1)
+    return values
+
+
+def get_log(out):
+    return (Path(out) / "log.csv").read_bytes()
+
+
+def get_checkpoint(out):
+    return load_file(Path(out) / checkpoint.NAME)
+
+
+def get_values(out, name, split="train"):
+    frame = read_log(out).query("split == @split and name == @name and subject == ''")
+    return frame["value"].to_numpy()
+
+
+def assert_same(a, b):
+    """Compare two dicts of tensors bit by bit."""
+    assert list(a) == list(b)
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different
+
+
+def assert_same_run(out, unbroken):
+    """Compare all that was logged, all weights, and what the optimiser knows."""
+    assert get_log(out) == get_log(unbroken.out)
+    assert_same(get_checkpoint(out), get_checkpoint(unbroken.out))
+    assert not list(Path(out).glob(".mne_gram-*"))
+
+
+def get_random_states():
+    """Return the global random states."""
+    kind, keys, *rest = np.random.get_state()
+    return torch.get_rng_state().tolist(), kind, keys.tolist(), rest, random.getstate()
+
+
+@pytest.fixture(scope="module", params=STAGES)
+def unbroken(request, corpus, tmp_path_factory):
+    """Train a stage from the first step to the last."""
+    out = tmp_path_factory.mktemp("unbroken") / request.param
+    model = run(request.param, corpus, out)
+    return SimpleNamespace(stage=request.param, out=out, model=model)
+
+
+class Broken(Exception):
+    """What breaks a run."""
+
+
+# ---------------------------------------------------------------------------------------------
+# What a run leaves
+
+
+def test_run_tells_all(unbroken):
+    """Train values of every step, validation by subject, and all of the options at work."""
+    frame = read_log(unbroken.out)
+    train, validation = (frame[frame["split"] == split] for split in ("train", "validation"))
+    assert sorted(train["step"].unique()) == [1, 2, 3, 4, 5, 6]
+    assert sorted(validation["step"].unique()) == [3, 6]
+    assert set(validation["subject"]) == {"", "lab/3"}
+    assert frame["value"].map(np.isfinite).all()
+    rates = [SHORT.get_learning_rate(step) for step in range(6)]
+    np.testing.assert_allclose(get_values(unbroken.out, "learning_rate"), rates)
+    names = {"loss", "gradient_norm", "learning_rate"}
+    if unbroken.stage == "tokenizer":
+        assert set(train["name"]) == names | {
+            *("reconstruction", "commitment", "revived", "classes_used")
+        }
+        assert get_values(unbroken.out, "revived").sum() > 0
+        assert get_values(unbroken.out, "commitment")[0] == 0  # the free step
+        assert (get_values(unbroken.out, "commitment")[1:] > 0).all()
+        wanted = {"cosine", "cosine_centered", "classes_used", "perplexity"}
+        assert set(validation.query("subject == ''")["name"]) == wanted
+    else:
+        assert set(train["name"]) == names | {"cross_entropy", "spectral", "accuracy", "scale"}
+        found = set(validation["name"])
+        kinds = ("random", "channels", "cluster", "span")
+        assert {f"accuracy_{kind}" for kind in kinds} <= found
+
+
+def test_card(unbroken):
+    card = unbroken.model.card["stages"][unbroken.stage]
+    assert card["steps"] == 6 and card["training"] == SHORT.to_dict()
+    (data,) = card["data"]
+    assert data["dataset"] == "lab" and data["subjects_trained_on"] == ["0", "1", "2"]
+    assert data["subjects_watched"] == ["3"] and data["hours"] == pytest.approx(90 / 3600, abs=1e-3)
+    name = "cosine" if unbroken.stage == "tokenizer" else "accuracy"
+    assert card["watched"][name] == get_values(unbroken.out, name, "validation")[-1]
+
+
+def test_model_has_the_averaged_weights(unbroken):
+    saved = get_checkpoint(unbroken.out)
+    loaded = mne_gram.load_model(unbroken.out / "model", verbose="error")
+    network = getattr(loaded, unbroken.stage)
+    plain = 0
+    for name, value in network.state_dict().items():
+        average = saved[f"average/{name}"]
+        if name == "codebook":
+            average = torch.nn.functional.normalize(average, dim=-1)
+        assert value.equal(average), name
+        plain += value.equal(saved[f"network/{name}"])
+    assert plain < 3
+    assert_same(network.state_dict(), getattr(unbroken.model, unbroken.stage).state_dict())
+    if unbroken.stage == "gram":
+        assert_same(loaded.tokenizer.state_dict(), make_tokenizer().tokenizer.state_dict())
+
+
+def test_curves(unbroken, tmp_path):
+    shutil.copy(unbroken.out / "log.csv", tmp_path)
+    draw_curves(tmp_path)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "log.csv"]
+
+
+def test_trained_folder_restores(corpus, tmp_path):
+    """What training writes is a model like any other."""
+    training = replace(SHORT, n_steps=2, simulated_share=0.0, hold_out_every=None)
+    first = run("tokenizer", corpus, tmp_path / "1", training)
+    run("gram", corpus, tmp_path / "2", training, first=first)
+    model = mne_gram.load_model(tmp_path / "2" / "model", verbose="error")
+    assert set(model.card["stages"]) == {"tokenizer", "gram"}
+    raw = mne_gram.datasets.sample(verbose="error").crop(0, 8)
+    bad = raw.get_data("CP2")
+    done = mne_gram.restore(raw, method="gram", model=tmp_path / "2" / "model", verbose="error")
+    assert np.isfinite(done.get_data()).all()
+    assert done.get_data("CP2").std() < 0.5 * bad.std()
+    np.testing.assert_array_equal(done.get_data("C3"), raw.get_data("C3"))
+
+
+# ---------------------------------------------------------------------------------------------
+# What decides a run
+
+
+def test_seed_decides(unbroken, corpus, tmp_path, monkeypatch):
+    """Nothing else does; global random states are neither read nor moved; nobody watched is seen."""
+    drawn, draw = set(), Sampler.draw
+
+    def spy(self, step, part=0):
+        batch = draw(self, step, part)
+        drawn.update(source.partition(" @ ")[0] for source in batch.sources)
+        return batch
+
+    monkeypatch.setattr(Sampler, "draw", spy)
+    torch.rand(3), np.random.rand(3), random.random()
+    before = get_random_states()
+    run(unbroken.stage, corpus, tmp_path / "again")
+    assert get_random_states() == before
+    assert_same_run(tmp_path / "again", unbroken)
+    assert drawn == {"simulation", *(r.name for r in corpus.recordings if r.subject != "3")}
+    training = replace(SHORT, n_steps=2, seed=1)
+    run(unbroken.stage, corpus, tmp_path / "other", training)
+    assert get_values(tmp_path / "other", "loss")[0] != get_values(unbroken.out, "loss")[0]
+
+
+def test_looking_changes_nothing(unbroken, corpus, tmp_path):
+    """A run that is looked at twice as often takes the same steps to the same weights."""
+    run(unbroken.stage, corpus, tmp_path, replace(SHORT, validate_every=1))
+    for name in ("loss", "gradient_norm"):
+        assert get_values(tmp_path, name).tolist() == get_values(unbroken.out, name).tolist()
+    assert_same(get_checkpoint(tmp_path), get_checkpoint(unbroken.out))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_evaluation_has_no_side_effects(stage, corpus, tmp_path):
+    one, sampler, batches = make_run(stage, corpus, tmp_path)
+    take_steps(one, sampler, range(3))
+    networks = [one.stage.network, one.average, getattr(one.stage, "tokenizer", None)]
+    networks = [network for network in networks if network is not None]
+
+    def get_state():
+        tensors = {f"{k}.{name}": v for k, n in enumerate(networks) for name, v in n.named_buffers()}
+        tensors |= {f"{k}.{name}": v for k, n in enumerate(networks) for name, v in n.named_parameters()}
+        tensors |= checkpoint.collect_optimizer(one.optimizer, one.names)
+        book = getattr(one.stage, "codebook", None)
+        if book is not None:
+            tensors |= {"usage": book.usage, "sums": book.sums, "counts": book.counts}
+            assert book.candidates == []
+        modes = [module.training for network in networks for module in network.modules()]
+        wanted = [p.requires_grad for network in networks for p in network.parameters()]
+        return {name: value.clone() for name, value in tensors.items()}, (modes, wanted)
+
+    tensors, rest = get_state()
+    states = get_random_states()
+    with Log(tmp_path / "log", resume_step=0) as log:
+        one.validate(batches, log)
+        one.validate(batches, log)
+    network = one.get_network()
+    values = one.stage.evaluate(network, batches)
+    # Batches in another order give the same, too.
+    again = one.stage.evaluate(network, batches[::-1])
+    assert not any(module.training for module in network.modules())
+    after, others = get_state()
+    assert_same(after, tensors)
+    assert others == rest and get_random_states() == states
+    assert rest[0][0] is True and others[1][0] is True
+    for subject in values:
+        assert values[subject] == pytest.approx(again[subject], rel=1e-5)
+    frame = read_log(tmp_path / "log")
+    half = len(frame) // 2
+    assert frame["value"][:half].tolist() == frame["value"][half:].tolist() and half > 5
+
+
+def test_no_evaluation_without_anybody(corpus, tmp_path):
+    one, _, _ = make_run("tokenizer", corpus, tmp_path)
+    with Log(tmp_path) as log:
+        one.validate([], log)
+    assert len(read_log(tmp_path)) == 0 and "validation" not in one.progress
+
+
+def test_measures(corpus, tmp_path):
+    """What is told of people who were held out, computed by hand."""
+    one, _, batches = make_run("tokenizer", corpus, tmp_path)
+    network, (_, batch) = one.get_network(), batches[0]
+    other = loop.dataclasses.replace(batch, x=batch.x[:2], channels=batch.channels[:2])
+    values = one.stage.evaluate(network, [("a", batch), ("b", other)])
+    decoded = network.decode(network.encode(batch.x, batch.channels).indices, batch.channels)
+    decoded, patches = decoded.numpy(), batch.x.unflatten(2, (-1, 200)).numpy()
+    for name, shift in (("cosine", 0), ("cosine_centered", 1)):
+        a, b = (v - shift * v.mean(-1, keepdims=True) for v in (decoded, patches))
+        cosine = (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+        assert values["a"][name] == pytest.approx(cosine.mean(), abs=1e-5)
+        mean = (values["a"][name] + values["b"][name]) / 2  # people count alike
+        assert values[""][name] == pytest.approx(mean)
+    indices = torch.cat(
+        [network.encode(b.x, b.channels).indices.flatten() for b in (batch, other)]
+    )
+    assert values[""]["classes_used"] == pytest.approx(len(indices.unique()) / 32)
+    share = np.bincount(indices.numpy()) / len(indices)
+    share = share[share > 0]
+    assert values[""]["perplexity"] == pytest.approx(np.exp(-(share * np.log(share)).sum()))
+
+
+def test_measures_of_masks(corpus, tmp_path):
+    one, _, batches = make_run("gram", corpus, tmp_path)
+    values = one.stage.evaluate(one.get_network(), batches)
+    entry = values["lab/3"]
+    for name in ("accuracy", "cross_entropy"):
+        kinds = [entry[f"{name}_{kind}"] for kind in ("random", "span")]
+        assert entry[name] == pytest.approx(sum(kinds) / 2)
+    assert values[""] == pytest.approx(entry)
+    _, batch = batches[0]
+    targets = one.stage.tokenizer.encode(batch.x, batch.channels).indices
+    logits = one.get_network().predict(batch.x, batch.channels, batch.mask)
+    accuracy = (logits.argmax(-1) == targets)[batch.mask].float().mean()
+    found = one.stage.evaluate(one.get_network(), batches[:1])["lab/3"]
+    assert found[f"accuracy_{batch.kind}"] == pytest.approx(accuracy.item())
+
+
+# ---------------------------------------------------------------------------------------------
+# The step
+
+
+def test_steps_by_hand(corpus, tmp_path):
+    """AdamW without decay of vectors, clipped mean gradients, the schedule, averaged weights."""
+    config = replace(GRAM, dropout=0.0, drop_path=0.0)
+    training = replace(SHORT, n_steps=4, clip=0.5, weight_decay=0.3, learning_rate=5e-3)
+    one, sampler, _ = make_run("gram", corpus, tmp_path, training, config)
+    network = Gram(config)
+    network.load_state_dict(one.stage.network.state_dict())
+    named = dict(network.named_parameters())
+    groups = [
+        dict(params=[p for p in named.values() if p.ndim > 1], weight_decay=0.3),
+        dict(params=[p for p in named.values() if p.ndim == 1], weight_decay=0.0),
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=training.betas, foreach=False)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    for step in range(3):
+        values = take_steps(one, sampler, [step])
+        for group in optimizer.param_groups:
+            group["lr"] = training.get_learning_rate(step)
+        losses = []
+        for part in range(4):
+            b = sampler.draw(step, part)
+            targets = one.stage.tokenizer.encode(b.x, b.channels).indices
+            out = network(b.x, b.channels, b.mask, targets, scale_weight=training.scale_weight)
+            losses.append(out.loss)
+        optimizer.zero_grad()
+        (sum(losses) / 4).backward()
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+        optimizer.step()
+        decay = min(0.9, (1 + step) / (10 + step))
+        for name, value in network.state_dict().items():
+            average[name] = decay * average[name] + (1 - decay) * value
+        assert values["loss"] == pytest.approx((sum(losses) / 4).item(), rel=1e-5)
+        assert values["gradient_norm"] == pytest.approx(norm.item(), rel=1e-3) and norm > 0.5
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(one.stage.network.state_dict()[name], value, rtol=0, atol=2e-5)
+        torch.testing.assert_close(one.average.state_dict()[name], average[name], rtol=0, atol=2e-5)
+    moved = (one.average.decoder.head.weight - one.stage.network.decoder.head.weight).abs().max()
+    assert moved > 1e-3
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_vectors_do_not_decay(stage, corpus, tmp_path):
+    one, _, _ = make_run(stage, corpus, tmp_path)
+    decaying, resting = one.optimizer.param_groups
+    assert decaying["weight_decay"] == SHORT.weight_decay and resting["weight_decay"] == 0
+    assert all(p.ndim > 1 for p in decaying["params"])
+    assert all(p.ndim == 1 for p in resting["params"])
+    resting = {one.names[p] for p in resting["params"]}
+    assert {name for name in one.names.values() if name.endswith("bias")} <= resting
+    assert sum(name.endswith("norm.weight") for name in resting) >= 2
+    if stage == "gram":
+        assert {"encoder.cls", "encoder.fusion.weights", "encoder.blocks.0.scale1"} <= resting
+    n_all = sum(len(group["params"]) for group in one.optimizer.param_groups)
+    assert n_all == len(list(one.stage.network.parameters()))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.9])
+def test_average_of_the_start(corpus, tmp_path, rate):
+    """The averages of the codebook start with it, as what was there before meant nothing."""
+    training = replace(SHORT, average=rate)
+    one, sampler, _ = make_run("tokenizer", corpus, tmp_path, training)
+    take_steps(one, sampler, [0])
+    assert not one.stage.codebook.started
+    before = one.average.codebook.clone()
+    loop._start_stage(one.stage, sampler, 1, one.config, CPU)
+    one.copy_buffers()
+    assert one.average.codebook.equal(one.stage.network.codebook)
+    assert not one.average.codebook.equal(before)
+    take_steps(one, sampler, [1, 2])
+    same = one.average.codebook.equal(one.stage.network.codebook)
+    assert same if rate == 0 else not same
+    network = one.get_network()
+    norms = network.codebook.norm(dim=-1)
+    torch.testing.assert_close(norms, torch.ones(32))
+    assert not network.training and one.average.training
+    assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_start_of_the_codebook(corpus, tmp_path):
+    """It is filled in eval mode, from as many patches as asked for, after the free steps."""
+    training = replace(SHORT, free_steps=2, start_tokens=1000)
+    one, sampler, _ = make_run("tokenizer", corpus, tmp_path, training)
+    stage, batches = one.stage, []
+    assert not stage.needs_start(1) and stage.needs_start(2) and stage.needs_start(3)
+    start = stage.start
+
+    def spy(found, generator):
+        batches.extend(found)
+        return start(found, generator)
+
+    stage.start = spy
+    states = get_random_states()
+    loop._start_stage(stage, sampler, 2, one.config, CPU)
+    assert get_random_states() == states and stage.network.training
+    sizes = [batch.mask.numel() for batch in batches]
+    assert sum(sizes) >= 1000 > sum(sizes[:-1])
+    assert not stage.needs_start(2)
+    first = stage.network.codebook.clone()
+    stage.network.codebook.zero_()
+    stage.start(batches, loop.get_generator(0, 2, 0, loop._START))
+    assert first.equal(stage.network.codebook)
+    with pytest.raises(ValueError, match="codebook of 32 classes needs"):
+        one_window = [loop.dataclasses.replace(batches[0], x=batches[0].x[:1, :1, :200])]
+        one_window[0] = loop.dataclasses.replace(one_window[0], channels=batches[0].channels[:1, :1])
+        stage.start(one_window, loop.get_generator(0))
+
+
+# ---------------------------------------------------------------------------------------------
+# Learning
+
+
+def test_tokenizer_learns(corpus, tmp_path):
+    """In seconds the decoded patches of somebody else look like theirs."""
+    training = replace(
+        SHORT,
+        n_steps=45,
+        n_parts=1,
+        tokens_per_part=256,
+        tokens_per_window=64,
+        learning_rate=3e-3,
+        simulated_share=0.0,
+        codebook_decay=0.9,
+        free_steps=25,
+        start_tokens=256,
+        centered=True,
+        code_gain=40.0,
+        dropout_channels=False,
+        validate_every=45,
+        checkpoint_every=45,
+    )
+    run("tokenizer", corpus, tmp_path, training, config=replace(TOKENIZER, dropout=0.0))
+    losses = get_values(tmp_path, "reconstruction")
+    assert losses[:3].mean() > 0.95 and losses[-5:].mean() < 0.75
+    assert get_values(tmp_path, "cosine_centered", "validation")[-1] > 0.3
+    assert get_values(tmp_path, "classes_used", "validation")[-1] > 0.3
+
+
+def test_gram_learns(corpus, tmp_path):
+    """It names hidden patches better than anybody who knows how frequent classes are."""
+    training = replace(
+        SHORT,
+        n_steps=1,
+        n_parts=1,
+        tokens_per_part=256,
+        tokens_per_window=64,
+        simulated_share=0.0,
+        free_steps=0,
+        start_tokens=256,
+        validate_every=50,
+        checkpoint_every=50,
+        dropout_channels=False,
+    )
+    config = replace(TOKENIZER, n_classes=16)
+    first = run("tokenizer", corpus, tmp_path / "1", training, config=config)
+    # The codebook of an untrained encoder names places, which is quickly learnt.
+    entropy = np.log(get_values(tmp_path / "1", "perplexity", "validation")[-1])
+    config = replace(GRAM, n_classes=16, dropout=0.0, drop_path=0.0)
+    training = replace(training, n_steps=35, learning_rate=3e-3)
+    run("gram", corpus, tmp_path / "2", training, config=config, first=first)
+    assert get_values(tmp_path / "2", "cross_entropy")[0] > entropy > 1
+    assert get_values(tmp_path / "2", "cross_entropy", "validation")[-1] < 0.7 * entropy
+    spectral = get_values(tmp_path / "2", "spectral")
+    assert spectral[-5:].mean() < 0.5 * spectral[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [dict(rotation=True), dict(spectral_weight=0.1), dict(centered=True), dict(code_gain=40.0)],
+)
+def test_options_reach_the_network(corpus, tmp_path, changes):
+    training = replace(SHORT, n_steps=2, n_parts=1, free_steps=0, simulated_share=0.0)
+    run("tokenizer", corpus, tmp_path / "plain", training)
+    run("tokenizer", corpus, tmp_path / "other", replace(training, **changes))
+    assert (get_values(tmp_path / "plain", "loss") != get_values(tmp_path / "other", "loss"))[1]
+    assert len(get_values(tmp_path / "other", "spectral")) == 2 * ("spectral_weight" in changes)
+
+
+# ---------------------------------------------------------------------------------------------
+# Runs that break
+
+
+def test_broken_run_goes_on(unbroken, corpus, tmp_path, monkeypatch):
+    """Broken before, between and after checkpoints, it ends as the unbroken one."""
+    draw, take_step = Sampler.draw, loop._Run.take_step
+    for step in (1, 3, 5):
+
+        def break_draw(self, at, part=0, step=step):
+            if at == step and part == 2:
+                raise Broken
+            return draw(self, at, part)
+
+        def break_step(self, at, *args, step=step):
+            values = take_step(self, at, *args)
+            if at == step:
+                raise Broken
+            return values
+
+        with monkeypatch.context() as patch, pytest.raises(Broken):
+            if step == 3:
+                patch.setattr(loop._Run, "take_step", break_step)
+            else:
+                patch.setattr(Sampler, "draw", break_draw)
+            run(unbroken.stage, corpus, tmp_path)
+        assert get_values(tmp_path, "loss").shape == (step,)
+        # The log is ahead of the checkpoint, so some of it has to be dropped.
+        assert (tmp_path / checkpoint.NAME).exists() == (step > 1)
+    with catch_logging() as log:
+        run(unbroken.stage, corpus, tmp_path, verbose="info")
+    assert "Going on after step 4 of 6" in log.getvalue()
+    assert_same_run(tmp_path, unbroken)
+
+
+def test_finished_run_is_not_repeated(unbroken, corpus, tmp_path, monkeypatch):
+    shutil.copytree(unbroken.out, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "model")
+    monkeypatch.setattr(loop._Run, "take_step", None)
+    model = run(unbroken.stage, corpus, tmp_path / "run")
+    assert_same_run(tmp_path / "run", unbroken)
+    for found in (model, mne_gram.load_model(tmp_path / "run" / "model", verbose="error")):
+        networks = (getattr(one, unbroken.stage) for one in (found, unbroken.model))
+        assert_same(*(network.state_dict() for network in networks))
+    name = "classes_used" if unbroken.stage == "tokenizer" else "accuracy"
+    watched = model.card["stages"][unbroken.stage]["watched"]
+    assert watched[name] == get_values(unbroken.out, name, "validation")[-1]
+
+
+_KILLED = """
+import os, signal, sys
+import torch
+
+sys.path.insert(0, {tests!r})
+torch.set_num_threads({n_threads})
+import test_training as t
+
+t.loop._draw_curves = lambda folder: None
+save_file, calls = t.checkpoint.save_file, []
+
+def killed(tensors, fname, metadata):
+    save_file(tensors, fname, metadata=metadata)
+    calls.append(fname)
+    if len(calls) == 2:
+        os.truncate(fname, os.path.getsize(fname) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+t.checkpoint.save_file = killed
+t.run("tokenizer", {corpus!r}, {out!r})
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Nobody is killed on Windows.")
+@pytest.mark.parametrize("unbroken", ["tokenizer"], indirect=True)
+@pytest.mark.slow
+def test_killed_process_goes_on(unbroken, corpus, tmp_path):
+    """A process that was killed in the middle of a checkpoint has lost nothing before it."""
+    code = _KILLED.format(
+        tests=str(Path(__file__).parent),
+        n_threads=torch.get_num_threads(),
+        corpus=str(corpus.folder),
+        out=str(tmp_path),
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    _, progress = read_progress(tmp_path)
+    assert progress["step"] == 2 and get_values(tmp_path, "loss").shape == (4,)
+    assert len(list(tmp_path.glob(".mne_gram-*"))) == 1
+    run("tokenizer", corpus.folder, tmp_path)
+    assert_same_run(tmp_path, unbroken)
+
+
+def read_progress(out):
+    """Return facts and progress of a checkpoint."""
+    with checkpoint.safe_open(out / checkpoint.NAME, framework="pt") as file:
+        content = checkpoint.json.loads(file.metadata()["mne_gram"])
+    return content["facts"], content["progress"]
+
+
+def test_full_disk(unbroken, corpus, tmp_path, monkeypatch):
+    """Half a checkpoint does not replace a whole one, and the run goes on when there is room."""
+    kept = []
+
+    def fill_up(tensors, fname, metadata):
+        if not kept:
+            save_file(tensors, fname, metadata=metadata)
+            kept.append(fname)
+            return
+        Path(fname).write_bytes(b"half of a checkpoint")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", fill_up)
+        match = "checkpoint of step 4 could not be .*No space left.*was not touched: make room"
+        with pytest.raises(OSError, match=match):
+            run(unbroken.stage, corpus, tmp_path)
+    assert read_progress(tmp_path)[1]["step"] == 2
+    assert not list(tmp_path.glob(".mne_gram-*"))
+    run(unbroken.stage, corpus, tmp_path)
+    assert_same_run(tmp_path, unbroken)
+
+
+# ---------------------------------------------------------------------------------------------
+# What is not finite
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """Return a list to which the stage of each run is added."""
+    found, train = [], runs.train
+
+    def spy(stage, *args, **kwargs):
+        found.append(stage)
+        return train(stage, *args, **kwargs)
+
+    monkeypatch.setattr(runs, "train", spy)
+    return found
+
+
+def spoil(monkeypatch, step, part):
+    """Put a NaN into one batch; return the sources of all of the step's."""
+    sources, draw = {}, Sampler.draw
+
+    def spoilt(self, at, which=0):
+        batch = draw(self, at, which)
+        if at == step:
+            sources[which] = batch.sources
+            if which == part:
+                batch.x[0, 0, 5] = torch.nan
+        return batch
+
+    monkeypatch.setattr(Sampler, "draw", spoilt)
+    return sources
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_nan_stops(stage, corpus, tmp_path, monkeypatch, stages):
+    """The batch is named, the weights stay, and the checkpoint is kept."""
+    training = replace(SHORT, checkpoint_every=1, simulated_share=0.0)
+    sources = spoil(monkeypatch, 3, 2)
+    with pytest.raises(RuntimeError, match="Step 4 gave a loss of nan") as error:
+        run(stage, corpus, tmp_path, training)
+    text = str(error.value)
+    assert str(tmp_path / checkpoint.NAME) in text and "is kept" in text
+    assert all(source in text for source in sources[2])
+    others = {source for part in (0, 1, 3) for source in sources[part]} - set(sources[2])
+    assert others and not any(f"{source};" in text for source in others)
+    saved = get_checkpoint(tmp_path)
+    assert read_progress(tmp_path)[1]["step"] == 3
+    for name, value in stages[0].network.state_dict().items():
+        assert value.equal(saved[f"network/{name}"]), name
+    assert len(get_values(tmp_path, "loss")) == 3
+
+
+def test_infinite_gradient_stops(corpus, tmp_path, stages):
+    """Also where the loss is finite, and before there is a checkpoint."""
+    before = {}
+
+    def build(*args):
+        network = Tokenizer(TOKENIZER)
+        before.update({name: value.clone() for name, value in network.state_dict().items()})
+        network.code_head[0].weight.register_hook(lambda grad: grad * torch.inf)
+        return TokenizerStage, (network,)
+
+    with pytest.raises(RuntimeError, match=r"loss of [0-9.]+ and a gradient of norm (nan|inf)") as e:
+        runs.run_stage("tokenizer", build, TOKENIZER, corpus, tmp_path, SHORT, None, False)
+    assert "is kept" not in str(e.value) and "Step 1 " in str(e.value)
+    assert not (tmp_path / checkpoint.NAME).exists()
+    assert_same(stages[0].network.state_dict(), before)
+
+
+def test_nan_in_the_start_stops(corpus, tmp_path, monkeypatch, stages):
+    """One patch would make the whole codebook NaN."""
+    sources = spoil(monkeypatch, 1, 1)
+    with pytest.raises(RuntimeError, match="codebook cannot be started") as error:
+        run("tokenizer", corpus, tmp_path, replace(SHORT, simulated_share=0.0))
+    assert all(source in str(error.value) for source in sources[1])
+    assert stages[0].network.codebook.isfinite().all()
+
+
+# ---------------------------------------------------------------------------------------------
+# Checkpoints of another kind
+
+
+@pytest.fixture
+def copied(unbroken, tmp_path):
+    """Return a copy of a finished run."""
+    shutil.copytree(unbroken.out, tmp_path / "copy")
+    return SimpleNamespace(stage=unbroken.stage, out=tmp_path / "copy")
+
+
+def test_other_runs_are_refused(copied, corpus):
+    kept = (copied.out / checkpoint.NAME).read_bytes()
+    fewer = corpus.select(lambda recording: recording.subject != "2")
+    config = TOKENIZER if copied.stage == "tokenizer" else GRAM
+    other = next(stage for stage in STAGES if stage != copied.stage)
+    cases = [
+        (copied.stage, dict(config=replace(config, dropout=0.2)), r"network.dropout was 0.\d+ and"),
+        (copied.stage, dict(training=replace(SHORT, clip=2.0)), "training.clip was 1.0 and is 2.0"),
+        (copied.stage, dict(corpus=fewer), "corpus was '.*' and is '"),
+        (other, {}, f"stage was '{copied.stage}' and is '{other}'"),
+    ]
+    if copied.stage == "gram":
+        cases.append(("gram", dict(first=make_tokenizer(8)), "tokenizer was '.*' and is '"))
+    for stage, changes, match in cases:
+        with pytest.raises(ValueError, match=f"is of another run: .*{match}.*overwrite=True"):
+            run(stage, **dict(corpus=corpus, out=copied.out) | changes)
+        assert (copied.out / checkpoint.NAME).read_bytes() == kept
+    with pytest.raises(ValueError) as error:
+        run(copied.stage, corpus, copied.out, replace(SHORT, clip=2.0))
+    assert "network" not in str(error.value)  # only what differs is told
+
+
+def test_overwrite_starts_anew(copied, corpus):
+    training = replace(SHORT, n_steps=2, learning_rate=1e-4)
+    run(copied.stage, corpus, copied.out, training, overwrite=True)
+    frame = read_log(copied.out)
+    assert set(frame["step"]) == {1, 2} and read_progress(copied.out)[1]["step"] == 2
+    assert get_values(copied.out, "learning_rate").max() <= 1e-4
+
+
+@pytest.mark.parametrize("broken", ["garbage", "cut", "other"])
+@pytest.mark.parametrize("unbroken", ["tokenizer"], indirect=True)
+def test_no_checkpoint_of_ours(copied, corpus, broken):
+    path = copied.out / checkpoint.NAME
+    content = path.read_bytes()
+    match = "cannot be read .*overwrite=True"
+    if broken == "garbage":
+        path.write_bytes(np.random.default_rng(0).bytes(5000))
+    elif broken == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        save_file({"x": torch.zeros(3)}, path)
+        match = "is no checkpoint of this version .*overwrite=True"
+    kept = path.read_bytes()
+    with pytest.raises(RuntimeError, match=match):
+        run("tokenizer", corpus, copied.out)
+    assert path.read_bytes() == kept
+    run("tokenizer", corpus, copied.out, replace(SHORT, n_steps=1), overwrite=True)
+    assert read_progress(copied.out)[1]["step"] == 1
+
+
+def test_checkpoint_is_read_as_written(tmp_path):
+    groups = {"network": {"a.b": torch.randn(3, 4).T, "c": torch.tensor(2.0)}, "empty": {}}
+    facts = {"stage": "x", "betas": (0.9, 0.98), "kinds": None}
+    checkpoint.write_checkpoint(tmp_path, groups, facts, {"step": 3, "seconds": 1.5})
+    found, progress = checkpoint.read_checkpoint(tmp_path, facts)
+    assert progress == {"step": 3, "seconds": 1.5} and list(found) == ["network"]
+    for name, value in groups["network"].items():
+        assert found["network"][name].equal(value)
+    assert checkpoint.read_checkpoint(tmp_path / "nowhere", facts) == (None, {"step": 0})
+    match = "betas was .* and is .*; kinds was None and is 1; new was None and is 'y'"
+    with pytest.raises(ValueError, match=match):
+        facts = {"stage": "x", "betas": (0.9, 0.99), "kinds": 1, "new": "y"}
+        checkpoint.read_checkpoint(tmp_path, facts)
+
+
+# ---------------------------------------------------------------------------------------------
+# Bad input
+
+
+def test_without_a_corpus(tmp_path):
+    with pytest.raises(ValueError, match="simulated_share is 0.2. Set it to 1, or give a corpus"):
+        run("tokenizer", None, tmp_path)
+    training = replace(SHORT, n_steps=2, n_parts=1, simulated_share=1.0)
+    model = run("tokenizer", None, tmp_path, training)
+    assert model.card["stages"]["tokenizer"]["data"] == []
+    assert len(get_values(tmp_path, "loss")) == 2
+    run("gram", None, tmp_path / "gram", training)
+    assert len(get_values(tmp_path / "gram", "loss")) == 2
+
+
+def test_empty_corpus(corpus, tmp_path):
+    empty = corpus.select(lambda recording: False)
+    with pytest.raises(ValueError, match="holds no recording to train on"):
+        run("tokenizer", empty, tmp_path / "out")
+    with pytest.raises(TypeError, match="corpus must be"):
+        run("tokenizer", 3, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_recording(corpus, tmp_path):
+    """It trains, and nobody is watched."""
+    one = corpus.select(lambda recording: recording.subject == "0")
+    with catch_logging() as log:
+        model = run("tokenizer", one, tmp_path, replace(SHORT, n_steps=2), verbose="info")
+    assert "No data set has 4 subjects, so none is held out" in log.getvalue()
+    assert set(read_log(tmp_path)["split"]) == {"train"}
+    card = model.card["stages"]["tokenizer"]
+    assert card["watched"] == {} and card["data"][0]["subjects_watched"] == []
+
+
+def test_split(corpus):
+    seen, watched = runs.split_corpus(corpus, 2)
+    assert [r.subject for r in seen.recordings] == ["0", "2"]
+    assert [r.subject for r in watched.recordings] == ["1", "3"]
+    assert runs.split_corpus(corpus, None) == (corpus, None)
+    assert runs.split_corpus(corpus, 5) == (corpus, None)
+    assert runs.split_corpus(None, 4) == (None, None)
+
+
+def test_processes_that_do_not_fit(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "get_n_processes", lambda: 3)
+    with pytest.raises(ValueError, match="3 processes cannot share 4 parts .* multiple of 3"):
+        run("tokenizer", corpus, tmp_path)
+
+
+@pytest.mark.parametrize("changes", [dict(precision="bfloat16"), dict(compile=True)])
+def test_for_gpus_only(corpus, tmp_path, changes):
+    for device in (None, "cpu"):
+        with pytest.raises(ValueError, match="are for GPUs: on a CPU they are slower"):
+            run("tokenizer", corpus, tmp_path / "out", replace(SHORT, **changes), device=device)
+    assert not (tmp_path / "out").exists()
+
+
+def test_stages_that_do_not_fit(corpus, tmp_path):
+    out = tmp_path / "out"
+    for name, value in (("n_classes", 16), ("n_channels", 114)):
+        first = make_tokenizer(**{name: value})
+        theirs = getattr(GRAM, name)
+        match = f"tokenizer has {name}={value} and config has {name}={theirs}"
+        with pytest.raises(ValueError, match=match):
+            run("gram", corpus, out, first=first)
+    with pytest.raises(ValueError, match="no tokenizer; train stage 1 first"):
+        run("gram", corpus, out, first=GramModel(gram=Gram(GRAM)))
+    with pytest.raises(TypeError, match="config must be an instance of TokenizerConfig"):
+        run("tokenizer", corpus, out, config=GRAM)
+    with pytest.raises(TypeError, match="config must be an instance of GramConfig"):
+        run("gram", corpus, out, config=TOKENIZER)
+    with pytest.raises(TypeError, match="training must be an instance of TrainingConfig"):
+        run("gram", corpus, out, {"n_steps": 3})
+    assert not out.exists()
+    out.write_text("mine")
+    with pytest.raises(FileExistsError, match="is a file; expected a folder"):
+        run("tokenizer", corpus, out, overwrite=True)
+    assert out.read_text() == "mine"
+
+
+def test_tokenizer_from_its_folder(corpus, tmp_path):
+    """A folder stands for the model in it, and the tokenizer is not touched."""
+    model = make_tokenizer()
+    before = {name: value.clone() for name, value in model.tokenizer.state_dict().items()}
+    save_model(model, tmp_path / "first", verbose="error")
+    training = replace(SHORT, n_steps=2, n_parts=1)
+    run("gram", corpus, tmp_path / "a", training, first=tmp_path / "first")
+    run("gram", corpus, tmp_path / "b", training, first=model)
+    assert get_log(tmp_path / "a") == get_log(tmp_path / "b")
+    assert_same(model.tokenizer.state_dict(), before)
+
+
+# ---------------------------------------------------------------------------------------------
+# Several processes
+
+_TWO = """
+import sys
+
+sys.path.insert(0, {tests!r})
+import test_training as t
+
+t.loop._draw_curves = lambda folder: None
+for stage in t.STAGES:
+    t.run(stage, {corpus!r}, {out!r} + "/" + stage)
+"""
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch knows no processes here.")
+@pytest.mark.slow
+def test_two_processes_do_as_one(corpus, tmp_path):
+    """Two gloo processes take the steps of one, the codebook's start and revival included."""
+    script = tmp_path / "two.py"
+    out = tmp_path / "two"
+    tests = str(Path(__file__).parent)
+    script.write_text(_TWO.format(tests=tests, corpus=str(corpus.folder), out=str(out)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*command, "--nproc-per-node", "2", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    for stage in STAGES:
+        run(stage, corpus, tmp_path / "one" / stage)
+        one, two = (read_log(folder / stage) for folder in (tmp_path / "one", out))
+        columns = ["step", "split", "subject", "name"]
+        assert one[columns].equals(two[columns])
+        loss = (one["name"] != "gradient_norm") & (one["step"] <= 5)
+        np.testing.assert_allclose(two["value"][loss], one["value"][loss], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(two["value"][~loss], one["value"][~loss], rtol=1e-2, atol=1e-5)
+        facts, progress = read_progress(out / stage)
+        assert facts == read_progress(tmp_path / "one" / stage)[0] and progress["step"] == 6
+        mne_gram.load_model(out / stage / "model", verbose="error")
+    assert get_values(out / "tokenizer", "revived").sum() > 0
+
+
+def test_alone():
+    """With one process nothing is exchanged."""
+    x = torch.arange(3.0)
+    assert processes.get_rank() == 0 and processes.get_n_processes() == 1
+    assert processes.add_up(x) is x and processes.spread(x) is x
+    assert processes.collect(x).tolist() == [[0, 1, 2]]
+    processes.wait()
+    with processes.process_group(CPU):
+        assert not torch.distributed.is_initialized()
+
+
+# ---------------------------------------------------------------------------------------------
+# Settings
+
+
+def test_schedule():
+    config = TrainingConfig(
+        n_steps=101, warm_up=0.1, learning_rate=1e-3, final_learning_rate=1e-5
+    )
+    rates = np.array([config.get_learning_rate(step) for step in range(101)])
+    np.testing.assert_allclose(rates[:10], 1e-3 * np.arange(1, 11) / 10)
+    np.testing.assert_allclose(rates[[10, 55, 100]], [1e-3, 5.05e-4, 1e-5])
+    assert (np.diff(rates[10:]) < 0).all()
+    quarter = 1e-5 + (1e-3 - 1e-5) * (1 + np.cos(np.pi / 3)) / 2
+    assert rates[40] == pytest.approx(quarter)
+    assert replace(config, warm_up=0.0).get_learning_rate(0) == 1e-3
+    assert replace(config, warm_up=1.0).get_learning_rate(100) == 1e-3
+    assert replace(config, n_steps=1, warm_up=0.0).get_learning_rate(0) == 1e-3
+
+
+def test_published_settings(corpus):
+    """1e-5 and 1e-4 for 256 windows, in proportion to the batch; a tenth is warm-up."""
+    one, two = published_tokenizer(1000), published_gram(1000)
+    # 8 parts of 16384 tokens are 512 windows of 256 tokens.
+    assert (one.learning_rate, one.final_learning_rate) == pytest.approx((2e-5, 1e-6))
+    assert (two.learning_rate, two.final_learning_rate) == pytest.approx((2e-4, 1e-5))
+    assert (one.weight_decay, two.weight_decay) == (5e-4, 0.05)
+    for config in (one, two):
+        assert (config.n_steps, config.warm_up, config.clip) == (1000, 0.1, 1.0)
+        assert not (config.centered or config.rotation or config.spectral_weight)
+        assert config.free_steps == 0 and config.code_gain == 1 and config.codebook_decay == 0.99
+        assert config.get_learning_rate(99) == config.learning_rate
+        assert config.get_learning_rate(999) == pytest.approx(config.final_learning_rate)
+    assert published_tokenizer(10, 2, 8192, seed=4).learning_rate == pytest.approx(2.5e-6)
+    assert published_tokenizer(10, seed=4).seed == 4
+    half = replace(two, tokens_per_part=256, tokens_per_window=32)
+    sampler = runs.make_sampler(corpus, half, None, masked=True)
+    batches = [sampler.draw(step) for step in range(5)]
+    assert all(batch.mask.float().mean() == 0.5 and batch.kind == "random" for batch in batches)
+
+
+def test_config_round_trip():
+    for config in (SHORT, TrainingConfig(), published_gram(100)):
+        text = checkpoint.json.dumps(config.to_dict())
+        assert TrainingConfig.from_dict(checkpoint.json.loads(text)) == config
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "match"),
+    [
+        ("n_steps", 0, "n_steps must be an int of at least 1"),
+        ("n_parts", True, "n_parts must be an int"),
+        ("log_every", 2.0, "log_every must be an int"),
+        ("warm_up", 1.1, "warm_up must be from 0 to 1"),
+        ("average", float("nan"), "average must be from 0 to 1"),
+        ("simulated_share", -0.1, "simulated_share must be from 0 to 1"),
+        ("learning_rate", 0.0, "learning_rate must be positive"),
+        ("clip", float("inf"), "clip must be positive and finite"),
+        ("weight_decay", -1.0, "weight_decay must be 0 or more"),
+        ("free_steps", 1001, "free_steps must be from 0 to n_steps"),
+        ("seed", -1, "seed must be an int of at least 0"),
+        ("precision", "float16", "precision must be 'float32' or 'bfloat16', got 'float16'"),
+        ("hold_out_every", 1, "hold_out_every must be None or an int from 2"),
+    ],
+)
+def test_config_validation(field, value, match):
+    with pytest.raises(ValueError, match=match):
+        TrainingConfig(**{field: value})
