@@ -5,6 +5,7 @@
 import dataclasses
 import json
 import shutil
+import warnings
 
 import mne
 import numpy as np
@@ -459,7 +460,7 @@ def test_other_processes_are_silent(lab, tmp_path, capsys, monkeypatch):
 
     def pretend(*args, **kwargs):
         mne.utils.logger.info("Working.")
-        mne.utils.warn("Careful.")
+        warnings.warn("Careful.", stacklevel=1)
         return mne_gram.weights.GramModel(models.Tokenizer(models.tokenizer_nano()), card=card)
 
     monkeypatch.setattr("mne_gram.training.pretraining.pretrain_tokenizer", pretend)

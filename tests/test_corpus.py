@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mne_gram.montage import CH_NAMES
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
 from mne_gram.training import _storage
-from mne_gram.training._marking import SECOND, cut_pieces, find_joins, mark_recorded
+from mne_gram.training._marking import SECOND, _find_stuck, cut_pieces, find_joins, mark_recorded
 from mne_gram.training._recordings import quantise
 from mne_gram.training._sources import list_sources
 from mne_gram.training._storage import get_file, prepare_one
@@ -241,6 +241,27 @@ def test_clean_is_not_marked(seed, sfreq, step, h_freq):
     assert not mark_recorded(raw).any()
     raw._data *= 1e-3  # nor in a unit of its own
     assert not mark_recorded(raw).any()
+
+
+def test_what_clipping_is():
+    """Once and long, or often and short, at the end of a range; crests and coarse steps are not."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(4000)
+    once = noise.copy()
+    once[1000:1012] = 5.0
+    often = np.minimum(noise, 3.0)
+    often[[500, 501, 502, 900, 901, 902, 903, 2000, 2001, 2002]] = 3.0
+    crests = np.round(300 * np.cos(2 * np.pi * np.arange(8000) / 1000))  # each 18 ms, in 1 s
+    coarse = np.repeat(rng.integers(-10, 11, 800), 5).astype(float)
+    assert np.flatnonzero(_find_stuck(once, 200.0)).tolist() == list(range(1000, 1012))
+    assert np.flatnonzero(_find_stuck(often, 200.0)).tolist() == [
+        *range(500, 503),
+        *range(900, 904),
+        *range(2000, 2003),
+    ]
+    often[900:904] = 0.1 * np.arange(4)
+    for signal in (noise, crests, coarse, often):
+        assert not _find_stuck(signal, 1000.0 if signal is crests else 200.0).any()
 
 
 @pytest.mark.parametrize("sfreq", [160.0, 250.0, 333.3])

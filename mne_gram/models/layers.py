@@ -158,7 +158,7 @@ class Block(nn.Module):  # numpydoc ignore=PR01
             x = x * scale
         if self.training and self.drop_path > 0:
             keep = x.new_empty(len(x), 1, 1).bernoulli_(1 - self.drop_path)
-            x = x * keep / (1 - self.drop_path)
+            x = x * (keep / (1 - self.drop_path))
         return x
 
 
