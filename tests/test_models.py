@@ -634,6 +634,45 @@ def test_without_codebook(tokenizer):
     assert grad.norm() > 0
 
 
+def test_noise_on_codes(tokenizer):
+    """Only where nothing is quantised; with the size asked for; the codebook's data stay clean."""
+    x, states = make_x(), torch.get_rng_state()
+    plain = tokenizer(x, CHANNELS, quantize=False)
+    assert torch.get_rng_state().equal(states)
+    seen = []
+    hook = tokenizer.decoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            noisy = tokenizer(x, CHANNELS, quantize=False, noise=0.1)
+            tokenizer(x, CHANNELS, noise=0.1)
+    finally:
+        hook.remove()
+    assert noisy.codes.equal(plain.codes) and noisy.loss != plain.loss
+    torch.testing.assert_close(seen[0].norm(dim=-1), torch.ones(2, 5, N_PATCHES))
+    # Of noise in 32 directions, all but the one along the code turns it.
+    turned = torch.tan(torch.acos((seen[0] * plain.codes).sum(-1))).mean()
+    assert abs(turned - 0.1 * 31**0.5) < 0.05
+    torch.testing.assert_close(seen[1], tokenizer.encode(x, CHANNELS).quantized)
+
+
+def test_guide(tokenizer):
+    x = make_x() + torch.linspace(-3, 3, 5)[:, None]
+    generator = torch.Generator().manual_seed(1)
+    guide = torch.randn(200, tokenizer.config.code_dim, generator=generator)
+    codes = tokenizer.encode(x, CHANNELS).features.detach().double().numpy()
+    patches = cut(x)
+    wanted = (patches - patches.mean(-1, keepdims=True)) @ guide.double().numpy()
+    out = tokenizer(x, CHANNELS, quantize=False, guide=guide)
+    assert abs(out.commitment.item() - (1 - mean_cosine(codes, wanted))) < 1e-5
+    torch.testing.assert_close(out.loss, out.reconstruction + out.commitment)
+    grad = torch.autograd.grad(out.commitment, tokenizer.code_head[0].weight)[0]
+    assert grad.norm() > 0
+    # With a codebook it has no say.
+    plain, guided = tokenizer(x, CHANNELS), tokenizer(x, CHANNELS, guide=guide)
+    assert plain.loss == guided.loss
+
+
 # --- the head for gain and offset ---------------------------------------------------------------
 
 

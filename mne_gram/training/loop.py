@@ -113,7 +113,7 @@ class _Run:
             self._load(saved)
         self.forward = torch.compile(network) if config.compile else network
         if get_n_processes() > 1:
-            self.forward = DistributedDataParallel(self.forward, broadcast_buffers=False)
+            self.forward = DistributedDataParallel(self.forward, forward_sync_buffers=False)
 
     def _load(self, saved):
         saved = checkpoint.to_device(saved, self.device)

@@ -72,7 +72,7 @@ _TINY1 = TrainingConfig(
 )
 _TINY2 = dataclasses.replace(
     _TINY1,
-    n_steps=2500,
+    n_steps=2000,
     learning_rate=1.5e-3,
     warm_up=0.05,
     weight_decay=0.05,
@@ -93,7 +93,12 @@ _SMALL1 = dataclasses.replace(
     compile=True,
 )
 _SMALL2 = dataclasses.replace(
-    _SMALL1, learning_rate=1e-3, warm_up=0.05, weight_decay=0.05, free_steps=0
+    _SMALL1,
+    learning_rate=1e-3,
+    warm_up=0.05,
+    weight_decay=0.05,
+    free_steps=0,
+    free_guide=False,
 )
 
 RECIPES = {

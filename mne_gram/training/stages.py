@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from .codebook import Codebook, get_perplexity
+from .processes import spread
 
 
 @torch.no_grad()
@@ -60,11 +61,18 @@ class TokenizerStage:
 
     def start(self, step, batches, generator):
         """Find the guide, or fill the codebook, before a step."""
+        for batch in batches:
+            if not torch.isfinite(batch.x).all():
+                raise RuntimeError(
+                    f"The codebook cannot be started before step {step + 1}: a batch has values "
+                    f"that are not finite. It holds {'; '.join(sorted(set(batch.sources)))}. Look "
+                    "at these recordings."
+                )
         if step >= self.config.free_steps:
             self.start_codebook(batches, generator)
         else:
             patches = torch.cat([batch.x.unflatten(2, (-1, 200)).flatten(0, 2) for batch in batches])
-            self.guide = find_components(patches, self.codebook.vectors.shape[1])
+            self.guide = spread(find_components(patches, self.codebook.vectors.shape[1]))
 
     @torch.no_grad()
     def start_codebook(self, batches, generator):
@@ -74,12 +82,6 @@ class TokenizerStage:
         self.network.eval()
         for batch in batches:
             codes.append(self.network.encode(batch.x, batch.channels).features.flatten(0, 2))
-            if not torch.isfinite(codes[-1]).all():
-                raise RuntimeError(
-                    "The codebook cannot be started: of a batch the encoder made values that are "
-                    f"not finite. It held {'; '.join(sorted(set(batch.sources)))}. Look at these "
-                    "recordings."
-                )
         self.network.train(was_training)
         self.codebook.start(torch.cat(codes), generator)
 
