@@ -71,8 +71,9 @@ class TokenizerStage:
         if step >= self.config.free_steps:
             self.start_codebook(batches, generator)
         else:
-            patches = torch.cat([batch.x.unflatten(2, (-1, 200)).flatten(0, 2) for batch in batches])
-            self.guide = spread(find_components(patches, self.codebook.vectors.shape[1]))
+            patches = [batch.x.unflatten(2, (-1, 200)).flatten(0, 2) for batch in batches]
+            n_components = self.codebook.vectors.shape[1]
+            self.guide = spread(find_components(torch.cat(patches), n_components))
 
     @torch.no_grad()
     def start_codebook(self, batches, generator):
