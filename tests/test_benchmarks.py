@@ -323,7 +323,7 @@ def test_versions_are_swapped_for_a_while():
 def test_tiny_run_of_training(capsys, monkeypatch):
     speed = load_benchmark("training_speed")
     monkeypatch.setattr(speed, "measure_memory_apart", speed.measure_memory)
-    monkeypatch.setattr(speed, "measure_peak", lambda device: 1e9)
+    monkeypatch.setattr(speed, "measure_peak", lambda device, clock: 1e9)
     sizes = {"n_blocks": 1, "decoder_n_blocks": 1, "n_classes": 64}
     ratios = speed.main(["--windows", "1", "--steps", "1", "--device", "cpu"], sizes)
     printed = capsys.readouterr().out.splitlines()
@@ -332,3 +332,15 @@ def test_tiny_run_of_training(capsys, monkeypatch):
     for stage, line in zip((1, 2), (printed[3], printed[6]), strict=True):
         assert line.endswith(f"ratio {ratios[stage]:.2f}")
     assert all("tokens/s" in printed[k] and "GB" in printed[k] for k in (1, 2, 4, 5))
+
+
+def test_memory_apart(monkeypatch):
+    """What this process has held before counts for nothing."""
+    import torch
+
+    monkeypatch.syspath_prepend(FOLDER)  # the other process imports the script by its name
+    speed = importlib.import_module("training_speed")
+    held = np.ones(2**29, np.uint8)
+    sizes = {"n_blocks": 1, "decoder_n_blocks": 1, "n_classes": 64}
+    found = speed.measure_memory_apart(1, 1, torch.device("cpu"), "ours", sizes)
+    assert 5e6 < found < len(held)

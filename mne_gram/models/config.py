@@ -333,6 +333,8 @@ def gram_tiny():
         decoder_n_blocks=2,
         decoder_n_heads=5,
         n_classes=2048,
+        layer_scale=None,
+        drop_path=0.0,
         dropout=0.0,
         predict_scale=True,
     )

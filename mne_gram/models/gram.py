@@ -149,14 +149,18 @@ class GramDecoder(nn.Module):  # numpydoc ignore=PR01
         self.head = Linear(DECODER_DIM, config.n_classes, bias=False)
         self.scale_head = Linear(DECODER_DIM, 2) if config.predict_scale else None
 
-    def forward(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
-        """Turn ``encoded (B, 1 + V, d)`` into ``(B, L, 200)``, ready for the head."""
+    def assemble(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
+        """Put ``encoded (B, 1 + V, d)`` where it belongs: ``(B, 1 + L, 200)``, CLS in front."""
         x = self.project(encoded)
         cls, latents = x[:, :1], x[:, 1:]
         # A masked place starts as the projected CLS, so it knows the window but not the patch.
         background = cls.expand(-1, positions.shape[1], -1)
         x = _put(latents, visible, background) + positions
-        x = torch.cat([cls, x], dim=1)
+        return torch.cat([cls, x], dim=1)
+
+    def forward(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
+        """Turn ``encoded (B, 1 + V, d)`` into ``(B, L, 200)``, ready for the head."""
+        x = self.assemble(encoded, visible, positions)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)[:, 1:]
@@ -238,6 +242,27 @@ class Gram(nn.Module):
         """
         encoded, visible, channels, patches = self._encode(x, channels, mask)
         return self._decode(encoded, visible, channels, patches.shape[2])
+
+    def decoder_input(self, x, channels, mask):
+        """Return what the first block of the decoder gets.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV at 200 Hz.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+        mask : torch.Tensor of bool, shape (B, C, n)
+            True where a patch is hidden.
+
+        Returns
+        -------
+        tokens : torch.Tensor, shape (B, 1 + C * n, 200)
+            CLS and one vector a patch, positions added.
+        """
+        encoded, visible, channels, patches = self._encode(x, channels, mask)
+        positions = self.decoder.positions(channels, patches.shape[2])
+        return self.decoder.assemble(encoded, visible, positions)
 
     def predict(self, x, channels, mask=None):
         """Return how likely each base class is at every patch.

@@ -48,6 +48,9 @@ class TrainingConfig:
         Whether windows are changed mildly, and whether channels are left out.
     centered, rotation, spectral_weight
         Options of stage 1, see `Tokenizer.forward`.
+    warm_start : bool
+        Whether stage 2 starts as an interpolator: the encoder from the tokenizer's, the decoder
+        copying the codes of visible neighbours, see `start_interpolating`. Published: from noise.
     scale_weight : float
         Weight of the error of gain and offset in stage 2, where the network predicts them.
     code_gain : float
@@ -100,6 +103,7 @@ class TrainingConfig:
     centered: bool = False
     rotation: bool = False
     spectral_weight: float = 0.0
+    warm_start: bool = False
     scale_weight: float = 0.25
     code_gain: float = 1.0
     codebook_decay: float = 0.99

@@ -75,7 +75,7 @@ def train(stage, sampler, validation, config, folder, *, device, facts):
         for step in range(start, n_steps):
             if stage.needs_start(step):
                 _start_stage(stage, sampler, step, config, device)
-                run.copy_buffers()
+                run.restart_average(step)
             values = run.take_step(step, parts, next(batches))
             done = step + 1
             run.progress.update(step=done, seconds=time.monotonic() - begun)
@@ -123,8 +123,10 @@ class _Run:
         self.stage.set_state(saved.get("stage", {}))
 
     @torch.no_grad()
-    def copy_buffers(self):
-        """Let the averages of what is no parameter start again."""
+    def restart_average(self, step):
+        """Let the averages of what was filled just now start again."""
+        if step == 0:
+            self.average.load_state_dict(self.stage.network.state_dict())
         for name, value in self.stage.network.named_buffers():
             self.average.get_buffer(name).copy_(value)
 
@@ -230,7 +232,7 @@ def _draw_curves(folder):
 def _start_stage(stage, sampler, step, config, device):
     """Fill the codebook from the batches of a step, the same in all processes."""
     batches, n_tokens, part = [], 0, 0
-    wanted = max(config.start_tokens, len(stage.codebook.vectors))
+    wanted = max(config.start_tokens, stage.network.config.n_classes)
     while n_tokens < wanted:
         batch = move(sampler.draw(step, part), device)
         batches.append(batch)

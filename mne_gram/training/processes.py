@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The processes that train together; with one process all of this does nothing."""
 
+import itertools
 import os
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+_MEETINGS = itertools.count()  # of this process; all count alike
 
 
 def get_rank():
@@ -62,8 +65,14 @@ def process_group(device):
         yield
         return
     # The others wait while the first process looks at the validation data.
+    timeout = timedelta(hours=2)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(hours=2))
+    # The addresses of an earlier group are still in the store, where they must not be found.
+    store, rank, n_processes = next(dist.rendezvous("env://", timeout=timeout))
+    store = dist.PrefixStore(f"mne_gram-{next(_MEETINGS)}", store)
+    dist.init_process_group(
+        backend, store=store, rank=rank, world_size=n_processes, timeout=timeout
+    )
     try:
         yield
     finally:

@@ -72,12 +72,13 @@ _TINY1 = TrainingConfig(
 )
 _TINY2 = dataclasses.replace(
     _TINY1,
-    n_steps=2000,
-    learning_rate=1.5e-3,
+    n_steps=1600,
+    learning_rate=1e-3,
     warm_up=0.05,
     weight_decay=0.05,
     free_steps=0,
     free_guide=False,
+    warm_start=True,
 )
 # The same on a GPU: larger batches, more steps, half precision where it does no harm.
 _SMALL1 = dataclasses.replace(
@@ -99,6 +100,7 @@ _SMALL2 = dataclasses.replace(
     weight_decay=0.05,
     free_steps=0,
     free_guide=False,
+    warm_start=True,
 )
 
 RECIPES = {

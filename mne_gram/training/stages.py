@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from .codebook import Codebook, get_perplexity
+from .interpolating import start_interpolating
 from .processes import spread
 
 
@@ -193,8 +194,12 @@ class GramStage:
         self.tokenizer = tokenizer.eval().requires_grad_(False)
 
     def needs_start(self, step):
-        """Tell whether anything has to be filled before a step: nothing ever."""
-        return False
+        """Tell whether weights have to be filled before a step."""
+        return self.config.warm_start and step == 0
+
+    def start(self, step, batches, generator):
+        """Let the network begin as an interpolator."""
+        start_interpolating(self.network, self.tokenizer, batches)
 
     def get_loss(self, forward, batch):
         """Return the objective of a batch and what of it is logged."""
