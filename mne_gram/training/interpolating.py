@@ -15,7 +15,7 @@ _PLACE_LENGTH = 3.0  # factor on what the first block tells of place and time
 _HIDDEN, _VISIBLE = 0.5, 1.6  # factors for tokens without and with a code
 _SHARPNESS = 2.0  # of the first guesses
 _SLOPE = 2.0  # of the random units that tell it
-_RIDGE = 1e-3
+_RIDGE = 1e-3  # a better fit would not survive the first steps
 
 
 def _place_features(n_features):
@@ -130,7 +130,7 @@ def _tell_places(network, batches, marks, axes):
         wanted.append((loudness * torch.cat([place, time], dim=-1)).flatten(0, 2))
     hidden = F.gelu(block.mlp.fc1(torch.cat(inputs)))
     hidden = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
-    weights = _solve_ridge(hidden, torch.cat(wanted), 1e-6) * _PLACE_LENGTH
+    weights = _solve_ridge(hidden, torch.cat(wanted)) * _PLACE_LENGTH
     block.mlp.fc2.weight.copy_((weights[:-1] @ marks.T).T)
     block.mlp.fc2.bias.copy_(weights[-1] @ marks.T)
 

@@ -72,8 +72,8 @@ _TINY1 = TrainingConfig(
 )
 _TINY2 = dataclasses.replace(
     _TINY1,
-    n_steps=1600,
-    learning_rate=1e-3,
+    n_steps=1400,
+    learning_rate=4e-4,
     warm_up=0.05,
     weight_decay=0.05,
     free_steps=0,
@@ -95,7 +95,7 @@ _SMALL1 = dataclasses.replace(
 )
 _SMALL2 = dataclasses.replace(
     _SMALL1,
-    learning_rate=1e-3,
+    learning_rate=4e-4,
     warm_up=0.05,
     weight_decay=0.05,
     free_steps=0,
