@@ -1,0 +1,99 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The first state of stage 2 in which it copies the codes of visible neighbours."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
+from mne_gram.montage import INDEX
+from mne_gram.training.batches import Sampler
+from mne_gram.training.interpolating import (
+    _free_directions,
+    _place_features,
+    _solve_ridge,
+    start_interpolating,
+)
+from mne_gram.training.simulate import Simulator
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """A tokenizer whose codes are projections of the signal, and a stage 2 of its width."""
+    tokenizer = Tokenizer(replace(tokenizer_nano(), dropout=0.0), seed=0).eval()
+    config = replace(
+        gram_nano(), n_filters=8, n_heads=5, decoder_n_blocks=2, decoder_n_heads=5, layer_scale=None
+    )
+    return tokenizer, Gram(replace(config, dropout=0.0, drop_path=0.0), seed=0)
+
+
+@pytest.fixture(scope="module")
+def batches():
+    sampler = Sampler(
+        None,
+        seed=0,
+        tokens_per_batch=2048,
+        simulator=Simulator(seed=0),
+        simulated_share=1.0,
+        mask_kinds={"random": 1.0},
+        mask_share={"random": (0.3, 0.3)},
+        dropout_channels=False,
+    )
+    return [sampler.draw(step, 0) for step in range(4)]
+
+
+def test_features_know_distances():
+    features = _place_features(24)
+    alike = features @ features.T
+    cz, c1, oz = (INDEX[name] for name in ("CZ", "C1", "OZ"))
+    assert alike[cz, cz] > alike[cz, c1] > alike[cz, oz] + 0.3
+
+
+def test_ridge_finds_weights():
+    x = torch.randn(500, 7, generator=torch.Generator().manual_seed(0))
+    weights = torch.arange(14.0).reshape(7, 2)
+    assert torch.allclose(_solve_ridge(x, x @ weights, 1e-9), weights, atol=1e-4)
+
+
+def test_free_directions(networks):
+    positions = networks[1].decoder.positions(torch.arange(114), 16)[0]
+    free = _free_directions(F.layer_norm(positions, (200,)), 72)
+    assert torch.allclose(free.T @ free, torch.eye(72), atol=1e-5)
+    assert (F.layer_norm(positions, (200,)) @ free).norm(dim=1).max() < 0.1
+
+
+def test_hidden_patches_get_the_codes_of_neighbours(networks, batches):
+    """Started so, stage 2 points at the right code; from noise, it does not."""
+    tokenizer, network = networks
+    head = network.decoder.head
+
+    def look():
+        cosines = []
+        network.eval()
+        with torch.no_grad():
+            pseudo_inverse = torch.linalg.pinv(head.weight @ head.weight.T, rtol=1e-4)
+            for batch in batches[2:]:
+                hidden = network.predict_hidden(batch.x, batch.channels, batch.mask)
+                codes = head(hidden) @ pseudo_inverse @ tokenizer.codebook
+                # What all patches share is no knowledge of a patch.
+                wanted = tokenizer.encode(batch.x, batch.channels).quantized[batch.mask]
+                found = codes[batch.mask]
+                found, wanted = found - found.mean(0), wanted - wanted.mean(0)
+                cosines.append(F.cosine_similarity(found, wanted, dim=-1).mean())
+        return torch.stack(cosines).mean().item()
+
+    before = look()
+    global_state = torch.get_rng_state()
+    start_interpolating(network, tokenizer, batches[:2])
+    assert torch.equal(torch.get_rng_state(), global_state)
+    assert abs(before) < 0.1
+    assert look() > before + 0.15
+
+
+def test_start_needs_two_blocks(networks, batches):
+    network = Gram(replace(networks[1].config, decoder_n_blocks=1), seed=0)
+    with pytest.raises(ValueError, match="at least 2 blocks"):
+        start_interpolating(network, networks[0], batches[:1])
