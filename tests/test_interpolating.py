@@ -22,7 +22,7 @@ from mne_gram.training.simulate import Simulator
 
 @pytest.fixture(scope="module")
 def networks():
-    """A tokenizer whose codes are projections of the signal, and a stage 2 of its width."""
+    """Return a tokenizer and an untrained stage 2 of its width."""
     tokenizer = Tokenizer(replace(tokenizer_nano(), dropout=0.0), seed=0).eval()
     config = replace(
         gram_nano(), n_filters=8, n_heads=5, decoder_n_blocks=2, decoder_n_heads=5, layer_scale=None

@@ -70,7 +70,7 @@ class Recording:
 
     @property
     def n_tokens(self):
-        """Channel-seconds that are not marked."""
+        """The number of channel-seconds that are not marked."""
         good = _get_good(self)
         n_seconds = sum((stop - start) // SECOND for start, stop in self.pieces)
         return int(good.sum()) * n_seconds // good.shape[1]
@@ -121,12 +121,12 @@ class Corpus:
 
     @property
     def n_tokens(self):
-        """Channel-seconds that are not marked."""
+        """The number of channel-seconds that are not marked."""
         return sum(recording.n_tokens for recording in self.recordings)
 
     @property
     def hours(self):
-        """Hours of recording, marked seconds included."""
+        """The hours of recording, marked seconds included."""
         return sum(recording.n_times for recording in self.recordings) / SFREQ / 3600
 
     def good(self, k):
