@@ -62,8 +62,7 @@ print(model)
 
 # %%
 # The folder of the run holds a checkpoint, from which the same call goes on after an interruption,
-# the model, and the log. Nothing is quantised in the first 20 steps; then the codebook starts, and
-# the loss jumps.
+# the model, and the log. Nothing is quantised in the first 20 steps; then the codebook starts.
 log = read_log(out)
 losses = log[log["name"] == "reconstruction"]["value"].to_numpy()
 print(np.round(losses[::3], 2))

@@ -62,13 +62,7 @@ class TokenizerStage:
 
     def start(self, step, batches, generator):
         """Find the guide, or fill the codebook, before a step."""
-        for batch in batches:
-            if not torch.isfinite(batch.x).all():
-                raise RuntimeError(
-                    f"The codebook cannot be started before step {step + 1}: a batch has values "
-                    f"that are not finite. It holds {'; '.join(sorted(set(batch.sources)))}. Look "
-                    "at these recordings."
-                )
+        _check_finite(step, batches)
         if step >= self.config.free_steps:
             self.start_codebook(batches, generator)
         else:
@@ -199,7 +193,11 @@ class GramStage:
 
     def start(self, step, batches, generator):
         """Let the network begin as an interpolator."""
+        _check_finite(step, batches)
         start_interpolating(self.network, self.tokenizer, batches)
+        # From here on processes exchange gradients only.
+        for value in self.network.state_dict().values():
+            spread(value)
 
     def get_loss(self, forward, batch):
         """Return the objective of a batch and what of it is logged."""
@@ -268,6 +266,16 @@ class GramStage:
         }
         values[""] = _average(values)
         return values
+
+
+def _check_finite(step, batches):
+    """Raise if something would be started from values that are not finite."""
+    for batch in batches:
+        if not torch.isfinite(batch.x).all():
+            raise RuntimeError(
+                f"Step {step + 1} cannot be prepared: a batch has values that are not finite. It "
+                f"holds {'; '.join(sorted(set(batch.sources)))}. Look at these recordings."
+            )
 
 
 def _average(values):
