@@ -91,9 +91,3 @@ def test_hidden_patches_get_the_codes_of_neighbours(networks, batches):
     assert torch.equal(torch.get_rng_state(), global_state)
     assert abs(before) < 0.1
     assert look() > before + 0.15
-
-
-def test_start_needs_two_blocks(networks, batches):
-    network = Gram(replace(networks[1].config, decoder_n_blocks=1), seed=0)
-    with pytest.raises(ValueError, match="at least 2 blocks"):
-        start_interpolating(network, networks[0], batches[:1])

@@ -3,6 +3,7 @@
 """Training: it learns, is decided by its seed alone, and a run that broke goes on unharmed."""
 
 import errno
+import json
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from mne.utils import catch_logging
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import mne_gram
@@ -895,6 +897,37 @@ def test_other_runs_are_refused(copied, corpus):
     assert "network" not in str(error.value)  # only what differs is told
 
 
+def test_older_checkpoints(copied, corpus):
+    """A run goes on that began before a setting existed, as that setting has a default."""
+    path = copied.out / checkpoint.NAME
+    with safe_open(path, framework="pt") as file:
+        content = json.loads(file.metadata()["mne_gram"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    assert content["facts"]["training"].pop("free_noise") == 0
+    save_file(tensors, path, metadata={"mne_gram": json.dumps(content)})
+    run(copied.stage, corpus, copied.out)
+    with pytest.raises(ValueError, match="training.free_noise was 0.0 and is 0.5"):
+        run(copied.stage, corpus, copied.out, replace(SHORT, free_noise=0.5))
+
+
+def test_warm_start_needs_room(copied, corpus):
+    """What cannot start takes nothing away, not even when it is told to overwrite."""
+    if copied.stage == "tokenizer":
+        return
+    kept = (copied.out / checkpoint.NAME).read_bytes()
+    config = replace(GRAM, decoder_n_blocks=1)
+    with pytest.raises(ValueError, match="at least 2 blocks.* has 1"):
+        run(
+            "gram",
+            corpus,
+            copied.out,
+            replace(SHORT, warm_start=True),
+            config=config,
+            overwrite=True,
+        )
+    assert (copied.out / checkpoint.NAME).read_bytes() == kept
+
+
 def test_overwrite_starts_anew(copied, corpus):
     training = replace(SHORT, n_steps=2, free_steps=1, learning_rate=1e-4)
     run(copied.stage, corpus, copied.out, training, overwrite=True)
@@ -1159,7 +1192,7 @@ def test_config_round_trip():
         ("learning_rate", 0.0, "learning_rate must be positive"),
         ("clip", float("inf"), "clip must be positive and finite"),
         ("weight_decay", -1.0, "weight_decay must be 0 or more"),
-        ("free_steps", 1001, "free_steps must be from 0 to n_steps"),
+        ("free_steps", 1000, "free_steps must be from 0 to n_steps - 1"),
         ("seed", -1, "seed must be an int of at least 0"),
         ("precision", "float16", "precision must be 'float32' or 'bfloat16', got 'float16'"),
         ("hold_out_every", 1, "hold_out_every must be None or an int from 2"),

@@ -295,7 +295,7 @@ def gram_nano():
         n_blocks=2,
         n_heads=4,
         fused_blocks=(0, 1),
-        decoder_n_blocks=1,
+        decoder_n_blocks=2,
         n_classes=64,
     )
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .._io import staged
+from .config import TrainingConfig
 
 NAME = "checkpoint.safetensors"
 _FORMAT = "mne_gram training checkpoint 1"
@@ -135,6 +136,10 @@ def read_checkpoint(folder, facts):
 def _check_facts(fname, found, wanted):
     """Raise if a checkpoint is of another run."""
     wanted = json.loads(json.dumps(wanted))
+    # A run that began before a setting existed had its default.
+    defaults = json.loads(json.dumps(TrainingConfig().to_dict()))
+    found = {**found, "training": {**defaults, **found.get("training", {})}}
+    wanted = {**wanted, "training": {**defaults, **wanted.get("training", {})}}
     differences = list(_compare(found, wanted, ""))
     if differences:
         raise ValueError(

@@ -137,8 +137,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be 0 or more and finite, got {value!r}.")
-        if not 0 <= self.free_steps <= self.n_steps:
-            raise ValueError(f"free_steps must be from 0 to n_steps, got {self.free_steps!r}.")
+        if not 0 <= self.free_steps < self.n_steps:  # classes have to be learnt at last
+            raise ValueError(f"free_steps must be from 0 to n_steps - 1, got {self.free_steps!r}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be an int of at least 0, got {self.seed!r}.")
         if self.precision not in ("float32", "bfloat16"):

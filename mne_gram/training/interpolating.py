@@ -61,8 +61,6 @@ def start_interpolating(network, tokenizer, batches):
     compares with the codebook. All of it is trained from there. Without it, learning where to look
     takes longer than a small training lasts.
     """
-    if len(network.decoder.blocks) < 2:
-        raise ValueError("A warm start needs a decoder of at least 2 blocks.")
     decoder, device = network.decoder, network.decoder.head.weight.device
     _copy_encoder(network.encoder, tokenizer.encoder)
     positions = decoder.positions(torch.arange(len(ELECTRODES), device=device), 16)[0]

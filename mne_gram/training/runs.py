@@ -65,6 +65,8 @@ def run_stage(name, build, config, corpus, out, training, device, overwrite, fir
     _validate_type(training, TrainingConfig, "training")
     device = choose_device(device)
     _check_device(device, training)
+    if name == "gram":
+        _check_warm_start(config, training)
     corpus = _get_corpus(corpus, training)
     out = Path(out)
     with process_group(device):
@@ -120,6 +122,15 @@ def _check_device(device, training):
         raise ValueError(
             "precision='bfloat16' and compile=True are for GPUs: on a CPU they are slower. Set "
             "precision='float32', compile=False, or give a device."
+        )
+
+
+def _check_warm_start(config, training):
+    """Refuse a start that the shape has no room for, before anything is overwritten."""
+    if training.warm_start and config.decoder_n_blocks < 2:
+        raise ValueError(
+            f"warm_start needs a decoder of at least 2 blocks, and this one has "
+            f"{config.decoder_n_blocks}. Set decoder_n_blocks=2, or warm_start=False."
         )
 
 
