@@ -903,11 +903,11 @@ def test_older_checkpoints(copied, corpus):
     with safe_open(path, framework="pt") as file:
         content = json.loads(file.metadata()["mne_gram"])
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    assert content["facts"]["training"].pop("free_noise") == 0
+    assert content["facts"]["training"].pop("code_gain") == 1
     save_file(tensors, path, metadata={"mne_gram": json.dumps(content)})
     run(copied.stage, corpus, copied.out)
-    with pytest.raises(ValueError, match="training.free_noise was 0.0 and is 0.5"):
-        run(copied.stage, corpus, copied.out, replace(SHORT, free_noise=0.5))
+    with pytest.raises(ValueError, match="training.code_gain was 1.0 and is 2.0"):
+        run(copied.stage, corpus, copied.out, replace(SHORT, code_gain=2.0))
 
 
 def test_warm_start_needs_room(copied, corpus):
