@@ -7,306 +7,86 @@ recordings are in nothing that the package ships. Run ::
 
     python benchmarks/restoration.py --methods spline,spatial --quick
 
-A cell is one data set in one regime. Its ratio is the median over recordings of the method's error
-over the spline's in the same recording, with a 95 % bootstrap interval over recordings; the
-headline is the geometric mean over cells.
+It has three parts. ``cells``: samples are hidden by seeded masks, and each method is measured
+beside the spline in the same recording (``_cells.py``, ``_summary.py``), in ``alcohol`` also by the
+peak of the evoked response (``_erp.py``). ``decoding``: decoders trained on clean data meet bad
+channels (``_decoding.py``). ``garbage``: whether what bad samples hold has a part in the result
+(``_garbage.py``). Which names ``--methods`` takes is told by ``_methods.py``.
 """
 
 import argparse
 import csv
-import functools
 import os
 import time
-import zlib
 from pathlib import Path
-from unittest import mock
 
 import mne
-import numpy as np
-from mne_bids import read_raw_bids
-from ridge import repair_minimum_norm, repair_ridge
+from _cells import measure_recording, run_jobs
+from _decoding import (
+    TASKS,
+    decode,
+    extract_person,
+    group_people,
+    summarize_decoding,
+    tell_decoding,
+)
+from _figures import write_page
+from _garbage import compare_garbage, tell_garbage
+from _methods import expand_methods, load_priors, parse_method, pick_priors
+from _summary import summarize
+from _tables import tell_summary
+from _truth import DATASETS, REGIMES, SECONDS, draw_mask, fill, flat, list_held_out, load_truth
 
-import mne_gram
-from mne_gram.metrics import band_power_ratio, correlation, nmse
-from mne_gram.montage import electrode_positions, match_channels, template_sphere
-from mne_gram.prior import load_prior, read_recordings
-from mne_gram.training.prior import estimate_prior, forward_components
-from mne_gram.training.subjects import list_recordings, split_subjects
+__all__ = ["draw_mask", "fill", "flat", "load_truth", "main", "parse_args"]
 
-DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")
-WHOLE = {"one": None, "10%": 0.10, "25%": 0.25, "50%": 0.50, "cluster": None}
-REGIMES = (*WHOLE, "segments", "patches")
-BANDS = ((0.5, 4), (4, 8), (8, 13), (13, 30), (30, 45))
-SECONDS = 60.0
-GARBAGE = 5e-3  # volts
-# Variants of method="gram", which restore itself does not offer.
-VARIANTS = {
-    "gram-argmax": dict(decode="argmax"),
-    "gram-own": dict(scale="network"),
-    "gram-own-argmax": dict(scale="network", decode="argmax"),
-    "gram-bare": dict(scale=None),
-    "gram-bare-argmax": dict(scale=None, decode="argmax"),
-}
-CEILING = "gram-ceiling"
+PARTS = ("cells", "decoding", "garbage")
+QUICK_REGIMES = ("25%", "segments", "patches")  # of the garbage
 
 
-def load_truth(path, dataset, unfiltered=False):
-    """Read one recording as the truth: Raw of 60 s in 0.5-45 Hz, or Epochs as they are."""
-    raw = read_raw_bids(path, verbose="error").load_data()
-    raw.pick("eeg", exclude=())
-    cmap = match_channels(raw.info, on_missing="ignore")
-    raw.pick([n for n, e in zip(cmap.ch_names, cmap.entries, strict=True) if e is not None])
-    entries = match_channels(raw.info).entries
-    raw.rename_channels(dict(zip(raw.ch_names, entries, strict=True)))
-    raw.info["bads"] = []
-    origin, _ = template_sphere()
-    places = {n: p for n, p in zip(mne_gram.montage.ELECTRODES, electrode_positions(), strict=True)}
-    montage = mne.channels.make_dig_montage(
-        {name: places[name] for name in raw.ch_names}, coord_frame="head"
-    )
-    if dataset == "alcohol":
-        sfreq = raw.info["sfreq"]
-        length = int(sfreq)
-        data = raw.get_data()
-        data = data[:, : data.shape[1] // length * length].reshape(len(data), -1, length)
-        inst = mne.EpochsArray(data.transpose(1, 0, 2), raw.info)
-    else:
-        raw.set_annotations(None)
-        inst = raw.crop(0, min(SECONDS, raw.times[-1]))
-        if not unfiltered:
-            inst.filter(0.5, 45.0)
-    return inst.set_montage(montage)
-
-
-def draw_mask(regime, inst, rng):
-    """Draw what is hidden, channels x all samples."""
-    n_channels = len(inst.ch_names)
-    n_times = flat(inst).shape[1]
-    sfreq = inst.info["sfreq"]
-    mask = np.zeros((n_channels, n_times), bool)
-    if regime == "one":
-        mask[rng.choice(n_channels)] = True
-    elif regime == "cluster":
-        places = np.array([ch["loc"][:3] for ch in inst.info["chs"]]) - template_sphere()[0]
-        places /= np.linalg.norm(places, axis=1, keepdims=True)
-        near = np.argsort(-places @ places[rng.choice(n_channels)])
-        mask[near[: 3 if n_channels < 32 else 6]] = True
-    elif regime in WHOLE:
-        n_bad = max(1, round(WHOLE[regime] * n_channels))
-        mask[rng.choice(n_channels, n_bad, replace=False)] = True
-    elif regime == "segments":
-        for channel in rng.choice(n_channels, 4, replace=False):
-            for _ in range(4):
-                length = round(rng.uniform(0.5, 4.0) * sfreq)
-                start = rng.integers(0, n_times - length)
-                mask[channel, start : start + length] = True
-    else:
-        length = round(sfreq)
-        hidden = rng.random((n_channels, n_times // length)) < 0.3
-        mask[:, : hidden.shape[1] * length] = np.repeat(hidden, length, axis=1)
-    return mask
-
-
-def flat(inst):
-    """Return channels x all samples."""
-    data = inst.get_data(copy=False) if isinstance(inst, mne.BaseEpochs) else inst.get_data()
-    return data if data.ndim == 2 else data.transpose(1, 0, 2).reshape(data.shape[1], -1)
-
-
-def fill(inst, data):
-    """Return a copy of an instance that holds other data (channels x all samples)."""
-    inst = inst.copy()
-    if isinstance(inst, mne.BaseEpochs):
-        data = data.reshape(len(data), len(inst), -1).transpose(1, 0, 2)
-    inst._data[:] = data
-    return inst
-
-
-def decode_truth(model, x, channels, mask, **kwargs):
-    """Return what the decoder makes of the true classes of all patches."""
-    import torch
-
-    with torch.inference_mode():
-        indices = model.tokenizer.encode(torch.from_numpy(x), channels).indices
-        return model.tokenizer.decode(indices, channels).numpy()
-
-
-def choose_repair(method, truth):
-    """Return what stands in for the network's repair in a variant of method gram."""
-    repair = mne_gram.restoration.repair_gram
-    if method != CEILING:
-        return functools.partial(repair, **VARIANTS.get(method, {}))
-
-    def reach_ceiling(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, **kwargs):
-        for segment in segments:
-            segment.values[:] = truth[segment.channel, segment.start : segment.stop]
-        repair(
-            truth.copy(),
-            *(mask, pieces, sfreq, cmap, segments, model),
-            line_freq=line_freq,
-            predict=decode_truth,
-        )
-
-    return reach_ceiling
-
-
-def restore(method, inst, mask, prior, model, truth):
-    """Restore hidden samples; return channels x samples and the standard deviation or None."""
-    if method.startswith("gram-"):
-        with mock.patch("mne_gram.restoration.repair_gram", choose_repair(method, truth)):
-            return restore("gram", inst, mask, prior, model, truth)
-    if method in ("ridge", "mne"):
-        function = repair_ridge if method == "ridge" else repair_minimum_norm
-        estimate = function(flat(inst), mask, inst.info)
-        return estimate, None
-    wanted = mask
-    if isinstance(inst, mne.BaseEpochs):
-        wanted = mask.reshape(len(mask), len(inst), -1).transpose(1, 0, 2)
-    restored, report = mne_gram.restore(
-        inst, mask=wanted, method=method, prior=prior, model=model, return_report=True
-    )
-    std = report.std
-    return flat(restored), std if std.ndim == 2 else std.transpose(1, 0, 2).reshape(mask.shape)
-
-
-def measure(truth, estimate, std, mask, sfreq):
-    """Measure one restoration."""
-    row = dict(nmse=nmse(truth, estimate, mask), r=correlation(truth, estimate, mask))
-    if std is not None and np.isfinite(std[mask]).all():
-        inside = np.abs(estimate - truth)[mask] <= 1.645 * std[mask]
-        row["coverage"] = inside.mean()
-    ratios = band_power_ratio(truth, estimate, mask, sfreq, BANDS)
-    row.update({f"power_{low:g}_{high:g}": v for (low, high), v in zip(BANDS, ratios, strict=True)})
-    return row
-
-
-def run(args):
+def run_cells(args, priors):
     """Measure all methods on all recordings; return one row each."""
-    priors = {None: load_prior(args.prior)}
-    if args.leave_out:
-        recordings = read_recordings(args.prior)
-        components = forward_components()
-        for dataset in args.datasets:
-            rest = [r for r in recordings if r.source[0] != dataset]
-            priors[dataset] = estimate_prior(rest, components)
-    rows = []
+    jobs = []
     for dataset in args.datasets:
-        paths = list_recordings(args.shared / "eeg" / dataset)
-        _, test = split_subjects([path.subject for path in paths])
-        paths = [path for path in paths if path.subject in test]
-        if args.quick:  # one recording a subject
-            paths = list({path.subject: path for path in paths}.values())
-        prior = priors.get(dataset, priors[None])
-        for path in paths:
-            inst = load_truth(path, dataset, args.unfiltered)
-            for regime in REGIMES:
-                if regime not in args.regimes or (dataset == "alcohol" and regime == "segments"):
-                    continue
-                rows += measure_recording(args, dataset, path, regime, inst, prior)
-        print(f"{dataset}: {len(paths)} recordings of {len(test)} people", flush=True)
-    return rows
-
-
-def measure_recording(args, dataset, path, regime, inst, prior):
-    """Measure all methods on one recording in one regime."""
-    seed = zlib.crc32(f"{path.basename}/{regime}".encode())
-    truth = flat(inst)
+        paths = list_paths(args, dataset)
+        jobs += [(args, dataset, path, pick_priors(priors, dataset)) for path in paths]
+        people = {path.subject for path in paths}
+        print(f"{dataset}: {len(paths)} recordings of {len(people)} people", flush=True)
     rows = []
-    for draw in range(args.draws):
-        mask = draw_mask(regime, inst, np.random.default_rng([seed, draw]))
-        broken = fill(inst, np.where(mask, GARBAGE, truth))
-        for method in args.methods:
-            if method == "ridge" and mask.all(axis=1).any():
-                continue  # no clean data of the channel to learn from
-            start = time.perf_counter()
-            estimate, std = restore(method, broken, mask, prior, args.model, truth)
-            seconds = time.perf_counter() - start
-            minutes = truth.shape[1] / inst.info["sfreq"] / 60
-            rows.append(
-                dict(
-                    dataset=dataset,
-                    regime=regime,
-                    subject=path.subject,
-                    recording=path.basename,
-                    draw=draw,
-                    method=method,
-                    seconds_per_minute=seconds / minutes,
-                    **measure(truth, estimate, std, mask, inst.info["sfreq"]),
-                )
-            )
+    for found in run_jobs(measure_recording, jobs, args.jobs):
+        rows += found
     return rows
 
 
-def summarize(rows, methods, baseline="spline", n_boot=1000):
-    """Return one row a cell and method: ratio to the baseline with its interval, and the rest."""
-    means = {}
-    for row in rows:
-        means.setdefault(
-            (row["dataset"], row["regime"], row["method"], row["recording"]), []
-        ).append(row)
-    cells = []
-    for dataset, regime in sorted({key[:2] for key in means}):
-        for method in methods:
-            keys = [key for key in means if key[:3] == (dataset, regime, method)]
-            if not keys:
-                continue
-            error = [np.mean([row["nmse"] for row in means[key]]) for key in keys]
-            base = [
-                np.mean([row["nmse"] for row in means[(dataset, regime, baseline, key[3])]])
-                for key in keys
-            ]
-            ratio = np.array(error) / np.array(base)
-            rng = np.random.default_rng(0)  # so that an interval depends on its own data alone
-            draws = np.median(rng.choice(ratio, (n_boot, len(ratio))), axis=1)
-            low, high = np.quantile(draws, [0.025, 0.975])
-            every = [row for key in keys for row in means[key]]
-            covered = [row["coverage"] for row in every if "coverage" in row]
-            cells.append(
-                dict(
-                    dataset=dataset,
-                    regime=regime,
-                    method=method,
-                    n=len(keys),
-                    nmse=np.median(error),
-                    ratio=np.median(ratio),
-                    low=low,
-                    high=high,
-                    r=np.median([row["r"] for row in every]),
-                    above_one=np.mean([row["nmse"] > 1 for row in every]),
-                    coverage=np.mean(covered) if covered else np.nan,
-                    seconds_per_minute=np.median([row["seconds_per_minute"] for row in every]),
-                )
-            )
-    return cells
-
-
-def print_summary(cells, methods):
-    """Print every cell, then the geometric means."""
-    print(
-        f"\n{'data set':9}{'regime':10}{'method':17}{'n':>3} {'NMSE':>6} {'ratio':>6}"
-        f" {'95 % interval':>15} {'r':>6} {'>1':>5} {'cover':>6} {'s/min':>6}"
-    )
-    for c in cells:
-        print(
-            f"{c['dataset']:9}{c['regime']:10}{c['method']:17}{c['n']:3} {c['nmse']:6.3f} "
-            f"{c['ratio']:6.3f} {c['low']:7.3f}-{c['high']:7.3f} {c['r']:6.3f} "
-            f"{c['above_one']:5.2f} {c['coverage']:6.2f} {c['seconds_per_minute']:6.2f}"
-        )
-    print("\nGeometric mean over cells of the ratio to the spline's NMSE")
-    for method in methods:
-        own = [c for c in cells if c["method"] == method]
-        if not own:
+def run_decoding(args, priors):
+    """Decode bad channels as they are, dropped and restored; return a row a person and draw."""
+    rows = []
+    for task, dataset in TASKS.items():
+        if dataset not in args.datasets:
             continue
-        ratios = np.array([c["ratio"] for c in own])
-        whole = np.array([c["ratio"] for c in own if c["regime"] in WHOLE])
-        parts = [np.exp(np.log(ratios).mean()), ratios.max()]
-        text = f"  {method:17}{parts[0]:.3f} over {len(own)} cells (largest {parts[1]:.3f})"
-        if len(whole):
-            text += f"; whole channels {np.exp(np.log(whole).mean()):.3f}"
-        partly = np.array([c["ratio"] for c in own if c["regime"] not in WHOLE])
-        if len(partly):
-            text += f"; segments and patches {np.exp(np.log(partly).mean()):.3f}"
-        print(text)
+        paths = list_held_out(args.shared / "eeg" / dataset, everyone=args.everyone)
+        people = group_people(paths)[: args.max_recordings]
+        jobs = [(args, task, own, pick_priors(priors, dataset)) for own in people]
+        rows += decode(task, list(run_jobs(extract_person, jobs, args.jobs)))
+        print(f"{task}: {len(people)} people", flush=True)
+    return rows
+
+
+def run_garbage(args, priors):
+    """Restore one recording a data set with several kinds of garbage."""
+    jobs = []
+    settings = argparse.Namespace(**vars(args))
+    if args.quick:
+        settings.regimes = [regime for regime in args.regimes if regime in QUICK_REGIMES]
+    for dataset in args.datasets:
+        (path,) = list_held_out(args.shared / "eeg" / dataset, most=1)
+        jobs.append((settings, dataset, path, pick_priors(priors, dataset)))
+    return [row for rows in run_jobs(compare_garbage, jobs, args.jobs) for row in rows]
+
+
+def list_paths(args, dataset):
+    """List the recordings of a data set that are asked for."""
+    root = args.shared / "eeg" / dataset
+    return list_held_out(root, quick=args.quick, most=args.max_recordings)
 
 
 def parse_args(argv=None):
@@ -318,39 +98,76 @@ def parse_args(argv=None):
     add("--methods", default="spline,ridge,spatial,auto")
     add("--datasets", default=",".join(DATASETS))
     add("--regimes", default=",".join(REGIMES))
-    add("--quick", action="store_true", help="one recording a subject")
+    add("--parts", default=",".join(PARTS), help="cells, decoding, garbage")
+    add("--quick", action="store_true", help="one recording a subject, fewer draws")
+    add("--max-recordings", type=int, help="at most this many recordings (people) a data set")
+    add("--seconds", type=float, default=SECONDS, help="length of the truth, where continuous")
     add("--unfiltered", action="store_true", help="keep drifts and line in the truth")
     add("--draws", type=int, default=1, help="masks a recording and regime")
-    add("--leave-out", action="store_true", help="estimate the prior without the data set at hand")
+    add("--decoding-draws", type=int, help="masks a person; 5, or 2 with --quick")
+    add("--everyone", action="store_true", help="decode the training people too, see the README")
+    leave_out = "estimate the prior without the data set at hand: only so, or also so"
+    add("--leave-out", nargs="?", const="only", choices=("only", "also"), help=leave_out)
     add("--prior", default=None, help="another prior than the bundled one")
-    add("--model", default="gram-tiny", help="the network of method gram")
-    add("--csv", type=Path, help="write one row a recording, regime, draw and method")
+    add("--model", default=None, help="another network than the default")
+    add("--jobs", type=int, default=2, help="processes, of one thread each")
+    add("--csv", type=Path, help="write a row a recording, regime, draw and method")
+    add("--figures", type=Path, help="write a page of figures into this folder")
     args = parser.parse_args(argv)
-    for name in ("methods", "datasets", "regimes"):
+    for name in ("methods", "datasets", "regimes", "parts"):
         setattr(args, name, getattr(args, name).split(","))
-    if "spline" not in args.methods:
-        args.methods.insert(0, "spline")
+    for name, known in (("datasets", DATASETS), ("regimes", REGIMES), ("parts", PARTS)):
+        unknown = ", ".join(sorted(set(getattr(args, name)) - set(known)))
+        if unknown:
+            parser.error(f"unknown {name}: {unknown}; there are {', '.join(known)}")
+    args.methods = expand_methods(args.methods, args.leave_out)
+    if args.decoding_draws is None:
+        args.decoding_draws = 2 if args.quick else 5
     args.shared = Path(args.shared)
     if not (args.shared / "eeg").is_dir():
         parser.error(f"no recordings in {args.shared}; set MNE_GRAM_SHARED to their folder")
     return args
 
 
+def write_table(fname, rows):
+    """Write rows as a table, with the columns of all of them."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with open(fname, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def main(argv=None):
     """Run the benchmark."""
     args = parse_args(argv)
-    mne.set_log_level("ERROR")
     start = time.perf_counter()
-    rows = run(args)
-    if args.csv:
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        with open(args.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(rows)
-    if args.leave_out:
-        print("The prior was estimated without the data set at hand.")
-    print_summary(summarize(rows, args.methods), args.methods)
+    left_out = any(parse_method(name).left_out for name in args.methods)
+    with mne.utils.use_log_level("ERROR"):
+        priors = load_priors(args.prior, args.datasets if left_out else ())
+    rows, cells, decoding, texts = [], [], [], []
+
+    def finish(ending, table, text):
+        """Say and write what a part found at once: the next one may take long."""
+        texts.append(text)
+        print(f"\n{text}\n", flush=True)
+        if args.csv and table:
+            write_table(args.csv.with_name(f"{args.csv.stem}{ending}{args.csv.suffix}"), table)
+
+    if "cells" in args.parts:
+        rows = run_cells(args, priors)
+        cells = summarize(rows, args.methods)
+        finish("", rows, tell_summary(rows, cells, args.methods))
+    if "decoding" in args.parts and set(TASKS.values()) & set(args.datasets):
+        found = run_decoding(args, priors)
+        decoding = summarize_decoding(found)
+        finish("_decoding", found, tell_decoding(decoding))
+    if "garbage" in args.parts:
+        found = run_garbage(args, priors)
+        finish("_garbage", found, tell_garbage(found))
+    if args.figures:
+        page = write_page(args.figures, rows, cells, decoding, args.methods, "\n\n".join(texts))
+        print(f"The figures: {page}")
     print(f"{time.perf_counter() - start:.0f} s")
 
 

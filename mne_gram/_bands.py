@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Frequency bands: filters that add up to the signal, and covariances a band."""
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.signal import firwin, oaconvolve
 
@@ -22,6 +24,7 @@ def filter_length(sfreq):
     return 2 * int(np.ceil(1.65 / _TRANSITION * sfreq)) + 1
 
 
+@lru_cache(maxsize=16)
 def lowpass_taps(sfreq, edges=BAND_EDGES):
     """Design zero-phase low-passes: the bands are the differences of those at their edges.
 
@@ -35,7 +38,8 @@ def lowpass_taps(sfreq, edges=BAND_EDGES):
     Returns
     -------
     taps : array, shape (n_edges, n_taps)
-        One low-pass an edge below the Nyquist frequency; the others are the identity.
+        One low-pass an edge below the Nyquist frequency; the others are the identity. It is kept
+        for the next call, and cannot be written to.
     """
     n_taps = filter_length(sfreq)
     taps = np.zeros((len(edges), n_taps))
@@ -44,6 +48,7 @@ def lowpass_taps(sfreq, edges=BAND_EDGES):
             row[:] = firwin(n_taps, edge, fs=sfreq)
         else:
             row[n_taps // 2] = 1.0
+    taps.flags.writeable = False
     return taps
 
 
@@ -78,6 +83,29 @@ def sum_bands(parts, sfreq, pad=None):
             step = oaconvolve(step, taps[(None,) * (step.ndim - 1)], mode="valid", axes=-1)
         total += step
     return total[..., left : n_times - right]
+
+
+def split_bands(signals, sfreq):
+    """Split signals into parts, one a band, that add up to them.
+
+    Parameters
+    ----------
+    signals : array, shape (n_signals, n_times)
+        The signals. Beyond their ends they are continued by reflection.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    parts : array, shape (n_bands, n_signals, n_times)
+        The parts, the lowest band first.
+    """
+    lows = []
+    half = filter_length(sfreq) // 2
+    padded = np.pad(signals, ((0, 0), (half, half)), mode="reflect", reflect_type="even")
+    for taps in lowpass_taps(sfreq):
+        lows.append(oaconvolve(padded, taps[None], mode="valid", axes=-1))
+    return np.diff([np.zeros_like(signals), *lows, signals], axis=0)
 
 
 def band_products(windows, sfreq):

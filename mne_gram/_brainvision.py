@@ -7,7 +7,12 @@ import warnings
 from pathlib import Path
 
 import mne
+import numpy as np
+from mne.io.constants import FIFF
 
+from ._samples import cut_stretches
+
+_RESOLUTION = 0.1  # as pybv writes it: the unit of the samples, in microvolts
 # What the annotations begin with that are read as they were written: MNE's and this package's.
 _MARKS = ("BAD", "RESTORED", "INVENTED")
 
@@ -34,7 +39,7 @@ def complete_brainvision(path, raw):
 
 
 def write_brainvision(path, raw):
-    """Write a Raw so that it can be told later whether the file is whole.
+    """Write a Raw, in stretches, so that it can be told later whether the file is whole.
 
     Parameters
     ----------
@@ -43,21 +48,45 @@ def write_brainvision(path, raw):
     raw : mne.io.Raw
         What to write. It is left as it is.
     """
-    if any("," in text for text in raw.annotations.description):
-        raw = raw.copy()  # a comma would end the text, so that it has a code
-        raw.annotations.description = [
-            text.replace(",", r"\1") for text in raw.annotations.description
-        ]
     with warnings.catch_warnings():
-        # That samples are rounded is told below, and markers of some channels are standard.
+        # That samples are rounded is told elsewhere.
         warnings.filterwarnings("ignore", "Encountered data in .* format")
-        warnings.filterwarnings("ignore", "events: you specified at least one event that")
-        mne.export.export_raw(path, raw)
+        # The header is that of a recording of one sample.
+        first = mne.io.RawArray(np.zeros((len(raw.ch_names), 1)), raw.info.copy(), verbose="error")
+        mne.export.export_raw(path, first)
     # Without the number of samples nobody could tell if the data were cut short.
     header = path.read_text(encoding="utf-8")
     section = "[Common Infos]\n"
-    header = header.replace(section, f"{section}DataPoints={len(raw.times)}\n", 1)
+    header = header.replace(section, f"{section}DataPoints={raw.n_times}\n", 1)
     path.write_text(header, encoding="utf-8")
+    with path.with_suffix(".vmrk").open("a", encoding="utf-8") as file:
+        file.writelines(_format_markers(raw))
+    in_volts = np.array([ch["unit"] == FIFF.FIFF_UNIT_V for ch in raw.info["chs"]])
+    factors = np.where(in_volts, 1e6, 1.0)[:, None] / _RESOLUTION
+    with path.with_suffix(".eeg").open("wb") as file:
+        for start, stop in cut_stretches(len(raw.ch_names), raw.n_times):
+            part = factors * raw.get_data(start=start, stop=stop)
+            file.write(part.T.astype("<f4").tobytes())
+
+
+def _format_markers(raw):
+    """Yield the lines of the annotations of a Raw."""
+    sfreq, n_times = raw.info["sfreq"], raw.n_times
+    number = 1 if raw.info["meas_date"] is None else 2  # the first one tells the date
+    for annotation in raw.annotations:
+        first = round((annotation["onset"] - raw.first_time) * sfreq)
+        first = min(max(0, first), n_times - 1)
+        size = min(round(annotation["duration"] * sfreq), n_times - first)
+        text = annotation["description"].removeprefix("Comment/")
+        kind, event = "Comment", re.fullmatch(r"(Stimulus/S|Response/R) *(\d+)", text)
+        if event:
+            kind, text = event[1].split("/")
+            text = f"{text}{event[2]:>3}"
+        text = text.replace(",", r"\1")  # a comma would end it
+        names = annotation.get("ch_names", ())
+        for channel in [raw.ch_names.index(name) + 1 for name in names] or [0]:
+            yield f"Mk{number}={kind},{text},{first + 1},{size},{channel}\n"
+            number += 1
 
 
 def _read_header(path):

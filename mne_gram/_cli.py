@@ -6,6 +6,7 @@
 import argparse
 import contextlib
 import json
+import os
 import sys
 import traceback
 import warnings
@@ -123,6 +124,11 @@ def _add_restore(commands):
     )
     add("--json", action="store_true", help="print the report as JSON")
     add("--overwrite", action="store_true", help="replace files that exist")
+    add(
+        "--tmp",
+        metavar="FOLDER",
+        help="where a large recording is kept meanwhile, 8 bytes a sample (default: beside OUT)",
+    )
 
 
 def _get_namer(*extensions):
@@ -144,39 +150,47 @@ def _run_restore(args, parser):
 
     from . import _io
     from .datasets import sample
-    from .restoration import restore
 
     # The standard output is kept for the result.
     log_level = mne.use_log_level("INFO" if args.verbose else "WARNING")
     with log_level, contextlib.redirect_stdout(sys.stderr):
-        inst = sample() if args.sample else _io.read_inst(args.input)
+        inst = sample() if args.sample else _io.read_inst(args.input, preload=False)
         _io.check_output(args.output, inst=inst, source=args.input, overwrite=args.overwrite)
         for path in filter(None, (args.figure, args.report)):
             _io.check_output(path, source=args.input, overwrite=args.overwrite)
         _io.mark_bads(inst, args.bads)
         if args.montage is not None:
             inst.set_montage(args.montage, match_case=False, on_missing="warn")
-        restored, report = restore(
-            inst,
-            method=args.method,
-            output=args.kind,
-            model=args.model,
-            line_freq=args.line_freq,
-            all_channel_gaps=args.all_channel_gaps,
-            return_report=True,
-            random_state=args.random_state,
-            copy=True,
-        )
-        others = list(filter(None, (args.report, args.figure)))
-        # A failure, however late, leaves none of the files behind.
-        with _io.staged_together([args.output, *others], args.overwrite) as files:
-            note = _io.write_inst(restored, files.pop(0))
-            if args.report:
-                report.save(files.pop(0))
-            if args.figure:
-                _io.write_figure(report.plot(show=False), files.pop(0))
-            text = _describe(args, report, note, others)
+        with _io.loaded(inst, args.tmp or os.path.dirname(os.path.abspath(args.output))):
+            text = _restore_and_write(inst, args)
     print(text)
+
+
+def _restore_and_write(inst, args):
+    """Restore a recording that is loaded, write all files and return what is to be printed."""
+    from . import _io
+    from .restoration import restore
+
+    restored, report = restore(
+        inst,
+        method=args.method,
+        output=args.kind,
+        model=args.model,
+        line_freq=args.line_freq,
+        all_channel_gaps=args.all_channel_gaps,
+        return_report=True,
+        random_state=args.random_state,
+        copy=False,
+    )
+    others = list(filter(None, (args.report, args.figure)))
+    # A failure, however late, leaves none of the files behind.
+    with _io.staged_together([args.output, *others], args.overwrite) as files:
+        note = _io.write_inst(restored, files.pop(0))
+        if args.report:
+            report.save(files.pop(0))
+        if args.figure:
+            _io.write_figure(report.plot(show=False), files.pop(0))
+        return _describe(args, report, note, others)
 
 
 def _describe(args, report, note, others):

@@ -36,14 +36,6 @@ def repair_spline(data, mask, pieces, info):
     segments : list of Segment
         The estimates, their standard deviation unknown (NaN).
     """
-    places = np.array([ch["loc"][:3] for ch in info["chs"]])
-    lacking = ~np.isfinite(places).all(axis=1) | ~places.any(axis=1)
-    if lacking.any():
-        names = ", ".join(n for n, no in zip(info["ch_names"], lacking, strict=True) if no)
-        raise ValueError(
-            f"A spline needs positions, which {names} have not: set them with inst.set_montage, "
-            "leave the channels out with picks, or use method='spatial'."
-        )
     weights = {}
     for a, b, _ in find_runs(mask, pieces):
         bad = np.flatnonzero(mask[:, a])
@@ -59,6 +51,18 @@ def repair_spline(data, mask, pieces, info):
         Segment(channel, a, b, data[channel, a:b].copy(), np.full(b - a, np.nan))
         for channel, a, b, _ in find_segments(mask & enough, pieces)
     ]
+
+
+def check_positions(info):
+    """Raise a ValueError if channels lack the positions that a spline needs."""
+    places = np.array([ch["loc"][:3] for ch in info["chs"]])
+    lacking = ~np.isfinite(places).all(axis=1) | ~places.any(axis=1)
+    if lacking.any():
+        names = ", ".join(n for n, no in zip(info["ch_names"], lacking, strict=True) if no)
+        raise ValueError(
+            f"A spline needs positions, which {names} have not: set them with inst.set_montage, "
+            "leave the channels out with picks, or use method='spatial'."
+        )
 
 
 def _spline_weights(info, good, bad):
@@ -117,14 +121,14 @@ def repair_gram(
         if not mask[rows, start:stop].any():
             continue
         wanted = mask[rows, start:stop]
-        signal = _to_network(data[rows, start:stop], sfreq, line_freq)
+        signal = to_network(data[rows, start:stop], sfreq, line_freq)
         if signal.shape[1] < _PATCH:
             too_short += 1
             continue
-        bad = _resample_mask(wanted, signal.shape[1])
-        change = _limit_band(_predict_change(signal, bad, channels, model, scale, **kwargs))
+        bad = resample_mask(wanted, signal.shape[1])
+        change = limit_band(_predict_change(signal, bad, channels, model, scale, **kwargs))
         change = resample(change, up=sfreq, down=SFREQ, axis=1, npad="auto")
-        change = _fit_length(change, stop - start) / VOLTS_TO_MODEL
+        change = fit_length(change, stop - start) / VOLTS_TO_MODEL
         for row, channel in enumerate(rows):
             changes[int(channel), start] = change[row]
     if too_short:
@@ -144,7 +148,7 @@ def repair_gram(
             segment.values[a - segment.start : b - segment.start] += change[a - start : b - start]
 
 
-def _to_network(data, sfreq, line_freq):
+def to_network(data, sfreq, line_freq):
     """Bring filled signals into the network's band, rate and unit."""
     signal = data - data.mean(axis=0)
     length = signal.shape[1] / sfreq
@@ -161,7 +165,7 @@ def _to_network(data, sfreq, line_freq):
     return signal * VOLTS_TO_MODEL
 
 
-def _limit_band(change):
+def limit_band(change):
     """Take off what lies above the network's 75 Hz, rolling off over the last 5 Hz."""
     spectrum = np.fft.rfft(change, axis=1)
     freqs = np.fft.rfftfreq(change.shape[1], 1 / SFREQ)
@@ -169,13 +173,13 @@ def _limit_band(change):
     return np.fft.irfft(spectrum, change.shape[1], axis=1)
 
 
-def _fit_length(signal, n_times):
+def fit_length(signal, n_times):
     """Cut or continue a resampled signal by the sample that rounding took or gave."""
     missing = n_times - signal.shape[1]
     return np.pad(signal, ((0, 0), (0, missing)), "edge") if missing > 0 else signal[:, :n_times]
 
 
-def _resample_mask(mask, n_times):
+def resample_mask(mask, n_times):
     """Mark the resampled samples that any bad sample has a part in."""
     edges = np.linspace(0, mask.shape[1], n_times + 1)
     first = np.floor(edges[:-1]).astype(int)

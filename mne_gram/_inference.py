@@ -227,3 +227,61 @@ def _predict_batch(model, x, channels, mask, decode, scale):
     entropy = x.new_zeros(mask.shape)
     entropy[mask] = -(probs * log_probs).sum(-1)
     return waveforms.cpu().numpy(), entropy.cpu().numpy()
+
+
+@verbose
+def correct_windows(
+    model, x, channels, mask, spread, *, batch_size=None, device=None, verbose=None
+):
+    """Correct estimates in windows.
+
+    Parameters
+    ----------
+    model : GramModel
+        A model with the network for it.
+    x : array of float32, shape (n_windows, n_channels, n_patches * 200)
+        Windows at 200 Hz in 0.1 mV with estimates, relative to the mean of what was measured.
+    channels : array of int, shape (n_channels,)
+        Montage index of each channel.
+    mask : array of bool, shape (n_windows, n_channels, n_patches)
+        True where a patch holds estimates.
+    spread : array of float32, shape (n_windows, n_channels, n_patches)
+        Standard deviation of their error in 0.1 mV.
+    batch_size : int | None
+        Windows in a batch. None chooses by the size of a window.
+    device : str | torch.device | None
+        Where to compute; None computes where the network is.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    correction : array of float32, shape (n_windows, n_channels, n_patches, 200)
+        To be added where ``mask`` is True.
+
+    Raises
+    ------
+    ValueError
+        If the model lacks the network.
+    """
+    import torch
+
+    if model.residual is None:
+        raise ValueError(
+            "This model has no network that corrects estimates (config.json has no 'residual'). "
+            "Load 'gram-tiny', or use method='spatial'."
+        )
+    n_windows, n_channels, n_patches = mask.shape
+    device = next(model.residual.parameters()).device if device is None else get_device(device)
+    model.residual.to(device)
+    if batch_size is None:
+        batch_size = max(1, _TOKENS_PER_BATCH // max(1, n_channels * n_patches))
+    correction = np.zeros((*mask.shape, 200), np.float32)
+    channels = torch.from_numpy(np.asarray(channels, np.int64)).to(device)
+    with torch.inference_mode(), _evaluating(model.residual):
+        for start in ProgressBar(range(0, n_windows, batch_size), mesg="Correcting estimates"):
+            rows = slice(start, start + batch_size)
+            parts = [torch.from_numpy(array[rows]).to(device) for array in (x, mask, spread)]
+            out = model.residual(parts[0], channels, *parts[1:])
+            correction[rows] = out.waveform.cpu().numpy()
+    return correction

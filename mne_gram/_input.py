@@ -9,6 +9,7 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import warn
 
+from ._samples import Samples
 from ._windows import find_pieces
 from .preprocessing import check_units
 from .spatial import MIN_GOOD
@@ -40,37 +41,45 @@ def pick_eeg(inst, picks):
     return np.unique(chosen)
 
 
-def get_data(inst, picks):
-    """Return channels x samples, a copy, and the stretches of continuous time."""
-    if np.iscomplexobj(inst._data if not isinstance(inst, mne.Evoked) else inst.data):
+def open_samples(inst, picks):
+    """Return the samples of a preloaded Raw or Epochs or of an Evoked, or say what is wrong."""
+    data = inst.data if isinstance(inst, mne.Evoked) else inst._data
+    if np.iscomplexobj(data):
         raise ValueError("Found complex data, expected real: restore before a Hilbert transform.")
-    if isinstance(inst, mne.BaseEpochs):
-        data = inst.get_data(picks=picks, copy=True)
-        n_epochs, n_channels, n_times = data.shape
-        if n_epochs == 0:
-            raise ValueError("The Epochs are empty: there is nothing to restore.")
-        pieces = [(k * n_times, (k + 1) * n_times) for k in range(n_epochs)]
-        return data.transpose(1, 0, 2).reshape(n_channels, -1), pieces
-    data = np.array(inst.get_data(picks=picks))
-    pieces = find_pieces(inst) if isinstance(inst, BaseRaw) else [(0, data.shape[1])]
-    return data, pieces
+    n_times = data.shape[-1]
+    if data.ndim == 3 and len(data) == 0:
+        raise ValueError("The Epochs are empty: there is nothing to restore.")
+    pieces = [(k * n_times, (k + 1) * n_times) for k in range(len(data) if data.ndim == 3 else 1)]
+    if isinstance(inst, BaseRaw):
+        pieces = find_pieces(inst)
+    return Samples(data, picks, pieces)
 
 
-def check_data(data, bad, names, sfreq):
-    """Refuse what cannot be restored."""
-    broken = [
-        name
-        for name, row, wrong in zip(names, data, bad, strict=True)
-        if not np.isfinite(row[~wrong]).all()
-    ]
-    if broken:
+def check_data(samples, bad, names, sfreq):
+    """Refuse what cannot be restored.
+
+    Parameters
+    ----------
+    samples : Samples
+        The signals.
+    bad : BadSpans
+        What is bad.
+    names : list of str
+        The channels.
+    sfreq : float
+        Sampling rate in Hz.
+    """
+    broken = np.zeros(len(names), bool)
+    for start, stop in samples.stretches():
+        broken |= (~np.isfinite(samples.read(start, stop)) & ~bad.paint(start, stop)).any(axis=1)
+    if broken.any():
+        found = ", ".join(name for name, wrong in zip(names, broken, strict=True) if wrong)
         raise ValueError(
-            f"Found NaN or infinite samples that are not marked as bad in {', '.join(broken)}. "
+            f"Found NaN or infinite samples that are not marked as bad in {found}. "
             "Mark them: the channel in info['bads'], the span by an annotation with ch_names, or "
             "by mask."
         )
-    whole = bad.all(axis=1)
-    n_good = int((~whole).sum())
+    n_good = int((~bad.whole).sum())
     if n_good < MIN_GOOD:
         raise ValueError(
             f"{len(names) - n_good} of {len(names)} EEG channels are bad all through; at least "
@@ -87,25 +96,25 @@ def check_data(data, bad, names, sfreq):
             f"The sampling rate is {sfreq:g} Hz, expected {_MIN_SFREQ:g} Hz or more. Bands above "
             f"{sfreq / 2:g} Hz are not there to learn from; use the recording at its original rate."
         )
-    step = max(1, data.shape[1] // 20_000)
-    seen = np.where(bad[:, ::step], np.nan, data[:, ::step])
+    step = samples.thin()
+    seen = np.where(bad.paint(step=step), np.nan, samples.read(step=step))
     recorded = (np.nan_to_num(seen) != 0).any(axis=0)  # where recording paused, files hold zeros
     check_units(seen[:, recorded] if recorded.any() else seen)
 
 
-def find_evidence(data, bad, names):
+def find_evidence(samples, bad, names):
     """Find the channels that can be worked with: all but good ones that are flat.
 
     A single flat channel is a recording's own reference, which is true evidence.
     """
-    step = max(1, data.shape[1] // 20_000)
-    part, good = data[:, ::step], ~bad[:, ::step]
-    spread = np.full(len(data), np.nan)
+    step = samples.thin()
+    part, good = samples.read(step=step), ~bad.paint(step=step)
+    spread = np.full(len(part), np.nan)
     for k in np.flatnonzero(good.any(axis=1)):
         spread[k] = part[k, good[k]].std()
     flat = spread < 1e-3 * np.nanmedian(spread[spread > 0]) if (spread > 0).any() else spread < 0
-    if flat.sum() < 2 or (~flat & ~bad.all(axis=1)).sum() < MIN_GOOD:
-        return np.arange(len(data))
+    if flat.sum() < 2 or (~flat & ~bad.whole).sum() < MIN_GOOD:
+        return np.arange(len(part))
     flat_names = ", ".join(name for name, f in zip(names, flat, strict=True) if f)
     warn(
         f"Found flat channels that are not marked as bad: {flat_names}. They are not used as "

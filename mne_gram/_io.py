@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import mne
 
 from ._brainvision import complete_brainvision, write_brainvision
+from ._samples import Scratch, load_raw
 
 # What the formats that can be written do to the samples.
 PRECISION = {
@@ -19,6 +20,7 @@ PRECISION = {
     ".vhdr": "BrainVision keeps 32-bit floats",
 }
 SINGLE_FIF = "fif of 32-bit floats, as in the input"
+LARGE = 2**29  # bytes in double precision: from there on, recordings are not held in memory
 # MNE only warns when samples that a file promises are missing.
 _CUT_SHORT = "Invalid tag with only|Number of records from the header does not match"
 # Formats in which an annotation can be of some channels only.
@@ -26,18 +28,20 @@ _KEEPS_CHANNELS = (".fif", ".fif.gz", ".edf", ".bdf", ".vhdr")
 _CUTS = ("BAD BOUNDARY", "BAD_ACQ_SKIP")  # joins and holes of the file, which are of all channels
 
 
-def read_inst(path):
+def read_inst(path, *, preload=True):
     """Read a recording in any format that MNE reads, or epochs from ``-epo.fif``.
 
     Parameters
     ----------
     path : path-like
         The file. Epochs are told by the end of its name, ``epo.fif`` or ``epo.fif.gz``.
+    preload : bool
+        Whether to read the samples of a recording too. Epochs always are in memory.
 
     Returns
     -------
     inst : mne.io.Raw | mne.Epochs
-        The recording, in memory.
+        The recording.
 
     Raises
     ------
@@ -56,22 +60,63 @@ def read_inst(path):
     if not path.exists():
         raise FileNotFoundError(f"The input {path} does not exist.")
     is_epochs = path.name.endswith(("epo.fif", "epo.fif.gz"))
-    read = mne.read_epochs if is_epochs else mne.io.read_raw
+    with _reading(path, is_epochs):
+        inst = mne.read_epochs(path) if is_epochs else mne.io.read_raw(path, preload=preload)
+        if path.suffix.lower() == ".vhdr":
+            complete_brainvision(path, inst)
+    if not path.name.lower().endswith(_KEEPS_CHANNELS):
+        _warn_of_lost_channels(path, inst)
+    return inst
+
+
+@contextmanager
+def loaded(inst, folder):
+    """Load a recording for as long as the context lasts.
+
+    Parameters
+    ----------
+    inst : mne.io.Raw | mne.Epochs
+        A recording; one that is loaded stays as it is.
+    folder : path-like
+        Where a recording that is large is kept meanwhile, in a temporary file that is
+        memory-mapped. Its size is 8 bytes a sample.
+
+    Yields
+    ------
+    inst : mne.io.Raw | mne.Epochs
+        The same.
+    """
+    if inst.preload:
+        yield inst
+        return
+    path = Path(inst.filenames[0])
+    if 8 * len(inst.ch_names) * inst.n_times <= LARGE:
+        with _reading(path):
+            inst.load_data()
+        yield inst
+        return
+    with _make_folder(Path(folder)) as scratch:
+        with _reading(path):
+            load_raw(inst, Path(scratch) / "samples.dat", Scratch)
+        try:
+            yield inst
+        finally:
+            inst._data = None  # some systems remove no file that is mapped
+
+
+@contextmanager
+def _reading(path, is_epochs=False):
+    """Turn whatever a reader trips over into an error that says so."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", _CUT_SHORT, RuntimeWarning)
-            inst = read(path, preload=True)
-        if path.suffix.lower() == ".vhdr":
-            complete_brainvision(path, inst)
+            yield
     except Exception as exc:  # a broken header makes the readers raise whatever they trip over
         raise RuntimeError(
             f"{path} cannot be read as {'epochs' if is_epochs else 'a continuous recording'}. It "
             "is cut short, or not in the format that its name says (the name of a file of epochs "
             f"has to end in -epo.fif). The reader said: {exc}"
         ) from exc
-    if not path.name.lower().endswith(_KEEPS_CHANNELS):
-        _warn_of_lost_channels(path, inst)
-    return inst
 
 
 def _warn_of_lost_channels(path, inst):
@@ -245,7 +290,7 @@ def staged_together(paths, overwrite):
     """
     paths = [Path(path) for path in paths]
     with ExitStack() as stack:
-        folders = [Path(stack.enter_context(_make_folder(path))) for path in paths]
+        folders = [Path(stack.enter_context(_make_folder(path.parent))) for path in paths]
         yield [folder / path.name for folder, path in zip(folders, paths, strict=True)]
         moves = {}
         for folder, path in zip(folders[::-1], paths[::-1], strict=True):
@@ -257,15 +302,12 @@ def staged_together(paths, overwrite):
             os.replace(file, target)
 
 
-def _make_folder(path):
-    """Return a temporary folder beside a file, as a context manager."""
+def _make_folder(folder):
+    """Return a temporary folder inside a folder, as a context manager."""
     try:
-        return TemporaryDirectory(prefix=".mne_gram-", dir=path.parent)
+        return TemporaryDirectory(prefix=".mne_gram-", dir=folder)
     except OSError as exc:
-        raise PermissionError(
-            f"The folder {path.parent} of the output {path.name} cannot be written to: "
-            f"{exc.strerror}."
-        ) from exc
+        raise PermissionError(f"The folder {folder} cannot be written to: {exc.strerror}.") from exc
 
 
 def mark_bads(inst, names):

@@ -12,14 +12,25 @@ Signals are channels x samples with a mask of the same shape, True where bad. Th
    but without a step where the set of good channels changes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.signal import oaconvolve
 
 from ._bands import N_BANDS, STATISTICS_EDGES, filter_length, lowpass_taps, sum_bands
 from ._baselines import find_baselines
-from ._seams import CONTEXT, bridge, join_runs, limit_steps
+from ._masks import find_spans, find_untold
+from ._samples import Samples
+from ._seams import (
+    CONTEXT,
+    Gap,
+    Miss,
+    bridge,
+    join_runs,
+    limit_steps,
+    look_around,
+    measure_miss,
+)
 from .spatial import MIN_GOOD, interpolation_operators
 
 _BLOCK_SECONDS = 60.0
@@ -124,18 +135,93 @@ def find_segments(mask, pieces, told=None):
     return segments
 
 
-def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gaps=False):
-    """Estimate every bad sample.
+class Operators:
+    """Interpolation weights by pattern of good channels, computed once each.
 
     Parameters
     ----------
-    data : array, shape (n_channels, n_times)
-        The signals in volts. Bad samples are overwritten by their estimate; what they held is not
-        looked at. Good ones come back to within rounding.
-    mask : array of bool, shape (n_channels, n_times)
-        True where bad.
-    pieces : list of tuple of int
-        Stretches of continuous time.
+    cov : array, shape (n_bands, n_channels, n_channels)
+        Covariance of the channels a band.
+    units : array, shape (n_channels,)
+        1 for channels that carry the reference, 0 for bipolar derivations.
+    excess : float
+        How much larger the errors are than the covariance tells.
+    """
+
+    def __init__(self, cov, units, excess=1.0):
+        self._cov, self._units, self.excess, self._kept = cov, units, excess, {}
+
+    def __call__(self, good, bad):
+        """Return the weights a band, those for all bands at once, and the errors."""
+        key = (good.tobytes(), bad.tobytes())
+        if key not in self._kept:
+            bands, error = interpolation_operators(self._cov, self._units, good, bad)
+            total, _ = interpolation_operators(self._cov.sum(axis=0), self._units, good, bad)
+            if len(self._kept) > 64:  # neighbours in time repeat, far ones seldom do
+                self._kept.clear()
+            self._kept[key] = bands, total, error
+        return self._kept[key]
+
+    def spread(self, good, bad):
+        """Return the standard deviation of the error of each bad channel."""
+        return self.excess * np.sqrt(np.einsum("bii->i", self(good, bad)[2]).clip(0))
+
+    def size(self, good, bad):
+        """Return the standard deviation of bad channels, relative to the mean of the good ones."""
+        share = self._units[good] / max(self._units[good].sum(), 1)
+        frame = np.eye(len(self._units))[bad]
+        frame[:, good] -= np.outer(self._units[bad], share)
+        variance = np.einsum("ij,jk,ik->i", frame, self._cov.sum(axis=0), frame)
+        return self.excess * np.sqrt(variance.clip(0))
+
+
+@dataclass(frozen=True, eq=False)
+class SpatialFit:
+    """What the spatial expert has learnt from a recording.
+
+    Attributes
+    ----------
+    sfreq : float
+        Sampling rate in Hz.
+    whole : array of bool, shape (n_channels,)
+        Channels that are bad all through the recording.
+    operators : Operators
+        How channels tell of each other.
+    baselines : dict of int to callable
+        What :func:`mne_gram._baselines.find_baselines` returned.
+    noise : Noise | None
+        What to draw from the posterior with; None for its mean.
+    fill_gaps : bool
+        Whether to invent what no good channel tells.
+    miss : Miss | None
+        How estimates fare around the gaps of the recording; None to learn that from the signals
+        that are repaired.
+    known : dict of int to list of Surroundings
+        Gaps, a channel, that go on where the signals that are repaired end.
+    holes : array of int, shape (n_holes, 2)
+        Stretches of continuous time all through which too few channels are good.
+    """
+
+    sfreq: float
+    whole: np.ndarray
+    operators: Operators
+    baselines: dict = field(default_factory=dict)
+    noise: Noise | None = None
+    fill_gaps: bool = False
+    miss: Miss | None = None
+    known: dict = field(default_factory=dict)
+    holes: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
+
+
+def fit_spatial(samples, bad, sfreq, cov, units, *, seed=None, fill_gaps=False):
+    """Learn what the spatial expert needs besides the covariance.
+
+    Parameters
+    ----------
+    samples : Samples
+        The signals, read in places.
+    bad : BadSpans
+        What is bad.
     sfreq : float
         Sampling rate in Hz.
     cov : array, shape (n_bands, n_channels, n_channels)
@@ -149,85 +235,177 @@ def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gap
 
     Returns
     -------
+    fit : SpatialFit
+        What was learnt.
+    """
+    baselines = find_baselines(samples, bad, units, sfreq)
+    step = samples.thin()
+    part = samples.read(step=step)
+    for channel, baseline in baselines.items():
+        part[channel] -= baseline(np.arange(0, samples.n_times, step))
+    return SpatialFit(
+        sfreq,
+        bad.whole,
+        Operators(cov, units, _find_excess(part, bad.paint(step=step), bad.whole, cov, units)),
+        baselines,
+        noise=None if seed is None else Noise(seed, len(bad)),
+        fill_gaps=fill_gaps,
+        holes=_find_holes(bad, samples.pieces),
+    )
+
+
+def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gaps=False):
+    """Estimate every bad sample of signals in memory.
+
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times)
+        The signals in volts. Bad samples are overwritten by their estimate; what they held is not
+        looked at. Good ones come back to within rounding.
+    mask : array of bool, shape (n_channels, n_times)
+        True where bad.
+    pieces : list of tuple of int
+        Stretches of continuous time.
+    sfreq, cov, units, seed, fill_gaps
+        As in :func:`fit_spatial`.
+
+    Returns
+    -------
     segments : list of Segment
         The estimates. Stretches that were left alone are not among them.
     """
-    whole = mask.all(axis=1)
-    passing = mask & ~whole[:, None]
-    others = np.flatnonzero(~whole)
-    noise = None if seed is None else Noise(seed, len(data))
-    baselines = find_baselines(data, mask, units, pieces, sfreq)
-    times = np.arange(data.shape[1])
-    for channel, baseline in baselines.items():
+    samples = Samples(data, np.arange(len(data)), pieces)
+    fit = fit_spatial(samples, find_spans(mask), sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
+    return estimate_spatial(data, mask, pieces, fit)
+
+
+def estimate_spatial(data, mask, pieces, fit, first=0):
+    """Estimate every bad sample of a recording or of a part of it.
+
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times)
+        The signals in volts. Bad samples are overwritten by their estimate; what they held is not
+        looked at. Good ones come back to within rounding.
+    mask : array of bool, shape (n_channels, n_times)
+        True where bad.
+    pieces : list of tuple of int
+        Stretches of continuous time.
+    fit : SpatialFit
+        What was learnt from the recording.
+    first : int
+        Number of the first sample in the recording.
+
+    Returns
+    -------
+    segments : list of Segment
+        The estimates. Stretches that were left alone are not among them.
+    """
+    times = first + np.arange(data.shape[1])
+    for channel, baseline in fit.baselines.items():
         data[channel] -= baseline(times)
-    runs = find_runs(passing, pieces)
-    operators = _Operators(cov, units, _find_excess(data, mask, others, cov, units))
-    _fill_roughly(data, passing, others, runs, operators)
-    estimates = {}
-    for a, b, piece in runs:
-        good, bad = _split(passing[:, a], others)
-        if len(good) < MIN_GOOD:
-            continue
-        margin = round(CONTEXT * sfreq)
-        left, right = max(piece[0], a - margin), min(piece[1], b + margin)
-        found = _estimate(data, good, bad, left, right, piece, sfreq, operators, noise)
-        spread = operators.spread(good, bad)
-        for row, channel in enumerate(bad):
-            estimates[int(channel), a] = (left, right, found[row], spread[row])
-    told = (~mask).sum(axis=0) >= MIN_GOOD
-    segments = []
-    for channel, a, b, piece in find_segments(passing, pieces, told):
-        joined = join_runs(estimates, channel, a, b, passing, sfreq) if told[a] else None
-        segments.append((channel, a, b, piece, joined))
-    segments = bridge(data, passing, segments, sfreq, fill_gaps)
-    segments = [Segment(*values) for values in segments]
+    passing = mask & ~fit.whole[:, None]
+    runs, gaps = find_gaps(data, mask, pieces, fit, first)
+    surroundings = [
+        _recall(fit, gap, first) or look_around(data, passing, gap, fit.sfreq) for gap in gaps
+    ]
+    miss = fit.miss or measure_miss([gap.channel for gap in gaps], surroundings, fit.sfreq)
+    found = bridge(data, gaps, surroundings, miss, fit.sfreq, fit.fill_gaps)
+    segments = [Segment(*values) for values in found]
     for segment in segments:
         data[segment.channel, segment.start : segment.stop] = segment.values
-    found = _repair_whole(
-        data, mask, np.flatnonzero(whole), others, pieces, runs, sfreq, operators, noise, told
-    )
-    segments += [segment for segment in found if fill_gaps or not segment.invented]
-    for channel, baseline in baselines.items():
+    found = _repair_whole(data, mask, pieces, runs, fit, first)
+    segments += [segment for segment in found if fit.fill_gaps or not segment.invented]
+    for channel, baseline in fit.baselines.items():
         data[channel] += baseline(times)
     for segment in segments:
-        if segment.channel in baselines:
+        if segment.channel in fit.baselines:
             inside = times[segment.start : segment.stop]
-            segment.values += baselines[segment.channel](inside)
-    limit_steps(data, mask, segments, pieces, sfreq)
+            segment.values += fit.baselines[segment.channel](inside)
+    limit_steps(data, mask, segments, pieces, fit.sfreq, recall_steps(fit, segments, first))
     for segment in segments:
         data[segment.channel, segment.start : segment.stop] = segment.values
     return segments
 
 
-class _Operators:
-    """Interpolation weights by pattern of good channels, computed once each."""
+def find_gaps(data, mask, pieces, fit, first=0):
+    """Estimate channels that are bad for a while from those that are good then.
 
-    def __init__(self, cov, units, excess):
-        self._cov, self._units, self._excess, self._kept = cov, units, excess, {}
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times)
+        The signals without their baselines. Bad samples get a rough estimate.
+    mask, pieces, fit, first
+        As in :func:`estimate_spatial`.
 
-    def __call__(self, good, bad):
-        key = (good.tobytes(), bad.tobytes())
-        if key not in self._kept:
-            bands, error = interpolation_operators(self._cov, self._units, good, bad)
-            total, _ = interpolation_operators(self._cov.sum(axis=0), self._units, good, bad)
-            if len(self._kept) > 64:  # neighbours in time repeat, far ones seldom do
-                self._kept.clear()
-            self._kept[key] = bands, total, error
-        return self._kept[key]
+    Returns
+    -------
+    runs : list of tuple
+        What :func:`find_runs` returned for these channels.
+    gaps : list of Gap
+        Their bad stretches, with an estimate that reaches beyond either end where any good channel
+        tells.
+    """
+    others = np.flatnonzero(~fit.whole)
+    passing = mask & ~fit.whole[:, None]
+    runs = find_runs(passing, pieces)
+    _fill_roughly(data, passing, others, runs, fit.operators)
+    estimates = {}
+    margin = round(CONTEXT * fit.sfreq)
+    for a, b, piece in runs:
+        good, bad = _split(passing[:, a], others)
+        if len(good) < MIN_GOOD:
+            continue
+        left, right = max(piece[0], a - margin), min(piece[1], b + margin)
+        found = _estimate(data, good, bad, left, right, piece, fit, first)
+        spread = fit.operators.spread(good, bad)
+        for row, channel in enumerate(bad):
+            estimates[int(channel), a] = (left, right, found[row], spread[row])
+    told = (~mask).sum(axis=0) >= MIN_GOOD
+    gaps = []
+    for channel, a, b, piece in find_segments(passing, pieces, told):
+        joined = join_runs(estimates, channel, a, b, passing, fit.sfreq) if told[a] else None
+        gaps.append(Gap(channel, a, b, piece, joined))
+    return runs, gaps
 
-    def spread(self, good, bad):
-        """Return the standard deviation of the error of each bad channel."""
-        return self._excess * np.sqrt(np.einsum("bii->i", self(good, bad)[2]).clip(0))
+
+def recall_steps(fit, segments, first=0):
+    """Return how large a step is usual around segments that go on where the signals end.
+
+    Parameters
+    ----------
+    fit : SpatialFit
+        What was learnt from the recording.
+    segments : list of Segment
+        Parts of gaps.
+    first : int
+        Number of the first sample in the recording.
+
+    Returns
+    -------
+    steps : dict of tuple to float
+        ``(channel, start) -> step``, as :func:`mne_gram._seams.limit_steps` takes them.
+    """
+    recalled = {(s.channel, s.start): _recall(fit, s, first) for s in segments}
+    return {key: a.step for key, a in recalled.items() if a is not None and a.step is not None}
 
 
-def _find_excess(data, mask, others, cov, units):
+def _recall(fit, gap, first):
+    """Return what is known of a gap of which the signals hold a part only."""
+    for around in fit.known.get(gap.channel, ()):
+        if around.start <= first + gap.start and first + gap.stop <= around.stop:
+            return around.shift(first)
+    return None
+
+
+def _find_excess(part, mask, whole, cov, units):
     """Return how much larger the signals are than the bands in which covariances are read.
 
     Drifts and what lies above 45 Hz are not in the covariance, but in the errors.
     """
-    step = max(1, data.shape[1] // 20_000)
-    good = ~mask[others, ::step]
-    part = np.where(good, data[others, ::step], 0.0)
+    others = np.flatnonzero(~whole)
+    good = ~mask[others]
+    part = np.where(good, part[others], 0.0)
     carried = good * units[others, None]
     mean = (part * carried).sum(axis=0) / np.maximum(carried.sum(axis=0), 1)
     found = (((part - mean * units[others, None]) * good) ** 2).sum(axis=1) / good.sum(axis=1)
@@ -237,6 +415,15 @@ def _find_excess(data, mask, others, cov, units):
     expected = np.diagonal(within)
     known = (good.sum(axis=1) > 1) & (expected > 0)
     return max(1.0, np.sqrt(np.median(found[known] / expected[known]))) if known.any() else 1.0
+
+
+def _find_holes(bad, pieces):
+    """List the stretches of continuous time all through which too few channels are good."""
+    untold = find_untold(bad)
+    holes = [
+        piece for piece in pieces if ((untold[:, 0] <= piece[0]) & (piece[1] <= untold[:, 1])).any()
+    ]
+    return np.array(holes, int).reshape(-1, 2)
 
 
 def _split(bad, others):
@@ -264,18 +451,20 @@ def _fill_roughly(data, mask, others, runs, operators):
             data[bad, a:b] = before[:, None] + (after - before)[:, None] * ramp
 
 
-def _estimate(data, good, bad, start, stop, piece, sfreq, operators, noise):
+def _estimate(data, good, bad, start, stop, piece, fit, first):
     """Estimate bad channels band by band over a stretch of time, in blocks."""
+    sfreq = fit.sfreq
     half = filter_length(sfreq) // 2
-    weights, _, error = operators(good, bad)
+    weights, _, error = fit.operators(good, bad)
     found = np.empty((len(bad), stop - start))
     block = max(1, round(_BLOCK_SECONDS * sfreq))
     for a in range(start, stop, block):
         b = min(a + block, stop)
         left, right = max(piece[0], a - half), min(piece[1], b + half)
         parts = weights @ data[good, left:right]
-        if noise is not None:
-            parts += _colour(error, sfreq) @ _read_noise(noise, left, right, sfreq)[:, bad]
+        if fit.noise is not None:
+            noise = _read_noise(fit.noise, first + left, first + right, sfreq)
+            parts += _colour(error, sfreq) @ noise[:, bad]
         found[:, a - start : b - start] = sum_bands(parts, sfreq, (a - left, right - b))
     return found
 
@@ -297,26 +486,29 @@ def _colour(error, sfreq):
     return root * np.sqrt(sfreq / (2 * bandwidth))[:, None, None]
 
 
-def _repair_whole(data, mask, bad, good, pieces, runs, sfreq, operators, noise, told):
+def _repair_whole(data, mask, pieces, runs, fit, first):
     """Estimate channels that are bad all through from all others, repaired ones included."""
+    good, bad = np.flatnonzero(~fit.whole), np.flatnonzero(fit.whole)
     if not len(bad):
         return []
-    std = np.repeat(operators.spread(good, bad)[:, None], data.shape[1], axis=1)
+    std = np.repeat(fit.operators.spread(good, bad)[:, None], data.shape[1], axis=1)
     for a, b, _ in runs:  # the error is larger where neighbours are estimates themselves
         kept = good[~mask[good, a]]
         if len(kept) >= MIN_GOOD:
-            std[:, a:b] = operators.spread(kept, bad)[:, None]
-    for start, stop in pieces:
-        piece = (start, stop)
-        data[bad, start:stop] = _estimate(
-            data, good, bad, start, stop, piece, sfreq, operators, noise
-        )
+            std[:, a:b] = fit.operators.spread(kept, bad)[:, None]
+    for piece in pieces:
+        data[bad, piece[0] : piece[1]] = _estimate(data, good, bad, *piece, piece, fit, first)
     # Where nothing is good, the others are inventions, and so is what is made of them.
-    std[:, ~told] = np.hypot(std, data[bad].std(axis=1, keepdims=True))[:, ~told]
-    stretches = [(run, False) for run in find_runs(told[None], [(0, len(told))])]
-    stretches += [(run, True) for run in find_runs(~told[None], pieces) if run[:2] != run[2]]
+    told = (~mask).sum(axis=0) >= MIN_GOOD
+    std[:, ~told] = np.hypot(std[:, ~told], fit.operators.size(good, bad)[:, None])
+    stretches = [(a, b, False) for a, b, _ in find_runs(told[None], [(0, len(told))])]
+    stretches += [
+        (a, b, True)
+        for a, b, _ in find_runs(~told[None], pieces)
+        if not ((fit.holes[:, 0] <= first + a) & (first + b <= fit.holes[:, 1])).any()
+    ]
     return [
         Segment(int(channel), a, b, data[channel, a:b].copy(), row[a:b], invented)
         for channel, row in zip(bad, std, strict=True)
-        for (a, b, _), invented in stretches
+        for a, b, invented in stretches
     ]

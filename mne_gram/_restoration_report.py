@@ -2,30 +2,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a restoration did, and how far to trust it."""
 
-import json
 from pathlib import Path
-from typing import NamedTuple
+from statistics import NormalDist
 
 import mne
 import numpy as np
+from mne._fiff.pick import _picks_to_idx
+from mne.utils import _validate_type
 
+from ._evidence import Evidence
 from ._io import staged
-from ._version import __version__
+from ._report_text import format_json, format_report
+from ._tally import Tally
 
-_EXCERPT_SECONDS = 12.0
-_RANK_TOLERANCE = 1e-6  # of the largest singular value: more than single precision rounds
-
-
-class Excerpt(NamedTuple):
-    """A few seconds of one channel: what was bad, with its surroundings, in volts."""
-
-    epoch: int
-    start: int
-    times: np.ndarray
-    inside: slice
-    before: np.ndarray
-    after: np.ndarray
-    std: np.ndarray
+_EXPERTS = ("spatial", "gram", "spline")  # the same columns in every table
 
 
 class RestorationReport:
@@ -47,76 +37,159 @@ class RestorationReport:
         The data after; None if nothing was restored.
     units : array, shape (n_picks,) | None
         1 for channels that carry the reference, 0 for bipolar derivations.
+    output : "mean" | "sample"
+        Whether the estimates are conditional means or draws, whose error is larger.
+    evidence : Evidence | None
+        What was measured on hidden clean patches, and the weights that follow from it.
 
     Attributes
     ----------
-    method : str
-        The method.
+    method, output : str
+        What was asked for.
+    evidence : Evidence | None
+        How the experts did on clean patches that were hidden for the purpose: ``scores`` (NMSE) and
+        ``r`` by expert, ``weights`` by expert and band, ``seconds``, ``source``, ``coverage`` (the
+        share within the 90 % interval) and ``rounds``. None if nothing was measured.
     summary : str
         One line.
     rank_before, rank_after : int | None
         Rank of the channels that are not bad all through, and of all channels after. Restored
         channels are band-wise combinations of the others: they can add to the rank, but nothing
-        that was measured.
+        that was measured. None if there are too few samples to tell.
     """
 
-    def __init__(self, inst, picks, bad, segments, *, method, data=None, units=None):
-        self.method = method
-        self._ch_names = list(inst.ch_names)
-        self._sfreq = inst.info["sfreq"]
-        self._is_epochs = isinstance(inst, mne.BaseEpochs)
-        self._names = [inst.ch_names[k] for k in picks]
-        self._picks = picks
-        self._segments = segments
-        self._n_times = len(inst.times)
-        self._n_epochs = len(inst) if self._is_epochs else 1
-        self._rows = []
-        if segments:
-            units = np.ones(len(picks)) if units is None else units
-            kept_mean = _mean_of_kept(data, bad, units)
-            for channel in sorted({segment.channel for segment in segments}):
-                self._rows.append(self._describe(channel, units[channel], kept_mean, bad))
-        whole = bad.all(axis=1)
-        self._left = int(bad.sum()) - sum(s.stop - s.start for s in segments)
-        self._excerpts = _cut_excerpts(inst, picks, segments, data)
-        self.rank_before = self.rank_after = None
-        if data is not None:
-            self.rank_before, self.rank_after = _find_rank(data[~whole]), _find_rank(data)
+    def __init__(
+        self,
+        inst,
+        picks,
+        bad,
+        segments,
+        *,
+        method,
+        data=None,
+        units=None,
+        output="mean",
+        evidence=None,
+    ):
+        tally = Tally(inst, picks, units=units, output=output)
+        tally.add(data, bad, segments)
+        self._take(tally, method, evidence)
 
-    def _describe(self, channel, unit, kept_mean, bad):
-        """Return the row of one channel."""
-        own = [s for s in self._segments if s.channel == channel]
-        n_samples = sum(s.stop - s.start for s in own)
-        # The signal's variance is that of its estimate and that of the error, together.
-        error = sum((s.std**2).sum() for s in own) / n_samples
-        values = np.concatenate([s.values - unit * kept_mean[s.start : s.stop] for s in own])
-        expected = float(error / (error + values.var())) if error else 0.0
-        return dict(
-            channel=self._names[channel],
-            whole=bool(bad[channel].all()),
-            n_segments=len(own),
-            seconds=n_samples / self._sfreq,
-            invented=sum(s.stop - s.start for s in own if s.invented) / self._sfreq,
-            expected_nmse=expected,
-            expected_r=float(np.sqrt(1 - expected)),
-            weight_spatial=float(self.method in ("auto", "spatial")),
-            weight_gram=float(self.method == "gram"),
-            weight_spline=float(self.method == "spline"),
-        )
+    @classmethod
+    def from_tally(cls, tally, *, method, evidence=None):
+        """Make a report of what was gathered block by block.
+
+        Parameters
+        ----------
+        tally : Tally
+            What was gathered.
+        method : str
+            The method asked for.
+        evidence : Evidence | None
+            What was measured on hidden clean patches.
+
+        Returns
+        -------
+        report : RestorationReport
+            The report.
+        """
+        report = cls.__new__(cls)
+        report._take(tally, method, evidence)
+        return report
+
+    def _take(self, tally, method, evidence):
+        """Keep what tells of the restoration, and nothing of the data but excerpts."""
+        _validate_type(evidence, (Evidence, None), "evidence")
+        info = tally.inst.info
+        self.method, self.output, self.evidence = method, tally.output, evidence
+        self.rank_before, self.rank_after = tally.find_ranks()
+        self._ch_names, self._sfreq = list(info["ch_names"]), info["sfreq"]
+        self._shape = tally.n_epochs, tally.n_times
+        self._is_epochs = isinstance(tally.inst, mne.BaseEpochs)
+        self._picks, self._stretches = tally.picks, tally.stretches
+        self._info = mne.pick_info(info, tally.picks)
+        self._info["bads"] = []
+        self._left = tally.n_left / self._sfreq
+        names = self._info["ch_names"]
+        self._excerpts = {names[k]: excerpt for k, excerpt in tally.excerpts.items()}
+        weights = {f"weight_{expert}": w for expert, w in self._find_weights().items()}
+        self._rows = [
+            {**row, "channel": names[row["channel"]], **weights} for row in tally.describe()
+        ]
+
+    def _find_weights(self):
+        """Return the weight of each expert."""
+        weights = dict.fromkeys(_EXPERTS, 0.0)
+        if self.evidence is not None and self.evidence.weights:
+            return weights | self.evidence.mean_weights
+        return weights | {"spatial" if self.method == "auto" else self.method: 1.0}
+
+    def _read_std(self, rows):
+        """Return the standard deviation of some channels, with the shape of data."""
+        std = np.zeros((len(rows), self._shape[0] * self._shape[1]))
+        wanted = {row: k for k, row in enumerate(rows)}
+        for stretch in self._stretches:
+            k = wanted.get(int(self._picks[stretch.channel]))
+            if k is not None:
+                std[k, stretch.start : stretch.stop] = stretch.std
+        if self._is_epochs:
+            return std.reshape(len(rows), *self._shape).transpose(1, 0, 2)
+        return std
 
     @property
     def std(self):
         """Standard deviation of the error of each sample in volts, 0 where nothing was done.
 
-        It has the shape of the data. NaN where the method does not tell.
+        It has the shape of the data, and is made when it is asked for. NaN where the method does
+        not tell.
         """
-        shape = (len(self._ch_names), self._n_epochs * self._n_times)
-        std = np.zeros(shape)
-        for segment in self._segments:
-            std[self._picks[segment.channel], segment.start : segment.stop] = segment.std
-        if self._is_epochs:
-            return std.reshape(len(std), self._n_epochs, -1).transpose(1, 0, 2)
-        return std
+        return self._read_std(range(len(self._ch_names)))
+
+    def interval(self, inst, *, level=0.9, picks=None):
+        """Compute the interval that holds the truth of each sample at a level.
+
+        Parameters
+        ----------
+        inst : mne.io.Raw | mne.Epochs | mne.Evoked
+            The restored data, of the length that they had. Channels go by name.
+        level : float
+            The probability that the interval is to hold the truth, between 0 and 1.
+        picks : str | array-like | slice | None
+            The channels; None takes all. Choose some where the data are long.
+
+        Returns
+        -------
+        lower, upper : array, shape (n_picks, n_times) or (n_epochs, n_picks, n_times)
+            Its ends in volts; both are the sample itself where nothing was restored, and NaN where
+            the method does not tell.
+
+        Raises
+        ------
+        ValueError
+            If the data are not those of the report.
+
+        Notes
+        -----
+        The error is taken to be Gaussian.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"Expected level to be between 0 and 1, got {level}.")
+        shape = len(inst) if self._is_epochs else 1, len(inst.times)
+        if isinstance(inst, mne.BaseEpochs) != self._is_epochs or shape != self._shape:
+            raise ValueError(
+                f"Found data of {shape[0]} x {shape[1]} samples, expected the restored data, of "
+                f"{self._shape[0]} x {self._shape[1]}: compute the interval before you crop, "
+                "resample or drop epochs."
+            )
+        picks = _picks_to_idx(inst.info, picks, "all", exclude=())
+        names = [inst.ch_names[k] for k in picks]
+        unknown = [name for name in names if name not in self._ch_names]
+        if unknown:
+            raise ValueError(f"The report knows no channel {', '.join(unknown)}.")
+        half = NormalDist().inv_cdf((1 + level) / 2)
+        half = half * self._read_std([self._ch_names.index(name) for name in names])
+        data = inst.get_data(picks=picks)
+        return data - half, data + half
 
     @property
     def summary(self):
@@ -132,7 +205,7 @@ class RestorationReport:
             )
         if self._left:
             text += (
-                f" {self._left / self._sfreq:.1f} channel-seconds were left as they were: too few "
+                f" {self._left:.1f} channel-seconds were left as they were: too few "
                 "channels are good then (see all_channel_gaps), or nothing tells of them."
             )
         return text
@@ -158,39 +231,35 @@ class RestorationReport:
 
     def __str__(self):
         """Return the report as text."""
-        lines = [f"mne_gram {__version__}: {self.summary}"]
+        return format_report(self)
+
+    @property
+    def notes(self):
+        """What to know before going on, a sentence or two each."""
         if not self._rows:
-            return "\n".join(lines)
-        width = max(7, *(len(row["channel"]) for row in self._rows))
-        lines += ["", f"{'channel':{width}}  what       seconds  expected NMSE  expected r"]
-        for row in self._rows:
-            what = "all through" if row["whole"] else f"{row['n_segments']} part(s)"
-            nmse, r = (
-                f"{row[key]:.2f}" if np.isfinite(row[key]) else "?"
-                for key in ("expected_nmse", "expected_r")
-            )
-            lines.append(
-                f"{row['channel']:{width}}  {what:11}{row['seconds']:7.1f}  {nmse:>13}  {r:>10}"
-            )
-            if row["invented"]:
-                lines.append(f"{'':{width}}  {row['invented']:.1f} s of it invented")
-        lines.append("")
+            return []
+        notes = []
         if self.rank_before is not None:
-            lines += [
+            notes.append(
                 f"Rank: {self.rank_before} of the channels that are good at some time, "
-                f"{self.rank_after} of all after. Restored channels",
-                "are combinations of the others, band by band, and add nothing that was measured: "
-                "give an ICA",
-                f"n_components={self.rank_before} or fewer, and a whitener this rank.",
-            ]
-        lines += [
+                f"{self.rank_after} of all after. Restored channels are combinations of the "
+                "others, band by band, and add nothing that was measured: give an ICA "
+                f"n_components={self.rank_before} or fewer, and a whitener "
+                f"rank=dict(eeg={self.rank_before}); one less each if you reference to the average "
+                "after this."
+            )
+        if self.output == "sample":
+            notes.append(
+                "The estimates are draws: they have the power of the signal, and a larger error "
+                "than conditional means have."
+            )
+        notes += [
             "Restored channels stand in the reference of the data. If that is an average which "
-            "held a bad channel,",
-            "reference again: inst.set_eeg_reference('average').",
+            "held a bad channel, reference again: inst.set_eeg_reference('average').",
             "To keep every bit in a file write fif with fmt='double'; BrainVision keeps single "
             "precision, EDF 16 bits.",
         ]
-        return "\n".join(lines)
+        return notes
 
     def save(self, fname, *, overwrite=False):
         """Write the report.
@@ -198,7 +267,8 @@ class RestorationReport:
         Parameters
         ----------
         fname : path-like
-            A name that ends in ``.txt``, ``.json`` or ``.csv``.
+            A name that ends in ``.txt``, ``.json`` or ``.csv``, or in ``.html`` for a page with
+            figures that needs no other file.
         overwrite : bool
             Whether to replace a file that exists.
 
@@ -210,42 +280,39 @@ class RestorationReport:
             If the name ends in something else.
         """
         fname = Path(fname)
-        writers = {".txt": self._to_text, ".json": self._to_json, ".csv": self._to_csv}
+        writers = {
+            ".txt": lambda: f"{self}\n",
+            ".json": lambda: format_json(self),
+            ".csv": lambda: self.to_data_frame().to_csv(index=False),
+            ".html": lambda: None,
+        }
         if fname.suffix not in writers:
-            raise ValueError(f"Expected a name in .txt, .json or .csv, got {fname.name!r}.")
+            raise ValueError(
+                f"Expected a name in .txt, .json or .csv, or in .html, got {fname.name!r}."
+            )
         text = writers[fname.suffix]()
         with staged(fname, overwrite) as file:
-            file.write_text(text, encoding="utf-8")
+            if text is None:
+                from .report import write_page
 
-    def _to_text(self):
-        return f"{self}\n"
+                write_page(self, file)
+            else:
+                file.write_text(text, encoding="utf-8")
 
-    def _to_csv(self):
-        return self.to_data_frame().to_csv(index=False)
-
-    def _to_json(self):
-        content = dict(
-            version=__version__,
-            method=self.method,
-            summary=self.summary,
-            rank_before=self.rank_before,
-            rank_after=self.rank_after,
-            channels=[
-                {key: None if value != value else value for key, value in row.items()}
-                for row in self._rows
-            ],
-        )
-        return json.dumps(content, indent=1) + "\n"
-
-    def plot(self, *, truth=None, n_channels=6, show=True):
+    def plot(self, *, picks=None, truth=None, n_channels=6, axes=None, show=True):
         """Plot restored channels before and after, with the 90 % interval.
 
         Parameters
         ----------
+        picks : list of str | None
+            Names of restored channels; None takes those with the most restored time first.
         truth : mne.io.Raw | mne.Epochs | mne.Evoked | None
             The recording without its garbage, where it is known.
         n_channels : int
             At most this many channels.
+        axes : array of matplotlib.axes.Axes | None
+            An axis a channel; None makes a figure, with the scores below the channels if there is
+            evidence.
         show : bool
             Whether to show the figure.
 
@@ -256,52 +323,6 @@ class RestorationReport:
         """
         from .viz import plot_restoration
 
-        return plot_restoration(self, truth=truth, n_channels=n_channels, show=show)
-
-
-def _mean_of_kept(data, bad, units):
-    """Return the mean at each time of the channels that are good then."""
-    total, count = np.zeros(data.shape[1]), np.zeros(data.shape[1])
-    for row, wrong in zip(data[units > 0], bad[units > 0], strict=True):
-        total += np.where(wrong, 0.0, row)
-        count += ~wrong
-    return total / np.maximum(count, 1)
-
-
-def _find_rank(data):
-    """Return the numerical rank of channels x samples."""
-    step = max(1, data.shape[1] // 20_000)
-    part = data[:, ::step]
-    part = part[:, np.isfinite(part).all(axis=0)]
-    if not part.size:
-        return 0
-    # Offsets would hide the rest behind the tolerance.
-    part = part - part.mean(axis=1, keepdims=True)
-    values = np.linalg.svd(part, compute_uv=False)
-    return int((values > _RANK_TOLERANCE * values[0]).sum()) if values[0] > 0 else 0
-
-
-def _cut_excerpts(inst, picks, segments, data):
-    """Keep what a figure needs of each channel: its first stretch and some signal around."""
-    excerpts, n_times, sfreq = {}, len(inst.times), inst.info["sfreq"]
-    longest = round(_EXCERPT_SECONDS * sfreq)
-    for segment in segments:
-        if segment.channel in excerpts:
-            continue
-        epoch, start = divmod(segment.start, n_times)
-        length = min(segment.stop - segment.start, n_times - start, longest)
-        # Some of the channel's own good signal on either side shows the seams.
-        margin = (longest - length) // 2
-        left, right = max(0, start - margin), min(n_times, start + length + margin)
-        before = inst._data[epoch] if isinstance(inst, mne.BaseEpochs) else inst._data
-        offset = epoch * n_times
-        excerpts[segment.channel] = Excerpt(
-            epoch=epoch,
-            start=left,
-            times=inst.times[left:right].copy(),
-            inside=slice(start - left, start + length - left),
-            before=before[picks[segment.channel], start : start + length].copy(),
-            after=data[segment.channel, offset + left : offset + right].copy(),
-            std=segment.std[:length].copy(),
+        return plot_restoration(
+            self, picks=picks, truth=truth, n_channels=n_channels, axes=axes, show=show
         )
-    return excerpts

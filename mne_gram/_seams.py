@@ -6,6 +6,9 @@ What the spatial estimate misses just before and after a gap says what it misses
 the miss is predicted into the gap by kriging, which also makes the repair continuous.
 """
 
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
@@ -17,7 +20,7 @@ CONTEXT = 2.0  # seconds on either side of a gap that tell how an estimate fares
 _BLEND = 0.05  # seconds over which two estimates of one stretch are cross-faded
 _RAMP = 0.1  # seconds over which a step that is too large is taken back
 _STEP_WINDOW = 2.0  # seconds around a gap that tell how large a step is usual
-_STEP_QUANTILE = 0.99
+STEP_QUANTILE = 0.99
 # Autocorrelation of the miss where a recording has too little to tell: a fast and a slow part.
 _DEFAULT_DECAY = ((0.6, 0.02), (0.4, 0.15))
 _DEFAULT_SECONDS = 4.0  # how many seconds of the recording's own miss weigh as much
@@ -75,8 +78,80 @@ def _fade(distance, length, sfreq):
     return np.clip(0.5 + distance / (2 * width), 1e-9, 1)
 
 
-def bridge(data, mask, segments, sfreq, fill_gaps):
-    """Add to each estimate what it misses at the gap's ends, predicted into the gap.
+class Gap(NamedTuple):
+    """A bad stretch of one channel, as far as it lies in the signals at hand.
+
+    Attributes
+    ----------
+    channel : int
+        Row of the channel.
+    start, stop : int
+        Samples.
+    piece : tuple of int
+        The stretch of continuous time that it is in.
+    joined : tuple | None
+        What :func:`join_runs` returned.
+    """
+
+    channel: int
+    start: int
+    stop: int
+    piece: tuple
+    joined: tuple | None
+
+
+class Miss(NamedTuple):
+    """What estimates miss around the gaps of a recording.
+
+    Attributes
+    ----------
+    kernel : array, shape (n_lags,)
+        Its autocorrelation.
+    spreads : dict of int to float
+        Its size, for each channel that tells.
+    """
+
+    kernel: np.ndarray
+    spreads: dict
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What is known of a gap from around it.
+
+    Attributes
+    ----------
+    start, stop : int
+        The gap, in samples.
+    times : array of int, shape (n,)
+        Good samples of the channel around it.
+    miss : array, shape (n,)
+        What the estimate misses there.
+    lonely : bool
+        Whether the gap is all there is of a stretch of continuous time.
+    step : float | None
+        How large a step is usual around it, where that is known already.
+    """
+
+    start: int
+    stop: int
+    times: np.ndarray
+    miss: np.ndarray
+    lonely: bool
+    step: float | None = None
+
+    def shift(self, samples):
+        """Return the same, counted from another sample."""
+        return replace(
+            self,
+            start=self.start - samples,
+            stop=self.stop - samples,
+            times=self.times - samples,
+        )
+
+
+def look_around(data, mask, gap, sfreq):
+    """Find good samples around a gap and what the estimate misses there.
 
     Parameters
     ----------
@@ -84,8 +159,63 @@ def bridge(data, mask, segments, sfreq, fill_gaps):
         The signals; read only where good.
     mask : array of bool, shape (n_channels, n_times)
         True where bad.
-    segments : list of tuple
-        Channel, start, stop, piece, and what :func:`join_runs` returned.
+    gap : Gap
+        The gap.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    around : Surroundings
+        What was found.
+    """
+    channel, start, stop, piece, joined = gap
+    reach = round(CONTEXT * sfreq)
+    left, right = max(piece[0], start - reach), min(piece[1], stop + reach)
+    times = np.r_[left:start, stop:right]
+    times = times[~mask[channel, times]]
+    miss = data[channel, times]
+    if joined is not None:
+        times_ok = (times >= joined[0]) & (times < joined[0] + len(joined[1]))
+        times, miss = times[times_ok], miss[times_ok]
+        miss = miss - joined[1][times - joined[0]]
+    return Surroundings(start, stop, times, miss, lonely=(start, stop) == tuple(piece))
+
+
+def measure_miss(channels, surroundings, sfreq):
+    """Learn from the surroundings of gaps how estimates fare.
+
+    Parameters
+    ----------
+    channels : list of int
+        The channel of each gap.
+    surroundings : list of Surroundings
+        What is around it.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    miss : Miss
+        What was learnt.
+    """
+    misses = [(around.times, around.miss) for around in surroundings]
+    return Miss(_fit_kernel(misses, sfreq), _channel_spreads(channels, misses))
+
+
+def bridge(data, gaps, surroundings, miss, sfreq, fill_gaps):
+    """Add to each estimate what it misses at the gap's ends, predicted into the gap.
+
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times)
+        The signals, with a line across gaps where nothing is known.
+    gaps : list of Gap
+        The gaps.
+    surroundings : list of Surroundings
+        What is around each, be it of a larger gap of which the signals hold a part.
+    miss : Miss
+        How estimates fare.
     sfreq : float
         Sampling rate in Hz.
     fill_gaps : bool
@@ -96,57 +226,41 @@ def bridge(data, mask, segments, sfreq, fill_gaps):
     repaired : list of tuple
         Channel, start, stop, values, standard deviation and whether it is invented.
     """
-    contexts = [_context(data, mask, *segment, sfreq) for segment in segments]
-    kernel = _fit_kernel(contexts, sfreq)
-    spreads = _channel_spreads(segments, contexts)
+    kernel, spreads = miss
     repaired = []
-    for (channel, a, b, piece, joined), (times, miss) in zip(segments, contexts, strict=True):
-        if joined is None and (not fill_gaps or (a, b) == tuple(piece)):
+    for (channel, a, b, _, joined), around in zip(gaps, surroundings, strict=True):
+        if joined is None and (not fill_gaps or around.lonely):
             continue  # nothing before and nothing after: there is nothing to go on with
         # Where nothing is known at all, the line that was drawn across the gap stays.
-        estimate = np.zeros(b - a) if len(times) else data[channel, a:b].copy()
+        estimate = np.zeros(b - a) if len(around.times) else data[channel, a:b].copy()
         spread = spreads.get(channel, 0.0)
         if joined is not None:
             left, values, std = joined
             estimate, spread = values[a - left : b - left], std[a - left : b - left]
             if channel in spreads:  # what is seen around the gaps weighs as much as the model
                 spread = np.sqrt((spread**2 + spreads[channel] ** 2) / 2)
-        correction, share = _predict(times, miss, np.arange(a, b), kernel, sfreq)
+        correction, share = _predict(around, a, b, kernel, sfreq)
         repaired.append((channel, a, b, estimate + correction, spread * share, joined is None))
     return repaired
 
 
-def _context(data, mask, channel, start, stop, piece, joined, sfreq):
-    """Return good samples around a gap and what the estimate misses there."""
-    reach = round(CONTEXT * sfreq)
-    left, right = max(piece[0], start - reach), min(piece[1], stop + reach)
-    times = np.r_[left:start, stop:right]
-    times = times[~mask[channel, times]]
-    miss = data[channel, times]
-    if joined is not None:
-        times_ok = (times >= joined[0]) & (times < joined[0] + len(joined[1]))
-        times, miss = times[times_ok], miss[times_ok]
-        miss = miss - joined[1][times - joined[0]]
-    return times, miss
-
-
-def _channel_spreads(segments, contexts):
+def _channel_spreads(channels, misses):
     """Return the size of the miss around each channel's gaps."""
     squares, counts = {}, {}
-    for (channel, *_), (_, miss) in zip(segments, contexts, strict=True):
+    for channel, (_, miss) in zip(channels, misses, strict=True):
         if len(miss) > 1:
             squares[channel] = squares.get(channel, 0.0) + ((miss - miss.mean()) ** 2).sum()
             counts[channel] = counts.get(channel, 0) + len(miss)
     return {channel: np.sqrt(squares[channel] / counts[channel]) for channel in squares}
 
 
-def _fit_kernel(contexts, sfreq):
+def _fit_kernel(misses, sfreq):
     """Estimate the autocorrelation of the miss up to the reach, one for all channels."""
     lags = np.arange(round(_LONGEST * sfreq) + 1)
     kernel = sum(share * np.exp(-lags / (decay * sfreq)) for share, decay in _DEFAULT_DECAY)
     n_lags = round(_REACH * sfreq) + 1
     products, seconds = np.zeros(n_lags), 0.0
-    for times, miss in contexts:
+    for times, miss in misses:
         for part in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times) > 1) + 1):
             if len(part) < 2 * n_lags:
                 continue
@@ -166,14 +280,15 @@ def _fit_kernel(contexts, sfreq):
     return kernel
 
 
-def _predict(times, miss, gap, kernel, sfreq):
-    """Krige the miss into the gap; also the share of its standard deviation that stays."""
-    nothing = np.zeros(len(gap)), np.ones(len(gap))
+def _predict(around, start, stop, kernel, sfreq):
+    """Krige the miss into a part of a gap; also the share of its deviation that stays."""
+    times, miss = around.times, around.miss
+    nothing = np.zeros(stop - start), np.ones(stop - start)
     if not len(times):
         return nothing
     level = _find_level(miss, sfreq)
     reach = round(_REACH * sfreq)
-    near = (times >= gap[0] - reach) & (times <= gap[-1] + reach)
+    near = (times >= around.start - reach) & (times < around.stop + reach)
     times, miss = times[near], miss[near] - level
     if not len(times):
         return nothing[0] + level, nothing[1]
@@ -185,10 +300,13 @@ def _predict(times, miss, gap, kernel, sfreq):
     system = correlate(times, times) + 1e-4 * kernel[0] * np.eye(len(times))
     factor = cho_factor(_make_positive(system))
     # Only the ends of a long gap hear of what is around it.
-    ends = np.minimum(gap - gap[0], gap[-1] - gap) < len(kernel)
+    gap = np.arange(start, stop)
+    ends = np.minimum(gap - around.start, around.stop - 1 - gap) < len(kernel)
+    if not ends.any():
+        return nothing[0] + level, nothing[1]
     across = correlate(gap[ends], times)
     weights = cho_solve(factor, across.T).T
-    correction, share = np.full(len(gap), level), np.ones(len(gap))
+    correction, share = nothing[0] + level, nothing[1]
     correction[ends] += weights @ miss
     left_over = 1 - (weights * across).sum(axis=1) / kernel[0]
     share[ends] = np.sqrt(left_over.clip(0.01, 1))
@@ -221,7 +339,7 @@ def _make_positive(matrix):
     return matrix + extra * np.eye(len(matrix))
 
 
-def limit_steps(data, mask, segments, pieces, sfreq):
+def limit_steps(data, mask, segments, pieces, sfreq, known=None):
     """Take back, over a short ramp, the part of a step at a seam that is larger than usual.
 
     The step between the last good sample and the first repaired one (and at the other end) becomes
@@ -240,11 +358,17 @@ def limit_steps(data, mask, segments, pieces, sfreq):
         Stretches of continuous time.
     sfreq : float
         Sampling rate in Hz.
+    known : dict of tuple to float | None
+        ``(channel, start) -> step``: how large a step is usual for segments of which the signals
+        at hand do not tell.
     """
-    edges = np.array(pieces)
+    edges, known = np.array(pieces), known or {}
     for segment in segments:
         start, stop = edges[np.searchsorted(edges[:, 0], segment.start, "right") - 1]
-        limit = usual_step(data, mask, segment, (start, stop), sfreq)
+        if (segment.channel, segment.start) in known:
+            limit = known[segment.channel, segment.start]
+        else:
+            limit = usual_step(data, mask, segment, (start, stop), sfreq)
         if limit is None:
             continue
         length = segment.stop - segment.start
@@ -270,9 +394,14 @@ def limit_steps(data, mask, segments, pieces, sfreq):
 
 def usual_step(data, mask, segment, piece, sfreq):
     """Return the 99th percentile of a channel's good steps in the 2 s around a gap, or None."""
+    steps = usual_steps(data, mask, segment, piece, sfreq)
+    return np.quantile(steps, STEP_QUANTILE) if len(steps) else None
+
+
+def usual_steps(data, mask, segment, piece, sfreq):
+    """Return the absolute good steps of a channel in the 2 s around a gap."""
     reach = round(_STEP_WINDOW * sfreq)
     left, right = max(piece[0], segment.start - reach), min(piece[1], segment.stop + reach)
     row = data[segment.channel, left:right]
     good = ~mask[segment.channel, left:right]
-    steps = np.abs(np.diff(row))[good[1:] & good[:-1]]
-    return np.quantile(steps, _STEP_QUANTILE) if len(steps) else None
+    return np.abs(np.diff(row))[good[1:] & good[:-1]]

@@ -9,6 +9,7 @@ time is continuous.
 import numpy as np
 
 from ._bands import WINDOW, band_products
+from ._masks import find_spans
 from .spatial import MIN_GOOD, Moments
 
 # A window this many times stronger than the median counts as an artefact that nobody marked; it is
@@ -29,7 +30,7 @@ def find_pieces(raw):
     pieces : list of tuple of int
         Starts and stops in samples.
     """
-    n_times, sfreq = len(raw.times), raw.info["sfreq"]
+    n_times, sfreq = raw.n_times, raw.info["sfreq"]
     cuts = {0, n_times}
     annotations = raw.annotations
     onsets = annotations.onset - raw.first_time
@@ -67,16 +68,51 @@ def cut_windows(data, mask, pieces, sfreq, max_windows):
     good : array of bool, shape (n_windows, n_channels)
         Which channels are good throughout.
     """
+    starts, length, good = choose_windows(find_spans(mask), pieces, sfreq, max_windows)
+    index = starts[:, None] + np.arange(length)
+    windows = np.zeros((len(starts), len(data), length))
+    for channel in range(len(data)):
+        usable = good[:, channel]
+        windows[usable, channel] = data[channel][index[usable]]
+    return windows, good
+
+
+def choose_windows(bad, pieces, sfreq, max_windows):
+    """Choose where :func:`cut_windows` cuts.
+
+    Parameters
+    ----------
+    bad : BadSpans
+        What is bad.
+    pieces : list of tuple of int
+        Stretches of continuous time.
+    sfreq : float
+        Sampling rate in Hz.
+    max_windows : int
+        As in :func:`cut_windows`.
+
+    Returns
+    -------
+    starts : array of int, shape (n_windows,)
+        First samples.
+    length : int
+        Number of samples of a window.
+    good : array of bool, shape (n_windows, n_channels)
+        Which channels are good throughout.
+    """
     length = round(WINDOW * sfreq)
     longest = max((stop - start for start, stop in pieces), default=0)
     length = min(length, longest)
     step = max(1, length // 2)
-    starts = np.array(
-        [s for start, stop in pieces for s in range(start, stop - length + 1, step)], int
-    )
-    counts = np.zeros((len(mask), mask.shape[1] + 1), np.int32)
-    np.cumsum(mask, axis=1, out=counts[:, 1:])
-    good = (counts[:, starts + length] == counts[:, starts]).T
+    starts = np.concatenate(
+        [np.arange(start, stop - length + 1, step) for start, stop in sorted(pieces)]
+    ).astype(int)
+    # A span makes all windows bad that begin less than a window before its start, or inside it.
+    changes = np.zeros((len(starts) + 1, len(bad)), np.int32)
+    for column, spans in zip(changes.T, bad.spans, strict=True):
+        np.add.at(column, np.searchsorted(starts, spans[:, 0] - length, "right"), 1)
+        np.add.at(column, np.searchsorted(starts, spans[:, 1], "left"), -1)
+    good = changes.cumsum(axis=0)[:-1] == 0
     # The fullest windows first: they say most, and the rest only where there are too few of them.
     enough = good.sum(axis=1) >= MIN_GOOD
     starts, good = starts[enough], good[enough]
@@ -92,12 +128,7 @@ def cut_windows(data, mask, pieces, sfreq, max_windows):
             extra = extra[np.linspace(0, len(extra) - 1, max_windows // 2).round().astype(int)]
         pick = np.unique(np.concatenate([pick, extra]))
         starts, good = starts[pick], good[pick]
-    index = starts[:, None] + np.arange(length)
-    windows = np.zeros((len(starts), len(data), length))
-    for channel in range(len(data)):
-        usable = good[:, channel]
-        windows[usable, channel] = data[channel][index[usable]]
-    return windows, good
+    return starts, length, good
 
 
 def group_moments(windows, good, sfreq, units):
@@ -119,13 +150,46 @@ def group_moments(windows, good, sfreq, units):
     moments : list of Moments
         One a pattern of good channels, relative to the mean of the good ones.
     """
-    if not len(windows):
-        return []
+    return group_products(window_products(windows, good, sfreq, units), good)
+
+
+def window_products(windows, good, sfreq, units):
+    """Compute each window's cross-products a band, relative to the mean of its good channels.
+
+    Parameters
+    ----------
+    windows, good, sfreq, units
+        As in :func:`group_moments`.
+
+    Returns
+    -------
+    products : list of array, shape (n_windows, n_channels, n_frequencies)
+        What :func:`mne_gram._bands.band_products` returns.
+    """
     carried = good * units
     share = carried / np.maximum(carried.sum(axis=1, keepdims=True), 1)
     mean = np.einsum("wc,wct->wt", share, windows)
     windows = windows - carried[..., None] * mean[:, None]
-    products = band_products(windows, sfreq)
+    return band_products(windows, sfreq)
+
+
+def group_products(products, good):
+    """Average the cross-products of windows by which channels are good.
+
+    Parameters
+    ----------
+    products : list of array, shape (n_windows, n_channels, n_frequencies)
+        What :func:`window_products` returned.
+    good : array of bool, shape (n_windows, n_channels)
+        Which channels are good throughout.
+
+    Returns
+    -------
+    moments : list of Moments
+        One a pattern of good channels.
+    """
+    if not len(good):
+        return []
     weights = _quietness(products, good)
     alive = weights > 0
     good, weights, products = good[alive], weights[alive], [p[alive] for p in products]

@@ -224,7 +224,7 @@ def stein_divergence(covs, target):
     return log_det / n + np.log(fit / n)
 
 
-def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0):
+def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0, complete=None):
     """Fit the population prior to a recording.
 
     The library is weighted by how well each of its covariances fits the recording's own over the
@@ -240,6 +240,9 @@ def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0):
         The recording's own clean data.
     power : float
         Variance of a channel, which sets the size where there are no moments.
+    complete : callable | None
+        Takes the place of the library: called with a covariance a band of some channels and their
+        numbers, it returns one of the 114 electrodes.
 
     Returns
     -------
@@ -255,7 +258,11 @@ def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0):
     seen = np.unique(np.concatenate([m.good for m in moments]))
     good = seen[known[seen]]
     mixed = population
-    if len(good) > 2:
+    if len(good) > 2 and complete is not None:
+        electrodes = complete(first[:, good][:, :, good], good)
+        size = trace(electrodes)[:, None, None] / electrodes.shape[-1]
+        mixed = rows @ (electrodes / np.where(size > 0, size, 1.0)) @ rows.T + own
+    elif len(good) > 2:
         view = _main_contrasts(population[:, good][:, :, good].sum(axis=0), units[good])
         target = view @ first[:, good][:, :, good] @ view.T
         onto = (view @ rows[good]).astype(prior.library.dtype)

@@ -4,56 +4,127 @@
 
 import mne
 import numpy as np
+from mne.utils import _validate_type
 
-__all__ = ["plot_restoration"]
+__all__ = ["plot_channel_map", "plot_restoration", "plot_scores"]
 
 _Z90 = 1.645
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _GARBAGE, _RESTORED, _TRUTH, _GOOD = "#BBBBBB", "#0072B2", "#D55E00", "#000000"
+_BAR = 0.32  # height of a bar of the scores in inches
 
 
-def plot_restoration(report, *, truth=None, n_channels=6, show=True):
+def plot_restoration(
+    report, *, picks=None, truth=None, n_channels=6, scores=True, axes=None, show=True
+):
     """Plot restored channels before and after, with the 90 % interval.
 
     Parameters
     ----------
     report : RestorationReport
         What :func:`mne_gram.restore` returned.
+    picks : list of str | None
+        Names of restored channels, in the order of the rows; None takes those with the most
+        restored time first.
     truth : mne.io.Raw | mne.Epochs | mne.Evoked | None
         The recording without its garbage, where it is known.
     n_channels : int
-        At most this many channels, those with the most restored time first.
+        At most this many channels.
+    scores : bool
+        Whether a figure of its own shows :func:`plot_scores` below the channels, where the report
+        has evidence.
+    axes : array of matplotlib.axes.Axes | None
+        An axis a channel; None makes a figure.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: a row a channel, in microvolts.
+        The figure: a row a channel, in microvolts. Dotted lines are the seams.
+
+    Raises
+    ------
+    ValueError
+        If a channel was not restored, or there are too few axes.
     """
     import matplotlib.pyplot as plt
 
-    described = {row["channel"]: row for row in report._rows}
-    names = {channel: report._names[channel] for channel in report._excerpts}
-    rows = sorted(names, key=lambda channel: -described[names[channel]]["seconds"])[:n_channels]
-    n_rows = max(1, len(rows))
-    fig, axes = plt.subplots(
-        n_rows, 1, figsize=(9, 1 + 1.6 * n_rows), squeeze=False, layout="constrained"
-    )
-    for axis, channel in zip(axes[:, 0], rows, strict=False):
-        row = described[names[channel]]
-        known = None if truth is None else _read(truth, report._excerpts[channel], names[channel])
-        _plot_channel(axis, report._excerpts[channel], row, known)
+    rows = _choose_rows(report, picks)[:n_channels]
+    fig, axes, below = _make_axes(report, len(rows), axes, scores)
+    for axis, row in zip(axes, rows, strict=False):
+        name = row["channel"]
+        excerpt = report._excerpts[name]
+        known = None if truth is None else _read(truth, excerpt, name)
+        _plot_channel(axis, excerpt, row, known)
     if rows:
-        axes[-1, 0].set_xlabel("Time (s)")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+        axes[len(rows) - 1].set_xlabel("Time (s)")
+        _add_legend(fig, axes[: len(rows)])
     else:
-        axes[0, 0].text(0.5, 0.5, "Nothing was restored", ha="center")
-        axes[0, 0].axis("off")
+        axes[0].text(0.5, 0.5, "Nothing was restored", ha="center")
+        axes[0].axis("off")
+    if below is not None:
+        plot_scores(report, axes=below, show=False)
     if show:
         plt.show()
     return fig
+
+
+def _choose_rows(report, picks):
+    """Return the rows of the report to plot."""
+    if picks is None:
+        return sorted(report._rows, key=lambda row: -row["seconds"])
+    described = {row["channel"]: row for row in report._rows}
+    unknown = [name for name in picks if name not in described]
+    if unknown:
+        raise ValueError(
+            f"Found picks that were not restored: {', '.join(unknown)}. The restored channels are "
+            f"{', '.join(described) or 'none'}."
+        )
+    return [described[name] for name in picks]
+
+
+def _make_axes(report, n_rows, axes, scores):
+    """Return the figure, an axis a channel, and that of the scores or None."""
+    import matplotlib.pyplot as plt
+
+    n_rows = max(1, n_rows)
+    if axes is not None:
+        axes = list(np.ravel(axes))
+        if len(axes) < n_rows:
+            raise ValueError(f"Found {len(axes)} axes, expected {n_rows}: one a channel.")
+        return axes[0].figure, axes, None
+    scores = scores and report.evidence is not None
+    heights = [1.7] * n_rows
+    if scores:
+        heights.append(0.7 + _BAR * len(report.evidence.experts))
+    fig, axes = plt.subplots(
+        len(heights),
+        1,
+        figsize=(9, 0.6 + sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        layout="constrained",
+    )
+    axes = list(axes[:, 0])
+    return fig, axes, axes.pop() if scores else None
+
+
+def _add_legend(fig, axes):
+    """Add one legend for all axes: not all of them need to show every kind of line."""
+    handles = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    # Outside of the axes there is room only where the figure makes it.
+    outside = fig.get_layout_engine() is not None
+    (fig if outside else axes[0]).legend(
+        handles.values(),
+        handles,
+        loc="outside upper center" if outside else "upper right",
+        ncols=len(handles),
+        fontsize=8,
+    )
 
 
 def _plot_channel(axis, excerpt, described, truth):
@@ -77,6 +148,9 @@ def _plot_channel(axis, excerpt, described, truth):
     if truth is not None:
         axis.plot(times[inside], truth[inside] * 1e6, color=_TRUTH, lw=0.8, label="truth")
     axis.plot(times[inside], values, color=_RESTORED, lw=1, label="restored")
+    for seam in (inside.start, inside.stop - 1):
+        if 0 < seam < len(times) - 1:
+            axis.axvline(times[seam], color=_GOOD, lw=0.7, ls=":")
     # Around the channel's own level, which an amplifier may have put anywhere.
     middle = np.nanmedian(row)
     limit = 1.3 * np.nanmax(np.abs(row - middle)) + 3 * np.nanmax(np.append(std, 0))
@@ -84,9 +158,12 @@ def _plot_channel(axis, excerpt, described, truth):
         axis.set_ylim(middle - limit, middle + limit)
     if len(times) > 1:
         axis.set_xlim(times[0], times[-1])
-    axis.set_ylabel(f"{described['channel']} (µV)")
+    axis.set_ylabel("µV")
+    extent = "all through" if described["whole"] else f"{described['n_segments']} part(s)"
+    title = f"{described['channel']}: {extent}, {described['seconds']:.1f} s"
+    axis.set_title(title, fontsize=9, loc="left")
     if np.isfinite(described["expected_r"]):
-        axis.set_title(f"expected r {described['expected_r']:.2f}", fontsize=8, loc="right")
+        axis.set_title(f"expected r {described['expected_r']:.2f}", fontsize=9, loc="right")
 
 
 def _read(truth, excerpt, name):
@@ -97,3 +174,152 @@ def _read(truth, excerpt, name):
     else:
         row = truth.get_data(picks=[pick])[0]
     return row[excerpt.start : excerpt.start + len(excerpt.times)]
+
+
+def plot_scores(report, *, axes=None, show=True):
+    """Plot the error of each expert on clean patches that were hidden for the purpose.
+
+    Parameters
+    ----------
+    report : RestorationReport
+        What :func:`mne_gram.restore` returned, with evidence.
+    axes : matplotlib.axes.Axes | None
+        Where to plot; None makes a figure.
+    show : bool
+        Whether to show the figure.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure: a bar an expert, that of what was done in blue.
+
+    Raises
+    ------
+    ValueError
+        If the report has no evidence.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    _validate_type(axes, (Axes, None), "axes")
+    evidence = report.evidence
+    if evidence is None:
+        raise ValueError(
+            "Found no evidence in the report: no clean patches were hidden to score the experts."
+        )
+    table = evidence.to_table()
+    if axes is None:
+        _, axes = plt.subplots(figsize=(9, 1 + _BAR * len(table)), layout="constrained")
+    chosen = evidence.find_chosen(report.method)
+    scores = np.array([row[1] for row in table], float)
+    for k, (expert, score, r, weight) in enumerate(table):
+        is_chosen = expert == chosen
+        axes.barh(k, np.nan_to_num(score), color=_RESTORED if is_chosen else _GARBAGE, height=0.7)
+        parts = [("NMSE", score), ("r", r), ("weight", weight)]
+        text = ", ".join(f"{name} {value:.2f}" for name, value in parts if np.isfinite(value))
+        axes.text(np.nan_to_num(score), k, f" {text}", va="center", fontsize=8)
+    names = [f"{row[0]} (chosen)" if row[0] == chosen else row[0] for row in table]
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    # Room for the numbers beside the longest bar.
+    axes.set_xlim(0, 1.5 * max(np.nanmax(scores, initial=0), 1e-3))
+    axes.set_xlabel("NMSE")
+    axes.set_title(f"{evidence.title[0].upper()}{evidence.title[1:]}", fontsize=9, loc="left")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if show:
+        plt.show()
+    return axes.figure
+
+
+def plot_channel_map(report, *, axes=None, show=True):
+    """Plot on the head which channels were restored, and with which error to expect.
+
+    Parameters
+    ----------
+    report : RestorationReport
+        What :func:`mne_gram.restore` returned.
+    axes : matplotlib.axes.Axes | None
+        Where to plot; None makes a figure.
+    show : bool
+        Whether to show the figure.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure. Restored channels are large, named and coloured by the expected NMSE (white
+        where the method does not tell), those bad all through have a thick edge; the others are
+        dots.
+
+    Raises
+    ------
+    ValueError
+        If no channel has a position.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    _validate_type(axes, (Axes, None), "axes")
+    placed = find_placed(report._info)
+    if not placed.any():
+        raise ValueError(
+            "Found no channel with a position, expected some: set them with inst.set_montage "
+            "before restoring."
+        )
+    info = mne.pick_info(report._info, np.flatnonzero(placed))
+    if axes is None:
+        _, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
+    # Only where MNE puts the channels is of use here.
+    mne.viz.plot_sensors(info, kind="topomap", ch_type="eeg", axes=axes, show=False)
+    points = axes.collections[0]
+    places = np.array(points.get_offsets())
+    points.set_visible(False)
+    rows = {row["channel"]: row for row in report._rows}
+    done = np.array([name in rows for name in info["ch_names"]])
+    axes.scatter(*places[~done].T, s=12, color=_GARBAGE, zorder=2)
+    if done.any():
+        marked = [rows[name] for name in info["ch_names"] if name in rows]
+        drawn = axes.scatter(
+            *places[done].T,
+            c=[row["expected_nmse"] for row in marked],
+            s=110,
+            cmap=plt.get_cmap("cividis_r").with_extremes(bad="white"),
+            vmin=0,
+            vmax=1,
+            edgecolors=_GOOD,
+            linewidths=[2.0 if row["whole"] else 0.7 for row in marked],
+            plotnonfinite=True,
+            zorder=3,
+        )
+        for place, row in zip(places[done], marked, strict=True):
+            axes.annotate(
+                row["channel"],
+                place,
+                (0, 8),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                zorder=4,
+            )
+        axes.figure.colorbar(drawn, ax=axes, shrink=0.6, label="Expected NMSE")
+    axes.set_title(f"{done.sum()} of {len(done)} channels restored", fontsize=9)
+    if show:
+        plt.show()
+    return axes.figure
+
+
+def find_placed(info):
+    """Find which channels have a position.
+
+    Parameters
+    ----------
+    info : mne.Info
+        The channels.
+
+    Returns
+    -------
+    placed : array of bool, shape (n_channels,)
+        True where there is one.
+    """
+    places = np.array([ch["loc"][:3] for ch in info["chs"]])
+    return np.isfinite(places).all(axis=1) & places.any(axis=1)

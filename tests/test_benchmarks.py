@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import mne_gram
+
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 if not FOLDER.is_dir():
     pytest.skip("The benchmarks are not beside the tests.", allow_module_level=True)
@@ -31,6 +33,11 @@ def load_benchmark(name):
 
 bench = load_benchmark("restoration")
 ridge = load_benchmark("ridge")
+# The modules that the command is made of, as it imported them.
+truths, methods, cells = (sys.modules[name] for name in ("_truth", "_methods", "_cells"))
+summary, tables = (sys.modules[name] for name in ("_summary", "_tables"))
+decoding, garbage, erp = (sys.modules[name] for name in ("_decoding", "_garbage", "_erp"))
+figures = sys.modules["_figures"]
 
 
 def make_raw(n_channels=19, seconds=20.0, sfreq=100.0, seed=0):
@@ -58,7 +65,7 @@ def draw(regime, inst, seed=0):
 # Masks
 
 
-@pytest.mark.parametrize("regime", bench.REGIMES)
+@pytest.mark.parametrize("regime", truths.REGIMES)
 @pytest.mark.parametrize("n_channels", [19, 64])
 def test_masks(regime, n_channels):
     raw = make_raw(n_channels=n_channels)
@@ -67,7 +74,7 @@ def test_masks(regime, n_channels):
     assert mask.any() and not mask.all(axis=0).any()  # something is always left to go by
     assert_array_equal(mask, draw(regime, raw))
     assert (mask != draw(regime, raw, seed=1)).any()
-    if regime in bench.WHOLE:
+    if regime in truths.WHOLE:
         assert_array_equal(mask.any(axis=1), mask.all(axis=1))
 
 
@@ -131,14 +138,14 @@ def test_measures():
     error = rng.standard_normal(4000)
     estimate = truth.copy()
     estimate[3] += error
-    row = bench.measure(truth, estimate, np.ones(truth.shape), mask, 100.0)
+    row = cells.measure(truth, estimate, np.ones(truth.shape), mask, 100.0)
     assert row["coverage"] == pytest.approx(0.9, abs=0.02)
     assert row["nmse"] == pytest.approx(1 / (4 / 3), rel=0.1)
-    powers = [row[f"power_{low:g}_{high:g}"] for low, high in bench.BANDS]
+    powers = [row[f"power_{low:g}_{high:g}"] for low, high in cells.BANDS]
     assert_allclose(powers, (4 / 3 + 1) / (4 / 3), rtol=0.25)
-    assert "coverage" not in bench.measure(truth, estimate, None, mask, 100.0)
+    assert "coverage" not in cells.measure(truth, estimate, None, mask, 100.0)
     unknown = np.full(truth.shape, np.nan)
-    assert "coverage" not in bench.measure(truth, estimate, unknown, mask, 100.0)
+    assert "coverage" not in cells.measure(truth, estimate, unknown, mask, 100.0)
 
 
 def rows_of(dataset, regime, method, errors, **kwargs):
@@ -154,39 +161,374 @@ def rows_of(dataset, regime, method, errors, **kwargs):
 def test_summary():
     rows = [
         *rows_of("a", "one", "spline", [1.0, 0.5, 0.8]),
-        *rows_of("a", "one", "spatial", [0.5, 0.1, 0.8], coverage=0.9),
+        *rows_of("a", "one", "spatial", [0.5, 0.1, 0.8], coverage=0.9, power_4_8=0.7),
         *rows_of("b", "segments", "spline", [0.4]),
         *rows_of("b", "segments", "spatial", [0.1]),
         *rows_of("b", "segments", "ridge", [0.2]),
     ]
-    cells = bench.summarize(rows, ["spline", "ridge", "spatial"])
-    found = {(c["dataset"], c["regime"], c["method"]): c for c in cells}
-    assert len(found) == len(cells) == 5
-    cell = found["a", "one", "spatial"]
+    found = summary.summarize(rows, ["spline", "ridge", "spatial"])
+    table = {(c["dataset"], c["regime"], c["method"]): c for c in found}
+    assert len(table) == len(found) == 5
+    cell = table["a", "one", "spatial"]
     assert cell["n"] == 3
     assert cell["nmse"] == pytest.approx(0.5)
     assert cell["ratio"] == pytest.approx(0.5)  # the median of 0.5, 0.2 and 1
     assert cell["low"] == pytest.approx(0.2) and cell["high"] == pytest.approx(1.0)
     assert cell["above_one"] == pytest.approx(1 / 6)  # 0.8 * 1.5 of six draws
     assert cell["coverage"] == pytest.approx(0.9)
-    assert found["a", "one", "spline"]["ratio"] == 1
-    assert np.isnan(found["a", "one", "spline"]["coverage"])
-    assert found["b", "segments", "ridge"]["ratio"] == pytest.approx(0.5)
+    assert cell["power_4_8"] == pytest.approx(0.7) and np.isnan(cell["power_8_13"])
+    assert table["a", "one", "spline"]["ratio"] == 1
+    assert np.isnan(table["a", "one", "spline"]["coverage"])
+    assert table["b", "segments", "ridge"]["ratio"] == pytest.approx(0.5)
 
 
-def test_printed_summary(capsys):
+def test_headline():
+    rows = [
+        *rows_of("a", "one", "spline", [1.0, 1.0, 1.0]),
+        *rows_of("a", "one", "spatial", [0.4, 0.2, 0.8]),
+        *rows_of("a", "segments", "spline", [1.0, 1.0, 1.0]),
+        *rows_of("a", "segments", "spatial", [0.8, 0.4, 0.1]),
+        *rows_of("b", "one", "spline", [0.5]),
+        *rows_of("b", "one", "spatial", [0.05]),
+    ]
+    head = summary.find_headline(rows, "spatial")
+    assert head["n_cells"] == 3 and head["largest"] == pytest.approx(0.4)
+    assert head["ratio"] == pytest.approx((0.4 * 0.4 * 0.1) ** (1 / 3))
+    # Recordings are drawn with all their regimes: (0.4, 0.8), (0.2, 0.4) and (0.8, 0.1) can be the
+    # medians together, (0.2, 0.1) can't.
+    assert head["low"] == pytest.approx((0.2 * 0.4 * 0.1) ** (1 / 3))
+    assert head["high"] == pytest.approx((0.4 * 0.8 * 0.1) ** (1 / 3))
+    whole = summary.find_headline(rows, "spatial", truths.WHOLE)
+    assert whole["ratio"] == pytest.approx(0.2) and whole["n_cells"] == 2
+    assert summary.find_headline(rows, "ridge") is None
+    assert summary.find_headline(rows, "spatial", ["patches"]) is None
+
+
+def test_pooled_coverage_counts_samples():
+    rows = [
+        *rows_of("a", "one", "spatial", [1.0], coverage=0.8, n_hidden=300),
+        *rows_of("a", "50%", "spatial", [1.0], coverage=1.0, n_hidden=100),
+        *rows_of("a", "50%", "spline", [1.0], n_hidden=100),
+    ]
+    assert summary.pool_coverage(rows, "spatial") == pytest.approx(0.85)
+    assert np.isnan(summary.pool_coverage(rows, "spline"))
+
+
+def test_pooled_power():
+    names = [cells.power_name(band) for band in cells.BANDS]
     rows = [
         *rows_of("a", "one", "spline", [1.0]),
-        *rows_of("a", "one", "spatial", [0.4]),
+        *rows_of("a", "one", "auto", [1.0], **dict.fromkeys(names, 0.4)),
+        *rows_of("b", "one", "spline", [1.0]),
+        *rows_of("b", "one", "auto", [1.0], **dict.fromkeys(names, 0.9)),
+    ]
+    means, low, high = summary.pool_power(summary.summarize(rows, ["auto", "spline"]), "auto")
+    assert_allclose([means, low, high], np.repeat([[0.6], [0.4], [0.9]], len(names), axis=1))
+    assert summary.pool_power(summary.summarize(rows, ["spline"]), "spline") is None
+
+
+@pytest.mark.parametrize(
+    ("auto", "spatial", "ridge", "expected"),
+    [
+        (0.4, 0.41, 0.5, [True, True, True, True]),
+        (0.6, 0.61, 0.7, [False, True, True, True]),
+        (1.2, 1.21, 1.1, [False, False, False, False]),  # worse than the spline by a fifth
+        (0.4, 0.3, 0.5, [True, True, True, False]),
+        (0.45, 0.46, 0.4, [True, True, False, True]),
+    ],
+)
+def test_goals(auto, spatial, ridge, expected):
+    errors = dict(spline=1.0, auto=auto, spatial=spatial, ridge=ridge)
+    rows = [row for name, x in errors.items() for row in rows_of("a", "segments", name, [x, x])]
+    goals = summary.find_goals(rows, summary.summarize(rows, list(errors)), list(errors))
+    assert [met for met, _ in goals] == expected
+    assert all(text.startswith("auto: ") for _, text in goals)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "met"), [((0.9, 0.9), True), ((0.97, 0.97), False), ((0.99, 0.74), False)]
+)
+def test_goal_of_coverage(coverage, met):
+    rows = rows_of("a", "one", "spline", [1.0]) + rows_of("b", "one", "spline", [1.0])
+    for dataset, covered in zip("ab", coverage, strict=True):
+        rows += rows_of(dataset, "one", "auto", [0.3], coverage=covered, n_hidden=10)
+    goals = summary.find_goals(rows, summary.summarize(rows, ["spline", "auto"]), ["auto"])
+    assert [found for found, text in goals if "covers" in text] == [met]
+
+
+def test_goal_of_power():
+    names = [cells.power_name(band) for band in cells.BANDS]
+    for powers, met in (([0.95] * 5, True), ([1, 1, 1, 1, 0.8], False)):
+        rows = rows_of("a", "one", "spline", [1.0])
+        rows += rows_of("a", "one", "auto-sample", [1.0], **dict(zip(names, powers, strict=True)))
+        found = summary.summarize(rows, ["spline", "auto-sample"])
+        (goal,) = summary.find_goals(rows, found, ["spline", "auto-sample"])
+        assert goal[0] == met
+
+
+def test_printed_summary():
+    rows = [
+        *rows_of("a", "one", "spline", [1.0]),
+        *rows_of("a", "one", "spatial", [0.4], coverage=0.9),
         *rows_of("b", "segments", "spline", [0.5]),
         *rows_of("b", "segments", "spatial", [0.05]),
+        *rows_of("alcohol", "one", "spline", [1.0], peak_amplitude=0.5, peak_latency=20.0),
+        *rows_of("alcohol", "one", "spatial", [0.2], peak_amplitude=0.1, peak_latency=10.0),
     ]
-    methods = ["spline", "spatial", "auto"]
-    bench.print_summary(bench.summarize(rows, methods), methods)
-    lines = capsys.readouterr().out.splitlines()
-    (headline,) = [line for line in lines if line.startswith("  spatial")]
-    assert "0.200 over 2 cells (largest 0.400)" in headline  # the root of 0.4 * 0.1
-    assert "whole channels 0.400" in headline and "segments and patches 0.100" in headline
+    names = ["spline", "spatial", "auto"]
+    text = tables.tell_summary(rows, summary.summarize(rows, names), names)
+    (headline,) = [line for line in text.splitlines() if "over 3 cells" in line and "spat" in line]
+    assert "0.200 (0.200-0.200) over 3 cells (largest 0.400)" in headline  # 0.4 * 0.2 * 0.1
+    assert "whole channels 0.283" in headline and "segments and patches 0.100" in headline
+    (peak,) = [line for line in text.splitlines() if line.startswith("  one       spatial")]
+    assert peak.split()[2:] == ["0.100", "(0.100-0.100)", "0.200", "10.0"]
+    assert "0.900 pooled" in text
+
+
+# ---------------------------------------------------------------------------------------------
+# Methods
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "left_out", "output"),
+    [
+        ("auto", "auto", False, "mean"),
+        ("auto-sample", "auto", False, "sample"),
+        ("spatial-left-out", "spatial", True, "mean"),
+        ("spatial-left-out-sample", "spatial", True, "sample"),
+        ("gram-own-argmax", "gram-own-argmax", False, "mean"),
+    ],
+)
+def test_names(name, base, left_out, output):
+    method = methods.parse_method(name)
+    assert (method.name, method.base, method.left_out, method.output) == (
+        name,
+        base,
+        left_out,
+        output,
+    )
+
+
+def test_leaving_out():
+    names = ["ridge", "auto", "auto-sample"]
+    assert methods.expand_methods(names, None) == ["spline", *names]
+    only = ["spline", "ridge", "auto-left-out", "auto-left-out-sample"]
+    assert methods.expand_methods(names, "only") == only
+    also = methods.expand_methods(names, "also")
+    assert set(also) == {"spline", *names, *only} and len(also) == len(set(also))
+
+
+@pytest.fixture(scope="module")
+def priors():
+    return {"whole": methods.load_prior(None), "left-out": None}
+
+
+def test_variants_of_output(priors):
+    raw = make_raw(seconds=20)
+    truth, mask = raw.get_data(), draw("one", raw)
+    with mne.utils.use_log_level("error"):
+        mean, std = methods.restore("spatial", raw, mask, priors)
+        sample, nothing = methods.restore("spatial-sample", raw, mask, priors)
+        again, _ = methods.restore("spatial-sample", raw, mask, priors)
+    assert std.shape == truth.shape and nothing is None
+    assert_array_equal(sample, again)
+    for estimate in (mean, sample):
+        assert_array_equal(estimate[~mask], truth[~mask])
+    assert np.abs(sample - mean)[mask].mean() > 1e-8
+
+
+def test_ablations(priors, monkeypatch):
+    """What an ablation keeps is in place while the method runs, and only then."""
+    raw = make_raw(seconds=2)
+    mask = draw("one", raw)
+    seen = []
+    hook = mne_gram.restoration, methods.EXPERTS_HOOK
+    restore = mne_gram.restore
+
+    def watch(*args, **kwargs):
+        seen.append((kwargs["method"], getattr(*hook)))
+        return restore(*args, **kwargs)
+
+    monkeypatch.setattr(*hook, ("all",), raising=False)
+    monkeypatch.setattr(methods.mne_gram, "restore", watch)
+    monkeypatch.setitem(methods.ABLATIONS, "auto-less", ("spatial",))
+    with mne.utils.use_log_level("error"):
+        methods.restore("auto-less", raw, mask, priors)
+    assert seen == [("auto", ("spatial",))]
+    assert getattr(*hook) == ("all",)
+    monkeypatch.delattr(*hook)
+    with pytest.raises(ValueError, match="no experts to leave out: auto-less"):
+        methods.restore("auto-less", raw, mask, priors)
+
+
+# ---------------------------------------------------------------------------------------------
+# Peaks of evoked responses
+
+
+def make_trials(n_epochs=10, sfreq=256.0, height=(5.0, -8.0, 3.0, 0.0), latency=0.25):
+    """Return trials with a known peak, laid end to end."""
+    times = np.arange(256) / sfreq
+    bump = np.exp(-(((times - latency) / 0.03) ** 2))
+    return np.tile(np.outer(height, bump), (1, n_epochs))
+
+
+@pytest.mark.parametrize("hidden", [0, 1])
+def test_peaks(hidden):
+    truth = make_trials()
+    mask = np.zeros(truth.shape, bool)
+    mask[hidden] = True
+
+    def compare(estimate):
+        row = erp.measure_peaks(truth, np.where(mask, estimate, truth), mask, 10, 256.0)
+        return row["peak_amplitude"], row["peak_latency"]
+
+    assert_allclose(compare(truth), 0, atol=1e-12)
+    # Kept channels' mean is what the amplitude is relative to.
+    mean = truth[~mask.all(axis=1)].mean(axis=0)
+    assert_allclose(compare(mean + 0.5 * (truth - mean)), (0.5, 0), atol=1e-9)
+    later = make_trials(latency=0.25 + 5 / 256)
+    amplitude, latency = compare(later)
+    assert amplitude < 0.2 and latency == pytest.approx(1000 * 5 / 256, abs=4)
+    # A deflection to the other side is no peak of this one.
+    assert compare(mean - (truth - mean))[0] > 0.95
+
+
+def test_peaks_need_whole_channels():
+    truth = make_trials()
+    mask = np.zeros(truth.shape, bool)
+    mask[1, :256] = True
+    assert erp.measure_peaks(truth, truth, mask, 10, 256.0) == {}
+
+
+# ---------------------------------------------------------------------------------------------
+# Decoders
+
+
+def make_person(subject, rng, task, n=30, n_channels=5):
+    """Return a person whose labels channel 0 tells, which the restored data keep."""
+    y = np.arange(n) % 2
+    if task == "eyes":
+        x = 0.3 * rng.standard_normal((n, n_channels, 5))
+        x[:, 0] += 2 * y[:, None]
+    else:
+        x = rng.standard_normal((n, n_channels, 200))
+        x[:, 0] *= (1 + 3 * y)[:, None]
+        x[:, 1] *= (4 - 3 * y)[:, None]
+    wrong = np.array(x)
+    wrong[:, 0] = x[rng.permutation(n), 0] if task == "eyes" else rng.standard_normal(x[:, 0].shape)
+    bad = np.arange(n_channels) == 0
+    conditions = dict(clean=x, bad=wrong, dropped=x, spline=wrong, auto=x)
+    names = [f"E{k}" for k in range(n_channels)]
+    return dict(subject=subject, names=names, y=y, draws=[(conditions, bad)] * 2)
+
+
+@pytest.mark.parametrize("task", ["eyes", "imagery"])
+def test_decoding(task):
+    rng = np.random.default_rng(0)
+    rows = decoding.decode(task, [make_person(f"p{k}", rng, task) for k in range(4)])
+    assert len(rows) == 4 * 2 * 5 and all(row["n_trials"] == 30 for row in rows)
+    table = {row["condition"]: row for row in decoding.summarize_decoding(rows)}
+    assert list(table) == ["clean", "bad", "dropped", "spline", "auto"]
+    assert table["clean"]["accuracy"] > 0.95
+    assert table["auto"]["accuracy"] == table["clean"]["accuracy"]
+    if task == "eyes":  # only the bad channel tells
+        assert table["bad"]["accuracy"] < 0.75 and table["dropped"]["accuracy"] < 0.75
+    else:
+        assert table["dropped"]["accuracy"] > 0.9  # the other one is left
+        assert table["bad"]["accuracy"] < table["dropped"]["accuracy"]
+    gain = table["auto"]["gain"]
+    assert gain == pytest.approx(table["auto"]["accuracy"] - table["spline"]["accuracy"])
+    assert table["auto"]["gain_low"] <= gain <= table["auto"]["gain_high"]
+    assert table["auto"]["n"] == 4
+    assert "auto" in decoding.tell_decoding(list(table.values()))
+
+
+def test_decoding_needs_the_same_channels():
+    rng = np.random.default_rng(0)
+    people = [make_person(f"p{k}", rng, "eyes") for k in range(2)]
+    people[1]["names"] = people[1]["names"][::-1]
+    with pytest.raises(ValueError, match="same channels"):
+        decoding.decode("eyes", people)
+
+
+def test_bad_channels_are_damaged():
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((4, 2000))
+    bad = np.array([False, True, False, True])
+    damaged = decoding.damage(data, bad, rng)
+    assert_array_equal(damaged[~bad], data[~bad])
+    assert_allclose(damaged[bad].std(axis=1), 10, rtol=0.1)
+
+
+def test_windows_of_eyes():
+    raw = make_raw(seconds=21)
+    rhythm = np.sin(2 * np.pi * 10 * raw.times)
+    raw._data[3] += 1e-4 * rhythm
+    path = type("Path", (), dict(task="eyesclosed"))
+    x, y = decoding._extract(raw, raw.get_data(), path, "eyes")
+    assert x.shape == (5, 19, 5) and y.tolist() == [1] * 5
+    assert (x[:, 3].argmax(axis=1) == 2).all()  # 8 to 13 Hz
+
+
+# ---------------------------------------------------------------------------------------------
+# Garbage
+
+
+def test_kinds_of_garbage():
+    kinds = garbage.make_garbage((3, 100))
+    assert (kinds["0"] == 0).all() and np.isnan(kinds["NaN"]).all()
+    assert_array_equal(np.abs(kinds["rails"]), 5e-3)
+    assert kinds["noise"].std() == pytest.approx(1e-2, rel=0.2)
+
+
+@pytest.mark.parametrize("leaky", [False, True])
+def test_garbage_that_leaks_is_found(leaky, monkeypatch):
+    raw = make_raw(seconds=10)
+
+    def restore(name, inst, mask, *args):
+        data = inst.get_data()
+        data[mask] = 1e-3 * np.nan_to_num(data[mask]) if leaky else 0
+        return data, None
+
+    monkeypatch.setattr(garbage, "restore", restore)
+    monkeypatch.setattr(garbage, "load_truth", lambda *args, **kwargs: raw)
+    args = bench.argparse.Namespace(
+        unfiltered=False, seconds=10, regimes=["one", "segments"], methods=["ridge"], model=None
+    )
+    path = type("Path", (), dict(basename="x"))
+    rows = garbage.compare_garbage(args, "alcohol", path, None)
+    assert rows == []  # ridge has nothing to learn from, and trials hold no segments
+    rows = garbage.compare_garbage(args, "eegmat", path, None)
+    assert [row["regime"] for row in rows] == ["segments"]
+    assert (rows[0]["difference"] > garbage.LIMIT) == leaky and rows[0]["kept"]
+    assert "bit-identical" in garbage.tell_garbage(rows)
+
+
+# ---------------------------------------------------------------------------------------------
+# Figures
+
+
+def test_page(tmp_path):
+    names = [cells.power_name(band) for band in cells.BANDS]
+    more = dict(zip(names, [0.5, 0.6, 0.7, 0.8, 0.9], strict=True), coverage=0.9)
+    rows = [
+        *rows_of("alcohol", "one", "spline", [1.0, 0.8], peak_amplitude=0.5, peak_latency=2.0),
+        *rows_of(
+            "alcohol", "one", "auto", [0.4, 0.2], peak_amplitude=0.1, peak_latency=1.0, **more
+        ),
+        *rows_of("eegmat", "segments", "spline", [0.5]),
+        *rows_of("eegmat", "segments", "auto", [0.1]),
+    ]
+    accuracy = dict(n=2, accuracy=0.8, low=0.7, high=0.9)
+    table = [dict(task="eyes", condition=name, **accuracy) for name in ("clean", "bad", "auto")]
+    found = summary.summarize(rows, ["spline", "auto"])
+    page = figures.write_page(tmp_path / "new", rows, found, table, ["spline", "auto"], "1 < 2")
+    pictures = {path.stem for path in page.parent.glob("*.png")}
+    assert pictures == {"headline", "ratios", "coverage", "power", "erp", "decoding"}
+    text = page.read_text(encoding="utf-8")
+    assert text.count('src="data:image/png;base64,') == 6 and "1 &lt; 2" in text
+    only = figures.write_page(tmp_path / "few", [], [], table, ["spline", "auto"], "")
+    assert {path.stem for path in only.parent.glob("*.png")} == {"decoding"}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -235,7 +577,14 @@ def test_minimum_norm_is_that_of_mne():
 @pytest.mark.parametrize("arguments", [["--methods", "spatial"], ["--methods", "auto,spline"]])
 def test_the_spline_is_always_there(shared, arguments):
     args = bench.parse_args(["--shared", str(shared), *arguments])
-    assert "spline" in args.methods and args.regimes == list(bench.REGIMES)
+    assert "spline" in args.methods and args.regimes == list(truths.REGIMES)
+
+
+@pytest.mark.parametrize("option", ["--datasets", "--regimes", "--parts"])
+def test_unknown_choices_are_said(shared, option, capsys):
+    with pytest.raises(SystemExit):
+        bench.parse_args(["--shared", str(shared), option, "nothing"])
+    assert "unknown" in capsys.readouterr().err
 
 
 def test_missing_recordings_are_said(tmp_path, capsys):
@@ -245,48 +594,67 @@ def test_missing_recordings_are_said(tmp_path, capsys):
 
 
 def test_truth(shared):
-    paths = bench.list_recordings(shared / "eeg" / "eegmat")
+    paths = truths.list_held_out(shared / "eeg" / "eegmat")
     with mne.utils.use_log_level("error"):
         raw = bench.load_truth(paths[0], "eegmat")
     assert raw.info["bads"] == [] and not len(raw.annotations)
-    assert set(raw.ch_names) <= set(bench.mne_gram.montage.ELECTRODES)
+    assert set(raw.ch_names) <= set(truths.ELECTRODES)
     assert raw.times[-1] <= 60
     assert np.isfinite([ch["loc"][:3] for ch in raw.info["chs"]]).all()
     assert set(raw.get_channel_types()) == {"eeg"}
 
 
-def test_tiny_run(shared, tmp_path, capsys, monkeypatch):
-    held_out = []
+def test_held_out_people(shared):
+    root = shared / "eeg" / "mdd"
+    paths = truths.list_held_out(root)
+    everyone = truths.list_held_out(root, everyone=True)
+    subjects = sorted({path.subject for path in everyone})
+    assert sorted({path.subject for path in paths}) == subjects[3::4]
+    quick = truths.list_held_out(root, quick=True)
+    assert sorted(path.subject for path in quick) == subjects[3::4]
+    assert len(truths.list_held_out(root, most=2)) == 2
 
-    def few(subjects):
-        train, test = split(subjects)
-        held_out.extend(test)
-        return train, test[:2]
 
-    split = bench.split_subjects
-    monkeypatch.setattr(bench, "split_subjects", few)
-    monkeypatch.setattr(bench, "SECONDS", 10.0)
-    level = mne.set_log_level(return_old_level=True)
-    table = tmp_path / "rows.csv"
-    arguments = "--datasets eegmat --regimes one,segments --methods spline,ridge,spatial --quick"
-    try:
-        bench.main(["--shared", str(shared), "--csv", str(table), *arguments.split()])
-    finally:
-        mne.set_log_level(level)
-    with open(table, newline="") as file:
+def test_tiny_run(shared, tmp_path, capsys):
+    arguments = (
+        "--datasets eegmat --regimes one,segments --methods ridge,spatial --quick --leave-out also "
+        "--max-recordings 1 --seconds 5 --parts cells,garbage --jobs 1"
+    )
+    folder = ["--csv", str(tmp_path / "rows.csv"), "--figures", str(tmp_path / "page")]
+    level = mne.utils.logger.level
+    bench.main(["--shared", str(shared), *folder, *arguments.split()])
+    assert mne.utils.logger.level == level
+    with open(tmp_path / "rows.csv", newline="") as file:
         rows = list(csv.DictReader(file))
+    names = {"spline", "spatial", "spatial-left-out"}
     found = {(row["regime"], row["method"]) for row in rows}
-    assert found == {
-        ("one", "spline"),
-        ("one", "spatial"),  # no ridge: it has nothing to learn from
-        ("segments", "spline"),
-        ("segments", "ridge"),
-        ("segments", "spatial"),
-    }
-    assert {row["subject"] for row in rows} == set(held_out[:2])
+    # No ridge where it has nothing to learn from.
+    assert found == {("one", n) for n in names} | {("segments", n) for n in {*names, "ridge"}}
+    held_out = truths.list_held_out(shared / "eeg" / "eegmat", quick=True, most=1)
+    assert {row["subject"] for row in rows} == {path.subject for path in held_out}
     assert all(0 < float(row["nmse"]) < 20 for row in rows)
+    errors = {(row["regime"], row["method"]): row["nmse"] for row in rows}
+    for regime in ("one", "segments"):  # another prior gives another estimate
+        assert errors[regime, "spatial"] != errors[regime, "spatial-left-out"]
+    with open(tmp_path / "rows_garbage.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["method"] for row in rows} == {*names, "ridge"}
+    assert all(float(row["difference"]) <= 1e-6 and row["kept"] == "True" for row in rows)
     printed = capsys.readouterr().out
-    assert "Geometric mean" in printed and "spatial" in printed
+    assert "Geometric mean" in printed and "Garbage" in printed
+    assert (tmp_path / "page" / "restoration.html").is_file()
+
+
+def test_tiny_run_of_decoding(shared, capsys):
+    arguments = (
+        "--datasets eegmmi --methods spline --parts decoding --max-recordings 1 "
+        "--decoding-draws 1 --jobs 1"
+    )
+    bench.main(["--shared", str(shared), *arguments.split()])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    found = {line[1]: float(line[3]) for line in lines if line[:1] == ["imagery"] and len(line) > 4}
+    assert list(found) == ["clean", "bad", "dropped", "spline"]
+    assert all(0 < accuracy <= 1 for accuracy in found.values())
 
 
 # ---------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_options_reach_restore(source, tmp_path, monkeypatch):
         "all_channel_gaps": "fill",
         "return_report": True,
         "random_state": 3,
-        "copy": True,
+        "copy": False,
     }
 
 

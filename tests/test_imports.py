@@ -52,34 +52,55 @@ ROOMS = {
     "weights": Room("mne", "torch pooch", own="models _model_io _inference _channel_names"),
     "_inference": Room("mne numpy", "torch", own="models"),
     "_bands": Room("numpy scipy"),
-    "_windows": Room("numpy scipy", own="_bands spatial"),
+    "_windows": Room("numpy scipy", own="_bands _masks spatial"),
     "spatial": Room("numpy scipy", own="_bands"),
     "prior": Room("numpy", own=f"{MONTAGE} _bands spatial"),
+    "_forward": Room("mne numpy scipy", own=f"{MONTAGE} spatial"),
     "_seams": Room("numpy scipy"),
     "_baselines": Room("numpy"),
-    "_repair": Room("numpy scipy", own="_baselines _bands _seams spatial"),
-    "_masks": Room("mne numpy"),
-    "_input": Room("mne numpy", own="preprocessing _windows spatial"),
+    "_samples": Room("numpy"),
+    "_repair": Room("numpy scipy", own="_baselines _bands _masks _samples _seams spatial"),
+    "_masks": Room("mne numpy", own="spatial"),
+    "_input": Room("mne numpy", own="preprocessing _samples _windows spatial"),
     "_experts": Room("mne numpy", own="preprocessing _patches _inference _repair"),
-    "_restoration_report": Room("mne numpy", "pandas", own="_io _version viz"),
-    "restoration": Room(
-        "mne numpy",
-        own=f"{MONTAGE} preprocessing prior spatial weights _model_io _bands _experts _input _masks"
-        " _repair _restoration_report _seams _windows",
+    "_evidence": Room("numpy"),
+    "_tally": Room("mne numpy"),
+    "_report_text": Room("numpy", own="_evidence _version"),
+    "_restoration_report": Room(
+        "mne numpy", "pandas", own="_evidence _io _report_text _tally report viz"
     ),
+    "_estimation": Room(
+        "mne numpy",
+        own=f"{MONTAGE} preprocessing prior spatial weights _model_io _experts _repair _seams"
+        " _windows",
+    ),
+    "_blocks": Room("mne numpy", own="_bands _estimation _masks _repair _seams"),
+    "restoration": Room(
+        "mne numpy", own="_blocks _estimation _input _masks _restoration_report _samples _tally"
+    ),
+    "_misfit": Room("numpy", own="spatial"),
+    "_window_scores": Room("numpy", own="_misfit"),
+    "_signal_checks": Room("numpy scipy"),
+    "_signals": Room("mne numpy", own="_bands _masks _signal_checks _windows preprocessing"),
+    "_bads_report": Room("mne numpy", "pandas"),
+    "detection": Room(
+        "mne numpy",
+        own="_bads_report _input _misfit _signal_checks _signals _window_scores montage prior",
+    ),
+    "harmonization": Room("mne numpy", own=f"{MONTAGE} spatial _restoration_report restoration"),
     "training": Room(
         "mne numpy scipy torch safetensors joblib lazy_loader",
         "mne_bids matplotlib tensorboard pandas",
-        own=f"{MONTAGE} _bands _curves _inference _io _masks _model_io _version _windows models"
+        own=f"{MONTAGE} _bands _curves _forward _inference _io _masks _model_io _version _windows models"
         " preprocessing prior spatial training weights",
     ),
     "datasets": Room("mne numpy lazy_loader", own=f"{MONTAGE} datasets"),
     "metrics": Room("numpy", "scipy"),
     "viz": Room("mne numpy", "matplotlib"),
-    "report": Room("mne numpy", "matplotlib", own="viz"),
+    "report": Room("mne numpy", "matplotlib", own="_report_text _version viz"),
     "_curves": Room("numpy", "matplotlib pandas", own="training"),
-    "_brainvision": Room("mne"),
-    "_io": Room("mne numpy", own="_brainvision"),
+    "_brainvision": Room("mne numpy", own="_samples"),
+    "_io": Room("mne numpy", own="_brainvision _samples"),
     "_cli": Room("", "mne", own="*"),
     "_cli_pretrain": Room("", "mne numpy torch", own="*"),
 }

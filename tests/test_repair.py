@@ -10,7 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram import _repair
 from mne_gram._bands import N_BANDS, STATISTICS_EDGES
+from mne_gram._masks import find_spans
 from mne_gram._repair import Noise, find_baselines, find_runs, find_segments, repair_spatial
+from mne_gram._samples import Samples
 from mne_gram.spatial import interpolation_operators
 
 some = settings(deadline=None, max_examples=20)
@@ -132,10 +134,16 @@ def test_noise_is_white():
 # Baselines
 
 
+def find_all_baselines(data, mask, units):
+    """Find the baselines of signals without a break."""
+    samples = Samples(data, np.arange(len(data)), [(0, data.shape[1])])
+    return find_baselines(samples, find_spans(mask), units, SFREQ)
+
+
 def read_baselines(data, mask, units):
     """Return the baselines of all channels, 0 where there is none."""
     baselines = np.zeros(data.shape)
-    for channel, baseline in find_baselines(data, mask, units, [(0, data.shape[1])], SFREQ).items():
+    for channel, baseline in find_all_baselines(data, mask, units).items():
         baselines[channel] = baseline(np.arange(data.shape[1]))
     return baselines
 
@@ -164,7 +172,7 @@ def test_offsets_and_drifts_are_found():
 def test_signals_around_zero_have_no_baseline():
     data = draw_data(draw_cov(), 3000)
     mask, units = np.zeros(data.shape, bool), np.ones(N_CHANNELS)
-    assert find_baselines(data, mask, units, [(0, data.shape[1])], SFREQ) == {}
+    assert find_all_baselines(data, mask, units) == {}
 
 
 @some
@@ -251,6 +259,14 @@ def test_whole_channels_follow_the_conditional_mean(without_baseline):
         assert_allclose(segment.std, expected, rtol=1e-6)
 
 
+def leave_alone(data, gaps, *args):
+    """Take the place of bridge: add nothing to what the other channels tell."""
+    return [
+        (c, a, b, joined[1][a - joined[0] : b - joined[0]], joined[2][: b - a], False)
+        for c, a, b, _, joined in gaps
+    ]
+
+
 def test_repaired_channels_tell_no_more_than_the_good_ones(without_baseline):
     """Whole channels are estimated as if the other gaps had not been filled (tower property)."""
     cov = draw_cov()
@@ -260,14 +276,7 @@ def test_repaired_channels_tell_no_more_than_the_good_ones(without_baseline):
     mask[4, 500:800] = True
     data = np.where(mask, np.nan, truth)
     with pytest.MonkeyPatch.context() as patch:  # without what past and future add
-        patch.setattr(
-            _repair,
-            "bridge",
-            lambda data, mask, segments, sfreq, fill_gaps: [
-                (c, a, b, joined[1][a - joined[0] : b - joined[0]], joined[2][: b - a], False)
-                for c, a, b, _, joined in segments
-            ],
-        )
+        patch.setattr(_repair, "bridge", leave_alone)
         patch.setattr(_repair, "limit_steps", lambda *args: None)
         repair_spatial(data, mask, PIECES, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS))
     good = np.array([0, 1, 3, 5, 6, 7])
@@ -345,14 +354,6 @@ def test_pieces_do_not_touch(without_baseline):
             repair_spatial(data, mask, pieces, SFREQ, covs, np.ones(N_CHANNELS))
         found.append(data)
     assert_allclose(found[1][:, 500:], found[0][:, 500:], atol=1e-9)
-
-
-def leave_alone(data, mask, segments, sfreq, fill_gaps):
-    """Take the place of bridge."""
-    return [
-        (c, a, b, joined[1][a - joined[0] : b - joined[0]], joined[2][: b - a], False)
-        for c, a, b, _, joined in segments
-    ]
 
 
 @pytest.mark.parametrize("fill_gaps", [False, True])

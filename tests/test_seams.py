@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram._repair import Segment, find_segments
-from mne_gram._seams import bridge, join_runs, limit_steps, usual_step
+from mne_gram._seams import (
+    Gap,
+    bridge,
+    join_runs,
+    limit_steps,
+    look_around,
+    measure_miss,
+    usual_step,
+)
 
 some = settings(deadline=None, max_examples=30)
 SFREQ = 100.0
@@ -119,12 +127,14 @@ def bridge_one(signal, gaps, guess, *, fill_gaps=False, told=True):
     for start, stop in gaps:
         mask[0, start:stop] = True
     data[mask] = np.nan  # not looked at
-    segments = []
+    gaps = []
     for channel, a, b, piece in find_segments(mask, [(0, len(signal))]):
         left, right = max(0, a - 100), min(len(signal), b + 100)
         joined = (left, guess[left:right], np.full(right - left, 1.0)) if told else None
-        segments.append((channel, a, b, piece, joined))
-    return bridge(data, mask, segments, SFREQ, fill_gaps)
+        gaps.append(Gap(channel, a, b, piece, joined))
+    surroundings = [look_around(data, mask, gap, SFREQ) for gap in gaps]
+    miss = measure_miss([gap.channel for gap in gaps], surroundings, SFREQ)
+    return bridge(data, gaps, surroundings, miss, SFREQ, fill_gaps)
 
 
 def test_a_perfect_estimate_is_left_alone():

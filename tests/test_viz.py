@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Figures of restorations: what is drawn, and that everything can be drawn."""
 
+import copy
+
 import matplotlib
 import mne
 import numpy as np
@@ -10,7 +12,8 @@ from numpy.testing import assert_allclose
 
 import mne_gram
 from mne_gram import restore
-from mne_gram.viz import plot_restoration
+from mne_gram._evidence import Evidence
+from mne_gram.viz import plot_channel_map, plot_restoration, plot_scores
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +55,7 @@ def artists(axis):
 
 def channels_of(fig):
     """Return the channels that a figure shows."""
-    return [axis.get_ylabel().removesuffix(" (µV)") for axis in fig.axes]
+    return [axis.get_title(loc="left").split(":")[0] for axis in fig.axes]
 
 
 def test_what_is_drawn(restored, truth):
@@ -84,6 +87,13 @@ def test_what_is_drawn(restored, truth):
     assert left < raw.times[500] - 1 and right > raw.times[900] + 1
     row = report.to_data_frame().set_index("channel").loc["C3"]
     assert fig.axes[1].get_title(loc="right") == f"expected r {row.expected_r:.2f}"
+    assert fig.axes[0].get_title(loc="left") == "F3: all through, 20.0 s"
+    assert fig.axes[1].get_title(loc="left") == "C3: 1 part(s), 2.5 s"
+    assert {axis.get_ylabel() for axis in fig.axes} == {"µV"}
+    # Dotted lines where the restored stretch meets good signal; a whole channel has no seams.
+    seams = [[k.get_xdata()[0] for k in axis.lines if k.get_ls() == ":"] for axis in fig.axes]
+    assert_allclose(seams[1], raw.times[[500, 899]])
+    assert seams[0] == []
 
 
 def test_without_truth(restored):
@@ -189,3 +199,150 @@ def test_garbage_that_is_no_number(truth):
     fig.canvas.draw()
     assert "C3" in channels_of(fig)
     assert np.isfinite(artists(fig.axes[0])["restored"].get_ydata()).all()
+
+
+def test_picks(restored):
+    fig = restored[1].plot(picks=["C4", "F3"], show=False)
+    assert channels_of(fig) == ["C4", "F3"]
+    with pytest.raises(ValueError, match="not restored: Cz. The restored channels are F3, C3, C4"):
+        restored[1].plot(picks=["C3", "Cz"], show=False)
+
+
+def test_own_axes(restored):
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(2, 2)
+    assert restored[1].plot(axes=axes, show=False) is fig
+    fig.canvas.draw()
+    assert channels_of(fig) == ["F3", "C3", "C4", ""]
+    assert not fig.legends and axes[0, 0].get_legend() is not None
+    with pytest.raises(ValueError, match="Found 2 axes, expected 3"):
+        restored[1].plot(axes=axes[0], show=False)
+
+
+# ---------------------------------------------------------------------------------------------
+# Scores of the experts
+
+
+@pytest.fixture
+def scored(restored):
+    """Return a report with scores."""
+    report = copy.copy(restored[1])
+    report.evidence = Evidence(
+        weights={"spatial": np.full(5, 0.8), "gram": np.full(5, 0.2)},
+        scores={"spline": 0.6, "spatial": 0.3, "gram": np.nan, "auto": 0.25},
+        r={"spline": 0.7, "auto": 0.85},
+        seconds=60.0,
+        source="recording",
+    )
+    return report
+
+
+def check_scores(axis):
+    """Look at what is drawn of the scores."""
+    from matplotlib.colors import to_hex
+
+    bars = [bar for group in axis.containers for bar in group]
+    assert_allclose([bar.get_width() for bar in bars], [0.6, 0.3, 0, 0.25])
+    colors = [to_hex(bar.get_facecolor()) for bar in bars]
+    assert colors[3] == "#0072b2" and set(colors[:3]) == {"#bbbbbb"}
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["spline", "spatial", "gram", "auto (chosen)"]
+    assert [text.get_text().strip() for text in axis.texts] == [
+        "NMSE 0.60, r 0.70",
+        "NMSE 0.30, weight 0.80",
+        "weight 0.20",
+        "NMSE 0.25, r 0.85",
+    ]
+    assert axis.get_title(loc="left").startswith("Error on 60 channel-seconds of this recording")
+    low, high = axis.get_ylim()
+    assert low > high  # in the order of the table, from the top
+
+
+def test_scores(scored):
+    fig = plot_scores(scored, show=False)
+    fig.canvas.draw()
+    (axis,) = fig.axes
+    check_scores(axis)
+
+
+def test_scores_below_the_channels(scored):
+    fig = scored.plot(show=False)
+    fig.canvas.draw()
+    assert channels_of(fig)[:3] == ["F3", "C3", "C4"] and len(fig.axes) == 4
+    check_scores(fig.axes[3])
+    assert fig.axes[2].get_xlabel() == "Time (s)"
+    assert len(plot_restoration(scored, scores=False, show=False).axes) == 3
+
+
+def test_scores_on_own_axes(scored):
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(1, 2)
+    assert plot_scores(scored, axes=axes[1], show=False) is fig
+    check_scores(axes[1])
+    assert not axes[0].containers
+
+
+def test_no_scores(restored):
+    with pytest.raises(ValueError, match="no evidence in the report"):
+        plot_scores(restored[1], show=False)
+
+
+# ---------------------------------------------------------------------------------------------
+# The map
+
+
+def test_channel_map(restored, truth):
+    fig = plot_channel_map(restored[1], show=False)
+    fig.canvas.draw()
+    axis = fig.axes[0]
+    nmse = restored[1].to_data_frame().set_index("channel")["expected_nmse"]
+    # Where MNE puts the channels.
+    reference = mne.viz.plot_sensors(truth.info, ch_type="eeg", show=False).axes[0]
+    places = np.array(reference.collections[0].get_offsets())
+    others, marked = [c for c in axis.collections if c.get_visible()][:2]
+    assert_allclose(marked.get_offsets(), places[[0, 2, 3]])
+    assert_allclose(others.get_offsets(), places[[1, 4, 5, 6, 7]])
+    assert_allclose(marked.get_array(), nmse[["F3", "C3", "C4"]])
+    assert marked.get_clim() == (0, 1)
+    assert marked.get_linewidths()[0] > marked.get_linewidths()[1]  # bad all through
+    names = {text.get_text(): text.xy for text in axis.texts if text.get_text()}
+    assert set(names) == {"F3", "C3", "C4"}
+    assert_allclose(names["C4"], places[3])
+    assert axis.get_title() == "3 of 8 channels restored"
+    assert fig.axes[1].get_ylabel() == "Expected NMSE"
+
+
+def test_channel_map_on_own_axes(restored):
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(1, 2)
+    assert plot_channel_map(restored[1], axes=axes[1], show=False) is fig
+    assert axes[1].get_title() == "3 of 8 channels restored" and not axes[0].collections
+
+
+def test_channel_map_of_nothing(truth):
+    _, report = restore(truth, return_report=True, verbose="error")
+    fig = plot_channel_map(report, show=False)
+    fig.canvas.draw()
+    assert fig.axes[0].get_title() == "0 of 8 channels restored" and len(fig.axes) == 1
+
+
+def test_channel_map_without_expectation(truth):
+    """A spline tells no error: the channel is marked, and white."""
+    raw = truth.copy()
+    raw.info["bads"] = ["C3"]
+    _, report = restore(raw, method="spline", return_report=True, verbose="error")
+    fig = plot_channel_map(report, show=False)
+    fig.canvas.draw()
+    marked = fig.axes[0].collections[2]
+    assert_allclose(marked.get_facecolors(), [[1, 1, 1, 1]])
+
+
+def test_channel_map_needs_positions(truth):
+    raw = truth.copy()
+    raw.info["bads"] = ["C3"]
+    _, report = restore(raw.set_montage(None), return_report=True, verbose="error")
+    with pytest.raises(ValueError, match="no channel with a position"):
+        plot_channel_map(report, show=False)

@@ -8,6 +8,7 @@ Everything here needs torch, and only torch.
 from .config import (
     PATCH_LENGTH,
     GramConfig,
+    ResidualConfig,
     TokenizerConfig,
     gram_base,
     gram_large,
@@ -21,15 +22,19 @@ from .config import (
     tokenizer_tiny,
 )
 from .gram import ClassificationNetwork, Encoding, Gram, GramLoss
+from .residual import Correction, Residual, residual_loss
 from .tokenizer import Tokenizer, TokenizerLoss, Tokens
 
 __all__ = [
     "PATCH_LENGTH",
     "ClassificationNetwork",
+    "Correction",
     "Encoding",
     "Gram",
     "GramConfig",
     "GramLoss",
+    "Residual",
+    "ResidualConfig",
     "Tokenizer",
     "TokenizerConfig",
     "TokenizerLoss",
@@ -40,6 +45,7 @@ __all__ = [
     "gram_nano",
     "gram_small",
     "gram_tiny",
+    "residual_loss",
     "tokenizer_base",
     "tokenizer_nano",
     "tokenizer_small",

@@ -259,7 +259,8 @@ def local_random_state(device, *entropy):
 
 def move(batch, device):
     """Return a batch on a device."""
-    tensors = {name: getattr(batch, name) for name in ("x", "channels", "mask")}
+    fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    tensors = {name: v for name, v in fields.items() if isinstance(v, torch.Tensor)}
     moved = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
     return dataclasses.replace(batch, **moved)
 

@@ -70,7 +70,7 @@ def run_stage(name, build, config, corpus, out, training, device, overwrite, fir
     corpus = _get_corpus(corpus, training)
     out = Path(out)
     with process_group(device):
-        _prepare_folder(out, overwrite)
+        prepare_folder(out, overwrite)
         kind, networks = build(config, training, first)
         stage = kind(*(network.to(device) for network in networks), training)
         simulated = training.simulated_share > 0
@@ -183,7 +183,7 @@ def get_digest(corpus):
     return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
-def _prepare_folder(out, overwrite):
+def prepare_folder(out, overwrite):
     """Make the folder; take away what an earlier run left if that is wanted."""
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; expected a folder or nothing.")

@@ -1,0 +1,143 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reading and writing of stretches of a recording, wherever and however it is held."""
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+
+_THIN_SAMPLES = 20_000
+_COPY_VALUES = 2**22  # 32 MB in double precision
+
+
+class Samples:
+    """The samples of some channels, read and written by stretches; epochs are laid end to end.
+
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_times) or (n_epochs, n_channels, n_times)
+        All channels, in memory or memory-mapped.
+    picks : array of int
+        Those to work with.
+    pieces : list of tuple of int
+        Stretches of continuous time.
+    """
+
+    def __init__(self, data, picks, pieces):
+        self._data, self.picks, self.pieces = data, picks, pieces
+        self.n_times = data.shape[-1] * (len(data) if data.ndim == 3 else 1)
+
+    def select(self, channels):
+        """Return the samples of some channels, counted in ``picks``."""
+        return Samples(self._data, self.picks[channels], self.pieces)
+
+    def read(self, start=0, stop=None, step=1):
+        """Return a copy of every ``step``-th sample, shape (n_picks, n_samples)."""
+        stop = self.n_times if stop is None else stop
+        if self._data.ndim == 2:
+            return np.asarray(self._data[self.picks, start:stop:step], float)
+        length = self._data.shape[-1]
+        if step > 1:
+            epochs, times = np.divmod(np.arange(start, stop, step), length)
+            return self._data[epochs, self.picks[:, None], times].astype(float)
+        first, last = start // length, -(-stop // length)
+        part = self._data[first:last, self.picks].transpose(1, 0, 2)
+        part = part.reshape(len(self.picks), -1)
+        return part[:, start - first * length : stop - first * length].astype(float)
+
+    def write(self, channel, start, values):
+        """Put values in place; nothing else is touched."""
+        pick, stop = self.picks[channel], start + len(values)
+        if self._data.ndim == 2:
+            self._data[pick, start:stop] = values
+            return
+        length = self._data.shape[-1]
+        for epoch in range(start // length, -(-stop // length)):
+            offset = epoch * length
+            a, b = max(start, offset), min(stop, offset + length)
+            self._data[epoch, pick, a - offset : b - offset] = values[a - start : b - start]
+
+    def stretches(self):
+        """Yield starts and stops of stretches of which a copy is small."""
+        yield from cut_stretches(len(self.picks), self.n_times)
+
+    def release(self):
+        """Give memory back if the data are memory-mapped."""
+        drop_pages(self._data)
+
+    def thin(self):
+        """Return how many samples apart some twenty thousand are, enough for rough statistics."""
+        return max(1, self.n_times // _THIN_SAMPLES)
+
+
+class Scratch(np.memmap):
+    """A memory-mapped array of which no more stays in memory than is being read."""
+
+    def __getitem__(self, index):
+        """Return a copy."""
+        values = np.array(super().__getitem__(index))
+        drop_pages(self)
+        return values
+
+
+def cut_stretches(n_channels, n_times):
+    """Yield starts and stops of stretches of which a copy is small."""
+    length = max(1, _COPY_VALUES // max(1, n_channels))
+    for start in range(0, n_times, length):
+        yield start, min(start + length, n_times)
+
+
+def drop_pages(data):
+    """Tell the system that a memory-mapped file need not stay in memory; others stay as they are.
+
+    Nothing is lost: what was written goes to the file. It would be dropped when memory is short
+    anyway, but until then the process seems to need as much as the file is long.
+    """
+    mapped = getattr(data, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def load_raw(raw, path, kind=np.memmap):
+    """Load a Raw into a memory-mapped file, in stretches.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        A recording that is not preloaded; it is, afterwards.
+    path : path-like
+        The file to be.
+    kind : type
+        The kind of array.
+
+    Raises
+    ------
+    ValueError
+        If the file is one that the recording is in.
+    """
+    if Path(path).resolve() in [Path(name).resolve() for name in raw.filenames if name]:
+        raise ValueError(f"The file {path} holds the recording itself. Name another one.")
+    shape = len(raw.ch_names), raw.n_times
+    data = np.memmap(path, dtype=float, mode="w+", shape=shape)
+    if _can_be_cut(raw):
+        for start, stop in cut_stretches(*shape):
+            data[:, start:stop] = raw._read_segment(start, stop)
+            drop_pages(data)
+    else:
+        raw._read_segment(data_buffer=data)
+    data.flush()
+    raw._data, raw.preload = kind(path, dtype=float, mode="r+", shape=shape), True
+    raw._comp = None  # it is applied while reading
+    raw.close()
+
+
+def _can_be_cut(raw):
+    """Tell whether stretches of a Raw can be read one by one, and give the same as all at once."""
+    for name, extras in zip(raw.filenames, raw._raw_extras, strict=True):
+        if str(name).endswith(".gz"):  # each stretch would be unpacked from the start of the file
+            return False
+        if isinstance(extras, dict) and "n_samps" in extras and "sel" in extras:
+            if len(np.unique(extras["n_samps"][extras["sel"]])) > 1:  # EDF, which MNE resamples
+                return False
+    return True

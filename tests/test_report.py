@@ -1,0 +1,600 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the report of a restoration keeps, says and writes."""
+
+import json
+import pickle
+import re
+import shutil
+import subprocess
+
+import matplotlib
+import mne
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mne_gram
+from mne_gram import RestorationReport, restore
+from mne_gram._evidence import Evidence
+from mne_gram._repair import Segment
+from mne_gram._tally import Tally, _expect, _merge
+from mne_gram.report import add_restoration
+
+TITLES = [f"Restoration: {what}" for what in ("summary", "before and after", "experts", "map")]
+
+
+@pytest.fixture(autouse=True)
+def figures():
+    """Draw without a screen, and leave no figure behind."""
+    import matplotlib.pyplot as plt
+
+    backend = matplotlib.get_backend()
+    plt.switch_backend("agg")
+    yield
+    assert not plt.get_fignums()
+    plt.switch_backend(backend)
+
+
+@pytest.fixture(scope="module")
+def recording():
+    """Return eight channels of the sample, in double precision."""
+    raw = mne_gram.datasets.sample(return_truth=True, verbose="error")[1]
+    raw.set_annotations(None)
+    return raw.pick(["F3", "F4", "C3", "C4", "Cz", "Pz", "O1", "O2"])
+
+
+@pytest.fixture(scope="module")
+def restored(recording):
+    """Return a Raw with a whole channel and two stretches restored, and its report."""
+    raw, mask = recording.copy(), np.zeros((8, recording.n_times), bool)
+    mask[0] = mask[2, 500:900] = mask[3, 1000:1100] = True
+    raw._data[mask] = 1e-3
+    return restore(raw, mask=mask, return_report=True, verbose="error")
+
+
+def make_evidence(**kwargs):
+    """Return what stacking might have found."""
+    options = dict(
+        weights={"spatial": np.linspace(0.5, 0.9, 5), "residual": np.linspace(0.5, 0.1, 5)},
+        scores={"spline": 0.62, "spatial": 0.34, "residual": np.float64(0.37), "auto": 0.31},
+        r={"spline": 0.66, "spatial": 0.81, "auto": 0.83},
+        seconds=124.0,
+        source="recording",
+        coverage=0.913,
+        calibration=1.25,
+        rounds=({"expert": "spatial", "round": 0, "nmse": 0.3, "r": np.nan, "seconds": 62.0},),
+    )
+    return Evidence(**{**options, **kwargs})
+
+
+def make_inst(n_channels=5, n_times=400, n_epochs=None, sfreq=100.0):
+    """Return noise of 10 microvolts as a Raw or Epochs."""
+    names = ["Cz", "C3", "C4", "Fz", "Pz", "O1", "O2"][:n_channels]
+    info = mne.create_info(names, sfreq, "eeg")
+    shape = (n_channels, n_times) if n_epochs is None else (n_epochs, n_channels, n_times)
+    data = np.random.default_rng(0).standard_normal(shape) * 1e-5
+    if n_epochs is None:
+        return mne.io.RawArray(data, info, verbose="error")
+    return mne.EpochsArray(data, info, verbose="error")
+
+
+def make_report(inst=None, bad=None, std=3e-6, **kwargs):
+    """Return the report of a restoration that was made up, of the data as they are."""
+    inst = make_inst() if inst is None else inst
+    data = inst.get_data()
+    if data.ndim == 3:
+        data = data.transpose(1, 0, 2).reshape(len(inst.ch_names), -1)
+    bad = np.arange(data.shape[1]) >= 0 if bad is None else bad
+    mask = np.zeros(data.shape, bool)
+    mask[1] = bad
+    edges = np.flatnonzero(np.diff(np.r_[False, bad, False]))
+    segments = [
+        Segment(1, a, b, data[1, a:b], np.full(b - a, std))
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
+    options = dict(method="auto", data=data) | kwargs
+    return RestorationReport(inst, np.arange(len(data)), mask, segments, **options)
+
+
+# ---------------------------------------------------------------------------------------------
+# What is kept
+
+
+def cut(segments, start, stop):
+    """Return the parts of segments within a block, counted from its start."""
+    parts = []
+    for s in segments:
+        a, b = max(s.start, start), min(s.stop, stop)
+        if a < b:
+            inside = slice(a - s.start, b - s.start)
+            parts.append(
+                Segment(
+                    s.channel, a - start, b - start, s.values[inside], s.std[inside], s.invented
+                )
+            )
+    return parts
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 2**16),
+    cuts=st.sets(st.integers(1, 599), max_size=5),
+    n_epochs=st.sampled_from([None, 3]),
+)
+def test_blocks_add_up(seed, cuts, n_epochs):
+    """Where the blocks are cut makes no difference."""
+    rng = np.random.default_rng(seed)
+    inst = make_inst(n_times=600 if n_epochs is None else 200, n_epochs=n_epochs)
+    bad = np.zeros((5, 600), bool)
+    bad[0] = True
+    bad[1, 100:130] = bad[1, 250:490] = bad[2, 595:] = True
+    bad[:, 300:310] = True  # left alone
+    data = 1e-5 * rng.standard_normal((5, 600)) + 0.1
+    data[4] = data[3]
+    data[0] = data[1] - data[2]
+    segments = []
+    for k, a, b in [(0, 0, 300), (0, 310, 600), (1, 100, 130), (1, 250, 300), (1, 310, 490)]:
+        std = np.full(b - a, 4e-6) if k == 0 else rng.random(b - a) * 1e-5
+        segments.append(Segment(k, a, b, data[k, a:b], std, invented=a == 100))
+    segments.append(Segment(2, 595, 600, data[2, 595:], np.full(5, 1e-6)))
+    before = rng.standard_normal((5, 600))
+    picks, units = np.arange(5), np.array([1.0, 1, 0, 1, 1])
+    tally = Tally(inst, picks, units=units)
+    tally.add(data, bad, segments, before=before)
+    whole = RestorationReport.from_tally(tally, method="auto")
+    tally = Tally(inst, picks, units=units)
+    edges = sorted({0, *cuts, 600})
+    for a, b in zip(edges[:-1], edges[1:], strict=True):
+        tally.add(data[:, a:b], bad[:, a:b], cut(segments, a, b), offset=a, before=before[:, a:b])
+    parts = RestorationReport.from_tally(tally, method="auto")
+    assert parts.summary == whole.summary and "0.5 channel-seconds" in whole.summary
+    assert_array_equal(parts.std, whole.std)
+    assert (parts.rank_before, parts.rank_after) == (whole.rank_before, whole.rank_after) == (3, 3)
+    for row, expected in zip(parts._rows, whole._rows, strict=True):
+        if n_epochs is None:  # where a block ends with an epoch, so does a stretch
+            assert row["n_segments"] == expected["n_segments"]
+        for key in ("seconds", "invented", "expected_nmse", "expected_r"):
+            assert_allclose(row[key], expected[key], rtol=1e-6)
+        assert [row[key] for key in ("channel", "whole")] == [
+            expected[key] for key in ("channel", "whole")
+        ]
+    for name, excerpt in parts._excerpts.items():
+        assert_array_equal(
+            excerpt.after[excerpt.inside],
+            data[int("Cz C3 C4".split().index(name))][
+                excerpt.epoch * tally.n_times + excerpt.start :
+            ][excerpt.inside],
+        )
+        assert len(excerpt.before) == len(excerpt.std) == excerpt.inside.stop - excerpt.inside.start
+        first = excerpt.epoch * tally.n_times + excerpt.start + excerpt.inside.start
+        assert_array_equal(
+            excerpt.before, before[["Cz", "C3", "C4"].index(name), first : first + len(excerpt.std)]
+        )
+        assert_allclose(excerpt.times, inst.times[excerpt.start :][: len(excerpt.times)])
+
+
+@pytest.mark.parametrize("offset", [50, 350])
+def test_blocks_in_order(offset):
+    tally = Tally(make_inst(), np.arange(5))
+    tally.add(None, np.zeros((5, 100), bool), [], offset=0)
+    with pytest.raises(ValueError, match="blocks one after the other within 100 to 400"):
+        tally.add(None, np.zeros((5, 100), bool), [], offset=offset)
+
+
+def test_good_blocks_may_be_left_out():
+    inst = make_inst()
+    data, bad = inst.get_data(), np.zeros((5, 400), bool)
+    bad[1, 210:220] = True
+    segment = Segment(1, 10, 20, data[1, 210:220], np.full(10, 1e-6))
+    tally = Tally(inst, np.arange(5))
+    tally.add(data[:, 200:300], bad[:, 200:300], [segment], offset=200)
+    report = RestorationReport.from_tally(tally, method="auto")
+    (row,) = report._rows
+    assert not row["whole"] and row["seconds"] == 0.1
+    assert_array_equal(report.std > 0, bad)
+    # What was there before is read from the data.
+    assert_array_equal(report._excerpts["C3"].before, data[1, 210:220])
+
+
+@pytest.mark.parametrize("edges", [[0, 401], [0, 3, 10, 150, 401], [0, 61, 62, 63, 399, 401]])
+def test_rank_of_few_samples_of_many(monkeypatch, edges):
+    """It takes every so many samples of the recording, wherever the blocks begin."""
+    monkeypatch.setattr("mne_gram._tally._RANK_SAMPLES", 60)
+    inst, seen = make_inst(n_times=401), []
+    monkeypatch.setattr("mne_gram._tally._find_rank", lambda part: seen.append(part) or 1)
+    tally = Tally(inst, np.arange(5))
+    for a, b in zip(edges[:-1], edges[1:], strict=True):
+        tally.add(inst.get_data(start=a, stop=b), np.zeros((5, b - a), bool), [], offset=a)
+    tally.find_ranks()
+    assert_array_equal(seen[0], inst.get_data()[:, ::8])
+
+
+def test_rank_of_a_short_block_of_a_long_recording(monkeypatch):
+    """The samples are as dense as what is added allows."""
+    monkeypatch.setattr("mne_gram._tally._RANK_SAMPLES", 60)
+    inst = make_inst(n_times=4000)
+    tally = Tally(inst, np.arange(5))
+    tally.add(inst.get_data(start=997, stop=1010), np.zeros((5, 13), bool), [], offset=997)
+    assert tally.find_ranks() == (5, 5)
+
+
+def test_the_report_is_small(recording):
+    """A whole channel costs nothing, a stretch four bytes a sample."""
+    raw = recording.copy()
+    raw.info["bads"] = ["C3", "O2"]
+    _, report = restore(raw, return_report=True, verbose="error")
+    full = len(pickle.dumps(report))
+    raw = mne.concatenate_raws([raw.copy() for _ in range(4)], verbose="error")
+    _, report = restore(raw.set_annotations(None), return_report=True, verbose="error")
+    assert len(pickle.dumps(report)) < full + 2000
+    assert (report.std[[2, 7]] > 0).all()
+    (stretch,) = make_report(std=np.nan)._stretches
+    assert len(stretch.std) == 1
+    stretches = restore_a_stretch(recording)[1]._stretches
+    assert [len(s.std) for s in stretches] == [400] and stretches[0].std.dtype == np.float32
+
+
+def restore_a_stretch(recording):
+    mask = np.zeros((8, recording.n_times), bool)
+    mask[2, 500:900] = True
+    return restore(recording, mask=mask, return_report=True, verbose="error")
+
+
+def test_moments_survive_an_offset():
+    """An electrode's offset is a thousand times larger than its signal."""
+    values = np.random.default_rng(0).standard_normal(5000) * 1e-6 + 0.5
+    moments = np.zeros(3)
+    for part in np.array_split(values, 13):
+        moments = _merge(moments, part)
+    assert_allclose(moments[:2], [5000, values.mean()])
+    assert_allclose(moments[2], ((values - values.mean()) ** 2).sum(), rtol=1e-8)
+
+
+@pytest.mark.parametrize("output", ["mean", "sample"])
+def test_expected_errors(output):
+    """Where the model holds, the expectation is what is found."""
+    rng = np.random.default_rng(0)
+    mean, error, own = rng.standard_normal((3, 200_000)) * [[2], [1], [1]]
+    truth, estimate = mean + error, mean + own * (output == "sample")
+    nmse, r = _expect(((estimate - truth) ** 2).mean(), estimate.var(), output)
+    assert_allclose(nmse, ((estimate - truth) ** 2).sum() / (truth**2).sum(), rtol=0.02)
+    assert_allclose(r, np.corrcoef(truth, estimate)[0, 1], rtol=0.02)
+
+
+def test_exact_and_unknown_errors():
+    for std, expected in [(0.0, (0.0, 1.0)), (np.nan, (np.nan, np.nan))]:
+        (row,) = make_report(std=std)._rows
+        assert_array_equal([row["expected_nmse"], row["expected_r"]], expected)
+
+
+# ---------------------------------------------------------------------------------------------
+# The interval
+
+
+def test_interval(restored):
+    raw, report = restored
+    lower, upper = report.interval(raw)
+    assert lower.shape == upper.shape == raw.get_data().shape
+    assert_allclose((lower + upper) / 2, raw.get_data(), rtol=0, atol=1e-15)
+    assert_allclose(upper - lower, 2 * 1.6449 * report.std, rtol=1e-4)
+    untouched = report.std == 0
+    assert_array_equal(lower[untouched], raw.get_data()[untouched])
+    wide = np.subtract(*report.interval(raw, level=0.99)[::-1])
+    assert_allclose(wide[~untouched], 2.5758 / 1.6449 * (upper - lower)[~untouched], rtol=1e-3)
+
+
+def test_interval_goes_by_name(restored):
+    raw, report = restored
+    lower, upper = report.interval(raw.copy().reorder_channels(["C3", "F3"]), picks=["C3"])
+    assert lower.shape == (1, raw.n_times)
+    assert_allclose(upper[0] - lower[0], 2 * 1.6449 * report.std[2], rtol=1e-4)
+    with pytest.raises(ValueError, match="knows no channel new"):
+        report.interval(raw.copy().rename_channels({"C3": "new"}))
+
+
+def test_interval_of_epochs():
+    epochs = make_inst(n_times=100, n_epochs=4)
+    bad = np.zeros(400, bool)
+    bad[250:270] = True
+    report = make_report(epochs, bad)
+    lower, upper = report.interval(epochs, picks=["Cz", "C3"])
+    assert lower.shape == (4, 2, 100)
+    assert_array_equal(np.argwhere(upper > lower), [(2, 1, t) for t in range(50, 70)])
+
+
+def test_interval_of_a_draw_is_wider():
+    inst = make_inst()
+    reports = [make_report(inst, output=output) for output in ("mean", "sample")]
+    mean, sample = (np.ptp(report.interval(inst, picks=["C3"]), axis=0) for report in reports)
+    assert_allclose(sample, np.sqrt(2) * mean, rtol=1e-6)
+    assert "are draws" in str(reports[1]) and "are draws" not in str(reports[0])
+
+
+def test_interval_that_is_not_known():
+    inst = make_inst()
+    lower, upper = make_report(inst, std=np.nan).interval(inst)
+    assert np.isnan(lower[1]).all() and np.isnan(upper[1]).all()
+    assert_array_equal(lower[[0, 2, 3, 4]], inst.get_data()[[0, 2, 3, 4]])
+
+
+def test_interval_refuses(restored):
+    raw, report = restored
+    for level in (0, 1, 90):
+        with pytest.raises(ValueError, match="level to be between 0 and 1"):
+            report.interval(raw, level=level)
+    with pytest.raises(ValueError, match="before you crop"):
+        report.interval(raw.copy().crop(0, 3))
+    epochs = mne.make_fixed_length_epochs(raw, 2.0, preload=True, verbose="error")
+    with pytest.raises(ValueError, match="expected the restored data"):
+        report.interval(epochs)
+
+
+# ---------------------------------------------------------------------------------------------
+# Rank
+
+
+def test_rank_is_what_ica_and_whitening_need(restored):
+    raw, report = restored
+    assert (report.rank_before, report.rank_after) == (7, 8)
+    assert f"n_components={report.rank_before} or fewer" in str(report)
+    raw = raw.copy().filter(1, None, verbose="error")
+    ica = mne.preprocessing.ICA(n_components=report.rank_before, max_iter=50, random_state=0)
+    with mne.utils.use_log_level("error"), np.errstate(all="raise"):
+        ica.fit(raw)
+        cov = mne.compute_raw_covariance(raw, rank=dict(eeg=report.rank_before))
+        _, _, rank = mne.cov.compute_whitener(
+            cov, raw.info, rank=dict(eeg=report.rank_before), return_rank=True
+        )
+    assert ica.n_components_ == rank == 7
+
+
+def test_one_less_after_an_average_reference(recording):
+    """Constants are restored as constants, so that the reference takes one dimension."""
+    raw = recording.copy()
+    raw.info["bads"] = ["C3"]
+    out = restore(raw, verbose="error")
+    raw._data += 1e-3
+    shifted = restore(raw, verbose="error")
+    assert_allclose(shifted.get_data(), out.get_data() + 1e-3, rtol=0, atol=1e-9)
+
+
+def test_garbage_has_no_say_in_the_rank():
+    """Neither channels nor times that were left as they were."""
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((3, 400)) * 1e-5
+    data = np.vstack([data, data[0] + data[1]])
+    bad = np.zeros((4, 400), bool)
+    bad[:, 50:60] = bad[2] = True
+    for garbage in (np.nan, 1e-3):
+        data[bad] = garbage * rng.standard_normal(bad.sum())
+        report = RestorationReport(make_inst(4), np.arange(4), bad, [], method="auto", data=data)
+        assert (report.rank_before, report.rank_after) == (2, 2)
+
+
+def test_rank_of_few_samples_is_not_told():
+    report = make_report(make_inst(n_times=5))
+    assert report.rank_before is None is report.rank_after
+    assert "Rank" not in str(report)
+    assert make_report(make_inst(n_times=6)).rank_before == 4
+
+
+# ---------------------------------------------------------------------------------------------
+# Evidence
+
+
+def test_constant_weights():
+    row = make_report().to_data_frame().iloc[0]
+    weights = {key: row[key] for key in row.index if key.startswith("weight_")}
+    assert weights == {"weight_spatial": 1.0, "weight_gram": 0.0, "weight_spline": 0.0}
+    assert make_report(method="gram").to_data_frame()["weight_gram"].tolist() == [1.0]
+
+
+def test_evidence_in_table_and_text():
+    report = make_report(evidence=make_evidence())
+    row = report.to_data_frame().iloc[0]
+    assert_allclose(
+        [row[f"weight_{e}"] for e in ("spatial", "residual", "gram", "spline")], [0.7, 0.3, 0, 0]
+    )
+    lines = str(report).splitlines()
+    start = lines.index("Error on 124 channel-seconds of this recording, clean and hidden:")
+    assert [line.split() for line in lines[start + 1 : start + 6]] == [
+        ["expert", "NMSE", "r", "weight"],
+        ["spline", "0.62", "0.66"],
+        ["spatial", "0.34", "0.81", "0.70"],
+        ["residual", "0.37", "0.30"],
+        ["auto", "0.31", "0.83", "(chosen)"],
+    ]
+    assert "held 91% of the hidden samples" in str(report)
+    assert "multiplied by 1.25" in str(report)
+    assert "recordings of other people" in str(
+        make_report(evidence=make_evidence(source="training people"))
+    )
+
+
+def test_what_is_chosen():
+    evidence = make_evidence()
+    assert evidence.find_chosen("auto") == "auto"
+    assert evidence.find_chosen("stack") == "spatial"  # the heaviest
+    assert make_evidence(weights={}).find_chosen("stack") is None
+
+
+def test_evidence_in_files(tmp_path):
+    report = make_report(evidence=make_evidence(), std=np.nan)
+    report.save(tmp_path / "a.json")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    found = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
+    evidence = found["evidence"]
+    assert evidence["weights"]["residual"] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
+    assert evidence["scores"]["residual"] == 0.37 and evidence["rounds"][0]["r"] is None
+    assert (evidence["source"], evidence["coverage"]) == ("recording", 0.913)
+    assert found["channels"][0]["expected_nmse"] is None and found["output"] == "mean"
+    assert any("n_components=4" in note for note in found["notes"])
+    report.save(tmp_path / "a.csv")
+    assert "weight_residual" in (tmp_path / "a.csv").read_text().splitlines()[0]
+    make_report().save(tmp_path / "b.json")
+    assert json.loads((tmp_path / "b.json").read_text())["evidence"] is None
+
+
+def test_evidence_refuses():
+    with pytest.raises(ValueError, match="source to be one of"):
+        make_evidence(source="elsewhere")
+    with pytest.raises(ValueError, match="share from 0 to 1"):
+        make_evidence(coverage=91)
+    with pytest.raises(TypeError, match="evidence must be"):
+        make_report(evidence={"spatial": 1})
+
+
+# ---------------------------------------------------------------------------------------------
+# A section for MNE's report, and the page
+
+
+@pytest.fixture
+def page():
+    return mne.Report(title="A person", verbose="error")
+
+
+def get_html(page):
+    """Return what was added, by title."""
+    titles, _, htmls = page.get_contents()
+    return dict(zip(titles, htmls, strict=True))
+
+
+def test_section(restored, page):
+    add_restoration(page, restored[1])
+    content = get_html(page)
+    assert list(content) == TITLES
+    summary = content[TITLES[0]]
+    assert restored[1].summary.split(";")[0].replace("'", "&#x27;") in summary
+    for row in restored[1]._rows:
+        cells = rf"<td>{row['channel']}</td>.*<td>{row['seconds']:.1f}</td>"
+        assert re.search(cells + rf".*<td>{row['expected_r']:.2f}</td>", summary)
+    nmse = restored[1].to_data_frame().set_index("channel")["expected_nmse"]
+    places = [summary.index(f"<td>{name}</td>") for name in nmse.sort_values().index[::-1]]
+    assert places == sorted(places)  # the worst first
+    assert "n_components=7" in summary and mne_gram.__version__ in summary
+    assert "<img" in content[TITLES[1]] and "<img" in content[TITLES[3]]
+    assert "No clean patches were hidden" in content[TITLES[2]]
+    assert "Weight of spatial" in summary and "Weight of gram" not in summary
+
+
+def test_worst_channels_are_drawn(restored, page, monkeypatch):
+    drawn = []
+    plot = mne_gram.viz.plot_restoration
+
+    def spy(*args, **kwargs):
+        drawn.append(kwargs)
+        return plot(*args, **kwargs)
+
+    monkeypatch.setattr("mne_gram.report.plot_restoration", spy)
+    add_restoration(page, restored[1], n_channels=2)
+    nmse = restored[1].to_data_frame().set_index("channel")["expected_nmse"]
+    assert drawn[0]["picks"] == nmse.sort_values().index[::-1].tolist()
+    assert drawn[0]["n_channels"] == 2
+
+
+def test_section_with_evidence(page):
+    inst = make_inst().set_montage("colin27_1005" if has_colin27() else "standard_1005")
+    add_restoration(page, make_report(inst, evidence=make_evidence()))
+    content = get_html(page)
+    assert all("<img" in content[title] for title in TITLES[1:])
+    assert "held 91% of the hidden samples" in content[TITLES[0]]
+    assert "Weight of residual" in content[TITLES[0]]
+
+
+def has_colin27():
+    return "colin27_1005" in mne.channels.get_builtin_montages()
+
+
+def test_title_section_tags_and_replacing(page):
+    options = dict(title="rest", section="Repair", tags=("eeg", "repair"))
+    add_restoration(page, make_report(), **options)
+    add_restoration(page, make_report(), **{**options, "section": "Other"})
+    assert len(page) == 8 and set(page.tags) == {"eeg", "repair"}
+    add_restoration(page, make_report(evidence=make_evidence()), replace=True, **options)
+    titles, tags, htmls = page.get_contents()
+    assert titles == ["Repair", "Other"] and len(page) == 8
+    assert set(tags) == {("eeg", "repair")}
+    for html, n_figures in zip(htmls, [2, 1], strict=True):
+        for what in ("summary", "before and after", "experts", "map"):
+            assert f"rest: {what}" in html
+        assert html.count("<img") == n_figures
+
+
+def test_names_are_escaped(page):
+    inst = make_inst().rename_channels({"C3": "<C3 & co>"})
+    add_restoration(page, make_report(inst))
+    summary = get_html(page)[TITLES[0]]
+    assert "&lt;C3 &amp; co&gt;" in summary and "<C3" not in summary
+
+
+def test_section_of_nothing(recording, page):
+    _, report = restore(recording, return_report=True, verbose="error")
+    add_restoration(page, report)
+    content = get_html(page)
+    assert "Nothing was restored" in content[TITLES[0]] and "<table" not in content[TITLES[0]]
+    assert "<img" not in content[TITLES[1]]
+
+
+def test_what_cannot_be_drawn_says_why(page):
+    add_restoration(page, make_report(std=np.nan))
+    content = get_html(page)
+    assert "no positions" in content[TITLES[3]]
+    assert content[TITLES[0]].count("not known") == 2
+
+
+def test_section_refuses(restored):
+    with pytest.raises(TypeError, match="mne_report must be"):
+        add_restoration("report.html", restored[1])
+
+
+def test_page(restored, tmp_path):
+    report, path = restored[1], tmp_path / "page.html"
+    report.save(path)
+    text = path.read_text(encoding="utf-8")
+    assert all(f"<td>{row['channel']}</td>" in text for row in report._rows)
+    assert text.count("data:image/") >= 2
+    # It needs no other file.
+    assert not re.search(r"""<(?:script|link|img)[^>]+(?:src|href)=["'](?!data:)""", text)
+    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+    with pytest.raises(FileExistsError, match="exists already"):
+        report.save(path)
+    path.write_text("old")
+    report.save(path, overwrite=True)
+    assert path.stat().st_size > 10_000
+
+
+def test_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "page.html"
+    path.write_text("old")
+
+    def fail(self, fname, **kwargs):
+        fname.write_text("half")
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(mne.Report, "save", fail)
+    with pytest.raises(RuntimeError, match="disk full"):
+        make_report().save(path, overwrite=True)
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_page_opens_in_a_browser(restored, tmp_path):
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        pytest.skip("there is no Chromium")
+    restored[1].save(tmp_path / "page.html")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    dom = subprocess.run(
+        [browser, *options, (tmp_path / "page.html").as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    assert "Restoration: summary" in dom and "<td>F3</td>" in dom

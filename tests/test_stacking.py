@@ -1,0 +1,250 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The weights of experts: pure sums first, then on real EEG."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import mne
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mne_gram
+from mne_gram import _stacking
+from mne_gram._bands import N_BANDS, split_bands, sum_bands
+from mne_gram._estimation import fit_plan
+from mne_gram._masks import find_spans
+from mne_gram._repair import Segment
+from mne_gram._samples import Samples
+from mne_gram._stacking import (
+    EXPERTS,
+    KINDS,
+    Stack,
+    Trial,
+    combine,
+    learn_stack,
+    load_defaults,
+    solve_weights,
+)
+
+SFREQ = 160.0
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Return 20 s of real EEG at 64 electrodes."""
+    return mne_gram.datasets.sample(return_truth=True, verbose="error")[1].pick("eeg")
+
+
+@pytest.fixture(scope="module")
+def few(truth):
+    """Return the same at 19 electrodes."""
+    names = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+    return truth.copy().pick(names)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_weights_are_the_best_allowed(seed, n):
+    """No allowed weights in the neighbourhood, or at the corners, are better."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((n, 30))
+    error = rng.standard_normal(30) + rng.uniform(-2, 3, n) @ rows
+    gram, across = rows @ rows.T, rows @ error
+    weights = solve_weights(gram, across)
+    assert (weights >= 0).all() and weights.sum() <= 1 + 1e-9
+
+    def loss(w):
+        return w @ gram @ w - 2 * across @ w
+
+    best = loss(weights)
+    others = [np.zeros(n), *np.eye(n), *rng.dirichlet(np.ones(n + 1), 200)[:, :n]]
+    near = np.clip(weights + 0.02 * rng.standard_normal((200, n)), 0, None)
+    others += list(near / np.maximum(1, near.sum(axis=1, keepdims=True)))
+    slack = 1e-4 * (np.abs(best) + np.trace(gram))
+    assert best <= min(map(loss, others)) + slack
+
+
+def test_an_expert_that_says_nothing_gets_nothing():
+    gram, across = np.diag([1.0, 0.0]), np.array([0.5, 0.0])
+    assert_allclose(solve_weights(gram, across), [0.5, 0], atol=1e-5)
+    assert_array_equal(solve_weights(np.zeros((2, 2)), np.zeros(2)), [0, 0])
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(2, 700), st.sampled_from([100.0, 160.0, 512.0]))
+def test_bands_add_up(n_times, sfreq):
+    signals = np.random.default_rng(n_times).standard_normal((2, n_times))
+    parts = split_bands(signals, sfreq)
+    assert parts.shape == (N_BANDS, 2, n_times)
+    assert_allclose(parts.sum(axis=0), signals, atol=1e-12)
+    # Each part is what the sum over bands keeps of that band.
+    for band in range(N_BANDS):
+        alone = np.zeros((N_BANDS, 2, n_times))
+        alone[band] = signals
+        assert_allclose(sum_bands(alone, sfreq), parts[band], atol=1e-10)
+
+
+def _make_trial(kind, rng, weight, n=40):
+    """Return a trial in which an expert is right to a known share."""
+    trial = Trial(kind, SFREQ)
+    for _ in range(n):
+        truth, change = rng.standard_normal((2, 800))
+        error = weight * change + 0.5 * rng.standard_normal(800)
+        trial.add(truth, truth - error, np.full(800, 0.5), {"spline": change})
+    return trial
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weight", [0.0, 0.4, 0.8])
+def test_the_right_share_is_found(kind, weight):
+    trial = _make_trial(kind, np.random.default_rng(0), weight)
+    sums = trial.get_sums()
+    found = [solve_weights(sums.gram[b], sums.across[b]) for b in range(N_BANDS)]
+    spline = np.array(found)[: None if kind == "whole" else 1, EXPERTS.index("spline")]
+    assert_allclose(spline, weight, atol=0.05)
+    weights = np.zeros((len(EXPERTS), N_BANDS))
+    weights[EXPERTS.index("spline")] = weight
+    assert abs(trial.get_calibration(weights) - 1) < 0.05
+    scores, r, coverage = trial.get_scores(Stack(weights, 1.0))
+    assert scores["auto"] <= scores["spatial"] + 1e-9 and abs(coverage - 0.9) < 0.02
+    assert abs(scores["auto"] - 0.25) < 0.02 and 0.85 < r["auto"] < 0.93
+
+
+def test_offsets_do_not_count():
+    """An electrode's own offset and drift say nothing of an expert."""
+    rng = np.random.default_rng(0)
+    truth, change = rng.standard_normal((2, 800))
+    plain, drifting = Trial("whole", SFREQ), Trial("whole", SFREQ)
+    std = np.full(800, 0.5)
+    plain.add(truth, truth - 0.5 * change, std, {"spline": change})
+    drift = 300 + np.linspace(0, 50, 800)
+    drifting.add(truth + drift, truth - 0.5 * change, std, {"spline": change})
+    assert_allclose(plain.get_sums().across, drifting.get_sums().across, atol=1e-8)
+
+
+def test_little_data_falls_back_on_others():
+    """Without hidden samples the weights are those of the training people, with many the own."""
+    default = load_defaults()["whole"]
+    empty = Trial("whole", SFREQ).solve()
+    for band in range(N_BANDS):
+        expected = solve_weights(default["sums"].gram[band], default["sums"].across[band])
+        assert_allclose(empty.weights[:, band], expected)
+    fewer = Trial("whole", SFREQ, ["spline"]).solve()
+    assert not fewer.weights[EXPERTS.index("sphere")].any()
+    assert_allclose(empty.calibration, default["calibration"])
+    many = _make_trial("whole", np.random.default_rng(0), 0.9, n=3000).solve()
+    assert (many.weights[EXPERTS.index("spline")] > 0.7).all()
+
+
+def test_combine():
+    rng = np.random.default_rng(0)
+    values, change = rng.standard_normal((2, 500))
+    segments = [
+        Segment(0, 0, 500, values.copy(), np.ones(500)),
+        Segment(1, 10, 60, values[:50].copy(), np.ones(50)),
+        Segment(2, 10, 60, values[:50].copy(), np.ones(50), invented=True),
+    ]
+    by_band = np.zeros((len(EXPERTS), N_BANDS))
+    by_band[0] = [0, 0.5, 0, 0, 1]
+    level = np.full((len(EXPERTS), N_BANDS), 0.25)
+    stacks = {"whole": Stack(by_band, 2.0), "passing": Stack(level, 0.5)}
+    corrections = {EXPERTS[0]: [change, change[:50], 0.0]}
+    combine(segments, corrections, stacks, np.array([True, False, False]), SFREQ)
+    parts = split_bands(change[None], SFREQ)[:, 0]
+    assert_allclose(segments[0].values, values + 0.5 * parts[1] + parts[4], atol=1e-9)
+    assert_allclose(segments[1].values, values[:50] + 0.25 * change[:50])
+    assert_allclose(segments[2].values, values[:50])
+    assert [segment.std[0] for segment in segments] == [2.0, 0.5, 1.0]
+
+
+def _learn(data, mask, inst, **kwargs):
+    samples = Samples(data, np.arange(len(data)), [(0, data.shape[1])])
+    bad = find_spans(mask)
+    plan = fit_plan(samples, bad, inst.info, method="auto", **kwargs)
+    return plan, samples, bad
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_learning(few, kind):
+    """Weights are allowed ones, do not depend on garbage, and are the same each time."""
+    data = few.get_data()
+    mask = np.zeros(data.shape, bool)
+    mask[3, slice(None) if kind == "whole" else slice(800, 1200)] = True
+    plans = []
+    for garbage in (0.0, 5e-3, np.nan):
+        broken = np.where(mask, garbage, data)
+        plans.append(_learn(broken, mask, few)[0])
+    assert list(plans[0].stacks) == [kind]
+    weights = plans[0].stacks[kind].weights
+    assert (weights >= 0).all() and (weights.sum(axis=0) <= 1 + 1e-9).all()
+    for plan in plans[1:]:
+        assert_allclose(plan.stacks[kind].weights, weights, atol=1e-6)
+        assert_allclose(plan.stacks[kind].calibration, plans[0].stacks[kind].calibration)
+    evidence = plans[0].evidence
+    assert evidence.source == "recording" and evidence.seconds > 4
+    assert {"spatial", "spline", "auto"} <= set(evidence.scores)
+    assert evidence.scores["spatial"] < evidence.scores["spline"]
+    assert 0.5 < evidence.coverage <= 1
+    # Hidden samples are looked at after they were restored, never before.
+
+
+def test_hidden_samples_are_not_seen(few, monkeypatch):
+    """What is hidden in a round changes nothing of what that round estimates."""
+    data = few.get_data()
+    mask = np.zeros(data.shape, bool)
+    mask[3] = True
+    samples = Samples(data, np.arange(len(data)), [(0, data.shape[1])])
+    bad = find_spans(mask)
+    plan = fit_plan(samples, bad, few.info, method="spatial")
+    seen = []
+
+    def refit(both, changed=None):
+        values = np.where(both.paint(), 3e-3, data) if changed else data
+        part = Samples(values, samples.picks, samples.pieces)
+        trial = fit_plan(part, both, few.info, method="trial")
+        seen.append(trial.spatial.operators(*_split(both))[0])
+        return trial
+
+    def _split(both):
+        return np.flatnonzero(~both.whole), np.flatnonzero(both.whole)
+
+    learn_stack(samples, bad, plan, refit)
+    plain, seen[:] = list(seen), []
+    learn_stack(samples, bad, plan, partial(refit, changed=True))
+    for a, b in zip(plain, seen, strict=True):
+        assert_allclose(a, b, atol=1e-9)
+
+
+def test_few_channels_and_no_positions(few):
+    """Where there is nothing to hide, or no spline, the rest works."""
+    tiny = few.copy().pick(["Fz", "Cz", "Pz", "O1"])
+    tiny.info["bads"] = ["Cz"]
+    restored, report = mne_gram.restore(tiny, return_report=True, verbose="error")
+    assert np.isfinite(restored.get_data()).all()
+    bare = mne.io.RawArray(
+        few.get_data(), mne.create_info(few.ch_names, SFREQ, "eeg"), verbose="error"
+    )
+    bare.info["bads"] = ["C3"]
+    restored = mne_gram.restore(bare, verbose="error")
+    assert np.isfinite(restored.get_data()).all()
+
+
+def test_wrong_defaults(tmp_path, monkeypatch):
+    path = tmp_path / "stacking.json"
+    path.write_text('{"experts": ["other"]}')
+    monkeypatch.setattr(_stacking, "_DEFAULTS", path)
+    load_defaults.cache_clear()
+    with pytest.raises(RuntimeError, match="is of other experts"):
+        load_defaults()
+    load_defaults.cache_clear()
+
+
+def test_nothing_hidden_gives_no_evidence():
+    plan = SimpleNamespace(lost=frozenset(), info={"sfreq": SFREQ})
+    bad = find_spans(np.zeros((4, 100), bool))
+    assert learn_stack(None, bad, plan, None) == ({}, {})
+    assert _stacking.tell_evidence({}, {}) is None
