@@ -15,7 +15,7 @@ folds, the same for all conditions, trained on the clean trials of four and test
 
 ``eyes`` (``mdd``): closed or open, windows of 4 s, logarithm of the power in five bands of all
 channels, scaled, logistic regression. Across people: trained on the clean windows of all other
-held-out people, tested on one person's.
+people that are decoded, tested on one person's.
 """
 
 import zlib

@@ -134,14 +134,14 @@ def _draw_marks(ax, labels, marks, style, horizontal=True):
         ax.set_ylim(len(labels) - 0.5, -0.5)
 
 
-def _set_ratio_axis(axis, setter):
+def _set_ratio_axis(axis, setter, ticks=(0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5)):
     """Give an axis of ratios a logarithmic scale with readable numbers."""
-    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     setter("log")
-    axis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10]))
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(ScalarFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def plot_headlines(fig, rows, style):
@@ -177,7 +177,7 @@ def plot_ratios(fig, cells, style):
     """Draw the ratio to the spline in every cell."""
     datasets = list(dict.fromkeys(c["dataset"] for c in cells))
     style = {name: look for name, look in style.items() if name != "spline"}
-    fig.set_size_inches(3.4 * len(datasets) + 1.2, 2 + 0.2 * len(style) * len(REGIMES))
+    fig.set_size_inches(max(8, 3.4 * len(datasets) + 1.2), 2 + 0.2 * len(style) * len(REGIMES))
     axes = np.atleast_1d(fig.subplots(1, len(datasets), sharey=True, sharex=True))
     found = {c["regime"] for c in cells}
     regimes = [regime for regime in REGIMES if regime in found]
@@ -190,8 +190,7 @@ def plot_ratios(fig, cells, style):
         ax.axvline(1, color="0.3", lw=1)
         n = max(c["n"] for c in cells if c["dataset"] == dataset)
         ax.set_title(f"{dataset} (n = {n})")
-        _set_ratio_axis(ax.xaxis, ax.set_xscale)
-        ax.tick_params(axis="x", labelrotation=45)
+        _set_ratio_axis(ax.xaxis, ax.set_xscale, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5))
     fig.supxlabel("NMSE over the spline's")
     _add_legend(fig, style)
     return (
@@ -206,7 +205,7 @@ def plot_coverage(fig, cells, style):
     style = {n: look for n, look in style.items() if any(c["method"] == n for c in own)}
     datasets = list(dict.fromkeys(c["dataset"] for c in cells))
     regimes = [regime for regime in REGIMES if any(c["regime"] == regime for c in own)]
-    fig.set_size_inches(3.0 * len(datasets) + 1.2, 4)
+    fig.set_size_inches(max(8, 3 * len(datasets) + 1.2), 4)
     axes = np.atleast_1d(fig.subplots(1, len(datasets), sharey=True))
     for ax, dataset in zip(axes, datasets, strict=True):
         marks = {}
@@ -228,13 +227,15 @@ def plot_power(fig, cells, style):
     labels = [f"{low:g}-{high:g}" for low, high in BANDS]
     fig.set_size_inches(9, 4.5)
     ax = fig.subplots()
+    tables = {}
+    for c in (c for c in cells if c["method"] in style and c["regime"] in WHOLE):
+        row = [c[name] for name in map(power_name, BANDS)]
+        if np.isfinite(row).all():
+            tables.setdefault(c["method"], []).append(row)
+    style = {name: look for name, look in style.items() if name in tables}
     offsets = _spread(list(style))
     for method, look in style.items():
-        own = [c for c in cells if c["method"] == method]
-        table = np.array([[c[name] for name in map(power_name, BANDS)] for c in own])
-        table = table[np.isfinite(table).all(axis=1)] if len(table) else table
-        if not len(table):
-            continue
+        table = np.array(tables[method])
         where = np.arange(len(BANDS)) + offsets[method]
         for row in table:
             ax.plot(where, row, ls="", ms=3, alpha=0.35, **look)

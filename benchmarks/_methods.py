@@ -11,6 +11,7 @@ which lead to settings that ``restore`` does not offer, and in ``ABLATIONS``.
 
 import contextlib
 import functools
+import inspect
 from dataclasses import dataclass
 from unittest import mock
 
@@ -19,12 +20,14 @@ import numpy as np
 from _truth import flat
 from ridge import repair_minimum_norm, repair_ridge
 
-import mne_gram.restoration
+import mne_gram
+from mne_gram import _estimation
 from mne_gram.prior import load_prior, read_recordings
 
 LEFT_OUT, SAMPLE = "-left-out", "-sample"
 BASELINES = {"ridge": repair_ridge, "mne": repair_minimum_norm}
 WITHOUT_PRIOR = ("spline", *BASELINES)
+NETWORKS = ("gram", "residual")  # methods that run nothing else beside the spatial estimate
 # Variants of method="gram": keyword arguments of the network's repair.
 VARIANTS = {
     "gram-argmax": dict(decode="argmax"),
@@ -36,14 +39,31 @@ VARIANTS = {
 CEILING = "gram-ceiling"
 
 # ---------------------------------------------------------------------------------------------
-# TO FILL IN when method="auto" has several experts: the name of the tuple in mne_gram.restoration
-# that lists them, and what each ablation keeps. As long as the package has no such tuple, these
-# names are refused.
-EXPERTS_HOOK = "_EXPERTS"
+# Ablations of method="auto": the experts that are left out. How that is brought about, with
+# private parts of the package, is in `_leave_out_experts` and nowhere else.
 ABLATIONS = {
-    "auto-without-spline": ("spatial", "residual"),
-    "auto-without-residual": ("spline", "spatial"),
+    "auto-without-sphere": ("sphere",),
+    "auto-without-spline": ("spline",),
+    "auto-without-residual": ("residual",),
 }
+
+
+@contextlib.contextmanager
+def _leave_out_experts(names):
+    """Keep experts from method auto for a while: its plans are then made without them."""
+    find = _estimation._find_experts
+
+    def find_others(*args, **kwargs):
+        return {name: run for name, run in find(*args, **kwargs).items() if name not in names}
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(_estimation, "_find_experts", find_others))
+        if "sphere" in names:  # it is the spatial expert once more, with another covariance
+            nothing = mock.patch.object(_estimation, "_exchange_covariance", lambda *args: None)
+            stack.enter_context(nothing)
+        yield
+
+
 # ---------------------------------------------------------------------------------------------
 
 
@@ -138,8 +158,9 @@ def pick_priors(priors, dataset):
 
 @functools.lru_cache(maxsize=2)
 def load_network(name):
-    """Load a network once."""
-    return mne_gram.load_model(name)
+    """Load a network once; None for the one that restore takes by itself."""
+    default = inspect.signature(mne_gram.restore).parameters["model"].default
+    return mne_gram.load_model(name or default)
 
 
 def restore(name, inst, mask, priors, model=None, truth=None):
@@ -173,11 +194,9 @@ def restore(name, inst, mask, priors, model=None, truth=None):
     wanted = mask
     if isinstance(inst, mne.BaseEpochs):
         wanted = mask.reshape(len(mask), len(inst), -1).transpose(1, 0, 2)
-    options = {}
-    if method.base.startswith("gram"):
-        options["model"] = load_network(model or "gram-tiny")
-    elif model is not None:
-        options["model"] = model
+    options = {} if model is None else dict(model=model)
+    if method.base.startswith(NETWORKS):
+        options["model"] = load_network(model)
     with _set_up(method.base, truth) as base:
         restored, report = mne_gram.restore(
             inst,
@@ -199,15 +218,10 @@ def restore(name, inst, mask, priors, model=None, truth=None):
 def _set_up(base, truth):
     """Bring about what a variant needs for a while; give the method that restore knows."""
     if base in VARIANTS or base == CEILING:
-        with mock.patch("mne_gram.restoration.repair_gram", _choose_repair(base, truth)):
+        with mock.patch.object(_estimation, "repair_gram", _choose_repair(base, truth)):
             yield "gram"
     elif base in ABLATIONS:
-        if not hasattr(mne_gram.restoration, EXPERTS_HOOK):
-            raise ValueError(
-                f"Method auto of this version has no experts to leave out: {base} needs "
-                f"mne_gram.restoration.{EXPERTS_HOOK}."
-            )
-        with mock.patch.object(mne_gram.restoration, EXPERTS_HOOK, ABLATIONS[base]):
+        with _leave_out_experts(ABLATIONS[base]):
             yield "auto"
     else:
         yield base
@@ -215,11 +229,13 @@ def _set_up(base, truth):
 
 def _choose_repair(name, truth):
     """Return what stands in for the network's repair in a variant of method gram."""
-    repair = mne_gram.restoration.repair_gram
+    repair = _estimation.repair_gram
     if name != CEILING:
         return functools.partial(repair, **VARIANTS[name])
 
     def reach_ceiling(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, **kwargs):
+        if data.shape != truth.shape:
+            raise ValueError("The ceiling is found where all of the truth is restored at once.")
         for segment in segments:
             segment.values[:] = truth[segment.channel, segment.start : segment.stop]
         repair(

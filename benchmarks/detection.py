@@ -8,8 +8,8 @@ they were recorded. Run ::
     python benchmarks/detection.py --quick
 
 Channels are damaged all through and for a while, with a seeded generator. Methods are compared in
-the same run: :func:`mne_gram.find_bads`, MNE's local outlier factor, and pyprep and autoreject where
-they are installed. Everything found in the recording as it was counts as a false alarm, though
+the same run: :func:`mne_gram.find_bads`, MNE's local outlier factor, and pyprep and autoreject
+where they are installed. What is found in the recording as it was counts as a false alarm, though
 nobody knows whether it was clean.
 """
 
@@ -29,7 +29,8 @@ from scipy.signal import butter, sosfiltfilt
 
 import mne_gram
 from mne_gram.montage import electrode_positions, match_channels
-from mne_gram.prior import Prior, load_prior
+from mne_gram.prior import Prior, load_prior, read_recordings
+from mne_gram.training.prior import estimate_prior, forward_components
 from mne_gram.training.subjects import list_recordings, split_subjects
 
 DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")
@@ -245,8 +246,9 @@ def measure(raw, kinds, spans, channels, mask):
     -------
     counts : dict
         For channels and, where the method marks them, for channel-seconds of the channels that
-        were not damaged all through: ``hit, missed, false, all``; and for each kind of damage the
-        share that was found of each instance.
+        are neither damaged nor found to be bad all through: ``hit, missed, false, all``.
+    shares : list of tuple
+        The kind of each damage and the share of it that was found.
     """
     sfreq, names = raw.info["sfreq"], raw.ch_names
     channels, bad = set(channels), set(kinds)
@@ -265,7 +267,7 @@ def measure(raw, kinds, spans, channels, mask):
             row = names.index(name)
             truth[row, start:stop] = True
             shares.append((kind, float(mask[row, start:stop].mean())))
-        kept = [row for row, name in enumerate(names) if name not in bad]
+        kept = [row for row, name in enumerate(names) if name not in bad | channels]
         truth, mask = truth[kept], mask[kept]
         counts["second"] = dict(
             hit=(truth & mask).sum() / sfreq,
@@ -286,9 +288,12 @@ def leave_person_out(prior, dataset, subject):
 
 def run(args):
     """Run all methods on all recordings; return a row each and a row each damage."""
-    prior = load_prior()
     rows, found = [], []
     for dataset in args.datasets:
+        prior = load_prior()
+        if args.leave_out:
+            rest = [r for r in read_recordings() if r.source[0] != dataset]
+            prior = estimate_prior(rest, forward_components())
         paths = list_recordings(args.shared / "eeg" / dataset)
         train, test = split_subjects([path.subject for path in paths])
         people = (train if args.train else test)[: args.people]
@@ -376,6 +381,7 @@ def parse_args(argv=None):
     add("--one", action="store_true", help="one recording a person")
     add("--people", type=int, help="at most so many people a data set")
     add("--train", action="store_true", help="training people, as thresholds were chosen on")
+    add("--leave-out", action="store_true", help="estimate the prior without the data set at hand")
     add("--csv", type=Path, help="write one row a recording, state and method")
     args = parser.parse_args(argv)
     args.methods = find_methods(args.methods.split(","))

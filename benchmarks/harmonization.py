@@ -135,7 +135,7 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--shared", type=Path, default=os.environ.get("MNE_GRAM_SHARED", root.parent / "shared"))
-    add("--methods", default="to-spline,to-mne,spline,auto", help="to-... is interpolate_to")
+    add("--methods", default="to-mne,spline,spatial,auto", help="to-... is interpolate_to")
     add("--datasets", default=",".join(DATASETS))
     add("--quick", action="store_true", help="one recording a subject")
     add("--leave-out", action="store_true", help="estimate the prior without the data set at hand")

@@ -40,7 +40,7 @@ from _truth import DATASETS, REGIMES, SECONDS, draw_mask, fill, flat, list_held_
 __all__ = ["draw_mask", "fill", "flat", "load_truth", "main", "parse_args"]
 
 PARTS = ("cells", "decoding", "garbage")
-QUICK_REGIMES = ("25%", "segments", "patches")  # of the garbage
+QUICK_REGIMES = ("25%", "segments")  # of the garbage
 
 
 def run_cells(args, priors):
@@ -104,7 +104,7 @@ def parse_args(argv=None):
     add("--seconds", type=float, default=SECONDS, help="length of the truth, where continuous")
     add("--unfiltered", action="store_true", help="keep drifts and line in the truth")
     add("--draws", type=int, default=1, help="masks a recording and regime")
-    add("--decoding-draws", type=int, help="masks a person; 5, or 2 with --quick")
+    add("--decoding-draws", type=int, help="masks a person; 5, or 1 with --quick")
     add("--everyone", action="store_true", help="decode the training people too, see the README")
     leave_out = "estimate the prior without the data set at hand: only so, or also so"
     add("--leave-out", nargs="?", const="only", choices=("only", "also"), help=leave_out)
@@ -122,7 +122,7 @@ def parse_args(argv=None):
             parser.error(f"unknown {name}: {unknown}; there are {', '.join(known)}")
     args.methods = expand_methods(args.methods, args.leave_out)
     if args.decoding_draws is None:
-        args.decoding_draws = 2 if args.quick else 5
+        args.decoding_draws = 1 if args.quick else 5
     args.shared = Path(args.shared)
     if not (args.shared / "eeg").is_dir():
         parser.error(f"no recordings in {args.shared}; set MNE_GRAM_SHARED to their folder")

@@ -17,7 +17,8 @@ from ._bands import filter_length
 from ._estimation import estimate_block
 from ._masks import find_untold
 from ._repair import Segment, find_gaps
-from ._seams import CONTEXT, STEP_QUANTILE, Surroundings, look_around, measure_miss, usual_steps
+from ._seams import CONTEXT, Surroundings, look_around, measure_miss
+from ._steps import STEP_QUANTILE, usual_steps
 
 _BLOCK_SECONDS = 600.0
 _SHORTEST_SECONDS = 60.0

@@ -18,9 +18,10 @@ from ._correction import repair_residual
 from ._evidence import Evidence
 from ._experts import check_positions, repair_gram, repair_spline
 from ._forward import fit_sources, forward_components
-from ._repair import Operators, SpatialFit, estimate_spatial, fit_spatial, recall_steps
-from ._seams import limit_steps
+from ._repair import estimate_spatial, recall_steps
+from ._spatial_fit import Operators, SpatialFit, fit_spatial
 from ._stacking import combine, estimate_experts, learn_stack, tell_evidence
+from ._steps import limit_steps
 from ._windows import choose_windows, group_products, window_products
 from .montage import ChannelMap, match_channels
 from .preprocessing import find_line_freq
@@ -29,6 +30,7 @@ from .spatial import adapt_covariance
 
 _MAX_WINDOWS = 240  # for statistics; two minutes of half-overlapping windows say enough
 TRIAL = "trial"  # everything that "auto" has, but nothing learnt of it yet
+_TRIAL_CONTRASTS = 32  # enough to compare experts by
 _CHUNK_VALUES = 2**22  # of windows that are looked at together: 32 MB in double precision
 
 
@@ -158,7 +160,8 @@ def fit_plan(
     moments = find_moments(samples, bad, units, sfreq)
     lost = _find_lost(info["ch_names"], bad, known, moments, on_missing)
     power = _typical_power(samples, bad)
-    cov = adapt_covariance(prior, rows, own, units, known, moments, power=power)
+    size = dict(max_contrasts=_TRIAL_CONTRASTS) if method == TRIAL else {}
+    cov = adapt_covariance(prior, rows, own, units, known, moments, power=power, **size)
     spatial = fit_spatial(samples, bad, sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
     network = None
     if method in ("auto", TRIAL):
@@ -186,7 +189,7 @@ def fit_plan(
         return replace(plan, stacks=stacks, evidence=tell_evidence(stacks, trials))
     if method in ("gram", "residual"):
         line_freq = _choose_line_freq(samples, bad, info, line_freq)
-        network = Network(_load_network(model), cmap, line_freq, options or {})
+        network = Network(_load_network(model, method), cmap, line_freq, options or {})
     return Plan(method, info, units, spatial, network, lost)
 
 
@@ -257,17 +260,31 @@ def _exchange_covariance(spatial, cov, units):
 def _find_experts(plan, model, cmap, options):
     """Return the experts that there are besides those with a covariance."""
     experts = {}
+    if not plan.spatial.whole.any():
+        return experts  # where channels are good at other times, their own data beat a spline
     try:
         check_positions(plan.info)
     except ValueError:  # then the spline is not among those that are combined
         pass
     else:
-        experts["spline"] = partial(_run_spline, info=plan.info)
+        experts["spline"] = partial(_run_spline, plan=plan)
     return experts
 
 
-def _run_spline(data, mask, pieces, segments, info):
-    return repair_spline(data.copy(), mask, pieces, info)
+def _run_spline(data, mask, pieces, segments, plan):
+    """Run the spline for channels that are bad all through.
+
+    It sees signals relative to what was measured, so that no reference plays a role, and the
+    repaired stretches of the other channels, so that one matrix serves the whole recording.
+    """
+    units, info = plan.units, plan.info
+    mask = mask & plan.spatial.whole[:, None]
+    good = ~mask & (units > 0)[:, None]
+    mean = np.where(good, data, 0.0).sum(axis=0) / np.maximum(good.sum(axis=0), 1)
+    found = repair_spline(data - units[:, None] * mean, mask, pieces, info)
+    for segment in found:
+        segment.values += units[segment.channel] * mean[segment.start : segment.stop]
+    return found
 
 
 def find_moments(samples, bad, units, sfreq):
@@ -349,11 +366,13 @@ def _choose_line_freq(samples, bad, info, line_freq):
     return line_freq
 
 
-def _load_network(model):
+def _load_network(model, method):
     """Return a network that was named."""
     from ._model_io import GramModel
     from .weights import load_model
 
+    if method == "residual" and model == "gram-tiny":  # a part of it that lies in a folder apart
+        model = "gram-tiny-residual"
     return model if isinstance(model, GramModel) else load_model(model)
 
 

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 import mne
 
 from ._brainvision import complete_brainvision, write_brainvision
-from ._samples import Scratch, load_raw
+from ._edf import write_edf
+from ._samples import Scratch, check_room, load_raw
 
 # What the formats that can be written do to the samples.
 PRECISION = {
@@ -85,6 +86,13 @@ def loaded(inst, folder):
     ------
     inst : mne.io.Raw | mne.Epochs
         The same.
+
+    Raises
+    ------
+    OSError
+        If there is no room for that file.
+    RuntimeError
+        If the recording cannot be read.
     """
     if inst.preload:
         yield inst
@@ -95,6 +103,7 @@ def loaded(inst, folder):
             inst.load_data()
         yield inst
         return
+    check_room(inst, folder)
     with _make_folder(Path(folder)) as scratch:
         with _reading(path):
             load_raw(inst, Path(scratch) / "samples.dat", Scratch)
@@ -211,8 +220,7 @@ def write_inst(inst, path, *, overwrite=False):
             inst.save(file, fmt="single" if is_single else "double")
             note = SINGLE_FIF if is_single else note
         elif extension == ".edf":
-            # One range a channel, so that a large channel does not coarsen the small ones.
-            mne.export.export_raw(file, inst.copy(), physical_range="channelwise")
+            write_edf(file, inst)
         else:
             write_brainvision(file, inst)
     return note

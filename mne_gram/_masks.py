@@ -152,7 +152,7 @@ def is_bad_annotation(text):
 def count_times(inst):
     """Return the number of samples, of one epoch if there are several."""
     # The times of a long Raw would be an array as long as its data.
-    return inst.n_times if isinstance(inst, BaseRaw) else len(inst.times)
+    return int(inst.n_times) if isinstance(inst, BaseRaw) else len(inst.times)
 
 
 def annotated_spans(inst):

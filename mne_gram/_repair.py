@@ -12,26 +12,18 @@ Signals are channels x samples with a mask of the same shape, True where bad. Th
    but without a step where the set of good channels changes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import oaconvolve
 
-from ._bands import N_BANDS, STATISTICS_EDGES, filter_length, lowpass_taps, sum_bands
-from ._baselines import find_baselines
-from ._masks import find_spans, find_untold
+from ._bands import filter_length, sum_bands
+from ._masks import find_spans
+from ._noise import colour_noise, read_noise
 from ._samples import Samples
-from ._seams import (
-    CONTEXT,
-    Gap,
-    Miss,
-    bridge,
-    join_runs,
-    limit_steps,
-    look_around,
-    measure_miss,
-)
-from .spatial import MIN_GOOD, interpolation_operators
+from ._seams import CONTEXT, Gap, bridge, join_runs, look_around, measure_miss
+from ._spatial_fit import fit_spatial
+from ._steps import limit_steps
+from .spatial import MIN_GOOD
 
 _BLOCK_SECONDS = 60.0
 
@@ -60,37 +52,6 @@ class Segment:
     values: np.ndarray
     std: np.ndarray
     invented: bool = False
-
-
-class Noise:
-    """White noise that can be read at any place in any order, always the same.
-
-    Parameters
-    ----------
-    seed : numpy.random.SeedSequence
-        What it depends on.
-    n_channels : int
-        Number of channels.
-    """
-
-    _CHUNK = 4096
-
-    def __init__(self, seed, n_channels):
-        self._seed = seed
-        self._n_channels = n_channels
-
-    def read(self, start, stop):
-        """Return standard normal noise, shape (n_bands, n_channels, stop - start)."""
-        first, last = start // self._CHUNK, -(-stop // self._CHUNK)
-        shape = (N_BANDS, self._n_channels, self._CHUNK)
-        chunks = []
-        for number in range(first, last):
-            seed = np.random.SeedSequence(
-                self._seed.entropy, spawn_key=(*self._seed.spawn_key, number)
-            )
-            chunks.append(np.random.default_rng(seed).standard_normal(shape))
-        offset = first * self._CHUNK
-        return np.concatenate(chunks, axis=2)[..., start - offset : stop - offset]
 
 
 def find_runs(mask, pieces):
@@ -133,125 +94,6 @@ def find_segments(mask, pieces, told=None):
         ]
         segments += [(int(channel), a, b, piece) for a, b, piece in sorted(found)]
     return segments
-
-
-class Operators:
-    """Interpolation weights by pattern of good channels, computed once each.
-
-    Parameters
-    ----------
-    cov : array, shape (n_bands, n_channels, n_channels)
-        Covariance of the channels a band.
-    units : array, shape (n_channels,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    excess : float
-        How much larger the errors are than the covariance tells.
-    """
-
-    def __init__(self, cov, units, excess=1.0):
-        self._cov, self._units, self.excess, self._kept = cov, units, excess, {}
-
-    def __call__(self, good, bad):
-        """Return the weights a band, those for all bands at once, and the errors."""
-        key = (good.tobytes(), bad.tobytes())
-        if key not in self._kept:
-            bands, error = interpolation_operators(self._cov, self._units, good, bad)
-            total, _ = interpolation_operators(self._cov.sum(axis=0), self._units, good, bad)
-            if len(self._kept) > 64:  # neighbours in time repeat, far ones seldom do
-                self._kept.clear()
-            self._kept[key] = bands, total, error
-        return self._kept[key]
-
-    def spread(self, good, bad):
-        """Return the standard deviation of the error of each bad channel."""
-        return self.excess * np.sqrt(np.einsum("bii->i", self(good, bad)[2]).clip(0))
-
-    def size(self, good, bad):
-        """Return the standard deviation of bad channels, relative to the mean of the good ones."""
-        share = self._units[good] / max(self._units[good].sum(), 1)
-        frame = np.eye(len(self._units))[bad]
-        frame[:, good] -= np.outer(self._units[bad], share)
-        variance = np.einsum("ij,jk,ik->i", frame, self._cov.sum(axis=0), frame)
-        return self.excess * np.sqrt(variance.clip(0))
-
-
-@dataclass(frozen=True, eq=False)
-class SpatialFit:
-    """What the spatial expert has learnt from a recording.
-
-    Attributes
-    ----------
-    sfreq : float
-        Sampling rate in Hz.
-    whole : array of bool, shape (n_channels,)
-        Channels that are bad all through the recording.
-    operators : Operators
-        How channels tell of each other.
-    baselines : dict of int to callable
-        What :func:`mne_gram._baselines.find_baselines` returned.
-    noise : Noise | None
-        What to draw from the posterior with; None for its mean.
-    fill_gaps : bool
-        Whether to invent what no good channel tells.
-    miss : Miss | None
-        How estimates fare around the gaps of the recording; None to learn that from the signals
-        that are repaired.
-    known : dict of int to list of Surroundings
-        Gaps, a channel, that go on where the signals that are repaired end.
-    holes : array of int, shape (n_holes, 2)
-        Stretches of continuous time all through which too few channels are good.
-    """
-
-    sfreq: float
-    whole: np.ndarray
-    operators: Operators
-    baselines: dict = field(default_factory=dict)
-    noise: Noise | None = None
-    fill_gaps: bool = False
-    miss: Miss | None = None
-    known: dict = field(default_factory=dict)
-    holes: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
-
-
-def fit_spatial(samples, bad, sfreq, cov, units, *, seed=None, fill_gaps=False):
-    """Learn what the spatial expert needs besides the covariance.
-
-    Parameters
-    ----------
-    samples : Samples
-        The signals, read in places.
-    bad : BadSpans
-        What is bad.
-    sfreq : float
-        Sampling rate in Hz.
-    cov : array, shape (n_bands, n_channels, n_channels)
-        Covariance of the channels a band.
-    units : array, shape (n_channels,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    seed : numpy.random.SeedSequence | None
-        Draw from the posterior with this seed instead of taking its mean.
-    fill_gaps : bool
-        Whether to invent what no good channel tells.
-
-    Returns
-    -------
-    fit : SpatialFit
-        What was learnt.
-    """
-    baselines = find_baselines(samples, bad, units, sfreq)
-    step = samples.thin()
-    part = samples.read(step=step)
-    for channel, baseline in baselines.items():
-        part[channel] -= baseline(np.arange(0, samples.n_times, step))
-    return SpatialFit(
-        sfreq,
-        bad.whole,
-        Operators(cov, units, _find_excess(part, bad.paint(step=step), bad.whole, cov, units)),
-        baselines,
-        noise=None if seed is None else Noise(seed, len(bad)),
-        fill_gaps=fill_gaps,
-        holes=_find_holes(bad, samples.pieces),
-    )
 
 
 def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gaps=False):
@@ -398,34 +240,6 @@ def _recall(fit, gap, first):
     return None
 
 
-def _find_excess(part, mask, whole, cov, units):
-    """Return how much larger the signals are than the bands in which covariances are read.
-
-    Drifts and what lies above 45 Hz are not in the covariance, but in the errors.
-    """
-    others = np.flatnonzero(~whole)
-    good = ~mask[others]
-    part = np.where(good, part[others], 0.0)
-    carried = good * units[others, None]
-    mean = (part * carried).sum(axis=0) / np.maximum(carried.sum(axis=0), 1)
-    found = (((part - mean * units[others, None]) * good) ** 2).sum(axis=1) / good.sum(axis=1)
-    share = units[others] / max(units[others].sum(), 1)
-    frame = np.eye(len(others)) - np.outer(units[others], share)
-    within = frame @ cov.sum(axis=0)[np.ix_(others, others)] @ frame.T
-    expected = np.diagonal(within)
-    known = (good.sum(axis=1) > 1) & (expected > 0)
-    return max(1.0, np.sqrt(np.median(found[known] / expected[known]))) if known.any() else 1.0
-
-
-def _find_holes(bad, pieces):
-    """List the stretches of continuous time all through which too few channels are good."""
-    untold = find_untold(bad)
-    holes = [
-        piece for piece in pieces if ((untold[:, 0] <= piece[0]) & (piece[1] <= untold[:, 1])).any()
-    ]
-    return np.array(holes, int).reshape(-1, 2)
-
-
 def _split(bad, others):
     """Return good and bad channels at one time, as indices."""
     return others[~bad[others]], others[bad[others]]
@@ -463,27 +277,10 @@ def _estimate(data, good, bad, start, stop, piece, fit, first):
         left, right = max(piece[0], a - half), min(piece[1], b + half)
         parts = weights @ data[good, left:right]
         if fit.noise is not None:
-            noise = _read_noise(fit.noise, first + left, first + right, sfreq)
-            parts += _colour(error, sfreq) @ noise[:, bad]
+            noise = read_noise(fit.noise, first + left, first + right, sfreq)
+            parts += colour_noise(error, sfreq) @ noise[:, bad]
         found[:, a - start : b - start] = sum_bands(parts, sfreq, (a - left, right - b))
     return found
-
-
-def _read_noise(noise, start, stop, sfreq):
-    """Return white noise a band, the highest ending where its covariance was read."""
-    taps = lowpass_taps(sfreq, STATISTICS_EDGES[-1:])[0]
-    half = len(taps) // 2
-    drawn = noise.read(start, stop + 2 * half)  # the noise at time t lies half a filter later
-    drawn[-1, :, half:-half] = oaconvolve(drawn[-1], taps[None], mode="valid", axes=-1)
-    return drawn[..., half : stop - start + half]
-
-
-def _colour(error, sfreq):
-    """Return the factors that give white noise the error's covariance once it is band-passed."""
-    values, vectors = np.linalg.eigh(error)
-    root = vectors * np.sqrt(values.clip(0))[:, None, :] @ np.swapaxes(vectors, -1, -2)
-    bandwidth = np.diff(STATISTICS_EDGES)
-    return root * np.sqrt(sfreq / (2 * bandwidth))[:, None, None]
 
 
 def _repair_whole(data, mask, pieces, runs, fit, first):

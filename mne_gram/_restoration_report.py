@@ -56,7 +56,11 @@ class RestorationReport:
         Rank of the channels that are not bad all through, and of all channels after. Restored
         channels are band-wise combinations of the others: they can add to the rank, but nothing
         that was measured. None if there are too few samples to tell.
+    found : BadsReport | None
+        What :func:`mne_gram.find_bads` found, with ``mask="auto"``.
     """
+
+    found = None
 
     def __init__(
         self,

@@ -4,6 +4,7 @@
 
 import mmap
 from pathlib import Path
+from shutil import disk_usage
 
 import numpy as np
 
@@ -35,16 +36,32 @@ class Samples:
     def read(self, start=0, stop=None, step=1):
         """Return a copy of every ``step``-th sample, shape (n_picks, n_samples)."""
         stop = self.n_times if stop is None else stop
-        if self._data.ndim == 2:
-            return np.asarray(self._data[self.picks, start:stop:step], float)
-        length = self._data.shape[-1]
         if step > 1:
-            epochs, times = np.divmod(np.arange(start, stop, step), length)
-            return self._data[epochs, self.picks[:, None], times].astype(float)
-        first, last = start // length, -(-stop // length)
-        part = self._data[first:last, self.picks].transpose(1, 0, 2)
-        part = part.reshape(len(self.picks), -1)
-        return part[:, start - first * length : stop - first * length].astype(float)
+            return self._read_thinly(start, stop, step)
+        if self._data.ndim == 2:
+            part = np.asarray(self._data[self.picks, start:stop], float)
+        else:
+            length = self._data.shape[-1]
+            first, last = start // length, -(-stop // length)
+            part = self._data[first:last, self.picks].transpose(1, 0, 2)
+            part = part.reshape(len(self.picks), -1)
+            part = part[:, start - first * length : stop - first * length].astype(float)
+        drop_pages(self._data)
+        return part
+
+    def _read_thinly(self, start, stop, step):
+        """Read every ``step``-th sample, a stretch at a time: all at once would map all of them."""
+        values = np.empty((len(self.picks), max(0, -(-(stop - start) // step))))
+        length = self._data.shape[-1]
+        for first, last in cut_stretches(len(self.picks) * step, values.shape[1]):
+            index = np.arange(start + first * step, start + last * step, step)
+            if self._data.ndim == 2:
+                part = self._data[self.picks, index[0] : index[-1] + 1 : step]
+            else:
+                part = self._data[index // length, self.picks[:, None], index % length]
+            values[:, first:last] = part
+            drop_pages(self._data)
+        return values
 
     def write(self, channel, start, values):
         """Put values in place; nothing else is touched."""
@@ -76,9 +93,13 @@ class Scratch(np.memmap):
 
     def __getitem__(self, index):
         """Return a copy."""
-        values = np.array(super().__getitem__(index))
+        values = np.array(np.asarray(self)[index])
         drop_pages(self)
         return values
+
+    def __setitem__(self, index, values):
+        """Write; NumPy would write into what ``__getitem__`` returns."""
+        np.asarray(self)[index] = values
 
 
 def cut_stretches(n_channels, n_times):
@@ -113,11 +134,14 @@ def load_raw(raw, path, kind=np.memmap):
 
     Raises
     ------
+    OSError
+        If there is no room for it.
     ValueError
         If the file is one that the recording is in.
     """
     if Path(path).resolve() in [Path(name).resolve() for name in raw.filenames if name]:
         raise ValueError(f"The file {path} holds the recording itself. Name another one.")
+    check_room(raw, Path(path).parent)
     shape = len(raw.ch_names), raw.n_times
     data = np.memmap(path, dtype=float, mode="w+", shape=shape)
     if _can_be_cut(raw):
@@ -130,6 +154,19 @@ def load_raw(raw, path, kind=np.memmap):
     raw._data, raw.preload = kind(path, dtype=float, mode="r+", shape=shape), True
     raw._comp = None  # it is applied while reading
     raw.close()
+
+
+def check_room(raw, folder):
+    """Raise an OSError if the samples of a Raw have no room in a folder.
+
+    A memory-mapped file is not refused by a disk that is full: the process would end on writing.
+    """
+    needed, free = 8 * len(raw.ch_names) * raw.n_times, disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            f"The samples take {needed / 1e9:.2f} GB in the folder {folder}, which has "
+            f"{free / 1e9:.2f} GB left. Make room there, or name another folder."
+        )
 
 
 def _can_be_cut(raw):

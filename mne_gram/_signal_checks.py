@@ -134,7 +134,7 @@ def measure_line(windows, sfreq, freqs):
 
 def find_line(rms, used, size):
     """Tell which channels hold as much line as EEG, and far more than most, shape (n_channels,)."""
-    typical = np.median(rms[used])
+    typical = np.median(rms[used]) if used.any() else 0.0
     return rms > np.maximum(size, _LINE_RATIO * typical)
 
 

@@ -74,6 +74,8 @@ class Signals:
             offset = epoch * self._epoch_length
             rows = [k for k, name in enumerate(self.names) if not names or name in names]
             self.hidden += [(row, offset + start, offset + stop) for row in rows]
+        if isinstance(inst, BaseRaw):
+            self.hidden += [(row, *hole) for hole in _find_holes(inst) for row in range(len(picks))]
         self._cut()
 
     def _cut(self):
@@ -144,6 +146,15 @@ class Signals:
         return usable
 
 
+def _find_holes(raw):
+    """List where nothing was recorded, start and stop in samples."""
+    annotations, sfreq = raw.annotations, raw.info["sfreq"]
+    holes = [text.upper().startswith("BAD_ACQ_SKIP") for text in annotations.description]
+    starts = np.round((annotations.onset[holes] - raw.first_time) * sfreq).astype(int)
+    stops = starts + np.round(annotations.duration[holes] * sfreq).astype(int)
+    return list(zip(starts.clip(0).tolist(), stops.tolist(), strict=True))
+
+
 def pick_spread(n, most):
     """Return at most so many indices, evenly spread."""
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(int)
@@ -172,7 +183,7 @@ class Sample:
     usable : array of bool, shape (n_windows, n_channels)
         Where a channel says anything.
     std, line : array, shape (n_windows, n_channels)
-        Standard deviation, and how large the power line is, in volts; 0 where not usable.
+        Standard deviation, and how large the power line is, in volts; NaN where some is no number.
     size : float
         How large the EEG is.
     """
@@ -210,6 +221,7 @@ def draw_sample(signals, line_freqs):
     check_units(check[:, recorded] if recorded.any() else check)
     spectra = [np.concatenate(values) for values in zip(*(part[0] for part in parts), strict=True)]
     finite, std, line = (np.concatenate([part[k] for part in parts]) for k in (1, 2, 3))
+    std[~finite] = line[~finite] = np.nan
     size = float(np.median(std[finite & (std > 0)]))
     return Sample(index, spectra, finite, std, line, size)
 

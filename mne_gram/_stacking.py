@@ -452,7 +452,10 @@ def try_hidden(samples, bad, hidden, stretches, plan, trial):
 
 def _hide_channels(samples, bad, plan, rng):
     """Draw good channels to be hidden all through, and stretches of time to judge them in."""
-    good = rng.permutation(np.flatnonzero(bad.n_bad == 0))
+    # By name, so that the order of channels plays no role.
+    names = plan.info["ch_names"]
+    good = sorted(np.flatnonzero(bad.n_bad == 0), key=lambda k: names[k])
+    good = rng.permutation(good).astype(int)
     if len(good) < 4:
         return
     size = max(1, round(_SHARE * len(good)))
@@ -483,7 +486,7 @@ def _hide_stretches(samples, bad, plan, rng):
     """Draw stretches to be hidden: the bad ones, moved to where the same channels are good."""
     whole = bad.whole
     length = round(_SECONDS * plan.info["sfreq"])
-    spans = [(a, b) for k, rows in enumerate(bad.spans) if not whole[k] for a, b in rows]
+    spans = sorted((a, b) for k, rows in enumerate(bad.spans) if not whole[k] for a, b in rows)
     if not spans:
         return
     picks = rng.permutation(len(spans))[:_N_STRETCHES]

@@ -10,7 +10,7 @@ from mne.utils import _validate_type, logger, verbose, warn
 
 from ._bads_report import BadsReport, Span
 from ._input import pick_eeg
-from ._misfit import adapt, fill_roughly, gather_moments, score_channels
+from ._misfit import adapt, fill_roughly, gather_moments, nanmedian, score_channels
 from ._signal_checks import find_bridged, find_line
 from ._signals import Signals, check_samples, draw_sample, read_spectra
 from ._window_scores import WindowScorer
@@ -98,7 +98,7 @@ def find_bads(
     >>> raw = mne_gram.datasets.sample()
     >>> report = mne_gram.find_bads(raw, verbose="error")
     >>> report.channels
-    ['FT8', 'CP2']
+    ['CP2', 'FT8']
     """
     _check_arguments(inst, line_freq, channel_threshold, span_threshold)
     picks = pick_eeg(inst, picks)
@@ -124,7 +124,7 @@ def find_bads(
         )
     runs += _judge_windows(signals, sample, used, runs, prior, places, span_threshold)
     spans = _to_spans(signals, inst, runs, reasons)
-    measures.update(line=np.median(sample.line, axis=0), amplitude=np.median(sample.std, axis=0))
+    measures.update(line=nanmedian(sample.line, axis=0), amplitude=nanmedian(sample.std, axis=0))
     cov = sum(gather_moments(sample.spectra, np.arange(len(picks)))[0].cov)
     bridged = find_bridged(cov, used, signals.names)
     report = BadsReport(inst, picks, reasons, spans, measures, bridged)
@@ -170,8 +170,8 @@ def _find_evidence(signals, sample, bads, reasons):
     names = signals.names
     used = np.array([name not in bads and name not in reasons for name in names])
     used &= sample.usable.any(axis=0)
-    huge = np.median(sample.std, axis=0) > _LOUD * sample.size
-    line = find_line(np.median(sample.line, axis=0), used, sample.size)
+    huge = nanmedian(sample.std, axis=0) > _LOUD * sample.size
+    line = find_line(nanmedian(sample.line, axis=0), used & ~huge, sample.size)
     for row in np.flatnonzero(huge | line):
         reasons.setdefault(names[row], "amplitude" if huge[row] else "line")
     used &= ~(huge | line)
@@ -231,7 +231,7 @@ def _judge_channels(names, sample, used, reasons, prior, places, threshold):
 def _find_reference(names, sample, reasons):
     """Return the row of the only flat channel, which may be the reference, or None."""
     flat = [row for row, name in enumerate(names) if reasons.get(name) == "flat"]
-    if len(flat) != 1 or sample.std[:, flat[0]].max() > 1e-3 * sample.size:
+    if len(flat) != 1 or np.nanmax(sample.std[:, flat[0]]) > 1e-3 * sample.size:
         return None
     sample.usable[:, flat[0]] = True  # nothing but 0, yet that may be what the others predict
     return flat[0]
@@ -294,7 +294,7 @@ def _to_spans(signals, inst, runs, reasons):
         own = sorted(run[1:] for run in runs if run[0] == row)
         if name in reasons or not own:
             continue
-        joined = _join(own, signals.length // 2)
+        joined = _join(own, 0 if isinstance(inst, BaseEpochs) else signals.length // 2)
         if sum(stop - start for start, stop, *_ in joined) > _OFTEN * signals.n_times:
             reasons[name] = "often"
         elif isinstance(inst, BaseEpochs):

@@ -54,10 +54,11 @@ def restore(
     inst : mne.io.Raw | mne.Epochs | mne.Evoked
         The data, in volts. What is bad is taken from ``info["bads"]`` and from annotations that
         begin with ``BAD``: those with ``ch_names`` mark these channels, those without all of them.
-    mask : array of bool | None
+    mask : array of bool | "auto" | None
         What is bad besides, for all channels of ``inst`` in their order: ``(n_channels, n_times)``
         for Raw and Evoked, ``(n_epochs, n_channels)`` or ``(n_epochs, n_channels, n_times)`` for
-        Epochs. Labels of an ``autoreject.RejectLog`` fit after ``== 1``.
+        Epochs. Labels of an ``autoreject.RejectLog`` fit after ``== 1``. ``"auto"`` asks
+        :func:`mne_gram.find_bads`; the log says what it found, and so does ``report.found``.
     method : "auto" | "spatial" | "residual" | "gram" | "spline"
         ``"spatial"`` is a conditional Gaussian whose covariance adapts from other people's
         recordings to this one, ``"residual"`` lets a network correct that estimate, ``"gram"``
@@ -147,13 +148,17 @@ def restore(
     if copy:
         inst = inst.copy()
     _load(inst, preload)
+    found = None
+    if isinstance(mask, str):
+        found, mask = _find_mask(inst, picks, mask, line_freq, prior)
     bad = collect_spans(inst, picks, mask)
     if not bad.n_bad.any():
         logger.info(
             "Nothing is marked as bad: the data are returned as they are. Mark channels in "
             "info['bads'] or by annotations with ch_names, or give a mask."
         )
-        report = RestorationReport(inst, picks, bad.paint(), [], method=method)
+        report = RestorationReport.from_tally(Tally(inst, picks, output=output), method=method)
+        report.found = found
         return (inst, report) if return_report else inst
     names = [inst.ch_names[k] for k in picks]
     samples = open_samples(inst, picks)
@@ -176,9 +181,23 @@ def restore(
     tally = Tally(inst, picks, units=plan.units, output=output)
     stretches = restore_blocks(samples, bad, plan, tally)
     report = RestorationReport.from_tally(tally, method=method, evidence=plan.evidence)
+    report.found = found
     _mark(inst, picks, bad, stretches, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
+
+
+def _find_mask(inst, picks, mask, line_freq, prior):
+    """Look for what is bad, and say what was found."""
+    from .detection import find_bads
+
+    _check_option("mask", mask, ("auto",), "when it is a str")
+    if isinstance(inst, mne.Evoked):
+        raise ValueError("mask='auto' needs Raw or Epochs: an average hides what was bad in it.")
+    names = [inst.ch_names[k] for k in picks]
+    found = find_bads(inst, picks=names, line_freq=line_freq, prior=prior)
+    logger.info("%s", found)
+    return found, found.mask(inst)
 
 
 def _load(inst, preload):

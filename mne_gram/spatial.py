@@ -224,7 +224,18 @@ def stein_divergence(covs, target):
     return log_det / n + np.log(fit / n)
 
 
-def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0, complete=None):
+def adapt_covariance(
+    prior,
+    rows,
+    own,
+    units,
+    known,
+    moments,
+    *,
+    power=1.0,
+    complete=None,
+    max_contrasts=_MAX_CONTRASTS,
+):
     """Fit the population prior to a recording.
 
     The library is weighted by how well each of its covariances fits the recording's own over the
@@ -243,6 +254,8 @@ def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0, comp
     complete : callable | None
         Takes the place of the library: called with a covariance a band of some channels and their
         numbers, it returns one of the 114 electrodes.
+    max_contrasts : int
+        In how many directions the library is compared with the recording, at most.
 
     Returns
     -------
@@ -263,7 +276,8 @@ def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0, comp
         size = trace(electrodes)[:, None, None] / electrodes.shape[-1]
         mixed = rows @ (electrodes / np.where(size > 0, size, 1.0)) @ rows.T + own
     elif len(good) > 2:
-        view = _main_contrasts(population[:, good][:, :, good].sum(axis=0), units[good])
+        total = population[:, good][:, :, good].sum(axis=0)
+        view = _main_contrasts(total, units[good], max_contrasts)
         target = view @ first[:, good][:, :, good] @ view.T
         onto = (view @ rows[good]).astype(prior.library.dtype)
         candidates = onto @ prior.library @ onto.T + view @ own[np.ix_(good, good)] @ view.T
@@ -275,13 +289,13 @@ def adapt_covariance(prior, rows, own, units, known, moments, *, power=1.0, comp
     return expect_covariance(moments, scale * mixed, units, strength, n_iter=3)
 
 
-def _main_contrasts(cov, units):
+def _main_contrasts(cov, units, n_most):
     """Return the directions in which channels are compared: the largest that a reference leaves."""
     basis = contrast_basis(units)
-    if len(basis) <= _MAX_CONTRASTS:
+    if len(basis) <= n_most:
         return basis
     vectors = np.linalg.eigh(basis @ cov @ basis.T)[1]
-    return vectors[:, -_MAX_CONTRASTS:].T @ basis
+    return vectors[:, -n_most:].T @ basis
 
 
 def _weigh_library(prior, candidates, target):

@@ -117,6 +117,75 @@ def test_options_reach_restore(source, tmp_path, monkeypatch):
     }
 
 
+def _mark(source):
+    """Make a file longer, with more that is bad in it; return a copy of what it held."""
+    raw = mne.concatenate_raws([_io.read_inst(source) for _ in range(5)], verbose="error")
+    raw.annotations.delete(np.arange(len(raw.annotations)))
+    marks = mne.Annotations([5, 11], [9, 4], "BAD_x", raw.info["meas_date"], [["C3"], ["Oz"]])
+    raw.set_annotations(marks)
+    raw.save(source, fmt="double", overwrite=True, verbose="error")
+    return raw
+
+
+@pytest.mark.parametrize("name", ["out_raw.fif", "out.vhdr", "out.edf"])
+def test_large_recordings_are_not_loaded(source, tmp_path, capsys, monkeypatch, name):
+    """They are kept in a file meanwhile, and come out as others do."""
+    raw, tmp = _mark(source), tmp_path / "tmp"
+    tmp.mkdir()
+    capsys.readouterr()
+    assert _run(source, tmp_path / f"small_{name}") == 0
+    table = capsys.readouterr().out.replace("small_", "")
+    seen, load_raw = [], _io.load_raw
+
+    def load(inst, path, kind):
+        seen.append(path)
+        load_raw(inst, path, kind)
+
+    monkeypatch.setattr(_io, "load_raw", load)
+    monkeypatch.setattr(_io, "LARGE", 0)
+    monkeypatch.setattr("mne_gram._blocks._BLOCK_SECONDS", 10.0)
+    monkeypatch.setattr("mne_gram._blocks._SHORTEST_SECONDS", 1.0)
+    monkeypatch.setattr("mne_gram._samples._COPY_VALUES", 64 * 500)
+    assert _run(source, tmp_path / name, "--tmp", tmp) == 0
+    assert capsys.readouterr().out == table
+    assert seen[0].parent.parent == tmp and list(tmp.iterdir()) == []
+    one, other = _io.read_inst(tmp_path / f"small_{name}"), _io.read_inst(tmp_path / name)
+    scale = np.abs(one.get_data()).mean()
+    tolerance = 1e-9 if name.endswith("fif") else 1e-3
+    np.testing.assert_allclose(other.get_data(), one.get_data(), rtol=0, atol=tolerance * scale)
+    assert [a["description"] for a in other.annotations] == [
+        a["description"] for a in one.annotations
+    ]
+    # Not the input: what was bad has changed.
+    inside = slice(round(6 * 160), round(12 * 160))
+    change = (other.get_data("C3") - raw.get_data("C3"))[:, inside]
+    assert (np.abs(change) > 1e-7).mean() > 0.5
+
+
+def test_no_room_for_a_large_recording(source, tmp_path, capsys, monkeypatch):
+    """It is told what is missing where, before any work is done."""
+    from types import SimpleNamespace
+
+    monkeypatch.setattr(_io, "LARGE", 0)
+    monkeypatch.setattr("mne_gram._samples.disk_usage", lambda _: SimpleNamespace(free=0))
+    assert _run(source, tmp_path / "out_raw.fif") == 1
+    assert "Make room there" in _get_error(capsys)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_failure_leaves_no_temporary_file(source, tmp_path, capsys, monkeypatch):
+    """Also where the recording was kept in a file."""
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(_io, "LARGE", 0)
+    monkeypatch.setattr("mne_gram.restoration.restore", fail)
+    assert _run(source, tmp_path / "out_raw.fif") == 1
+    assert "enough" in _get_error(capsys)
+    assert list(tmp_path.iterdir()) == [source]
+
+
 def test_montage(source, tmp_path, capsys):
     """A template gives positions, by name; an unknown one is refused."""
     raw = _io.read_inst(source).drop_channels(["T9", "T10"])  # which the template does not have

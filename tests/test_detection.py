@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Planted faults are found, clean data are left in peace, and what was found can be applied."""
 
+import importlib.util
+from pathlib import Path
+
 import mne
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram._bands import band_products
-from mne_gram._misfit import drop_channel, find_precision, predict_each
+from mne_gram._misfit import _compare, drop_channel, find_precision, predict_each
 from mne_gram._signal_checks import (
     choose_clipped,
     find_bridged,
@@ -20,6 +23,7 @@ from mne_gram._signal_checks import (
     measure_line,
 )
 from mne_gram._signals import Signals
+from mne_gram._window_scores import WindowScorer
 from mne_gram.detection import _join
 from mne_gram.prior import load_prior
 from mne_gram.spatial import interpolation_operators
@@ -58,6 +62,17 @@ def covers(report, name, start, stop):
     """Tell whether the middle of a stretch of a channel was found."""
     middle = (start + stop) / 2
     return any(s.channel == name and s.start <= middle <= s.stop for s in report.spans)
+
+
+def load_benchmark():
+    """Import the script of the benchmarks, which is no package."""
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "detection.py"
+    if not path.is_file():
+        pytest.skip("The benchmarks are not beside the tests.")
+    spec = importlib.util.spec_from_file_location("benchmark_detection", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +288,39 @@ def test_unknown_channels(clean):
     assert covers(found, "X1", 10, 12)
 
 
+def test_pause(clean):
+    """Where nothing was recorded, nothing is found."""
+    raw = clean.copy()
+    raw._data[:, to_slice(10, 14)] = 0.0
+    assert len(find(raw).spans) >= len(NAMES)
+    raw.set_annotations(mne.Annotations([10.0], [4.0], ["BAD_ACQ_SKIP"]))
+    assert find(raw).mask(raw).mean() < 0.005
+
+
+def test_damage_of_the_benchmark(clean):
+    """The benchmark damages what it says, the same in every run, and counts right."""
+    bench = load_benchmark()
+    stranger = make_raw(seed=9).get_data()[3]
+    runs = [bench.damage(clean, stranger, np.random.default_rng(4)) for _ in range(2)]
+    assert_array_equal(runs[0][0].get_data(), runs[1][0].get_data())
+    damaged, kinds, spans = runs[0]
+    touched = np.zeros(clean.get_data().shape, bool)
+    touched[[NAMES.index(name) for name in kinds]] = True
+    for name, start, stop, kind in spans:
+        assert name not in kinds and kind in bench.SPAN_KINDS and stop > start
+        touched[NAMES.index(name), start : max(stop, start + round(4.1 * SFREQ))] = True
+    assert_array_equal(damaged.get_data()[~touched], clean.get_data()[~touched])
+    assert len(kinds) == 2 and len(spans) > 6
+    mask = np.zeros(touched.shape, bool)
+    name, start, stop, _ = spans[0]
+    mask[NAMES.index(name), start:stop] = True
+    counts, shares = bench.measure(damaged, kinds, spans, [*kinds, "nobody"], mask)
+    assert counts["channel"] == dict(hit=2, missed=0, false=1, all=19)
+    assert_allclose(counts["second"]["hit"], (stop - start) / SFREQ)
+    assert counts["second"]["false"] == 0
+    assert [share for _, share in shares][:3] == [1.0, 1.0, 1.0]
+
+
 # ---------------------------------------------------------------------------------------------
 # Applying
 
@@ -427,6 +475,54 @@ def test_errors_in_closed_form(seed, n_channels, bipolar):
                 assert_allclose(1 / own, error[band, 0, 0], rtol=1e-6)
     misfit = predict_each(spectra, precision, units, used)
     assert np.isnan(misfit[..., missing]).all() and np.isfinite(misfit[..., used]).all()
+
+
+def test_error_of_gain_is_forgiven():
+    """A prediction of the right shape and a fifth too small is expected, one of another is not."""
+    rng = np.random.default_rng(0)
+    predicted, other = rng.standard_normal((2, 4, 3, 20)) + 1j * rng.standard_normal((2, 4, 3, 20))
+    expected = [np.full(3, 1e-3)]
+    misfit, correlation = _compare([(1.2 * predicted, predicted)], expected)
+    assert (misfit < -0.5).all()
+    assert_allclose(correlation, 1.0)
+    misfit, correlation = _compare([(other, predicted)], expected)
+    assert (misfit > 2).all() and (np.abs(correlation) < 0.7).all()
+
+
+@pytest.fixture(scope="module")
+def scorer_parts():
+    """Return windows of mixtures of three signals, what is usable in them, and their scorer."""
+    rng = np.random.default_rng(5)
+    mixing = rng.standard_normal((8, 3))
+    data = mixing @ rng.standard_normal((3, 60 * 200)) + 0.3 * rng.standard_normal((8, 60 * 200))
+    windows = data.reshape(8, 60, 200).transpose(1, 0, 2)
+    spectra = band_products(windows, 200.0)
+    cov = np.array([sum((v @ v.conj().swapaxes(1, 2)).real) / 60 for v in spectra])
+    usable = np.ones((60, 8), bool)
+    used = np.ones(8, bool)
+    return windows, usable, WindowScorer(cov, np.ones(8), used, spectra, usable)
+
+
+def test_one_fault_is_one_channels(scorer_parts):
+    """A fault that spoils the prediction of all others is pinned on the channel that has it."""
+    windows, usable, scorer = scorer_parts
+    windows = windows[:4].copy()
+    windows[2, 5] += 100 * np.random.default_rng(0).standard_normal(200)
+    scores = scorer(band_products(windows, 200.0), usable[:4], 6.0)
+    assert np.argwhere(scores > 6).tolist() == [[2, 5]]
+    usable = usable[:4].copy()
+    usable[2, 5] = False
+    scores = scorer(band_products(windows, 200.0), usable, 6.0)
+    assert (scores < 6).all() and scores[2, 5] == -np.inf
+
+
+def test_common_fault_is_no_channels(scorer_parts):
+    """Where the model misses all channels alike, none is to blame."""
+    windows, usable, scorer = scorer_parts
+    windows = windows[:4].copy()
+    windows[1] += 8 * np.random.default_rng(0).standard_normal((8, 200))
+    scores = scorer(band_products(windows, 200.0), usable[:4], 6.0)
+    assert (scores < 6).all()
 
 
 @settings(deadline=None, max_examples=30)

@@ -59,7 +59,12 @@ ROOMS = {
     "_seams": Room("numpy scipy"),
     "_baselines": Room("numpy"),
     "_samples": Room("numpy"),
-    "_repair": Room("numpy scipy", own="_baselines _bands _masks _samples _seams spatial"),
+    "_steps": Room("numpy"),
+    "_noise": Room("numpy scipy", own="_bands"),
+    "_spatial_fit": Room("numpy", own="_baselines _masks _noise _seams spatial"),
+    "_repair": Room(
+        "numpy", own="_bands _masks _noise _samples _seams _spatial_fit _steps spatial"
+    ),
     "_masks": Room("mne numpy", own="spatial"),
     "_input": Room("mne numpy", own="preprocessing _samples _windows spatial"),
     "_experts": Room("mne numpy", own="preprocessing _patches _inference _repair"),
@@ -71,12 +76,15 @@ ROOMS = {
     ),
     "_estimation": Room(
         "mne numpy",
-        own=f"{MONTAGE} preprocessing prior spatial weights _model_io _experts _repair _seams"
-        " _windows",
+        own=f"{MONTAGE} preprocessing prior spatial weights _correction _evidence _experts _forward"
+        " _model_io _repair _spatial_fit _stacking _steps _windows",
     ),
-    "_blocks": Room("mne numpy", own="_bands _estimation _masks _repair _seams"),
+    "_stacking": Room("numpy scipy", own="_bands _evidence _masks _repair"),
+    "_correction": Room("mne numpy", own="_experts _inference _patches _repair preprocessing"),
+    "_blocks": Room("mne numpy", own="_bands _estimation _masks _repair _seams _steps"),
     "restoration": Room(
-        "mne numpy", own="_blocks _estimation _input _masks _restoration_report _samples _tally"
+        "mne numpy",
+        own="_blocks _estimation _input _masks _restoration_report _samples _tally detection",
     ),
     "_misfit": Room("numpy", own="spatial"),
     "_window_scores": Room("numpy", own="_misfit"),
@@ -87,12 +95,13 @@ ROOMS = {
         "mne numpy",
         own="_bads_report _input _misfit _signal_checks _signals _window_scores montage prior",
     ),
-    "harmonization": Room("mne numpy", own=f"{MONTAGE} spatial _restoration_report restoration"),
+    "_wanted": Room("mne numpy", own=MONTAGE),
+    "harmonization": Room("mne numpy", own="_restoration_report _wanted restoration spatial"),
     "training": Room(
         "mne numpy scipy torch safetensors joblib lazy_loader",
         "mne_bids matplotlib tensorboard pandas",
-        own=f"{MONTAGE} _bands _curves _forward _inference _io _masks _model_io _version _windows models"
-        " preprocessing prior spatial training weights",
+        own=f"{MONTAGE} _bands _curves _estimation _forward _inference _io _masks _model_io"
+        " _samples _stacking _version _windows models preprocessing prior spatial training weights",
     ),
     "datasets": Room("mne numpy lazy_loader", own=f"{MONTAGE} datasets"),
     "metrics": Room("numpy", "scipy"),
@@ -100,7 +109,8 @@ ROOMS = {
     "report": Room("mne numpy", "matplotlib", own="_report_text _version viz"),
     "_curves": Room("numpy", "matplotlib pandas", own="training"),
     "_brainvision": Room("mne numpy", own="_samples"),
-    "_io": Room("mne numpy", own="_brainvision _samples"),
+    "_edf": Room("mne numpy", own="_samples"),
+    "_io": Room("mne numpy", own="_brainvision _edf _samples"),
     "_cli": Room("", "mne", own="*"),
     "_cli_pretrain": Room("", "mne numpy torch", own="*"),
 }

@@ -5,9 +5,22 @@
 import mne
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mne_gram._masks import annotated_spans, collect_mask, is_bad_annotation
+from mne_gram._masks import (
+    annotated_spans,
+    collect_mask,
+    collect_spans,
+    find_spans,
+    find_untold,
+    is_bad_annotation,
+    is_inside,
+    merge_spans,
+)
+
+some = settings(deadline=None, max_examples=50)
 
 NAMES = ["Fz", "Cz", "Pz", "Oz", "STI"]
 SFREQ = 100.0
@@ -191,3 +204,65 @@ def test_wrong_masks_of_epochs_are_refused():
         collect_mask(epochs, EEG, np.zeros((5, 3), bool))
     with pytest.raises(ValueError, match="RejectLog"):
         collect_mask(epochs, EEG, np.zeros((3, 5), int))
+
+
+# ---------------------------------------------------------------------------------------------
+# Spans
+
+
+def draw_mask(seed, n_channels=4, n_times=60):
+    """Draw a mask with few or many changes."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.random((n_channels, n_times)) < rng.choice([0.02, 0.3, 0.9])
+    mask = np.repeat(coarse, rng.choice([1, 7]), axis=1)[:, :n_times]
+    mask[rng.random(n_channels) < 0.2] = True
+    return mask
+
+
+@some
+@given(seed=st.integers(0, 10_000))
+def test_spans_are_the_mask(seed):
+    rng, mask = np.random.default_rng(seed), draw_mask(seed)
+    spans = find_spans(mask)
+    assert len(spans) == len(mask)
+    assert_array_equal(spans.paint(), mask)
+    assert_array_equal(spans.n_bad, mask.sum(axis=1))
+    assert_array_equal(spans.whole, mask.all(axis=1))
+    start, stop = sorted(rng.integers(0, 61, 2))
+    step = int(rng.integers(1, 9))
+    assert_array_equal(spans.paint(start, stop, step), mask[:, start:stop:step])
+    assert_array_equal(spans.select([2, 0]).paint(), mask[[2, 0]])
+    if start < stop:
+        assert spans.covers(1, start, stop) == mask[1, start:stop].all()
+    for rows, row in zip(spans.spans, mask, strict=True):
+        assert (rows[1:, 0] > rows[:-1, 1]).all()  # apart from each other
+        assert_array_equal(is_inside(rows, np.arange(60)), row)
+
+
+@some
+@given(seed=st.integers(0, 10_000))
+def test_arithmetic_of_spans(seed):
+    one, other = draw_mask(seed), draw_mask(seed + 1)
+    spans, others = find_spans(one), find_spans(other)
+    assert_array_equal(spans.join(others).paint(), one | other)
+    assert_array_equal(spans.subtract(others).paint(), one & ~other)
+    untold = find_untold(spans)
+    assert_array_equal(is_inside(untold, np.arange(60)), (~one).sum(axis=0) < 2)
+
+
+def test_merging_by_hand():
+    assert_array_equal(
+        merge_spans([(30, 40), (5, 9), (9, 12), (6, 8), (20, 20)]), [(5, 12), (30, 40)]
+    )
+    assert merge_spans([]).shape == (0, 2)
+
+
+def test_spans_and_mask_are_the_same():
+    raw = annotate(make_raw(), [1, 3], [2, 4], ["BAD_x", "BAD_y"], [["Cz"], []])
+    raw.info["bads"] = ["Oz"]
+    mask = np.zeros((5, 1000), bool)
+    mask[0, 900:] = mask[1, 250:420] = True
+    spans = collect_spans(raw, EEG, mask)
+    assert_array_equal(spans.spans[1], [(100, 700)])
+    assert_array_equal(spans.spans[3], [(0, 1000)])
+    assert_array_equal(spans.paint(), collect_mask(raw, EEG, mask))

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram import _repair
+from mne_gram import _repair, _spatial_fit
 from mne_gram._bands import N_BANDS, STATISTICS_EDGES
+from mne_gram._baselines import find_baselines
 from mne_gram._masks import find_spans
-from mne_gram._repair import Noise, find_baselines, find_runs, find_segments, repair_spatial
+from mne_gram._noise import Noise
+from mne_gram._repair import find_runs, find_segments, repair_spatial
 from mne_gram._samples import Samples
 from mne_gram.spatial import interpolation_operators
 
@@ -211,7 +213,7 @@ def test_offsets_do_not_reach_the_estimates():
 @pytest.fixture
 def without_baseline(monkeypatch):
     """Take no medians off: what is tested is exact for signals of mean zero."""
-    monkeypatch.setattr(_repair, "find_baselines", lambda *args: {})
+    monkeypatch.setattr(_spatial_fit, "find_baselines", lambda *args: {})
 
 
 # ---------------------------------------------------------------------------------------------
@@ -378,6 +380,18 @@ def test_where_nothing_is_good(fill_gaps):
     else:
         assert not done[1:, 400:450].any()
         assert done[7, :400].all() and done[7, 450:].all()
+
+
+def test_a_piece_without_anything_good_is_left_alone():
+    cov = draw_cov()
+    mask = np.zeros((N_CHANNELS, N_TIMES), bool)
+    mask[:, 400:450] = mask[7] = True
+    data = np.where(mask, np.nan, draw_data(cov))
+    pieces = [(0, 400), (400, 450), (450, N_TIMES)]
+    segments = repair_spatial(
+        data, mask, pieces, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS), fill_gaps=True
+    )
+    assert [(s.channel, s.start, s.stop) for s in segments] == [(7, 0, 400), (7, 450, N_TIMES)]
 
 
 def test_draws_have_the_covariance_of_the_error():

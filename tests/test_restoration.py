@@ -165,7 +165,8 @@ def test_reference_goes_straight_through(truth, seed, size):
     raw = truth.copy()
     raw._data -= shared
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mne_gram._repair.limit_steps", lambda *args: None)
+        for module in ("_repair", "_estimation"):
+            patch.setattr(f"mne_gram.{module}.limit_steps", lambda *args: None)
         first = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
         second = restore(fill(raw, mask, np.nan), mask=mask, verbose="error").get_data()
     assert_allclose(second + shared, first, rtol=0, atol=1e-6 * max(size, 1e-5))
@@ -300,7 +301,9 @@ def test_from_disk(truth, tmp_path):
     lazy = mne.io.read_raw_fif(tmp_path / "a_raw.fif", verbose="error")
     restored = restore(lazy, verbose="error")
     assert not lazy.preload and lazy.info["bads"] == ["Cz"]
-    assert_array_equal(restored.get_data(), restore(raw, verbose="error").get_data())
+    # The file keeps positions in single precision, which the spline looks at.
+    expected = restore(raw, verbose="error").get_data()
+    assert_allclose(restored.get_data(), expected, atol=1e-6 * expected.std())
     assert (tmp_path / "a_raw.fif").read_bytes() == content
     events = mne.make_fixed_length_events(lazy, duration=2.0)
     lazy = mne.Epochs(lazy, events, tmin=0, tmax=1.9, baseline=None, verbose="error")
@@ -458,7 +461,8 @@ def test_reference_goes_through_when_no_channel_is_always_good(truth):
     moved = truth.copy()
     moved._data -= shared
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mne_gram._repair.limit_steps", lambda *args: None)
+        for module in ("_repair", "_estimation"):
+            patch.setattr(f"mne_gram.{module}.limit_steps", lambda *args: None)
         first = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
         second = restore(fill(moved, mask, np.nan), mask=mask, verbose="error").get_data()
     assert_allclose(second + shared, first, rtol=0, atol=1e-9)

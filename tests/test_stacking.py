@@ -186,8 +186,11 @@ def test_learning(few, kind):
         assert_allclose(plan.stacks[kind].calibration, plans[0].stacks[kind].calibration)
     evidence = plans[0].evidence
     assert evidence.source == "recording" and evidence.seconds > 4
-    assert {"spatial", "spline", "auto"} <= set(evidence.scores)
-    assert evidence.scores["spatial"] < evidence.scores["spline"]
+    if kind == "whole":
+        assert set(evidence.scores) == {"spatial", "sphere", "spline", "auto"}
+        assert evidence.scores["spatial"] < evidence.scores["spline"]
+    else:  # the channel's own good time beats a spline, so that is not even tried
+        assert set(evidence.scores) == {"spatial", "auto"}
     assert 0.5 < evidence.coverage <= 1
     # Hidden samples are looked at after they were restored, never before.
 

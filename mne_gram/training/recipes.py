@@ -89,7 +89,7 @@ _TINY2 = dataclasses.replace(
     warm_start=True,
 )
 _TINY3 = TrainingConfig(
-    n_steps=5000,
+    n_steps=2000,
     n_parts=1,
     tokens_per_part=2432,
     learning_rate=1e-3,
