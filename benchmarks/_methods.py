@@ -22,6 +22,7 @@ from ridge import repair_minimum_norm, repair_ridge
 
 import mne_gram
 from mne_gram import _estimation
+from mne_gram._correction import repair_residual
 from mne_gram.prior import load_prior, read_recordings
 
 LEFT_OUT, SAMPLE = "-left-out", "-sample"
@@ -39,22 +40,32 @@ VARIANTS = {
 CEILING = "gram-ceiling"
 
 # ---------------------------------------------------------------------------------------------
-# Ablations of method="auto": the experts that are left out. How that is brought about, with
-# private parts of the package, is in `_leave_out_experts` and nowhere else.
+# Ablations of method="auto": the experts that are left out, or taken in. How that is brought about,
+# with private parts of the package, is in `_change_experts` and nowhere else.
 ABLATIONS = {
     "auto-without-sphere": ("sphere",),
     "auto-without-spline": ("spline",),
-    "auto-without-residual": ("residual",),
+    "auto-with-residual": (),
 }
 
 
 @contextlib.contextmanager
-def _leave_out_experts(names):
-    """Keep experts from method auto for a while: its plans are then made without them."""
+def _change_experts(names, with_residual):
+    """Keep experts from method auto for a while, or give it the network."""
     find = _estimation._find_experts
 
-    def find_others(*args, **kwargs):
-        return {name: run for name, run in find(*args, **kwargs).items() if name not in names}
+    def find_others(plan, model, cmap, options):
+        found = find(plan, model, cmap, options)
+        found = {name: run for name, run in found.items() if name not in names}
+        if with_residual:
+            found["residual"] = functools.partial(
+                repair_residual,
+                sfreq=plan.info["sfreq"],
+                cmap=cmap,
+                model=load_residual(),
+                line_freq=None,
+            )
+        return found
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(_estimation, "_find_experts", find_others))
@@ -62,6 +73,12 @@ def _leave_out_experts(names):
             nothing = mock.patch.object(_estimation, "_exchange_covariance", lambda *args: None)
             stack.enter_context(nothing)
         yield
+
+
+@functools.lru_cache(maxsize=1)
+def load_residual():
+    """Return the bundled network that corrects estimates."""
+    return mne_gram.load_model("gram-tiny-residual")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -221,7 +238,7 @@ def _set_up(base, truth):
         with mock.patch.object(_estimation, "repair_gram", _choose_repair(base, truth)):
             yield "gram"
     elif base in ABLATIONS:
-        with _leave_out_experts(ABLATIONS[base]):
+        with _change_experts(ABLATIONS[base], base == "auto-with-residual"):
             yield "auto"
     else:
         yield base

@@ -16,7 +16,9 @@ _TOKENS = 512  # channels x patches of a window, as in training
 _MAX_PATCHES = 16
 
 
-def repair_residual(data, mask, pieces, segments, *, sfreq, cmap, model, line_freq, **kwargs):
+def repair_residual(
+    data, mask, pieces, segments, first=0, *, sfreq, cmap, model, line_freq, **kwargs
+):
     """Let the network correct estimates.
 
     Parameters
@@ -29,6 +31,8 @@ def repair_residual(data, mask, pieces, segments, *, sfreq, cmap, model, line_fr
         Stretches of continuous time.
     segments : list of Segment
         The estimate, with its standard deviation.
+    first : int
+        Number of the first sample in the recording, which plays no role.
     sfreq : float
         Sampling rate in Hz.
     cmap : ChannelMap

@@ -31,6 +31,7 @@ from .spatial import adapt_covariance
 _MAX_WINDOWS = 240  # for statistics; two minutes of half-overlapping windows say enough
 TRIAL = "trial"  # everything that "auto" has, but nothing learnt of it yet
 _TRIAL_CONTRASTS = 32  # enough to compare experts by
+_MIN_FOR_SPHERE = 8  # good channels: fewer say little about sources
 _CHUNK_VALUES = 2**22  # of windows that are looked at together: 32 MB in double precision
 
 
@@ -166,7 +167,7 @@ def fit_plan(
     network = None
     if method in ("auto", TRIAL):
         plan = Plan(method, info, units, spatial, network, lost)
-        if bad.whole.any():
+        if bad.whole.any() and (bad.n_bad == 0).sum() >= _MIN_FOR_SPHERE:
             complete = partial(_complete_by_sphere, rows=rows, own=own, units=units)
             cov = adapt_covariance(
                 prior, rows, own, units, known, moments, power=power, complete=complete
@@ -222,7 +223,7 @@ def estimate_block(data, mask, pieces, plan, first=0):
         draws = _draw_errors(data, mask, pieces, plan, first)
         segments, corrections = estimate_experts(data, mask, pieces, plan, first)
         whole, sfreq = plan.spatial.whole, plan.info["sfreq"]
-        combine(segments, corrections, plan.stacks, whole, sfreq, draws)
+        combine(segments, corrections, plan.stacks, whole, pieces, sfreq, draws)
         steps = recall_steps(plan.spatial, segments, first)
         limit_steps(data, mask, segments, pieces, sfreq, steps)
         for segment in segments:
@@ -271,7 +272,7 @@ def _find_experts(plan, model, cmap, options):
     return experts
 
 
-def _run_spline(data, mask, pieces, segments, plan):
+def _run_spline(data, mask, pieces, segments, first, plan):
     """Run the spline for channels that are bad all through.
 
     It sees signals relative to what was measured, so that no reference plays a role, and the
@@ -279,11 +280,17 @@ def _run_spline(data, mask, pieces, segments, plan):
     """
     units, info = plan.units, plan.info
     mask = mask & plan.spatial.whole[:, None]
+    data, times = data.copy(), first + np.arange(data.shape[1])
+    for channel, baseline in plan.spatial.baselines.items():
+        data[channel] -= baseline(times)  # each electrode's own: nothing of it is to spread
     good = ~mask & (units > 0)[:, None]
     mean = np.where(good, data, 0.0).sum(axis=0) / np.maximum(good.sum(axis=0), 1)
     found = repair_spline(data - units[:, None] * mean, mask, pieces, info)
     for segment in found:
         segment.values += units[segment.channel] * mean[segment.start : segment.stop]
+        if segment.channel in plan.spatial.baselines:
+            inside = times[segment.start : segment.stop]
+            segment.values += plan.spatial.baselines[segment.channel](inside)
     return found
 
 

@@ -303,7 +303,7 @@ class RestorationReport:
             else:
                 file.write_text(text, encoding="utf-8")
 
-    def plot(self, *, picks=None, truth=None, n_channels=6, axes=None, show=True):
+    def plot(self, *, picks=None, truth=None, n_channels=6, scores=True, axes=None, show=True):
         """Plot restored channels before and after, with the 90 % interval.
 
         Parameters
@@ -314,6 +314,8 @@ class RestorationReport:
             The recording without its garbage, where it is known.
         n_channels : int
             At most this many channels.
+        scores : bool
+            Whether to show, below the channels, how the experts did on hidden clean samples.
         axes : array of matplotlib.axes.Axes | None
             An axis a channel; None makes a figure, with the scores below the channels if there is
             evidence.
@@ -327,6 +329,5 @@ class RestorationReport:
         """
         from .viz import plot_restoration
 
-        return plot_restoration(
-            self, picks=picks, truth=truth, n_channels=n_channels, axes=axes, show=show
-        )
+        options = dict(picks=picks, n_channels=n_channels, scores=scores, axes=axes, show=show)
+        return plot_restoration(self, truth=truth, **options)

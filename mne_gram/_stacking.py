@@ -167,7 +167,9 @@ def estimate_experts(data, mask, pieces, plan, first=0):
         other = estimate_spatial(data.copy(), whole, pieces, plan.sphere, first)
         corrections["sphere"] = _compare(segments, other, data.shape)
     for name, expert in plan.experts.items():
-        corrections[name] = _compare(segments, expert(data, mask, pieces, segments), data.shape)
+        corrections[name] = _compare(
+            segments, expert(data, mask, pieces, segments, first), data.shape
+        )
     return segments, corrections
 
 
@@ -186,7 +188,7 @@ def _compare(segments, others, shape):
     return changes
 
 
-def combine(segments, corrections, stacks, whole, sfreq, draws=None):
+def combine(segments, corrections, stacks, whole, pieces, sfreq, draws=None):
     """Add the weighted corrections to the spatial estimate, in place.
 
     Parameters
@@ -199,25 +201,44 @@ def combine(segments, corrections, stacks, whole, sfreq, draws=None):
         The weights for each kind of gap.
     whole : array of bool, shape (n_channels,)
         Channels that are bad all through.
+    pieces : list of tuple of int
+        Stretches of continuous time: nothing is filtered over their borders.
     sfreq : float
         Sampling rate in Hz.
     draws : array, shape (n_channels, n_times) | None
         Errors to be added, for a draw from the posterior.
     """
+    groups = {}
     for number, segment in enumerate(segments):
-        stack = stacks["whole" if whole[segment.channel] else "passing"]
-        parts = np.zeros((N_BANDS, 1, segment.stop - segment.start))
-        for expert, weights in zip(EXPERTS, stack.weights, strict=True):
-            if expert in corrections and weights.any():
-                parts += weights[:, None, None] * corrections[expert][number]
-        if np.ptp(stack.weights, axis=1).any():
-            segment.values += sum_bands(parts, sfreq)[0]
-        else:
-            segment.values += parts[0, 0]
-        factor = 1.0 if segment.invented else stack.calibration
-        segment.std = segment.std * factor
-        if draws is not None:
-            segment.values += factor * draws[segment.channel, segment.start : segment.stop]
+        kind = "whole" if whole[segment.channel] else "passing"
+        place = (segment.start, segment.stop) if kind == "whole" else number
+        groups.setdefault((kind, place), []).append(number)
+    for (kind, _), numbers in groups.items():
+        own = [segments[number] for number in numbers]
+        parts = [[corrections[name][k] for k in numbers] for name in EXPERTS if name in corrections]
+        used = [k for k, name in enumerate(EXPERTS) if name in corrections]
+        weights = stacks[kind].weights[used]
+        if weights.any():
+            change = _weigh(np.array(parts), weights, own[0], pieces, sfreq)
+            for segment, row in zip(own, change, strict=True):
+                segment.values += row
+        for segment in own:
+            factor = 1.0 if segment.invented else stacks[kind].calibration
+            segment.std = segment.std * factor
+            if draws is not None:
+                segment.values += factor * draws[segment.channel, segment.start : segment.stop]
+
+
+def _weigh(parts, weights, place, pieces, sfreq):
+    """Add up corrections ``(n_experts, n_segments, n_times)`` of one place, band by band."""
+    if not np.ptp(weights, axis=1).any():
+        return np.tensordot(weights[:, 0], parts, axes=1)
+    change = np.zeros(parts.shape[1:])
+    for start, stop in pieces:
+        a, b = max(start, place.start) - place.start, min(stop, place.stop) - place.start
+        if b > a:
+            change[:, a:b] = sum_bands(np.tensordot(weights.T, parts[..., a:b], axes=1), sfreq)
+    return change
 
 
 # ---------------------------------------------------------------------------------------------

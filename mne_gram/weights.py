@@ -150,7 +150,8 @@ def load_model(name_or_path="gram-tiny", *, device=None, verbose=None):
     -------
     model : GramModel
         The networks, in eval mode and float32, as ``.tokenizer``, ``.gram`` and ``.residual`` (None
-        where the model lacks one), their shapes as ``.config`` and what is known about them as ``.card``.
+        where the model lacks one), their shapes as ``.config`` and what is known about them as
+        ``.card``.
 
     Raises
     ------

@@ -327,7 +327,8 @@ def quick_recipe(monkeypatch):
         n_steps=2, n_parts=1, tokens_per_part=128, start_tokens=128, hold_out_every=2
     )
     shapes = models.tokenizer_nano(), models.gram_nano()
-    recipe = recipes.Recipe("for a test", *shapes, training, training, "float16")
+    small = models.ResidualConfig(n_filters=4, n_blocks=1, n_heads=4, mix_dim=4)
+    recipe = recipes.Recipe("for a test", *shapes, *[training] * 3, small, "float16")
     monkeypatch.setitem(RECIPES, "quick", recipe)
 
 
@@ -345,14 +346,16 @@ def test_recipe(lab, tmp_path, quick_recipe, capsys):
     printed = capsys.readouterr().out
     assert "tokenizer: 2 steps" in printed and "gram: 2 steps" in printed
     assert f"The model is in {out / 'quick'}." in printed
-    assert sorted(path.name for path in out.iterdir()) == ["corpus", "gram", "quick", "tokenizer"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("corpus", "gram", "quick", "residual", "tokenizer")
+    ]
     model = mne_gram.load_model(out / "quick")
     assert model.card["name"] == "quick" and model.card["hold_out_every"] == 4
     (data,) = model.card["stages"]["gram"]["data"]
     # Of 0 to 4 the fourth is held out for good, and every second of the rest is watched.
     assert data["subjects_trained_on"] == ["0", "2"] and data["subjects_watched"] == ["1", "4"]
     assert main(command) == 0
-    assert capsys.readouterr().err.count("Going on after step 2 of 2") == 2
+    assert capsys.readouterr().err.count("Going on after step 2 of 2") == 3
 
 
 def test_recipe_with_a_corpus(corpus, tmp_path, quick_recipe):

@@ -52,7 +52,7 @@ def restored(recording):
     raw, mask = recording.copy(), np.zeros((8, recording.n_times), bool)
     mask[0] = mask[2, 500:900] = mask[3, 1000:1100] = True
     raw._data[mask] = 1e-3
-    return restore(raw, mask=mask, return_report=True, verbose="error")
+    return restore(raw, mask=mask, method="spatial", return_report=True, verbose="error")
 
 
 def make_evidence(**kwargs):
@@ -240,7 +240,7 @@ def test_the_report_is_small(recording):
 def restore_a_stretch(recording):
     mask = np.zeros((8, recording.n_times), bool)
     mask[2, 500:900] = True
-    return restore(recording, mask=mask, return_report=True, verbose="error")
+    return restore(recording, mask=mask, method="spatial", return_report=True, verbose="error")
 
 
 def test_moments_survive_an_offset():

@@ -656,7 +656,7 @@ def test_the_report_does_not_follow_the_data(truth):
     restored.drop_channels(["Fz", "Oz"]).crop(0, 3)
     raw.drop_channels(["Cz"])
     assert_array_equal(report.std, std)
-    assert len(report.plot(show=False).axes) == 2
+    assert len(report.plot(scores=False, show=False).axes) == 2
 
 
 def test_sample_of_the_posterior(truth):
@@ -825,7 +825,7 @@ def test_bad_input_is_refused(truth):
     refused(loud, "expected between 1e-9 and 1e-2 V.*1e-6")
     refused(raw, r"shape \(63, 3200\).*got \(3200, 63\)", mask=np.ones((3200, 63), bool))
     refused(raw, "dtype bool.*got int", mask=np.ones((63, 3200), int))
-    refused(raw, "mask must be an instance of", mask="everything")
+    refused(raw, "only allowed value is .auto.", mask="everything")
     refused(raw, "method", method="magic")
     refused(raw, "no posterior", method="spline", output="sample")
     mixed = raw.copy().set_channel_types({"C5": "eog"}, verbose="error")
@@ -937,3 +937,27 @@ def test_other_laboratories(shared, dataset):
         )
     ours, spline = np.array(errors).T
     assert np.median(ours / spline) < 0.95
+
+
+def test_mask_auto(truth):
+    """What is found is restored, told, and nothing else is touched."""
+    raw = truth.copy()
+    rng = np.random.default_rng(0)
+    raw._data[10] = 1e-4 * rng.standard_normal(raw.n_times)
+    before = raw.get_data()
+    with mne.utils.catch_logging() as log:
+        restored, report = restore(raw, mask="auto", return_report=True, verbose="info")
+    assert report.found.channels == [raw.ch_names[10]]
+    assert raw.ch_names[10] in log.getvalue()
+    wanted = report.found.mask(raw)
+    assert_array_equal(restored.get_data()[~wanted], before[~wanted])
+    expected = restore(raw, mask=wanted, verbose="error").get_data()
+    assert_array_equal(restored.get_data(), expected)
+    assert raw.info["bads"] == [] and not len(raw.annotations)
+    mask = np.zeros(before.shape, bool)
+    mask[10] = True
+    assert nmse(truth.get_data(), restored.get_data(), mask) < 1
+    clean, report = restore(truth, mask="auto", return_report=True, verbose="error")
+    assert report.found is not None
+    with pytest.raises(ValueError, match="needs Raw or Epochs"):
+        restore(mne.EvokedArray(before, raw.info), mask="auto")

@@ -153,8 +153,10 @@ def test_combine():
     level = np.full((len(EXPERTS), N_BANDS), 0.25)
     stacks = {"whole": Stack(by_band, 2.0), "passing": Stack(level, 0.5)}
     corrections = {EXPERTS[0]: [change, change[:50], 0.0]}
-    combine(segments, corrections, stacks, np.array([True, False, False]), SFREQ)
-    parts = split_bands(change[None], SFREQ)[:, 0]
+    pieces = [(0, 300), (300, 500)]
+    combine(segments, corrections, stacks, np.array([True, False, False]), pieces, SFREQ)
+    parts = [split_bands(change[None, a:b], SFREQ)[:, 0] for a, b in pieces]
+    parts = np.concatenate(parts, axis=1)
     assert_allclose(segments[0].values, values + 0.5 * parts[1] + parts[4], atol=1e-9)
     assert_allclose(segments[1].values, values[:50] + 0.25 * change[:50])
     assert_allclose(segments[2].values, values[:50])

@@ -140,7 +140,7 @@ def estimate_hidden(data, hidden, pieces, info, prior):
 def _excerpts(recording, rng):
     """Cut a recording into stretches of about a minute: start, stop and their pieces."""
     pieces = [(a, a + (b - a) // PATCH * PATCH) for a, b in recording.pieces]
-    taken, length = [], 0
+    taken, length, is_first = [], 0, True
     for start, stop in pieces:
         # A long piece is cut, short ones (trials) are put together.
         first = start + int(rng.integers(PATCH)) if stop - start > SECONDS * PATCH else start
@@ -150,8 +150,8 @@ def _excerpts(recording, rng):
             length += b - a
             if length >= SECONDS * PATCH:
                 yield taken
-                taken, length = [], 0
-    if length >= SECONDS * PATCH // 4:
+                taken, length, is_first = [], 0, False
+    if length >= SECONDS * PATCH // 4 or (is_first and length >= 2 * PATCH):
         yield taken
 
 
@@ -189,7 +189,7 @@ def make_examples(corpus, k, prior, n_draws, seed):
         for taken in _excerpts(recording, rng):
             # Marked seconds would be taught as truth.
             spans = [(a, b) for a, b in taken if good[a // PATCH : -(-b // PATCH)].all()]
-            if sum(b - a for a, b in spans) < 10 * PATCH:
+            if sum(b - a for a, b in spans) < min(10 * PATCH, sum(b - a for a, b in taken)):
                 continue
             rows = electrodes
             if len(rows) > 24 and rng.random() < 0.5:  # montages differ
