@@ -316,9 +316,10 @@ class Trial:
         """
         n_times = len(truth)
         rows = [corrections.get(name, 0.0) + np.zeros(n_times) for name in EXPERTS]
-        # Offsets and drifts are each electrode's own: no expert is judged by them.
-        both = _detrend(np.stack([truth, truth - estimate, *rows]))
+        both = np.stack([truth, truth - estimate, *rows])
         if self.kind == "whole":
+            # Offsets and drifts are each electrode's own: no expert is judged by them.
+            both = _detrend(both)
             parts = split_bands(both, self.sfreq)  # (n_bands, 2 + n_experts, n_times)
         else:  # too short for filters
             parts = np.concatenate([both[None], np.zeros((N_BANDS - 1, *both.shape))])
