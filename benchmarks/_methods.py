@@ -213,7 +213,8 @@ def restore(name, inst, mask, priors, model=None, truth=None):
         wanted = mask.reshape(len(mask), len(inst), -1).transpose(1, 0, 2)
     options = {} if model is None else dict(model=model)
     if method.base.startswith(NETWORKS):
-        options["model"] = load_network(model)
+        own = method.base == "residual" and model is None
+        options["model"] = load_residual() if own else load_network(model)
     with _set_up(method.base, truth) as base:
         restored, report = mne_gram.restore(
             inst,

@@ -99,7 +99,7 @@ def _add_restore(commands):
     add("--bads", nargs="+", default=[], metavar="NAME", help="further channels that are bad")
     add("--montage", metavar="NAME", help="template with positions, as MNE names it")
     add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
-    add("--method", default="auto", choices=["auto", "spatial", "gram", "spline"])
+    add("--method", default="auto", choices=["auto", "spatial", "residual", "gram", "spline"])
     add(
         "--output",
         default="mean",

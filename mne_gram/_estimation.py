@@ -20,8 +20,9 @@ from ._experts import check_positions, repair_gram, repair_spline
 from ._forward import fit_sources, forward_components
 from ._repair import estimate_spatial, recall_steps
 from ._spatial_fit import Operators, SpatialFit, fit_spatial
-from ._stacking import combine, estimate_experts, learn_stack, tell_evidence
+from ._stacking import combine, estimate_experts
 from ._steps import limit_steps
+from ._trials import learn_stack, tell_evidence
 from ._windows import choose_windows, group_products, window_products
 from .montage import ChannelMap, match_channels
 from .preprocessing import find_line_freq

@@ -77,9 +77,10 @@ ROOMS = {
     "_estimation": Room(
         "mne numpy",
         own=f"{MONTAGE} preprocessing prior spatial weights _correction _evidence _experts _forward"
-        " _model_io _repair _spatial_fit _stacking _steps _windows",
+        " _model_io _repair _spatial_fit _stacking _steps _trials _windows",
     ),
-    "_stacking": Room("numpy scipy", own="_bands _evidence _masks _repair"),
+    "_stacking": Room("numpy scipy", own="_bands _repair"),
+    "_trials": Room("numpy", own="_bands _evidence _masks _stacking"),
     "_correction": Room("mne numpy", own="_experts _inference _patches _repair preprocessing"),
     "_blocks": Room("mne numpy", own="_bands _estimation _masks _repair _seams _steps"),
     "restoration": Room(
@@ -101,7 +102,8 @@ ROOMS = {
         "mne numpy scipy torch safetensors joblib lazy_loader",
         "mne_bids matplotlib tensorboard pandas",
         own=f"{MONTAGE} _bands _curves _estimation _forward _inference _io _masks _model_io"
-        " _samples _stacking _version _windows models preprocessing prior spatial training weights",
+        " _samples _stacking _trials _version _windows models preprocessing prior spatial training"
+        " weights",
     ),
     "datasets": Room("mne numpy lazy_loader", own=f"{MONTAGE} datasets"),
     "metrics": Room("numpy", "scipy"),

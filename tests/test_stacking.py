@@ -13,22 +13,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram import _stacking
+from mne_gram import _trials
 from mne_gram._bands import N_BANDS, split_bands, sum_bands
 from mne_gram._estimation import fit_plan
 from mne_gram._masks import find_spans
 from mne_gram._repair import Segment
 from mne_gram._samples import Samples
-from mne_gram._stacking import (
-    EXPERTS,
-    KINDS,
-    Stack,
-    Trial,
-    combine,
-    learn_stack,
-    load_defaults,
-    solve_weights,
-)
+from mne_gram._stacking import EXPERTS, KINDS, Stack, combine, solve_weights
+from mne_gram._trials import Trial, learn_stack, load_defaults
 
 SFREQ = 160.0
 
@@ -241,7 +233,7 @@ def test_few_channels_and_no_positions(few):
 def test_wrong_defaults(tmp_path, monkeypatch):
     path = tmp_path / "stacking.json"
     path.write_text('{"experts": ["other"]}')
-    monkeypatch.setattr(_stacking, "_DEFAULTS", path)
+    monkeypatch.setattr(_trials, "_DEFAULTS", path)
     load_defaults.cache_clear()
     with pytest.raises(RuntimeError, match="is of other experts"):
         load_defaults()
@@ -252,4 +244,4 @@ def test_nothing_hidden_gives_no_evidence():
     plan = SimpleNamespace(lost=frozenset(), info={"sfreq": SFREQ})
     bad = find_spans(np.zeros((4, 100), bool))
     assert learn_stack(None, bad, plan, None) == ({}, {})
-    assert _stacking.tell_evidence({}, {}) is None
+    assert _trials.tell_evidence({}, {}) is None

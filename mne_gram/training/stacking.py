@@ -21,7 +21,8 @@ from .._forward import forward_components
 from .._io import staged
 from .._masks import BadSpans, find_spans
 from .._samples import Samples
-from .._stacking import EXPERTS, KINDS, Trial, try_hidden, weigh_experts
+from .._stacking import EXPERTS, KINDS, weigh_experts
+from .._trials import Trial, try_hidden
 from ..montage import ELECTRODES
 from ..preprocessing import SFREQ, VOLTS_TO_MODEL
 from ..prior import load_prior, read_recordings
