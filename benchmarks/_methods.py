@@ -54,8 +54,8 @@ def _change_experts(names, with_residual):
     """Keep experts from method auto for a while, or give it the network."""
     find = _estimation._find_experts
 
-    def find_others(plan, model, cmap, options):
-        found = find(plan, model, cmap, options)
+    def find_others(plan, cmap):
+        found = find(plan, cmap)
         found = {name: run for name, run in found.items() if name not in names}
         if with_residual:
             found["residual"] = functools.partial(

@@ -161,38 +161,26 @@ def fit_plan(
     rows, own, units, known = channel_rows(cmap, prior)
     moments = find_moments(samples, bad, units, sfreq)
     lost = _find_lost(info["ch_names"], bad, known, moments, on_missing)
-    power = _typical_power(samples, bad)
-    size = dict(max_contrasts=_TRIAL_CONTRASTS) if method == TRIAL else {}
-    cov = adapt_covariance(prior, rows, own, units, known, moments, power=power, **size)
+    adapt = partial(adapt_covariance, prior, rows, own, units, known, moments)
+    adapt = partial(adapt, power=_typical_power(samples, bad))
+    cov = adapt(max_contrasts=_TRIAL_CONTRASTS) if method == TRIAL else adapt()
     spatial = fit_spatial(samples, bad, sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
     network = None
-    if method in ("auto", TRIAL):
-        plan = Plan(method, info, units, spatial, network, lost)
-        if bad.whole.any() and (bad.n_bad == 0).sum() >= _MIN_FOR_SPHERE:
-            complete = partial(_complete_by_sphere, rows=rows, own=own, units=units)
-            cov = adapt_covariance(
-                prior, rows, own, units, known, moments, power=power, complete=complete
-            )
-            plan = replace(plan, sphere=_exchange_covariance(spatial, cov, units))
-        plan = replace(plan, experts=_find_experts(plan, model, cmap, options))
-        if method == TRIAL:
-            return plan
-        refit = partial(
-            fit_plan,
-            samples,
-            info=info,
-            method=TRIAL,
-            prior=prior,
-            on_missing="ignore",
-            model=model,
-            options=options,
-        )
-        stacks, trials = learn_stack(samples, bad, plan, refit)
-        return replace(plan, stacks=stacks, evidence=tell_evidence(stacks, trials))
     if method in ("gram", "residual"):
         line_freq = _choose_line_freq(samples, bad, info, line_freq)
         network = Network(_load_network(model, method), cmap, line_freq, options or {})
-    return Plan(method, info, units, spatial, network, lost)
+    plan = Plan(method, info, units, spatial, network, lost)
+    if method not in ("auto", TRIAL):
+        return plan
+    if bad.whole.any() and (bad.n_bad == 0).sum() >= _MIN_FOR_SPHERE:
+        cov = adapt(complete=partial(_complete_by_sphere, rows=rows, own=own, units=units))
+        plan = replace(plan, sphere=_exchange_covariance(spatial, cov, units))
+    plan = replace(plan, experts=_find_experts(plan, cmap))
+    if method == TRIAL:
+        return plan
+    options = dict(info=info, method=TRIAL, prior=prior, on_missing="ignore")
+    stacks, trials = learn_stack(samples, bad, plan, partial(fit_plan, samples, **options))
+    return replace(plan, stacks=stacks, evidence=tell_evidence(stacks, trials))
 
 
 def estimate_block(data, mask, pieces, plan, first=0):
@@ -259,7 +247,7 @@ def _exchange_covariance(spatial, cov, units):
     return replace(spatial, operators=operators, noise=None)
 
 
-def _find_experts(plan, model, cmap, options):
+def _find_experts(plan, cmap):
     """Return the experts that there are besides those with a covariance."""
     experts = {}
     if not plan.spatial.whole.any():
