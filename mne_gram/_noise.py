@@ -5,7 +5,11 @@
 import numpy as np
 from scipy.signal import oaconvolve
 
-from ._bands import N_BANDS, STATISTICS_EDGES, lowpass_taps
+from ._bands import N_BANDS, STATISTICS_EDGES, WINDOW, band_products, lowpass_taps
+
+_LONG = 4.0  # seconds, which resolve a quarter of a hertz
+_MAX_WINDOWS = 40
+_LARGEST_SLOW = 3.0  # beyond it drifts were measured, not brain signals
 
 
 class Noise:
@@ -17,11 +21,15 @@ class Noise:
         What it depends on.
     n_channels : int
         Number of channels.
+    slow : float
+        How much more power the lowest band has than its covariance tells, as
+        :func:`measure_slow` found.
     """
 
     _CHUNK = 4096
 
-    def __init__(self, seed, n_channels):
+    def __init__(self, seed, n_channels, slow=1.0):
+        self.slow = slow
         self._seed = seed
         self._n_channels = n_channels
 
@@ -44,6 +52,7 @@ def read_noise(noise, start, stop, sfreq):
     taps = lowpass_taps(sfreq, STATISTICS_EDGES[-1:])[0]
     half = len(taps) // 2
     drawn = noise.read(start, stop + 2 * half)  # the noise at time t lies half a filter later
+    drawn[0] *= np.sqrt(noise.slow)
     drawn[-1, :, half:-half] = oaconvolve(drawn[-1], taps[None], mode="valid", axes=-1)
     return drawn[..., half : stop - start + half]
 
@@ -54,3 +63,43 @@ def colour_noise(error, sfreq):
     root = vectors * np.sqrt(values.clip(0))[:, None, :] @ np.swapaxes(vectors, -1, -2)
     bandwidth = np.diff(STATISTICS_EDGES)
     return root * np.sqrt(sfreq / (2 * bandwidth))[:, None, None]
+
+
+def measure_slow(samples, bad, sfreq):
+    """Measure what the analysis windows miss of the lowest band.
+
+    A window of a second, its straight line taken off, hardly sees what is slower than a hertz.
+    That is of no moment for how channels go together, but a draw would lack its power.
+
+    Parameters
+    ----------
+    samples : Samples
+        The signals, read in places.
+    bad : BadSpans
+        What is bad.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    slow : float
+        Power of the lowest band in windows of four seconds over that in windows of one, the
+        median of the good channels, from 1 to 3. It is 1 where no stretch is long enough.
+    """
+    length, short = round(_LONG * sfreq), round(WINDOW * sfreq)
+    starts = np.concatenate(
+        [np.arange(a, b - length + 1, length) for a, b in samples.pieces] or [np.zeros(0)]
+    ).astype(int)
+    if len(starts) > _MAX_WINDOWS:
+        starts = starts[np.linspace(0, len(starts) - 1, _MAX_WINDOWS).round().astype(int)]
+    power = np.zeros((2, len(bad)))
+    for start in starts:
+        good = ~bad.paint(start, start + length).any(axis=1)
+        window = samples.read(start, start + length)[good]
+        parts = window[:, : length // short * short].reshape(len(window), -1, short)
+        for row, part in zip(power, (window[:, None], parts), strict=True):
+            row[good] += (np.abs(band_products(part, sfreq)[0]) ** 2).sum(axis=-1).mean(axis=-1)
+    seen = power[1] > 0
+    if not seen.any():
+        return 1.0
+    return float(np.clip(np.median(power[0, seen] / power[1, seen]), 1.0, _LARGEST_SLOW))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._baselines import find_baselines
 from ._masks import find_untold
-from ._noise import Noise
+from ._noise import Noise, measure_slow
 from ._seams import Miss
 from .spatial import interpolation_operators
 
@@ -126,7 +126,7 @@ def fit_spatial(samples, bad, sfreq, cov, units, *, seed=None, fill_gaps=False):
         bad.whole,
         Operators(cov, units, _find_excess(part, bad.paint(step=step), bad.whole, cov, units)),
         baselines,
-        noise=None if seed is None else Noise(seed, len(bad)),
+        noise=None if seed is None else Noise(seed, len(bad), measure_slow(samples, bad, sfreq)),
         fill_gaps=fill_gaps,
         holes=_find_holes(bad, samples.pieces),
     )

@@ -1,0 +1,48 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Noise for draws: the same wherever reading begins, and with the power of slow waves."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from scipy.signal import butter, sosfiltfilt
+
+from mne_gram._masks import find_spans
+from mne_gram._noise import Noise, measure_slow, read_noise
+from mne_gram._samples import Samples
+
+SFREQ = 100.0
+
+
+def make_samples(low, high, n_times=4000, pieces=None):
+    """Return band-limited noise of four channels, of which a quarter is bad in the first."""
+    white = np.random.default_rng(0).standard_normal((4, n_times))
+    sos = butter(4, (low, high), "bandpass", fs=SFREQ, output="sos")
+    signals = 1e-5 * sosfiltfilt(sos, white, axis=-1)
+    mask = np.zeros(signals.shape, bool)
+    mask[0, :1000] = True
+    signals[0, :1000] = 1.0  # garbage, which is not to be looked at
+    return Samples(signals, np.arange(4), pieces or [(0, n_times)]), find_spans(mask)
+
+
+def test_noise_is_the_same_wherever_reading_begins():
+    noise = Noise(np.random.SeedSequence(3), 2, slow=2.0)
+    whole = read_noise(noise, 0, 9000, SFREQ)
+    part = read_noise(noise, 4000, 5000, SFREQ)
+    assert_array_equal(part[:-1], whole[:-1, :, 4000:5000])
+    np.testing.assert_allclose(part[-1], whole[-1, :, 4000:5000], atol=1e-10)
+    assert whole[0].var() == pytest.approx(2.0, rel=0.1)  # the lowest band carries more
+    assert whole[1].var() == pytest.approx(1.0, rel=0.1)
+
+
+def test_slow_waves_are_measured():
+    slow = measure_slow(*make_samples(0.5, 0.9), SFREQ)
+    fast = measure_slow(*make_samples(2.0, 3.5), SFREQ)
+    assert slow == 3.0  # the bound: a window of a second hardly sees them
+    assert fast == pytest.approx(1.0, abs=0.15)
+    assert 1.2 < measure_slow(*make_samples(0.5, 3.5), SFREQ) < 2
+
+
+def test_short_stretches_tell_nothing():
+    pieces = [(k, k + 300) for k in range(0, 4000 - 300, 300)]
+    assert measure_slow(*make_samples(0.5, 0.9, pieces=pieces), SFREQ) == 1.0
