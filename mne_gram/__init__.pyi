@@ -4,7 +4,17 @@
 from . import datasets, metrics, montage, report, training, viz
 from ._sys_info import sys_info
 from ._version import __version__ as __version__
+from .bids import BidsReport, run_bids
+from .decoding import GramClassifier, GramFeatures
 from .detection import BadsReport, find_bads
+from .features import (
+    Embedding,
+    Tokens,
+    compute_embedding,
+    compute_tokens,
+    read_embedding,
+    read_tokens,
+)
 from .harmonization import harmonize
 from .montage import ChannelMap, match_channels
 from .preprocessing import preprocess
@@ -14,9 +24,16 @@ from .weights import convert_checkpoint, fetch_model, list_models, load_model
 
 __all__ = [
     "BadsReport",
+    "BidsReport",
     "ChannelMap",
+    "Embedding",
+    "GramClassifier",
+    "GramFeatures",
     "RestorationReport",
+    "Tokens",
     "__version__",
+    "compute_embedding",
+    "compute_tokens",
     "convert_checkpoint",
     "datasets",
     "fetch_model",
@@ -30,8 +47,11 @@ __all__ = [
     "preprocess",
     "pretrain",
     "pretrain_tokenizer",
+    "read_embedding",
+    "read_tokens",
     "report",
     "restore",
+    "run_bids",
     "sys_info",
     "training",
     "viz",

@@ -59,7 +59,10 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 def _build_parser():
     """Return the parser of all commands."""
-    from ._cli_pretrain import add_pretrain  # which takes its tools from here
+    from ._cli_bench import add_bench  # which take their tools from here
+    from ._cli_bids import add_bids
+    from ._cli_embed import add_embed
+    from ._cli_pretrain import add_pretrain
 
     parser = argparse.ArgumentParser(
         prog="mne_gram", description="Repair bad channels and bad segments of EEG."
@@ -67,8 +70,11 @@ def _build_parser():
     parser.add_argument("--version", action="version", version=f"mne_gram {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_restore(commands)
+    add_embed(commands)
+    add_bids(commands)
     _add_weights(commands)
     add_pretrain(commands)
+    add_bench(commands)
     _add_command(commands, "sys_info", _run_sys_info, "print versions, for reports of problems")
     return parser
 

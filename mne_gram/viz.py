@@ -6,7 +6,16 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-__all__ = ["plot_channel_map", "plot_restoration", "plot_scores"]
+from ._viz_classes import plot_base_classes, plot_codebook_usage, plot_embedding
+
+__all__ = [
+    "plot_base_classes",
+    "plot_channel_map",
+    "plot_codebook_usage",
+    "plot_embedding",
+    "plot_restoration",
+    "plot_scores",
+]
 
 _Z90 = 1.645
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
