@@ -243,6 +243,25 @@ class BadsReport:
             inst.set_annotations(annotations + self.to_annotations(inst))
         return inst
 
+    def plot(self, *, axes=None, show=True):
+        """Draw which channels are bad when.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes | None
+            Where to draw; None makes a figure.
+        show : bool
+            Whether to show the figure.
+
+        Returns
+        -------
+        fig : matplotlib.figure.Figure
+            The figure, as :func:`mne_gram.viz.plot_bads` draws it.
+        """
+        from .viz import plot_bads
+
+        return plot_bads(self, axes=axes, show=show)
+
     def _check(self, inst):
         """Refuse data that cannot be those that were looked at."""
         kind = (BaseEpochs, "Epochs") if self._is_epochs else (BaseRaw, "Raw")
