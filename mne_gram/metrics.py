@@ -1,10 +1,22 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measures of how well hidden samples were restored."""
+"""Measures of how well hidden samples were restored, and of how well classes were told apart."""
 
 import numpy as np
 
-__all__ = ["band_power_ratio", "correlation", "nmse", "subtract_kept_mean"]
+__all__ = [
+    "CLASS_MEASURES",
+    "band_power_ratio",
+    "correlation",
+    "nmse",
+    "score_classes",
+    "subtract_kept_mean",
+]
+
+_OF_CLASSES = ("accuracy", "balanced_accuracy", "kappa", "weighted_f1")
+_OF_TWO = ("f1", "precision", "recall")
+_OF_PROBABILITIES = ("roc_auc", "pr_auc")
+CLASS_MEASURES = (*_OF_CLASSES, *_OF_TWO, *_OF_PROBABILITIES)
 
 
 def subtract_kept_mean(data, mask):
@@ -112,3 +124,92 @@ def band_power_ratio(truth, estimate, mask, sfreq, bands):
 def _check_hidden(mask):
     if not np.any(mask):
         raise ValueError("The mask hides nothing: there is nothing to measure.")
+
+
+def score_classes(y, predicted, probabilities=None, *, labels=None, measures=None):
+    """Compute the measures of classification over a whole test set.
+
+    Parameters
+    ----------
+    y, predicted : array-like, shape (n_windows,)
+        True and predicted labels. All windows of the test set at once: a mean over batches of
+        anything but the accuracy is another quantity.
+    probabilities : array-like, shape (n_windows, n_classes) | None
+        Probabilities of the classes, for the areas under curves.
+    labels : list | None
+        The classes, in the order of the probabilities; with two, the second one is the positive.
+        None takes those that occur, sorted.
+    measures : list of str | None
+        Some of ``CLASS_MEASURES``. None takes all that there are for that number of classes and
+        without probabilities: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of
+        the classes that occur), ``"kappa"`` (Cohen's) and ``"weighted_f1"``; with two classes
+        ``"f1"``, ``"precision"`` and ``"recall"`` of the positive one; ``"roc_auc"`` and
+        ``"pr_auc"`` (the average precision, without interpolation between points).
+
+    Returns
+    -------
+    scores : dict
+        Values by measure. Where a measure is not defined on these labels (kappa or an area with
+        one class only) it is NaN.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, labels are unknown, or a measure is not one of these classes.
+    """
+    from sklearn import metrics
+
+    y, predicted = np.asarray(y), np.asarray(predicted)
+    labels = np.unique(np.concatenate([y, predicted])) if labels is None else np.asarray(labels)
+    _check_classes(y, predicted, probabilities, labels)
+    known = [
+        *_OF_CLASSES,
+        *(_OF_TWO if len(labels) == 2 else ()),
+        *(_OF_PROBABILITIES if len(labels) == 2 and probabilities is not None else ()),
+    ]
+    measures = known if measures is None else list(measures)
+    unknown = [name for name in measures if name not in known]
+    if unknown:
+        raise ValueError(
+            f"There is no measure {', '.join(map(str, unknown))} of {len(labels)} classes "
+            f"{'with' if probabilities is not None else 'without'} probabilities; there are "
+            f"{', '.join(known)}."
+        )
+    occurring = [label for label in labels if (y == label).any()]
+    two = dict(pos_label=labels[-1], zero_division=0.0)
+    compute = {
+        "accuracy": lambda: np.mean(y == predicted),
+        "balanced_accuracy": lambda: np.mean([np.mean(predicted[y == k] == k) for k in occurring]),
+        "kappa": lambda: metrics.cohen_kappa_score(y, predicted, labels=labels),
+        "weighted_f1": lambda: metrics.f1_score(
+            y, predicted, labels=labels, average="weighted", zero_division=0.0
+        ),
+        "f1": lambda: metrics.f1_score(y, predicted, **two),
+        "precision": lambda: metrics.precision_score(y, predicted, **two),
+        "recall": lambda: metrics.recall_score(y, predicted, **two),
+        "roc_auc": lambda: metrics.roc_auc_score(y == labels[-1], probabilities[:, 1]),
+        "pr_auc": lambda: metrics.average_precision_score(y == labels[-1], probabilities[:, 1]),
+    }
+    if probabilities is not None:
+        probabilities = np.asarray(probabilities)
+    undefined = {"kappa", *_OF_PROBABILITIES} if len(occurring) == 1 else ()
+    return {
+        name: float("nan") if name in undefined else float(compute[name]()) for name in measures
+    }
+
+
+def _check_classes(y, predicted, probabilities, labels):
+    """Refuse labels and predictions that do not fit."""
+    if y.ndim != 1 or y.shape != predicted.shape or len(y) == 0:
+        raise ValueError(
+            "y and predicted must be as long as each other and not empty, got shapes "
+            f"{y.shape} and {predicted.shape}."
+        )
+    unknown = sorted({*y.tolist(), *predicted.tolist()} - {*labels.tolist()})
+    if unknown:
+        raise ValueError(f"Found labels {unknown}, expected some of {labels.tolist()}.")
+    if probabilities is not None and np.shape(probabilities) != (len(y), len(labels)):
+        raise ValueError(
+            f"probabilities must have the shape {(len(y), len(labels))}, got "
+            f"{np.shape(probabilities)}."
+        )

@@ -3,6 +3,7 @@
 """Fixtures that every test module may use."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,37 @@ def shared():
     if not (path / "parity").is_dir():
         pytest.skip(f"No shared reference data at {path}; set MNE_GRAM_SHARED to its folder.")
     return path
+
+
+@pytest.fixture(scope="session")
+def bids_source(tmp_path_factory):
+    """Return a BIDS data set of three short recordings, with bad channels and a bad span."""
+    import mne_bids
+    import pandas as pd
+
+    import mne_gram
+
+    root = tmp_path_factory.mktemp("bids") / "data"
+    sample = mne_gram.datasets.sample(verbose="error")
+    sample.info["line_freq"] = 50.0
+    for k, (subject, run) in enumerate([("01", "01"), ("01", "02"), ("02", "01")]):
+        raw = sample.copy().crop(2 * k, 2 * k + 6, include_tmax=False)
+        raw.set_annotations(None)
+        path = mne_bids.BIDSPath(root=root, subject=subject, task="rest", run=run, datatype="eeg")
+        mne_bids.write_raw_bids(
+            raw, path, allow_preload=True, format="BrainVision", verbose="error"
+        )
+    # No events: then MNE-BIDS writes no table of them.
+    table = pd.DataFrame(
+        dict(onset=[1.0, 2.0], duration=[0.0, 1.5], trial_type=["blink", "BAD_jump"])
+    )
+    table["channel"] = ["n/a", sample.ch_names[0]]
+    name = "sub-01/eeg/sub-01_task-rest_run-01_events.tsv"
+    table.to_csv(root / name, sep="\t", index=False)
+    return root
+
+
+@pytest.fixture
+def bids_copy(bids_source, tmp_path):
+    """Return a copy of that data set, to write to."""
+    return Path(shutil.copytree(bids_source, tmp_path / "data"))

@@ -51,6 +51,29 @@ ROOMS = {
     "_model_io": Room("mne", "torch safetensors pooch", own="models _version"),
     "weights": Room("mne", "torch pooch", own="models _model_io _inference _channel_names"),
     "_inference": Room("mne numpy", "torch", own="models"),
+    "_encoding": Room("mne numpy", "torch", own="models _inference"),
+    "_feature_files": Room("mne numpy", "pandas", own="_io"),
+    "_feature_sets": Room("numpy", "pandas", own="_feature_files"),
+    "_window_cuts": Room("mne numpy", own=f"{MONTAGE} _input _masks preprocessing"),
+    "features": Room("mne numpy", own="_encoding _feature_sets _model_io _window_cuts weights"),
+    "_signal_features": Room("numpy", "scipy"),
+    "_trial_signals": Room("mne numpy", own="preprocessing"),
+    "_epochs_input": Room("mne numpy", own=f"{MONTAGE} _trial_signals harmonization preprocessing"),
+    "_folds": Room("numpy", "sklearn"),
+    "_linear_probe": Room("numpy", "sklearn"),
+    "_backbone": Room("mne", own="_inference _model_io weights"),
+    "_trial_features": Room("mne", own="_backbone _encoding _epochs_input _signal_features"),
+    "_lora": Room("torch", own="models"),
+    "_adaptation": Room(
+        "mne numpy torch",
+        "sklearn",
+        own="_encoding _lora _model_io _trial_features models training",
+    ),
+    "_learning": Room("numpy", own="_adaptation _backbone _folds _linear_probe _trial_features"),
+    "decoding": Room(
+        "mne numpy scipy sklearn",
+        own="_adaptation _backbone _epochs_input _learning _trial_features",
+    ),
     "_bands": Room("numpy scipy"),
     "_windows": Room("numpy scipy", own="_bands _masks spatial"),
     "spatial": Room("numpy scipy", own="_bands"),
@@ -91,7 +114,8 @@ ROOMS = {
     "_window_scores": Room("numpy", own="_misfit"),
     "_signal_checks": Room("numpy scipy"),
     "_signals": Room("mne numpy", own="_bands _masks _signal_checks _windows preprocessing"),
-    "_bads_report": Room("mne numpy", "pandas"),
+    "_bads_report": Room("mne numpy", "pandas", own="viz"),
+    "_viz_bads": Room("numpy", "matplotlib mne"),
     "detection": Room(
         "mne numpy",
         own="_bads_report _input _misfit _signal_checks _signals _window_scores montage prior",
@@ -101,19 +125,60 @@ ROOMS = {
     "training": Room(
         "mne numpy scipy torch safetensors joblib lazy_loader",
         "mne_bids matplotlib tensorboard pandas",
-        own=f"{MONTAGE} _bands _curves _estimation _forward _inference _io _masks _model_io"
-        " _samples _stacking _trials _version _windows models preprocessing prior spatial training"
-        " weights",
+        own=f"{MONTAGE} _bands _bids_find _curves _estimation _forward _inference _io _masks"
+        " _model_io _samples _stacking _trials _version _windows models preprocessing prior spatial"
+        " training weights",
     ),
-    "datasets": Room("mne numpy lazy_loader", own=f"{MONTAGE} datasets"),
-    "metrics": Room("numpy", "scipy"),
-    "viz": Room("mne numpy", "matplotlib"),
+    "datasets": Room(
+        "mne numpy lazy_loader",
+        "mne_bids pandas scipy",
+        own=f"{MONTAGE} _bids_find datasets preprocessing",
+    ),
+    "benchmarking": Room(
+        "mne numpy scipy sklearn joblib",
+        "matplotlib pandas pyriemann",
+        own="_folds _io _linear_probe _version benchmarking datasets decoding metrics preprocessing"
+        " restoration weights",
+    ),
+    "metrics": Room("numpy", "scipy sklearn"),
+    "_viz_classes": Room(
+        "mne numpy", "matplotlib torch", own="_channel_names _feature_sets _model_io weights"
+    ),
+    "viz": Room("mne numpy", "matplotlib", own="_viz_bads _viz_classes"),
     "report": Room("mne numpy", "matplotlib", own="_report_text _version viz"),
     "_curves": Room("numpy", "matplotlib pandas", own="training"),
     "_brainvision": Room("mne numpy", own="_samples"),
     "_edf": Room("mne numpy", own="_samples"),
     "_io": Room("mne numpy", own="_brainvision _edf _samples"),
+    "_bids_find": Room("", "mne_bids"),
+    "_bids_lock": Room(),
+    "_bids_state": Room(),
+    "_bids_settings": Room(),
+    "_bids_read": Room("mne numpy", "pandas", own="_io"),
+    "_bids_write": Room("", own="_bids_lock _bids_state _version"),
+    "_bids_sidecars": Room(
+        "numpy", "pandas", own="_bids_lock _bids_read _bids_state _evidence _version"
+    ),
+    "_bids_figures": Room("numpy", "matplotlib", own="report"),
+    "_bids_work": Room(
+        "mne numpy",
+        own="_bids_figures _bids_read _bids_sidecars _evidence _io _masks _version detection"
+        " features restoration weights",
+    ),
+    "_bids_unit": Room("mne", own="_bids_lock _bids_read _bids_state _bids_work _version"),
+    "_bids_plan": Room("mne", own="_bids_read _bids_state _bids_unit _bids_work"),
+    "_bids_jobs": Room("mne", "joblib threadpoolctl torch tqdm", own="_bids_unit _bids_work"),
+    "_bids_report": Room("", "pandas"),
+    "_bids_pages": Room("mne numpy", own="_bids_lock _bids_state _version"),
+    "bids": Room(
+        "mne",
+        own="_bids_find _bids_jobs _bids_pages _bids_plan _bids_report _bids_settings _bids_state"
+        " _bids_write _encoding _model_io prior restoration weights",
+    ),
     "_cli": Room("", "mne", own="*"),
+    "_cli_bench": Room("", "mne", own="*"),
+    "_cli_bids": Room("", "mne joblib distributed", own="*"),
+    "_cli_embed": Room("", "mne", own="*"),
     "_cli_pretrain": Room("", "mne numpy torch", own="*"),
 }
 
@@ -183,5 +248,9 @@ def test_import_is_light():
     assert _get_heavy("import mne_gram") == set()
     # MNE's own classes bring matplotlib along in older versions.
     brought_by_mne = _get_heavy("from mne import BaseEpochs")
-    names = _get_heavy("import mne_gram\nfor n in mne_gram.__all__: getattr(mne_gram, n)")
+    light = [name for name in mne_gram.__all__ if name not in ("GramClassifier", "GramFeatures")]
+    names = _get_heavy(f"import mne_gram\nfor n in {light}: getattr(mne_gram, n)")
     assert names <= brought_by_mne <= {"matplotlib"}
+    # Estimators are made of scikit-learn, which brings pandas along; the network waits for a fit.
+    brought_by_sklearn = _get_heavy("import sklearn.base")
+    assert _get_heavy("from mne_gram import GramClassifier") <= brought_by_sklearn | brought_by_mne

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mne_gram import metrics
 from mne_gram.metrics import band_power_ratio, correlation, nmse, subtract_kept_mean
 
 some = settings(deadline=None, max_examples=25)
@@ -122,3 +123,69 @@ def test_band_power_ratio_needs_whole_channels():
     truth, estimate, mask = draw(3)
     ratios = band_power_ratio(truth, estimate, mask, 100.0, [(4, 8), (8, 13)])
     assert ratios.shape == (2,) and np.isnan(ratios).all()
+
+
+# ---------------------------------------------------------------------------------------------
+# Classes
+
+
+def test_scores_of_classes_by_hand():
+    """Three classes, counted on paper."""
+    y = list("aaaabbbccc")
+    predicted = list("aaabbbcccc")
+    scores = metrics.score_classes(y, predicted)
+    assert list(scores) == ["accuracy", "balanced_accuracy", "kappa", "weighted_f1"]
+    assert scores["accuracy"] == 0.8
+    assert_allclose(scores["balanced_accuracy"], (3 / 4 + 2 / 3 + 1) / 3)
+    chance = (4 * 3 + 3 * 3 + 3 * 4) / 100
+    assert_allclose(scores["kappa"], (0.8 - chance) / (1 - chance))
+    f1 = np.array([2 * 3 / (4 + 3), 2 * 2 / (3 + 3), 2 * 3 / (3 + 4)])
+    assert_allclose(scores["weighted_f1"], f1 @ [0.4, 0.3, 0.3])
+
+
+def test_scores_of_two_classes():
+    y = np.array(["left", "left", "right", "right"])
+    p = np.array([0.1, 0.6, 0.4, 0.9])
+    probabilities = np.column_stack([1 - p, p])
+    predicted = np.array(["left", "right"])[(p > 0.5).astype(int)]
+    scores = metrics.score_classes(y, predicted, probabilities, labels=["left", "right"])
+    assert set(scores) == {*metrics.CLASS_MEASURES}
+    assert scores["roc_auc"] == 0.75  # 3 of 4 pairs are in order
+    assert_allclose(scores["pr_auc"], (1 + 2 / 3) / 2)
+    assert [scores[name] for name in ("f1", "precision", "recall")] == [0.5, 0.5, 0.5]
+    other = metrics.score_classes(y, predicted, labels=["right", "left"], measures=["recall"])
+    assert other == dict(recall=0.5)
+
+
+def test_the_whole_set_is_not_its_batches():
+    """What the measures are meant to avoid: a mean over batches is something else."""
+    y = np.array([0, 0, 0, 1, 0, 1, 1, 1])
+    predicted = np.array([0, 0, 1, 1, 1, 1, 1, 0])
+    whole = metrics.score_classes(y, predicted)["balanced_accuracy"]
+    halves = [metrics.score_classes(y[k : k + 4], predicted[k : k + 4]) for k in (0, 4)]
+    assert whole == 0.625
+    assert np.mean([half["balanced_accuracy"] for half in halves]) != whole
+
+
+def test_classes_that_do_not_occur():
+    """Recall is averaged over the classes that there are; what is undefined is NaN."""
+    scores = metrics.score_classes([1, 1, 1], [1, 1, 0], np.full((3, 2), 0.5), labels=[0, 1])
+    assert_allclose(scores["balanced_accuracy"], 2 / 3)
+    assert np.isnan([scores[name] for name in ("kappa", "roc_auc", "pr_auc")]).all()
+    assert scores["recall"] == pytest.approx(2 / 3) and scores["precision"] == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        (([0, 1], [0]), {}, "as long as each other"),
+        (([], []), {}, "not empty"),
+        (([0, 1], [0, 2]), dict(labels=[0, 1]), r"labels \[2\]"),
+        (([0, 1], [0, 1], np.ones((2, 3))), {}, r"shape \(2, 2\)"),
+        (([0, 1], [0, 1]), dict(measures=["roc_auc"]), "without probabilities"),
+        (([0, 1, 2], [0, 1, 2]), dict(measures=["recall"]), "of 3 classes"),
+    ],
+)
+def test_bad_classes(args, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.score_classes(*args, **kwargs)

@@ -1,7 +1,10 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recordings to try things on."""
+"""Recordings to try things on, and readers of the data sets that the model was tested on.
 
-from ._sample import sample
+The public names are listed in ``__init__.pyi`` and are imported when they are first used.
+"""
 
-__all__ = ["sample"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,128 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Seconds and memory of fitting and predicting, a process of its own for each method."""
+
+import threading
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+from mne_gram.benchmarking.folds import make_folds
+from mne_gram.benchmarking.methods import parse_method
+
+_PAUSE = 0.01  # seconds between two looks at the memory
+
+
+class MemoryWatch:
+    """The largest memory that this process holds while the context lasts (Linux).
+
+    Attributes
+    ----------
+    gain : float
+        How much more than at the start, in megabytes; NaN where the system does not tell.
+    """
+
+    def __enter__(self):
+        """Start to look."""
+        self._start = self._peak = _get_memory()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def _look(self):
+        while not self._stop.wait(_PAUSE):
+            self._peak = max(self._peak, _get_memory())
+
+    def __exit__(self, *args):
+        """Stop looking."""
+        self._stop.set()
+        self._thread.join()
+        self.gain = max(self._peak, _get_memory()) - self._start
+
+
+def _get_memory():
+    """Return the memory that this process holds, in megabytes."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return float("nan")
+    (line,) = (line for line in text.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def measure_cost(task, method):
+    """Fit a method to the first fold of a task and test it, in a new process with all threads.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    method : str
+        Name of the method.
+
+    Returns
+    -------
+    cost : dict
+        ``task, method, n_train, n_test, fit_seconds, predict_seconds, fit_megabytes,
+        predict_megabytes``: memory beyond the windows and the libraries.
+    """
+    # Forked processes of a program that has used threads may hang.
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_measure, args=(task, method, there))
+    process.start()
+    there.close()
+    try:
+        cost = here.recv()
+    except EOFError:
+        raise RuntimeError(f"The process that measured {method} died.") from None
+    finally:
+        process.join()
+    if isinstance(cost, Exception):
+        raise cost
+    return cost
+
+
+def _measure(task, method, pipe):
+    try:
+        pipe.send(_fit_and_predict(task, parse_method(method)))
+    except Exception as exc:
+        pipe.send(RuntimeError(f"{method}: {type(exc).__name__}: {exc}"))
+
+
+def _fit_and_predict(task, method):
+    """Return what one fit and one prediction cost."""
+    import mne
+
+    fold = make_folds(task)[0]
+    train, test = fold.pairs[0]
+    groups = None if task.protocol == "within" else task.subjects[train]
+    estimator = method.make(task, 0)
+    learn, probe = task.epochs[train], task.epochs[test]
+    cost = dict(task=task.name, method=method.name, n_train=len(train), n_test=len(test))
+    with mne.use_log_level("error"):
+        for name in ("fit", "predict"):
+            start = time.perf_counter()
+            with MemoryWatch() as watch:
+                if name == "fit":
+                    estimator.fit(learn, task.y[train], groups=groups)
+                else:
+                    estimator.predict_proba(probe)
+            cost[f"{name}_seconds"] = time.perf_counter() - start
+            cost[f"{name}_megabytes"] = watch.gain
+    return cost
+
+
+def tell_costs(costs):
+    """Return a table of costs as text."""
+    lines = ["One fold, all threads; memory beyond windows and libraries already loaded"]
+    lines.append(f"  {'':34}{'windows':>14}{'fit':>20}{'predict':>20}")
+    for cost in costs:
+        counts = f"{cost['n_train']} + {cost['n_test']}"
+        values = "".join(
+            f"{cost[f'{name}_seconds']:10.1f} s {cost[f'{name}_megabytes']:5.0f} MB"
+            for name in ("fit", "predict")
+        )
+        lines.append(f"  {cost['task']:14}{cost['method']:20}{counts:>14}{values}")
+    return "\n".join(lines)

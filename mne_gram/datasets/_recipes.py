@@ -1,0 +1,182 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The published protocols: what was done to each data set, and how it was measured."""
+
+import importlib
+from dataclasses import dataclass
+
+from ._hmc import CHANNELS as _HMC_CHANNELS
+from ._hmc import LABELS as _HMC_LABELS
+from ._seedv import LABELS as _SEEDV_LABELS
+from ._shumi import LABELS as _SHUMI_LABELS
+from ._tuev import CHANNELS as _TUEV_CHANNELS
+from ._tuev import LABELS as _TUEV_LABELS
+
+_CLASSES = ("accuracy", "balanced_accuracy", "kappa", "weighted_f1")
+_BINARY = (
+    "pr_auc",
+    "roc_auc",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "precision",
+    "recall",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A published protocol of fine-tuning and test.
+
+    Attributes
+    ----------
+    name, title : str
+        Name of the recipe, and of the data set.
+    labels : tuple of str
+        The classes, in the order of their numbers.
+    n_channels : int
+        How many channels are used.
+    ch_names : tuple of str | None
+        Which; None where the files tell.
+    reference : "average" | None
+        The reference; None keeps that of the recording.
+    line_freq : float | False
+        Frequency of the power line, which is taken out; False leaves it.
+    window : float
+        Length of a window in seconds.
+    measures : tuple of str
+        What is measured on the whole test set, as :func:`mne_gram.metrics.score_classes` names it.
+    chosen_by : str
+        The measure by which the epoch of training is chosen on the validation set.
+    learning_rate : float
+        Base learning rate of fine-tuning.
+    batch_size : int
+        Windows in a batch.
+    seeds : tuple of int
+        The seeds over which results are averaged.
+
+    Notes
+    -----
+    Li et al., IEEE Transactions on Affective Computing 2025, doi:10.1109/TAFFC.2025.3638592.
+    """
+
+    name: str
+    title: str
+    labels: tuple
+    n_channels: int
+    ch_names: tuple | None
+    reference: str | None
+    line_freq: float | bool
+    window: float
+    measures: tuple
+    chosen_by: str
+    learning_rate: float
+    batch_size: int
+    seeds: tuple = (0, 10, 20, 30, 40)
+
+    @property
+    def preprocessing(self):
+        """Keyword arguments of :func:`mne_gram.preprocess` : dict."""
+        return dict(line_freq=self.line_freq, reference=self.reference)
+
+    def read(self, root, **kwargs):
+        """Read the data set, one recording at a time.
+
+        Parameters
+        ----------
+        root : path-like
+            The folder of the owners' files.
+        **kwargs : dict
+            Further arguments of the reader, such as ``part`` and ``transform``.
+
+        Returns
+        -------
+        epochs : iterator of mne.Epochs
+            Those of one recording after another.
+        """
+        return self._get("read")(root, **kwargs)
+
+    def split(self, *subjects):
+        """Split subjects as published.
+
+        Parameters
+        ----------
+        *subjects : list of str
+            All subjects; for TUEV those of its train and of its eval set.
+
+        Returns
+        -------
+        parts : dict
+            Lists of subjects called ``"train"``, ``"validation"`` and ``"test"``.
+        """
+        return self._get("split")(*subjects)
+
+    def _get(self, verb):
+        module = importlib.import_module(f"{__package__}._{self.name}")
+        return getattr(module, f"{verb}_{self.name}")
+
+
+def _make_recipes():
+    """Return the recipes by name."""
+    recipes = (
+        Recipe(
+            name="tuev",
+            title="TUEV",
+            labels=_TUEV_LABELS,
+            n_channels=19,
+            ch_names=_TUEV_CHANNELS,
+            reference="average",
+            line_freq=60.0,
+            window=5.0,
+            measures=_CLASSES,
+            chosen_by="kappa",
+            learning_rate=5e-4,
+            batch_size=128,
+        ),
+        Recipe(
+            name="hmc",
+            title="HMC",
+            labels=_HMC_LABELS,
+            n_channels=4,
+            ch_names=_HMC_CHANNELS,
+            reference=None,
+            line_freq=50.0,
+            window=15.0,
+            measures=_CLASSES,
+            chosen_by="kappa",
+            learning_rate=1e-4,
+            batch_size=128,
+        ),
+        Recipe(
+            name="seedv",
+            title="SEED-V",
+            labels=_SEEDV_LABELS,
+            n_channels=62,
+            ch_names=None,
+            reference="average",
+            line_freq=50.0,
+            window=4.0,
+            measures=_CLASSES,
+            chosen_by="kappa",
+            learning_rate=1e-4,
+            batch_size=64,
+        ),
+        Recipe(
+            name="shumi",
+            title="SHU-MI",
+            labels=_SHUMI_LABELS,
+            n_channels=32,
+            ch_names=None,
+            reference=None,
+            line_freq=False,
+            window=4.0,
+            measures=_BINARY,
+            chosen_by="roc_auc",
+            learning_rate=5e-4,
+            batch_size=128,
+        ),
+    )
+    return {recipe.name: recipe for recipe in recipes}
+
+
+RECIPES = _make_recipes()

@@ -1,0 +1,226 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""TUEV: six kinds of clinical events."""
+
+from functools import partial
+
+import mne
+import numpy as np
+from mne.utils import _validate_type, verbose
+
+from ._cutting import cut_windows
+from ._recordings import (
+    Recording,
+    apply_transform,
+    assign_parts,
+    check_subjects,
+    check_transform,
+    choose_recordings,
+    cut_share,
+    describe,
+    list_files,
+    name_some,
+    read_each,
+    take_channels,
+)
+
+LABELS = ("spsw", "gped", "pled", "eyem", "artf", "bckg")  # numbers 1 to 6 in the files
+CHANNELS = tuple("FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2".split())
+LENGTH, BEFORE = 5.0, 2.0  # seconds
+_N_DERIVATIONS = 22
+_FOLDERS = ("train", "eval")
+
+
+def split_tuev(train_subjects, test_subjects=()):
+    """Split the subjects of TUEV as published.
+
+    Parameters
+    ----------
+    train_subjects, test_subjects : list of str
+        The subjects of the folders ``train`` and ``eval``.
+
+    Returns
+    -------
+    parts : dict
+        Lists of subjects: ``"test"`` those of ``eval``; of the others, sorted in reverse, the
+        first 80 % are ``"train"`` and the rest is ``"validation"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no subject to train on, or one is in both folders.
+    """
+    train = check_subjects(train_subjects, "train_subjects")[::-1]
+    test = check_subjects(test_subjects, "test_subjects") if len(test_subjects) else []
+    both = sorted({*train} & {*test})
+    if both:
+        raise ValueError(f"Subjects of both the train and the eval set: {name_some(both)}.")
+    train, validation = cut_share(train, 80)
+    return dict(train=train, validation=validation, test=test)
+
+
+@verbose
+def read_tuev(
+    root,
+    *,
+    subjects=None,
+    part=None,
+    one_row_an_event=False,
+    transform=None,
+    verbose=None,
+):
+    """Read the TUH EEG Events Corpus (v2), one recording at a time.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder that holds ``train`` and ``eval``, with EDF files and their ``.rec``.
+    subjects : list of str | None
+        Whose recordings to read; None for all.
+    part : "train" | "validation" | "test" | None
+        The part of :func:`split_tuev` to read; None for all.
+    one_row_an_event : bool
+        A row of a ``.rec`` file tells of an event in one of 22 bipolar derivations. If False, each
+        row is a window, as published: one event gives as many equal windows as derivations saw
+        it. If True, rows that differ in nothing but the derivation are one window.
+    transform : callable | None
+        Applied to each continuous recording before it is cut: takes and returns a Raw.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    epochs : iterator of mne.Epochs
+        Those of one recording after another, of 19 channels in volts and 5 s, from 2 s before the
+        event, loaded. The metadata tell ``subject, session, run, part, file, onset, stop, label,
+        derivation, shift``: the derivations are numbers joined by commas, and ``shift`` is how
+        much later (in seconds) than 2 s before the event a window starts because it would leave
+        the recording.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no recordings, or a ``.rec`` file is missing.
+    ValueError
+        If a file is not of the form expected, or lacks one of the 19 channels.
+
+    Notes
+    -----
+    The published preprocessing is
+    ``transform=functools.partial(mne_gram.preprocess, **RECIPES["tuev"].preprocessing)``.
+    Event samples have to be unique in MNE, so those of rows at the same time are moved to the
+    next free sample; ``onset`` is exact.
+    """
+    _validate_type(one_row_an_event, bool, "one_row_an_event")
+    check_transform(transform)
+    recordings = choose_recordings(_list_recordings(root), subjects, part)
+    read = partial(_read_recording, one_row_an_event=one_row_an_event, transform=transform)
+    return read_each(recordings, read, verbose)
+
+
+def _list_recordings(root):
+    """List the recordings with the part that they are of."""
+    paths = list_files(root, "*.edf", "train/**/*.edf and eval/**/*.edf, each with its .rec")
+    lost = [path.name for path in paths if not path.with_suffix(".rec").is_file()]
+    if lost:
+        raise FileNotFoundError(
+            f"{len(lost)} of {len(paths)} recordings have no .rec file of events beside them: "
+            f"{name_some(lost)}."
+        )
+    recordings = {folder: [] for folder in _FOLDERS}
+    for path in paths:
+        folders = [name for name in path.relative_to(root).parts[:-1] if name in _FOLDERS]
+        if not folders:
+            raise ValueError(
+                f"{path} is neither in a folder train nor in a folder eval, which tell the "
+                "published split. Give the folder that holds these two."
+            )
+        is_own = path.parent.name not in _FOLDERS  # each subject has a folder
+        subject = path.parent.name if is_own else path.stem.split("_")[0]
+        run = path.stem.removeprefix(f"{subject}_")
+        recordings[folders[0]].append(Recording(path, subject, run=run))
+    train, test = ([recording.subject for recording in found] for found in recordings.values())
+    if not train:
+        return assign_parts(recordings["eval"], {"test": test})
+    return assign_parts(recordings["train"] + recordings["eval"], split_tuev(train, test))
+
+
+def read_events(path):
+    """Read the events of a ``.rec`` file.
+
+    Parameters
+    ----------
+    path : Path
+        The file: lines of derivation, start and stop in seconds, and number of the label.
+
+    Returns
+    -------
+    events : array, shape (n_events, 4)
+        Its lines.
+
+    Raises
+    ------
+    ValueError
+        If the file holds anything else.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        lines = [list(map(float, line.split(","))) for line in text.split()]
+    except ValueError as exc:
+        raise ValueError(f"{path} has lines that are not four numbers: {exc}.") from None
+    if not lines or {len(line) for line in lines} != {4}:
+        raise ValueError(
+            f"{path} must have lines of channel, start, stop and label, found "
+            f"{len(lines)} lines of {sorted({len(line) for line in lines})} numbers."
+        )
+    events = np.array(lines)
+    labels = sorted({*events[:, 3].tolist()} - {*range(1, len(LABELS) + 1)})
+    if labels:
+        raise ValueError(f"{path} has labels {labels}, expected 1 to {len(LABELS)}.")
+    derivations = sorted({*events[:, 0].tolist()} - {*range(_N_DERIVATIONS)})
+    if derivations:
+        raise ValueError(f"{path} has channels {derivations}, expected 0 to {_N_DERIVATIONS - 1}.")
+    if not (np.isfinite(events).all() and (events[:, 1] < events[:, 2]).all()):
+        raise ValueError(f"{path} has events that do not stop after their start.")
+    return events
+
+
+def _merge_events(events):
+    """Return start, stop, label and derivations of events, each once."""
+    merged = {}
+    for derivation, *event in events:
+        merged.setdefault(tuple(event), []).append(int(derivation))
+    return [(*event, sorted(derivations)) for event, derivations in merged.items()]
+
+
+def _read_recording(recording, one_row_an_event, transform):
+    """Return the windows of one recording."""
+    events = read_events(recording.path.with_suffix(".rec"))
+    raw = mne.io.read_raw_edf(recording.path, preload=False)
+    raw = apply_transform(take_channels(raw, CHANNELS, recording.path.name), transform)
+    if one_row_an_event:
+        events = _merge_events(events)
+    else:
+        events = [(start, stop, label, [int(row)]) for row, start, stop, label in events]
+    start, stop, label, derivations = zip(*events, strict=True)
+    # A window that would leave the recording is moved, as the event is one of the published ones.
+    last = raw.n_times / raw.info["sfreq"] - LENGTH + BEFORE
+    moved = np.clip(start, BEFORE, max(last, BEFORE))
+    rows = dict(
+        onset=moved,
+        stop=stop,
+        label=[LABELS[int(number) - 1] for number in label],
+        derivation=[",".join(map(str, numbers)) for numbers in derivations],
+        shift=moved - start,
+    )
+    epochs = cut_windows(
+        raw,
+        describe(recording, rows),
+        {name: number for number, name in enumerate(LABELS, start=1)},
+        length=LENGTH,
+        before=BEFORE,
+        preload=True,
+        place=recording.path.name,
+    )
+    epochs.metadata["onset"] -= epochs.metadata["shift"]
+    return epochs
