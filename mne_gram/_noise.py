@@ -95,6 +95,8 @@ def measure_slow(samples, bad, sfreq):
     power = np.zeros((2, len(bad)))
     for start in starts:
         good = ~bad.paint(start, start + length).any(axis=1)
+        if not good.any():
+            continue
         window = samples.read(start, start + length)[good]
         parts = window[:, : length // short * short].reshape(len(window), -1, short)
         for row, part in zip(power, (window[:, None], parts), strict=True):

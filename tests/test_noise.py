@@ -22,6 +22,7 @@ def make_samples(low, high, n_times=4000, pieces=None):
     mask = np.zeros(signals.shape, bool)
     mask[0, :1000] = True
     signals[0, :1000] = 1.0  # garbage, which is not to be looked at
+    mask[:, 1100:1200] = True  # where nothing is good
     return Samples(signals, np.arange(4), pieces or [(0, n_times)]), find_spans(mask)
 
 
