@@ -1,0 +1,668 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Classification of trials the way scikit-learn does it."""
+
+import numpy as np
+from mne.utils import _check_option
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from ._backbone import load_backbone
+from ._epochs_input import TrialReader
+from ._learning import (
+    Labels,
+    NetworkSettings,
+    continue_network,
+    learn_more,
+    learn_network,
+    learn_probe,
+)
+from ._trial_features import check_same, make_features
+
+__all__ = ["GramClassifier", "GramFeatures"]
+
+#: What a trial is turned into unless something else is asked for.
+DEFAULT_FEATURES = ("embedding",)
+_OF_NETWORKS = ("adaptation_", "history_", "best_epoch_")
+_READING = ("info", "ch_names", "sfreq", "line_freq", "reference", "missing")
+
+
+class _TrialEstimator(BaseEstimator):
+    """What both estimators share: they take trials."""
+
+    def _make_reader(self):
+        return TrialReader(**{name: getattr(self, name) for name in _READING})
+
+    def _fit_read(self, X):
+        """Read trials to learn from."""
+        self.reader_ = self._make_reader()
+        trials = self.reader_.fit_read(X)
+        self.ch_names_ = list(self.reader_.names)
+        self.n_features_in_ = len(self.ch_names_)
+        return trials
+
+    def _make_features(self, batch_size):
+        return make_features(self.features, self.model, self.pool, self.device, batch_size)
+
+    def _fit_features(self, parts, trials):
+        """Fit each kind of features to trials; return them side by side."""
+        features = [part.fit_transform(trials) for part in parts]
+        self.parts_, self.sizes_ = parts, [part.shape[1] for part in features]
+        return features[0] if len(features) == 1 else np.concatenate(features, axis=1)
+
+    def _get_features(self, trials):
+        features = [part.transform(trials) for part in self.parts_]
+        return features[0] if len(features) == 1 else np.concatenate(features, axis=1)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class GramFeatures(TransformerMixin, _TrialEstimator):
+    """Turn trials into features, for a pipeline of scikit-learn.
+
+    Parameters
+    ----------
+    features : str | tuple of str
+        Kinds of features, side by side: ``"embedding"`` (what the encoder makes of a trial),
+        ``"tangent"`` (covariances in the tangent space) and ``"bandpower"``.
+    model : path-like
+        The name of a model that `mne_gram.list_models` lists, or the folder of one.
+    pool : "cls" | "mean" | "channels"
+        What the embedding is: the CLS vector, the mean over patches, or a mean for each channel,
+        which has ``n_channels`` times as many features.
+    info : mne.Info | None
+        What the channels of arrays are. Not needed for epochs.
+    ch_names : list of str | None
+        The same without an info: the names of the channels of arrays.
+    sfreq : float | None
+        The sampling rate of arrays in Hz, with ``ch_names``.
+    line_freq : float | False | None
+        The power line's frequency in Hz, as in :func:`mne_gram.preprocess`.
+    reference : "average" | None
+        What the channels refer to, as in :func:`mne_gram.preprocess`.
+    missing : "raise" | "harmonize"
+        What to do about channels that trials lack which those that it was fitted to have:
+        ``"harmonize"`` estimates them by :func:`mne_gram.harmonize`, from all trials that are
+        given together.
+    device : str | None
+        Where the network runs; None for the CPU.
+    batch_size : int | None
+        Windows that the network sees at once; None chooses.
+
+    Attributes
+    ----------
+    ch_names_ : list of str
+        The channels, which later trials need to have, in any order.
+    n_features_in_ : int
+        How many channels there are.
+
+    See Also
+    --------
+    GramClassifier : The whole classifier.
+    mne_gram.preprocess : What is done to the signals.
+
+    Notes
+    -----
+    Trials are :class:`mne.Epochs`, a list of Epochs with one trial each (what
+    :func:`sklearn.model_selection.cross_val_score` makes of Epochs), an array of shape
+    ``(n_epochs, n_channels, n_times)`` in volts, or a list with an array ``(n_channels, n_times)``
+    for each trial, whose lengths may differ. They may have any sampling rate and last at least
+    1 s. What follows the last whole second is not seen by the network; trials of more than 16 s
+    are cut, and the vectors of the parts averaged.
+
+    Each trial is filtered, resampled and re-referenced by itself, as :func:`mne_gram.preprocess`
+    does it. A high-pass at 0.1 Hz takes more than the length of a trial: have it applied before
+    you cut the recording. Channels in ``info["bads"]`` are left out.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> import mne_gram
+    >>> pipeline = make_pipeline(mne_gram.GramFeatures(), LogisticRegression())
+    """
+
+    def __init__(
+        self,
+        features=DEFAULT_FEATURES,
+        *,
+        model="gram-tiny",
+        pool="cls",
+        info=None,
+        ch_names=None,
+        sfreq=None,
+        line_freq=None,
+        reference="average",
+        missing="raise",
+        device=None,
+        batch_size=None,
+    ):
+        self.features = features
+        self.model = model
+        self.pool = pool
+        self.info = info
+        self.ch_names = ch_names
+        self.sfreq = sfreq
+        self.line_freq = line_freq
+        self.reference = reference
+        self.missing = missing
+        self.device = device
+        self.batch_size = batch_size
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # the network has a precision of its own
+        return tags
+
+    def fit(self, X, y=None):
+        """Learn the channels, and what features refer to.
+
+        Parameters
+        ----------
+        X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+            The trials, in volts.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        self : GramFeatures
+            The fitted transformer.
+        """
+        self._fit_trials(X)
+        return self
+
+    def _fit_trials(self, X):
+        """Fit, and return the features too."""
+        parts = self._make_features(self.batch_size)
+        return self._fit_features(parts, self._fit_read(X))
+
+    def fit_transform(self, X, y=None):
+        """Fit to trials, and compute their features.
+
+        Parameters
+        ----------
+        X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+            The trials, in volts.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        features : array, shape (n_epochs, n_features)
+            A row a trial.
+        """
+        return self._fit_trials(X)
+
+    def transform(self, X):
+        """Compute the features of trials.
+
+        Parameters
+        ----------
+        X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+            The trials, in volts.
+
+        Returns
+        -------
+        features : array, shape (n_epochs, n_features)
+            A row a trial.
+
+        Raises
+        ------
+        ValueError
+            If channels lack, unless ``missing="harmonize"``.
+        """
+        check_is_fitted(self)
+        return self._get_features(self.reader_.read(X))
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : None
+            Not used.
+
+        Returns
+        -------
+        names : array of str, shape (n_features,)
+            A name a feature.
+        """
+        check_is_fitted(self)
+        names = [name for part in self.parts_ for name in part.get_feature_names_out()]
+        return np.array(names, dtype=object)
+
+
+class GramClassifier(ClassifierMixin, _TrialEstimator):
+    """Classify trials.
+
+    Parameters
+    ----------
+    adapt : "probe" | "lora" | "full"
+        What is learnt. ``"probe"``: a regularised linear model of features that the frozen network
+        makes once. ``"lora"``: low-rank corrections of the encoder's linear layers too, starting
+        from the probe. ``"full"``: the whole encoder, by the published recipe.
+    features : str | tuple of str
+        Kinds of features for ``adapt="probe"``, see `GramFeatures`.
+    model : path-like
+        The name of a model that `mne_gram.list_models` lists, or the folder of one.
+    pool : "cls" | "mean" | "channels"
+        What the embedding is, for ``adapt="probe"``, see `GramFeatures`.
+    C : float | None
+        Inverse strength of the probe's penalty, for features whose variances add up to 1. None
+        chooses it by the log loss over folds of the training trials.
+    cv : int | cross-validation generator | iterable | None
+        The folds, of which ``"lora"`` and ``"full"`` hold out one. None makes 5, or as many as the
+        rarest class has trials (or groups).
+    class_weight : "balanced" | dict | None
+        How classes are weighted, as elsewhere in scikit-learn.
+    n_epochs : int | None
+        Most passes over the trials for ``"lora"`` and ``"full"``; None takes 20 and 50.
+    learning_rate : float | None
+        The highest learning rate; None takes 1e-3 for ``"lora"`` and 5e-4 for ``"full"``.
+    batch_size : int | None
+        Most trials in a training step; None takes 32 for ``"lora"`` and 128 for ``"full"``. Small
+        data sets get smaller batches, so that a pass has eight steps.
+    rank : int
+        Of the corrections of ``"lora"``.
+    warm_start : bool
+        Whether `fit` goes on from what was learnt before: the probe keeps the strength that was
+        chosen, networks keep their weights.
+    random_state : int | numpy.random.RandomState | None
+        Seed of the order of trials, of first weights and of what is held out for validation. The
+        probe draws nothing.
+    info : mne.Info | None
+        What the channels of arrays are. Not needed for epochs.
+    ch_names : list of str | None
+        The same without an info: the names of the channels of arrays.
+    sfreq : float | None
+        The sampling rate of arrays in Hz, with ``ch_names``.
+    line_freq : float | False | None
+        The power line's frequency in Hz, as in :func:`mne_gram.preprocess`.
+    reference : "average" | None
+        What the channels refer to, as in :func:`mne_gram.preprocess`.
+    missing : "raise" | "harmonize"
+        What to do about channels that later trials lack, see `GramFeatures`.
+    device : str | None
+        Where the network runs; None for the CPU. A fitted classifier goes on with the CPU where
+        the device is not there.
+
+    Attributes
+    ----------
+    classes_ : array, shape (n_classes,)
+        The labels.
+    ch_names_ : list of str
+        The channels, which later trials need to have, in any order.
+    C_ : float
+        The strength that was chosen (probe).
+    history_ : list of dict
+        Losses and kappa of each epoch (``"lora"``, ``"full"``).
+    best_epoch_ : int
+        The epoch whose weights are used (``"lora"``, ``"full"``); 0 is the start.
+
+    See Also
+    --------
+    GramFeatures : The features alone.
+
+    Notes
+    -----
+    What trials may be is said at `GramFeatures`.
+
+    ``groups`` (such as people) given to `fit` are not parted, neither in the folds that choose the
+    strength nor in what ``"lora"`` and ``"full"`` hold out for validation. Without groups, folds
+    hold trials that follow each other.
+
+    ``"full"`` is what Li et al. (2025) published: AdamW, learning rates that fall by 0.65 from a
+    layer to the one below, weight decay 0.05, label smoothing 0.1, five of 50 epochs of warm-up
+    and a cosine, averaged weights, a stop after 20 epochs without a better kappa of the averaged
+    weights on the validation trials, of which the best epoch is used.
+
+    A fitted classifier holds arrays alone: the linear model, and the adapters or the changed
+    encoder. The network itself is loaded by its name when it is needed.
+    """
+
+    def __init__(
+        self,
+        adapt="probe",
+        *,
+        features=DEFAULT_FEATURES,
+        model="gram-tiny",
+        pool="cls",
+        C=None,
+        cv=None,
+        class_weight=None,
+        n_epochs=None,
+        learning_rate=None,
+        batch_size=None,
+        rank=8,
+        warm_start=False,
+        random_state=None,
+        info=None,
+        ch_names=None,
+        sfreq=None,
+        line_freq=None,
+        reference="average",
+        missing="raise",
+        device=None,
+    ):
+        self.adapt = adapt
+        self.features = features
+        self.model = model
+        self.pool = pool
+        self.C = C
+        self.cv = cv
+        self.class_weight = class_weight
+        self.n_epochs = n_epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.rank = rank
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.info = info
+        self.ch_names = ch_names
+        self.sfreq = sfreq
+        self.line_freq = line_freq
+        self.reference = reference
+        self.missing = missing
+        self.device = device
+
+    def fit(self, X, y, *, sample_weight=None, groups=None):
+        """Learn to classify.
+
+        Parameters
+        ----------
+        X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+            The trials, in volts.
+        y : array-like, shape (n_epochs,)
+            Their labels, numbers or strings.
+        sample_weight : array-like, shape (n_epochs,) | None
+            The weight of each trial. Those of weight 0 are left out.
+        groups : array-like, shape (n_epochs,) | None
+            Trials of one group, such as a person, are not parted between learning and validation.
+
+        Returns
+        -------
+        self : GramClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If there is one class only, labels and trials differ in number, a class has fewer
+            trials (groups) than there are folds, or all trials are of one group; and as
+            :func:`mne_gram.preprocess` for what the trials hold.
+        """
+        self._check_settings()
+        y = _check_labels(X, y)
+        classes = np.unique(y)
+        _check_classes(classes)
+        former = self._get_former(classes) if self.warm_start else None
+        self._forget()
+        trials = self._fit_read(X)
+        self.classes_ = classes
+        labels = self._label(trials, y, sample_weight, groups)
+        _check_classes(classes[np.unique(labels.codes[labels.rows])])
+        if self.adapt == "probe":
+            x = self._fit_features(self._make_features(None), trials)
+            C = self.C if self.C is not None else former
+            self._keep_probe(learn_probe(x, labels, classes, C, self.cv, self.sizes_))
+        else:
+            self._keep(learn_network(self._get_settings(), trials, labels, classes, former))
+        return self
+
+    def partial_fit(self, X, y, classes=None, *, sample_weight=None, groups=None):
+        """Learn from more trials.
+
+        Parameters
+        ----------
+        X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+            The trials, in volts.
+        y : array-like, shape (n_epochs,)
+            Their labels.
+        classes : array-like, shape (n_classes,) | None
+            All labels there are; needed in the first call.
+        sample_weight : array-like, shape (n_epochs,) | None
+            The weight of each trial.
+        groups : array-like, shape (n_epochs,) | None
+            As in `fit`.
+
+        Returns
+        -------
+        self : GramClassifier
+            The classifier.
+
+        Raises
+        ------
+        ValueError
+            If the first call lacks ``classes``, a label is not among them, or a probe was fitted
+            by `fit`, which keeps no features of its trials; and as in `fit`.
+
+        Notes
+        -----
+        The probe keeps the features of all trials that it met this way, and is fitted to all of
+        them: in the end it is what `fit` gives for all together, if the channels are the same.
+        ``"lora"`` and ``"full"`` pass once over the trials, from where they are, with a constant
+        learning rate and without validation.
+        """
+        self._check_settings()
+        y = _check_labels(X, y)
+        if not hasattr(self, "classes_"):
+            if classes is None:
+                raise ValueError("classes must be given in the first call of partial_fit.")
+            classes = np.unique(column_or_1d(classes))
+            _check_classes(classes)
+            trials = self._fit_read(X)
+            self.classes_, x = classes, None
+            if self.adapt == "probe":
+                x, self.met_ = self._fit_features(self._make_features(None), trials), []
+        else:
+            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(
+                    f"classes={list(classes)} is not what the first call was given: "
+                    f"{self.classes_.tolist()}."
+                )
+            if self.adapt == "probe" and not hasattr(self, "met_"):
+                raise ValueError(
+                    "This classifier was fitted by fit, which keeps no features of its trials to "
+                    "join others to. Begin with partial_fit(X, y, classes=...), or fit all trials "
+                    "together."
+                )
+            trials = self.reader_.read(X)
+            x = self._get_features(trials) if self.adapt == "probe" else None
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds labels that are not among the classes: {unknown.tolist()}; the classes "
+                f"are {self.classes_.tolist()}."
+            )
+        labels = self._label(trials, y, sample_weight, groups)
+        if self.adapt == "probe":
+            self.met_.append((x, labels))
+            self._keep_probe(learn_more(self.met_, self.classes_, self.C, self.cv, self.sizes_))
+        else:
+            former, settings = getattr(self, "adaptation_", None), self._get_settings()
+            n_classes = len(self.classes_)
+            self._keep(continue_network(settings, trials, labels, n_classes, former))
+        return self
+
+    def decision_function(self, X):
+        """Return how much speaks for each class.
+
+        Parameters
+        ----------
+        X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+            The trials, in volts.
+
+        Returns
+        -------
+        scores : array, shape (n_epochs, n_classes) | (n_epochs,)
+            Unnormalised log probabilities; of two classes, the log odds of the second.
+        """
+        logits = self._get_logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict(self, X):
+        """Name the class of trials.
+
+        Parameters
+        ----------
+        X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+            The trials, in volts.
+
+        Returns
+        -------
+        y : array, shape (n_epochs,)
+            The likeliest label of each.
+        """
+        named = self._get_logits(X).argmax(axis=1)
+        return self.classes_[named]
+
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+            The trials, in volts.
+
+        Returns
+        -------
+        proba : array, shape (n_epochs, n_classes)
+            In the order of ``classes_``.
+        """
+        return softmax(self._get_logits(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+            The trials, in volts.
+
+        Returns
+        -------
+        log_proba : array, shape (n_epochs, n_classes)
+            In the order of ``classes_``.
+        """
+        return log_softmax(self._get_logits(X), axis=1)
+
+    # -----------------------------------------------------------------------------------------
+
+    def _check_settings(self):
+        """Refuse settings before any work is done."""
+        _check_option("adapt", self.adapt, ("probe", "lora", "full"))
+        if self.C is not None and not self.C > 0:
+            raise ValueError(f"C must be positive or None, got {self.C!r}.")
+        if int(self.rank) != self.rank or self.rank < 1:
+            raise ValueError(f"rank must be a whole number of at least 1, got {self.rank!r}.")
+        self._make_features(None)
+        load_backbone(self.model, self.device)
+
+    def _forget(self):
+        """Drop what an earlier fit of another kind left."""
+        for name in (
+            "met_",
+            "parts_",
+            "sizes_",
+            "probe_",
+            "C_",
+            "adaptation_",
+            "history_",
+            "best_epoch_",
+        ):
+            vars(self).pop(name, None)
+
+    def _get_former(self, classes):
+        """Return what a warm start goes on from, or None."""
+        if not hasattr(self, "classes_"):
+            return None
+        if not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"warm_start=True needs the classes of before, {self.classes_.tolist()}, got "
+                f"{classes.tolist()}. Set it to False to begin anew."
+            )
+        return getattr(self, "C_" if self.adapt == "probe" else "adaptation_", None)
+
+    def _label(self, trials, y, sample_weight, groups):
+        """Return the number of the class, the weight and the group of each trial."""
+        n = len(trials)
+        weights = _check_sample_weight(sample_weight, np.empty(n), ensure_non_negative=True)
+        if groups is not None:
+            groups = np.asarray(groups)
+            if groups.shape != (n,):
+                raise ValueError(
+                    f"groups must have a value for each of the {n} epochs, got shape "
+                    f"{groups.shape}."
+                )
+        if self.class_weight is not None:
+            weights = weights * compute_sample_weight(self.class_weight, y)
+        return Labels(np.searchsorted(self.classes_, y), weights, groups)
+
+    def _get_settings(self):
+        changes = {k: getattr(self, k) for k in ("n_epochs", "learning_rate", "batch_size")}
+        seed = _draw_seed(self.random_state)
+        where = self.adapt, self.model, self.device
+        return NetworkSettings(*where, int(self.rank), seed, self.C, self.cv, changes)
+
+    def _keep_probe(self, probe):
+        self.probe_, self.C_ = probe, probe.C
+
+    def _keep(self, adaptation):
+        self.adaptation_ = adaptation
+        self.history_, self.best_epoch_ = adaptation.history, adaptation.best_epoch
+
+    def _get_logits(self, X):
+        """Return unnormalised log probabilities, shape (n_epochs, n_classes)."""
+        check_is_fitted(self, "classes_")
+        trials = self.reader_.read(X)
+        if hasattr(self, "probe_"):
+            return self.probe_.get_logits(self._get_features(trials))
+        from ._adaptation import predict_adapted
+
+        backbone = load_backbone(self.model, self.device, fall_back=True)
+        check_same(backbone, self.adaptation_.sha256, self.model)
+        return predict_adapted(backbone, self.adaptation_, trials)
+
+
+def _check_labels(X, y):
+    """Return labels as an array, one for each trial."""
+    if y is None:
+        raise ValueError(
+            "GramClassifier requires y to be passed, but the target y is None: give a label for "
+            "each epoch."
+        )
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    if not hasattr(X, "__len__"):
+        raise TypeError(f"X has to hold epochs, got {X.__class__.__name__}.")
+    if len(X) != len(y):
+        raise ValueError(f"Found {len(X)} epochs in X and {len(y)} labels in y: give one each.")
+    return y
+
+
+def _check_classes(classes):
+    """Refuse a single class."""
+    if len(classes) < 2:
+        found = f"only one class, {classes.tolist()[0]!r}" if len(classes) else "no class"
+        raise ValueError(f"Found {found}, in y; a classifier needs at least two classes.")
+
+
+def _draw_seed(random_state):
+    """Return an integer; without a seed, another one each time and none of a global state."""
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return int(random_state)
