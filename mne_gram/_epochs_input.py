@@ -37,11 +37,14 @@ class Trials:
         The channels.
     channels : array of int, shape (n_channels,)
         Their indices in the montage.
+    people : array, shape (n_trials,) | None
+        Whose trial each is, where that is told.
     """
 
     blocks: list
     ch_names: list
     channels: np.ndarray
+    people: np.ndarray | None = None
 
     def __len__(self):
         """Return the number of trials."""
@@ -73,6 +76,7 @@ class _Recorded(NamedTuple):
     blocks: list  # of Block
     info: mne.Info  # of the good EEG channels
     is_described: bool  # whether the info tells what was filtered
+    people: np.ndarray | None = None  # whose trial each is
 
 
 @dataclass
@@ -93,6 +97,8 @@ class TrialReader:
         As in :func:`mne_gram.preprocess`.
     missing : "raise" | "harmonize"
         What to do about channels that later trials lack.
+    align : str | None
+        The column of the epochs' metadata that names the person.
     """
 
     info: object = None
@@ -101,6 +107,7 @@ class TrialReader:
     line_freq: object = None
     reference: object = "average"
     missing: str = "raise"
+    align: str | None = None
     #: What was learnt: the names and montage indices of the channels, and the line's frequency.
     names: list = field(default=None, init=False)
     channels: np.ndarray = field(default=None, init=False)
@@ -148,6 +155,8 @@ class TrialReader:
     def _open(self, x):
         """Return trials in volts, of channels that are good."""
         recorded = _read(x, self.info, self.ch_names, self.sfreq)
+        if self.align is not None:
+            recorded = recorded._replace(people=_read_people(x, self.align))
         sfreq = recorded.info["sfreq"]
         shortest = min(block.data.shape[2] for block in recorded.blocks)
         if round(shortest * SFREQ / sfreq) < PATCH:
@@ -197,7 +206,7 @@ class TrialReader:
             _check_units(data, recorded)
             data = to_network(data, recorded.info, self.line, self.reference)
             blocks.append(Block(rows, data))
-        return Trials(blocks, list(self.names), self.channels)
+        return Trials(blocks, list(self.names), self.channels, recorded.people)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -236,6 +245,33 @@ def _read(x, info, ch_names, sfreq):
         blocks = [Block(rows, data[:, picks]) for rows, data in blocks]
         info = mne.pick_info(info, picks, verbose="error")
     return _Recorded(blocks, info, is_described)
+
+
+def _read_people(x, column):
+    """Return what a column of the epochs' metadata says of each trial."""
+    import pandas as pd
+
+    insts = [x] if isinstance(x, mne.BaseEpochs) else x
+    if not all(isinstance(inst, mne.BaseEpochs) for inst in insts):
+        raise TypeError(
+            f"align={column!r} names a column of the metadata of epochs, and X is an array. Give "
+            "mne.EpochsArray(X, info, metadata=...), or align=None."
+        )
+    values = []
+    for inst in insts:
+        if inst.metadata is None or column not in inst.metadata:
+            found = "none" if inst.metadata is None else ", ".join(map(str, inst.metadata.columns))
+            raise ValueError(
+                f"align={column!r} is not a column of the epochs' metadata (which are: {found}). "
+                "It has to say whose trial each is; set epochs.metadata, or align=None."
+            )
+        values.append(inst.metadata[column])
+    people = pd.concat(values)
+    if people.isna().any():
+        raise ValueError(
+            f"The column {column!r} of the metadata lacks {people.isna().sum()} values."
+        )
+    return people.to_numpy()
 
 
 def _pick_good(info, bads):

@@ -61,7 +61,7 @@ class NetworkSettings:
     changes: dict = field(default_factory=dict)
 
 
-def learn_probe(x, labels, classes, C, cv, sizes=None):
+def learn_probe(x, labels, classes, C, cv, kinds=None):
     """Fit the linear model to the trials that have a weight.
 
     Parameters
@@ -76,8 +76,8 @@ def learn_probe(x, labels, classes, C, cv, sizes=None):
         Inverse strength of the penalty; None chooses.
     cv : int | cross-validation generator | iterable | None
         The folds to choose by.
-    sizes : list of int | None
-        How many features there are of each kind.
+    kinds : list of tuple of (int, float) | None
+        Kinds of features, as :func:`mne_gram._linear_probe.fit_probe` takes them.
 
     Returns
     -------
@@ -90,17 +90,17 @@ def learn_probe(x, labels, classes, C, cv, sizes=None):
     if C is None:
         folds = make_folds(labels.codes, classes, labels.groups, cv, rows=rows)
     codes, weights = labels.codes[rows], labels.weights[rows]
-    return fit_probe(x[rows], codes, len(classes), weights, folds=folds, C=C, sizes=sizes)
+    return fit_probe(x[rows], codes, len(classes), weights, folds=folds, C=C, kinds=kinds)
 
 
-def learn_more(met, classes, C, cv, sizes=None):
+def learn_more(met, classes, C, cv, kinds=None):
     """Fit the linear model to all trials that were met one batch after the other.
 
     Parameters
     ----------
     met : list of tuple of (array, Labels)
         Features and what they belong to, of each batch.
-    classes, C, cv, sizes
+    classes, C, cv, kinds
         As in `learn_probe`. With trials that are too few for folds, a weak model is fitted.
 
     Returns
@@ -119,7 +119,7 @@ def learn_more(met, classes, C, cv, sizes=None):
     n_folds = cv if isinstance(cv, Integral) else 2
     if not can_fold(codes[rows], None if groups is None else groups[rows], n_folds):
         labels, C = labels._replace(groups=None), 1.0 if C is None else C
-    return learn_probe(x, labels, classes, C, cv, sizes)
+    return learn_probe(x, labels, classes, C, cv, kinds)
 
 
 def learn_network(settings, trials, labels, classes, former=None):

@@ -24,7 +24,7 @@ class Probe(NamedTuple):
         return np.asarray(x, float) @ self.coef.T + self.intercept
 
 
-def fit_probe(x, y, n_classes, weights, *, folds=None, C=None, sizes=None):
+def fit_probe(x, y, n_classes, weights, *, folds=None, C=None, kinds=None):
     """Fit a multinomial logistic regression with a ridge penalty.
 
     Parameters
@@ -42,9 +42,9 @@ def fit_probe(x, y, n_classes, weights, *, folds=None, C=None, sizes=None):
     C : float | None
         The inverse strength, for features whose variances add up to 1; None chooses the one
         with the least log loss over the folds.
-    sizes : list of int | None
-        How many features there are of each kind, side by side: all kinds count alike, however
-        many features they have. None for one kind.
+    kinds : list of tuple of (int, float) | None
+        For each kind of features, side by side, how many there are, and the standard deviation
+        of all of them together, relative to the other kinds. None for one kind.
 
     Returns
     -------
@@ -58,10 +58,9 @@ def fit_probe(x, y, n_classes, weights, *, folds=None, C=None, sizes=None):
     # A feature that is the same throughout up to rounding tells nothing.
     scale[scale <= 1e-6 * np.abs(mean)] = np.inf
     scale[scale == 0] = np.inf
-    # One grid of strengths for few and for many features, and a kind's weight does not hang on
-    # how many it has.
-    sizes = [x.shape[1]] if sizes is None else sizes
-    scale *= np.sqrt(np.repeat(sizes, sizes) * len(sizes))
+    # One grid of strengths for few and for many features.
+    sizes, shares = zip(*(kinds or [(x.shape[1], 1.0)]), strict=True)
+    scale *= np.repeat(np.sqrt(sizes) * np.linalg.norm(shares) / shares, sizes)
     z, back = (x - mean) / scale, None
     if z.shape[1] > len(z):
         # The penalised optimum lies in the span of the trials.

@@ -87,8 +87,8 @@ def _log(cov):
     return (vectors * values[..., None, :]) @ vectors.swapaxes(-1, -2)
 
 
-class _Compared:
-    """Measurements compared with a mean, of all trials or of each person's own.
+class Compared:
+    """Measurements less their mean, of all trials or of each person's own.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class _Compared:
         Of those of each person, where they are told apart.
     """
 
-    def fit(self, measured, people=None):
+    def fit(self, measured, people=None, weights=None):
         """Learn what to compare with.
 
         Parameters
@@ -107,15 +107,19 @@ class _Compared:
             The measurements.
         people : array, shape (n_trials,) | None
             Whose trial each is; None does not tell people apart.
+        weights : array, shape (n_trials,) | None
+            How much each trial counts; None counts all alike.
 
         Returns
         -------
-        self : Tangent | BandPower
+        self : Compared
             The same.
         """
-        self.mean, self.own = measured.mean(axis=0), {}
-        for person in [] if people is None else np.unique(people).tolist():
-            self.own[person] = measured[people == person].mean(axis=0)
+        weights = np.ones(len(measured)) if weights is None else weights
+        self.mean, self.own = np.average(measured, axis=0, weights=weights), {}
+        for person in [] if people is None else np.unique(people[weights > 0]).tolist():
+            rows = people == person
+            self.own[person] = np.average(measured[rows], axis=0, weights=weights[rows])
         return self
 
     def transform(self, measured, people=None):
@@ -146,8 +150,12 @@ class _Compared:
             features[rows] = part
         return features
 
+    @staticmethod
+    def _compare(measured, mean):
+        return (measured - mean).reshape(len(measured), -1)
 
-class Tangent(_Compared):
+
+class Tangent(Compared):
     """Covariances seen from their mean.
 
     Notes
@@ -184,7 +192,7 @@ class Tangent(_Compared):
         ]
 
 
-class BandPower(_Compared):
+class BandPower(Compared):
     """Logarithm of the power in each band, less its mean."""
 
     @staticmethod
@@ -208,10 +216,6 @@ class BandPower(_Compared):
         power = np.stack([power[..., keep].mean(axis=-1) for keep in inside], axis=-1)
         # A flat channel has no power; it is the same in all trials then and tells nothing.
         return np.log(np.maximum(power, np.finfo(np.float32).tiny)).astype(float)
-
-    @staticmethod
-    def _compare(power, mean):
-        return (power - mean).reshape(len(power), -1)
 
     @staticmethod
     def name(ch_names):

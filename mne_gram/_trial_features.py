@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The kinds of features that a trial can be turned into."""
 
-from mne.utils import _check_option
+import numpy as np
+from mne.utils import _check_option, warn
 
 from ._backbone import load_backbone
 from ._encoding import encode_windows
 from ._epochs_input import PATCH
-from ._signal_features import BandPower, Tangent
+from ._signal_features import BandPower, Compared, Tangent
 
-#: What a user can ask for.
-KINDS = ("embedding", "tangent", "bandpower")
+#: What a user can ask for, and the standard deviation that all features of a kind share in a probe.
+#: Covariances carry most; what the others add is drowned by their noise if they count as much.
+KINDS = {"embedding": 0.3, "tangent": 1.0, "bandpower": 0.3}
+_FEW = 10  # trials of a person, of which the mean says little
 _POOLS = ("cls", "mean", "channels")
 
 
@@ -33,13 +36,15 @@ class EmbeddingFeatures:
         self.model, self.pool = model, pool
         self.device, self.batch_size = device, batch_size
 
-    def fit_transform(self, trials):
+    def fit_transform(self, trials, weights=None):
         """Check the settings, remember which weights are used, and encode trials.
 
         Parameters
         ----------
         trials : Trials
             The trials.
+        weights : array, shape (n_trials,) | None
+            How much each counts where features refer to a mean.
 
         Returns
         -------
@@ -50,7 +55,11 @@ class EmbeddingFeatures:
         backbone = load_backbone(self.model, self.device)
         self.sha256, self.dim = backbone.sha256, backbone.gram.config.dim
         self.ch_names = trials.ch_names
-        return self.transform(trials)
+        features = self._encode(trials)
+        self.compared = None
+        if trials.people is not None:
+            self.compared = Compared().fit(features, trials.people, weights)
+        return self._compare(features, trials)
 
     def transform(self, trials):
         """Encode trials.
@@ -65,6 +74,9 @@ class EmbeddingFeatures:
         features : array of float32, shape (n_trials, n_features)
             A row a trial.
         """
+        return self._compare(self._encode(trials), trials)
+
+    def _encode(self, trials):
         backbone = load_backbone(self.model, self.device, fall_back=True)
         check_same(backbone, self.sha256, self.model)
         features = trials.map(
@@ -74,6 +86,11 @@ class EmbeddingFeatures:
             )
         )  # fmt: skip
         return features.reshape(len(features), -1)
+
+    def _compare(self, features, trials):
+        if self.compared is None:
+            return features
+        return self.compared.transform(features, trials.people)
 
     def get_feature_names_out(self):
         """Return a name a feature, a list."""
@@ -109,13 +126,15 @@ class SignalFeatures:
     def __init__(self, kind):
         self.inner = {"tangent": Tangent, "bandpower": BandPower}[kind]()
 
-    def fit_transform(self, trials):
+    def fit_transform(self, trials, weights=None):
         """Learn the mean that trials are compared with, and compute their features.
 
         Parameters
         ----------
         trials : Trials
             The trials.
+        weights : array, shape (n_trials,) | None
+            How much each counts in the mean.
 
         Returns
         -------
@@ -124,7 +143,8 @@ class SignalFeatures:
         """
         measured = trials.map(self.inner.measure)
         self.ch_names = trials.ch_names
-        return self.inner.fit(measured).transform(measured)
+        self.inner.fit(measured, trials.people, weights)
+        return self.inner.transform(measured, trials.people)
 
     def transform(self, trials):
         """Compute the features.
@@ -139,7 +159,7 @@ class SignalFeatures:
         features : array, shape (n_trials, n_features)
             A row a trial.
         """
-        return self.inner.transform(trials.map(self.inner.measure))
+        return self.inner.transform(trials.map(self.inner.measure), trials.people)
 
     def get_feature_names_out(self):
         """Return a name a feature, a list."""
@@ -161,14 +181,47 @@ def make_features(kinds, model, pool, device, batch_size):
     features : list
         Objects with ``fit_transform``, ``transform`` and ``get_feature_names_out``.
     """
-    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    kinds = as_kinds(kinds)
     if not kinds or len(set(kinds)) < len(kinds):
-        raise ValueError(f"features must name one or more of {KINDS}, each once, got {kinds}.")
+        raise ValueError(
+            f"features must name one or more of {tuple(KINDS)}, each once, got {kinds}."
+        )
     for kind in kinds:
-        _check_option("features", kind, KINDS)
+        _check_option("features", kind, tuple(KINDS))
     return [
         EmbeddingFeatures(model, pool, device, batch_size)
         if kind == "embedding"
         else SignalFeatures(kind)
         for kind in kinds
     ]
+
+
+def as_kinds(kinds):
+    """Return the kinds of features as a tuple of their names."""
+    return (kinds,) if isinstance(kinds, str) else tuple(kinds)
+
+
+def warn_of_few(people, known=()):
+    """Warn of people of whom there are too few trials to be compared with themselves.
+
+    Parameters
+    ----------
+    people : array, shape (n_trials,) | None
+        Whose trial each is.
+    known : container
+        People who were met before, whose mean is known.
+    """
+    if people is None:
+        return
+    names, counts = np.unique(people, return_counts=True)
+    few = [
+        f"{name} ({count})"
+        for name, count in zip(names.tolist(), counts.tolist(), strict=True)
+        if count < _FEW and name not in known
+    ]
+    if few:
+        warn(
+            f"align compares trials with the mean of the person's own, but there are fewer than "
+            f"{_FEW} trials of {', '.join(few)}. Give more trials of these people together, of all "
+            "classes, or set align=None."
+        )

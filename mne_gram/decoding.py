@@ -21,14 +21,14 @@ from ._learning import (
     learn_network,
     learn_probe,
 )
-from ._trial_features import check_same, make_features
+from ._trial_features import KINDS, as_kinds, check_same, make_features, warn_of_few
 
 __all__ = ["GramClassifier", "GramFeatures"]
 
 #: What a trial is turned into unless something else is asked for.
-DEFAULT_FEATURES = ("embedding",)
+DEFAULT_FEATURES = ("embedding", "tangent")
 _OF_NETWORKS = ("adaptation_", "history_", "best_epoch_")
-_READING = ("info", "ch_names", "sfreq", "line_freq", "reference", "missing")
+_READING = ("info", "ch_names", "sfreq", "line_freq", "reference", "missing", "align")
 
 
 class _TrialEstimator(BaseEstimator):
@@ -48,13 +48,20 @@ class _TrialEstimator(BaseEstimator):
     def _make_features(self, batch_size):
         return make_features(self.features, self.model, self.pool, self.device, batch_size)
 
-    def _fit_features(self, parts, trials):
+    def _fit_features(self, parts, trials, weights=None):
         """Fit each kind of features to trials; return them side by side."""
-        features = [part.fit_transform(trials) for part in parts]
-        self.parts_, self.sizes_ = parts, [part.shape[1] for part in features]
+        warn_of_few(trials.people)
+        self.people_ = frozenset([] if trials.people is None else trials.people.tolist())
+        features = [part.fit_transform(trials, weights) for part in parts]
+        sizes, shares = (
+            [part.shape[1] for part in features],
+            map(KINDS.get, as_kinds(self.features)),
+        )
+        self.parts_, self.kinds_ = parts, list(zip(sizes, shares, strict=True))
         return features[0] if len(features) == 1 else np.concatenate(features, axis=1)
 
     def _get_features(self, trials):
+        warn_of_few(trials.people, self.people_)
         features = [part.transform(trials) for part in self.parts_]
         return features[0] if len(features) == 1 else np.concatenate(features, axis=1)
 
@@ -92,6 +99,10 @@ class GramFeatures(TransformerMixin, _TrialEstimator):
         What to do about channels that trials lack which those that it was fitted to have:
         ``"harmonize"`` estimates them by :func:`mne_gram.harmonize`, from all trials that are
         given together.
+    align : str | None
+        The column of the epochs' metadata that says whose trial each is, such as ``"subject"``.
+        Trials are then compared with the mean of the person's own, not with that of all. It takes
+        no labels, but trials of all classes: see Notes.
     device : str | None
         Where the network runs; None for the CPU.
     batch_size : int | None
@@ -122,6 +133,17 @@ class GramFeatures(TransformerMixin, _TrialEstimator):
     does it. A high-pass at 0.1 Hz takes more than the length of a trial: have it applied before
     you cut the recording. Channels in ``info["bads"]`` are left out.
 
+    Covariances are measured in six bands from 1 to 45 Hz. They are whitened by their mean over the
+    trials that the features were fitted to, and of what comes out the logarithm is taken, which is
+    the tangent space of Barachant et al. (2012, doi:10.1109/TBME.2011.2172210).
+
+    With ``align`` the mean is that of a person's own trials, as He and Wu (2020,
+    doi:10.1109/TBME.2019.2913914) proposed, and so it is for band power and the embedding. People
+    differ more than conditions do, so this often gains much. It takes unlabelled trials of each new
+    person, given together, in which the classes occur about as often as in those that were learnt
+    from: of somebody who only rests, it would take the rest away. People who were met in `fit` keep
+    the mean that they had there.
+
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
@@ -135,13 +157,14 @@ class GramFeatures(TransformerMixin, _TrialEstimator):
         features=DEFAULT_FEATURES,
         *,
         model="gram-tiny",
-        pool="cls",
+        pool="channels",
         info=None,
         ch_names=None,
         sfreq=None,
         line_freq=None,
         reference="average",
         missing="raise",
+        align=None,
         device=None,
         batch_size=None,
     ):
@@ -154,6 +177,7 @@ class GramFeatures(TransformerMixin, _TrialEstimator):
         self.line_freq = line_freq
         self.reference = reference
         self.missing = missing
+        self.align = align
         self.device = device
         self.batch_size = batch_size
 
@@ -291,6 +315,9 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         What the channels refer to, as in :func:`mne_gram.preprocess`.
     missing : "raise" | "harmonize"
         What to do about channels that later trials lack, see `GramFeatures`.
+    align : str | None
+        The column of the epochs' metadata that says whose trial each is, for ``adapt="probe"``,
+        see `GramFeatures`. Unless ``groups`` are given it parts people in the folds too.
     device : str | None
         Where the network runs; None for the CPU. A fitted classifier goes on with the CPU where
         the device is not there.
@@ -316,6 +343,11 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
     -----
     What trials may be is said at `GramFeatures`.
 
+    The default joins covariances with a small share of the embedding, which on people who were not
+    learnt from was as good as covariances alone or somewhat better; the embedding of the bundled
+    model alone is worse. The benchmark of classifiers (``mne_gram bench classify``) compares them
+    on any data set.
+
     ``groups`` (such as people) given to `fit` are not parted, neither in the folds that choose the
     strength nor in what ``"lora"`` and ``"full"`` hold out for validation. Without groups, folds
     hold trials that follow each other.
@@ -335,7 +367,7 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         *,
         features=DEFAULT_FEATURES,
         model="gram-tiny",
-        pool="cls",
+        pool="channels",
         C=None,
         cv=None,
         class_weight=None,
@@ -351,6 +383,7 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         line_freq=None,
         reference="average",
         missing="raise",
+        align=None,
         device=None,
     ):
         self.adapt = adapt
@@ -372,6 +405,7 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         self.line_freq = line_freq
         self.reference = reference
         self.missing = missing
+        self.align = align
         self.device = device
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
@@ -411,9 +445,9 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         labels = self._label(trials, y, sample_weight, groups)
         _check_classes(classes[np.unique(labels.codes[labels.rows])])
         if self.adapt == "probe":
-            x = self._fit_features(self._make_features(None), trials)
+            x = self._fit_features(self._make_features(None), trials, labels.weights)
             C = self.C if self.C is not None else former
-            self._keep_probe(learn_probe(x, labels, classes, C, self.cv, self.sizes_))
+            self._keep_probe(learn_probe(x, labels, classes, C, self.cv, self.kinds_))
         else:
             self._keep(learn_network(self._get_settings(), trials, labels, classes, former))
         return self
@@ -448,7 +482,8 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         Notes
         -----
         The probe keeps the features of all trials that it met this way, and is fitted to all of
-        them: in the end it is what `fit` gives for all together, if the channels are the same.
+        them: in the end it is what `fit` gives for all together, if the channels are the same. Only
+        the mean that covariances are compared with is that of the first call's trials.
         ``"lora"`` and ``"full"`` pass once over the trials, from where they are, with a constant
         learning rate and without validation.
         """
@@ -486,7 +521,7 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         labels = self._label(trials, y, sample_weight, groups)
         if self.adapt == "probe":
             self.met_.append((x, labels))
-            self._keep_probe(learn_more(self.met_, self.classes_, self.C, self.cv, self.sizes_))
+            self._keep_probe(learn_more(self.met_, self.classes_, self.C, self.cv, self.kinds_))
         else:
             former, settings = getattr(self, "adaptation_", None), self._get_settings()
             n_classes = len(self.classes_)
@@ -564,6 +599,11 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
             raise ValueError(f"C must be positive or None, got {self.C!r}.")
         if int(self.rank) != self.rank or self.rank < 1:
             raise ValueError(f"rank must be a whole number of at least 1, got {self.rank!r}.")
+        if self.align is not None and self.adapt != "probe":
+            raise ValueError(
+                f"align={self.align!r} is for adapt='probe'; got adapt={self.adapt!r}, which "
+                "learns from the signals themselves. Set align=None."
+            )
         self._make_features(None)
         load_backbone(self.model, self.device)
 
@@ -572,7 +612,8 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         for name in (
             "met_",
             "parts_",
-            "sizes_",
+            "kinds_",
+            "people_",
             "probe_",
             "C_",
             "adaptation_",
@@ -595,6 +636,8 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
     def _label(self, trials, y, sample_weight, groups):
         """Return the number of the class, the weight and the group of each trial."""
         n = len(trials)
+        if groups is None and trials.people is not None and len(set(trials.people.tolist())) > 1:
+            groups = trials.people
         weights = _check_sample_weight(sample_weight, np.empty(n), ensure_non_negative=True)
         if groups is not None:
             groups = np.asarray(groups)

@@ -58,11 +58,13 @@ ROOMS = {
     "features": Room("mne numpy", own="_encoding _feature_sets _model_io _window_cuts weights"),
     "_signal_features": Room("numpy", "scipy"),
     "_trial_signals": Room("mne numpy", own="preprocessing"),
-    "_epochs_input": Room("mne numpy", own=f"{MONTAGE} _trial_signals harmonization preprocessing"),
+    "_epochs_input": Room(
+        "mne numpy", "pandas", own=f"{MONTAGE} _trial_signals harmonization preprocessing"
+    ),
     "_folds": Room("numpy", "sklearn"),
     "_linear_probe": Room("numpy", "sklearn"),
     "_backbone": Room("mne", own="_inference _model_io weights"),
-    "_trial_features": Room("mne", own="_backbone _encoding _epochs_input _signal_features"),
+    "_trial_features": Room("mne numpy", own="_backbone _encoding _epochs_input _signal_features"),
     "_lora": Room("torch", own="models"),
     "_adaptation": Room(
         "mne numpy torch",
