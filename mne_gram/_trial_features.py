@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The kinds of features that a trial can be turned into."""
 
+import hashlib
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import numpy as np
 from mne.utils import _check_option, warn
 
@@ -14,6 +18,7 @@ from ._signal_features import BandPower, Compared, Tangent
 #: Covariances carry most; what the others add is drowned by their noise if they count as much.
 KINDS = {"embedding": 0.3, "tangent": 1.0, "bandpower": 0.3}
 _FEW = 10  # trials of a person, of which the mean says little
+_kept = ContextVar("kept", default=None)
 _POOLS = ("cls", "mean", "channels")
 
 
@@ -79,12 +84,13 @@ class EmbeddingFeatures:
     def _encode(self, trials):
         backbone = load_backbone(self.model, self.device, fall_back=True)
         check_same(backbone, self.sha256, self.model)
-        features = trials.map(
-            lambda x: encode_windows(
-                backbone, whole_seconds(x), trials.channels, pool=self.pool,
-                batch_size=self.batch_size, verbose="warning",
-            )
-        )  # fmt: skip
+
+        def encode(x):
+            options = dict(pool=self.pool, batch_size=self.batch_size, verbose="warning")
+            return encode_windows(backbone, x, trials.channels, **options)
+
+        about = (self.sha256, self.pool, trials.channels.tobytes())
+        features = trials.map(lambda x: _encode_new(encode, whole_seconds(x), about))
         return features.reshape(len(features), -1)
 
     def _compare(self, features, trials):
@@ -97,6 +103,40 @@ class EmbeddingFeatures:
         if self.pool == "channels":
             return [f"gram_{name}_{k}" for name in self.ch_names for k in range(self.dim)]
         return [f"gram_{self.pool}_{k}" for k in range(self.dim)]
+
+
+@contextmanager
+def keeping(kept):
+    """Keep what the network made of each trial, and do not ask it again.
+
+    Parameters
+    ----------
+    kept : dict
+        Where it is kept. Other batches round otherwise, in the seventh digit: that is why nothing
+        is kept unless this is asked for.
+
+    Yields
+    ------
+    kept : dict
+        The same.
+    """
+    token = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(token)
+
+
+def _encode_new(encode, x, about):
+    """Encode the trials of which nothing is kept, and return those of all."""
+    kept = _kept.get()
+    if kept is None:
+        return encode(x)
+    keys = [(*about, hashlib.blake2b(np.ascontiguousarray(trial)).digest()) for trial in x]
+    new = [k for k, key in enumerate(keys) if key not in kept]
+    if new:
+        kept.update(zip([keys[k] for k in new], encode(x[new]), strict=True))
+    return np.stack([kept[key] for key in keys])
 
 
 def whole_seconds(x):

@@ -627,3 +627,26 @@ def test_bad_trials(nano):
         _make(nano).partial_fit(_make_epochs(x), y)
     with pytest.raises(ValueError, match="not among the classes"):
         _make(nano).partial_fit(_make_epochs(x), y, classes=["open", "shut"])
+
+
+def test_encodings_are_kept_if_asked(nano, monkeypatch):
+    """The network is not asked twice for the same trial of the same channels."""
+    from mne_gram import _trial_features
+
+    asked = []
+
+    def count(backbone, x, *args, **kwargs):
+        asked.append(len(x))
+        return encode(backbone, x, *args, **kwargs)
+
+    encode = _trial_features.encode_windows
+    monkeypatch.setattr(_trial_features, "encode_windows", count)
+    x, _ = _draw(6)
+    features = GramFeatures("embedding", model=nano, ch_names=NAMES, sfreq=160.0, line_freq=False)
+    alone = features.fit_transform(x)
+    with _trial_features.keeping({}):
+        features.fit_transform(x[:4])
+        np.testing.assert_allclose(features.transform(x), alone, atol=1e-5)
+        features.set_params(pool="cls").fit_transform(x)
+    features.transform(x)
+    assert asked == [6, 4, 2, 6, 6]

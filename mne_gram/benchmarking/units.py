@@ -13,8 +13,12 @@ import mne
 import numpy as np
 
 from .._io import staged
+from .._trial_features import keeping
 from .._version import __version__
 
+# What the network made of trials, which is the same in every fold, by process.
+_KEPT = {}
+_MOST_KEPT = 20_000  # trials
 _LEAST = 1e-12  # of a probability, whose logarithm is averaged over a recording
 
 
@@ -33,7 +37,7 @@ class Result:
     log_proba : array, shape (n_windows, n_classes)
         Logarithms of the probabilities, in the order of the labels of the task.
     fit_seconds, predict_seconds : float
-        How long it took.
+        How long it took; encodings are kept from fold to fold.
     """
 
     method: str
@@ -64,12 +68,14 @@ def run_unit(task, method, seed, fold):
     result : Result
         What it said.
     """
+    if len(_KEPT) > _MOST_KEPT:
+        _KEPT.clear()
     log_proba, seconds = [], np.zeros(2)
     y, subjects = task.y, task.subjects
     for train, test in fold.pairs:
         estimator = method.make(task, seed)
         groups = subjects[train] if task.protocol != "within" else None
-        with warnings.catch_warnings(), mne.use_log_level("error"):
+        with warnings.catch_warnings(), mne.use_log_level("error"), keeping(_KEPT):
             # What a method has to say about each of hundreds of fits is not for the reader of a
             # table. What goes wrong is raised.
             warnings.simplefilter("ignore")
