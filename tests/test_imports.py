@@ -139,8 +139,8 @@ ROOMS = {
     "benchmarking": Room(
         "mne numpy scipy sklearn joblib",
         "matplotlib pandas pyriemann",
-        own="_folds _io _linear_probe _trial_features _version benchmarking datasets decoding metrics preprocessing"
-        " restoration weights",
+        own="_folds _io _linear_probe _trial_features _version benchmarking datasets decoding"
+        " metrics preprocessing restoration weights",
     ),
     "metrics": Room("numpy", "scipy sklearn"),
     "_viz_classes": Room(

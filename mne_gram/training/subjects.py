@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which subjects train and which are held out, and their recordings on disk."""
 
-from pathlib import Path
+from .._bids_find import list_recordings
+
+__all__ = ["list_recordings", "split_subjects"]
 
 
 def split_subjects(subjects, every=4):
@@ -23,41 +25,3 @@ def split_subjects(subjects, every=4):
     subjects = sorted(set(subjects))
     test = subjects[every - 1 :: every]
     return [subject for subject in subjects if subject not in test], test
-
-
-def list_recordings(root):
-    """List the EEG recordings of a BIDS data set.
-
-    Parameters
-    ----------
-    root : path-like
-        The data set.
-
-    Returns
-    -------
-    recordings : list of mne_bids.BIDSPath
-        Sorted by subject and file.
-
-    Raises
-    ------
-    ValueError
-        If the folder is no BIDS data set, or has no EEG in it.
-    """
-    from mne_bids import find_matching_paths
-
-    root = Path(root)
-    if not (root / "dataset_description.json").is_file():
-        raise ValueError(
-            f"{root} is not a BIDS data set: it has no dataset_description.json. Give the folder "
-            "that holds that file and the sub-* folders."
-        )
-    paths = find_matching_paths(
-        root,
-        suffixes="eeg",
-        datatypes="eeg",
-        extensions=[".edf", ".vhdr", ".set", ".bdf", ".fif"],
-        ignore_nosub=True,
-    )
-    if not paths:
-        raise ValueError(f"Found no EEG recording in {root}; expected sub-*/[ses-*/]eeg/*_eeg.*.")
-    return sorted(paths, key=lambda path: (path.subject, path.basename))
