@@ -1,0 +1,165 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Recordings are read with what their sidecars say, wherever these lie."""
+
+import json
+import shutil
+
+import mne
+import mne_bids
+import numpy as np
+import pandas as pd
+import pytest
+
+from mne_gram._bids_find import find_units
+from mne_gram._bids_read import find_sidecars, list_input_files, read_json, read_recording
+
+STEM = "sub-01_task-rest_run-01"
+
+
+@pytest.fixture
+def unit(bids_copy):
+    """Return the first recording."""
+    return find_units(bids_copy, {})[0]
+
+
+def _edit(unit, suffix, change):
+    """Change the table of a recording."""
+    path = unit.file.with_name(f"{STEM}_{suffix}.tsv")
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    change(table).to_csv(path, sep="\t", index=False)
+
+
+def test_same_as_mne_bids(unit):
+    """Types, bads, positions, the power line and events are those that MNE-BIDS reads."""
+    path = mne_bids.get_bids_path_from_fname(unit.file)
+    theirs = mne_bids.read_raw_bids(path, verbose="error")
+    ours = read_recording(unit)
+    assert ours.ch_names == theirs.ch_names
+    assert ours.get_channel_types() == theirs.get_channel_types()
+    assert ours.info["bads"] == theirs.info["bads"] == ["CP2", "FT8"]
+    assert ours.info["line_freq"] == theirs.info["line_freq"] == 50.0
+    for one, other in zip(ours.info["chs"], theirs.info["chs"], strict=True):
+        np.testing.assert_allclose(one["loc"][:3], other["loc"][:3], atol=1e-6)
+    assert list(ours.annotations.description) == list(theirs.annotations.description)
+    np.testing.assert_allclose(ours.annotations.onset, theirs.annotations.onset)
+    assert ours.annotations.ch_names[1] == ("FC5",)
+
+
+def test_reads_real_recordings(shared):
+    """The same of real recordings in EDF."""
+    unit = find_units(shared / "eeg" / "eegmmi", dict(subjects="001", runs=4))[0]
+    raw = read_recording(unit)
+    assert set(raw.annotations.description) == {"T0", "T1", "T2"}
+    assert raw.info["line_freq"] == 60.0 and raw.get_channel_types(unique=True) == ["eeg"]
+
+
+def test_types(unit):
+    """Channel types are those of the table."""
+    _edit(unit, "channels", lambda t: t.assign(type=["VEOG", "TRIG", "ODD", *t["type"][3:]]))
+    assert read_recording(unit).get_channel_types()[:4] == ["eog", "stim", "misc", "eeg"]
+
+
+def test_table_in_another_order(unit):
+    """Channels go by name."""
+    _edit(unit, "channels", lambda t: t.iloc[::-1])
+    raw = read_recording(unit)
+    assert raw.ch_names[0] == "FC5" and set(raw.info["bads"]) == {"CP2", "FT8"}
+
+
+def test_table_that_lacks_channels(unit):
+    """Channels that the table does not name are warned of."""
+    _edit(unit, "channels", lambda t: t.iloc[1:])
+    with pytest.warns(RuntimeWarning, match="does not name FC5"):
+        raw = read_recording(unit)
+    assert "FC5" in raw.ch_names
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (lambda t: t.rename(columns={"name": "label"}), "no column 'name'"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "one name twice"),
+        (lambda t: t.assign(name=["X9", *t["name"][1:]]), "names X9"),
+    ],
+)
+def test_contradictions(unit, change, match):
+    """A table that does not fit is an error that names what does not."""
+    _edit(unit, "channels", change)
+    with pytest.raises(ValueError, match=match):
+        read_recording(unit)
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (lambda t: t.drop(columns="onset"), "no column 'onset'"),
+        (lambda t: t.assign(duration="long"), "column 'duration'"),
+    ],
+)
+def test_broken_events(unit, change, match):
+    """So is a table of events that cannot be read."""
+    _edit(unit, "events", change)
+    with pytest.raises(ValueError, match=match):
+        read_recording(unit)
+
+
+def test_events_without_numbers(unit):
+    """An event without an onset is none; one without a duration has none."""
+    _edit(unit, "events", lambda t: t.assign(onset=["n/a", "1.0"], duration=["0", "n/a"]))
+    annotations = read_recording(unit).annotations
+    assert list(annotations.description) == ["BAD_jump"] and annotations.duration[0] == 0
+
+
+def test_inheritance(unit):
+    """Sidecars higher up apply, special ones go before general ones, others' do not count."""
+    root = unit.root
+    own = unit.file.with_suffix(".json")
+    own.write_text(json.dumps(dict(EEGReference="Cz")), encoding="utf-8")
+    (root / "task-rest_eeg.json").write_text(
+        json.dumps(dict(EEGReference="A1", PowerLineFrequency=60)), encoding="utf-8"
+    )
+    (root / "task-other_eeg.json").write_text(json.dumps(dict(EEGGround="x")), encoding="utf-8")
+    assert read_json(unit, "eeg") == dict(EEGReference="Cz", PowerLineFrequency=60)
+    assert [path.name for path in find_sidecars(unit, "eeg", ".json")] == [
+        *("task-rest_eeg.json", own.name)
+    ]
+    table = unit.file.with_name(f"{STEM}_channels.tsv")
+    shutil.move(table, root / "task-rest_channels.tsv")
+    assert read_recording(unit).info["bads"] == ["CP2", "FT8"]
+
+
+def test_input_files(unit):
+    """All files that a recording consists of count as its input."""
+    names = {path.name for path in list_input_files(unit)}
+    assert {f"{STEM}_eeg{extension}" for extension in (".vhdr", ".vmrk", ".eeg", ".json")} <= names
+    assert {f"{STEM}_channels.tsv", f"{STEM}_events.tsv"} <= names
+    assert "sub-01_space-CapTrak_electrodes.tsv" in names
+    assert not any("run-02" in name for name in names)
+
+
+def test_marks_of_the_file_stay(unit):
+    """What the file itself marks as bad is added to the events; joins stay too."""
+    with unit.file.with_suffix(".vmrk").open("a", encoding="utf-8") as file:
+        file.write("Mk9=Comment,tap,161,1,0\nMk10=Comment,BAD_pop,321,160,3\n")
+        file.write("Mk11=Comment,BAD_jump,321,240,0\n")
+    annotations = read_recording(unit).annotations
+    found = dict(zip(annotations.description, annotations.ch_names, strict=True))
+    assert found == {"blink": (), "BAD_jump": ("FC5",), "BAD_pop": ("FC1",)}
+
+
+def test_positions_without_landmarks(unit):
+    """Positions in a frame that nobody understands are left out, with a warning."""
+    path = unit.file.with_name("sub-01_space-CapTrak_coordsystem.json")
+    frame = json.loads(path.read_text(encoding="utf-8"))
+    frame.update(EEGCoordinateSystem="Other", AnatomicalLandmarkCoordinates={})
+    path.write_text(json.dumps(frame), encoding="utf-8")
+    with pytest.warns(RuntimeWarning, match="positions in electrodes.tsv are not used"):
+        raw = read_recording(unit)
+    assert raw.get_montage() is None
+    frame.update(EEGCoordinateSystem="CapTrak", EEGCoordinateUnits="mm")
+    path.write_text(json.dumps(frame), encoding="utf-8")
+    raw = read_recording(unit)
+    places = raw.get_montage().get_positions()["ch_pos"]
+    assert 0.05e-3 < np.linalg.norm(places["Cz"]) < 0.2e-3  # metres that are said to be mm
+    assert isinstance(raw, mne.io.BaseRaw)

@@ -1,0 +1,140 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The commands ``bids`` and ``find-bads``: what they print, write and answer to bad input."""
+
+import json
+
+import mne
+import pandas as pd
+import pytest
+
+import mne_gram
+from mne_gram._cli import main
+
+
+def _run(root, *args):
+    """Run ``bids`` with the fastest method and without figures."""
+    return main(["bids", str(root), "--method", "spatial", "--no-report", *map(str, args)])
+
+
+def test_bids(bids_copy, capsys):
+    """A table is printed, a line a recording goes to the standard error; a second run skips."""
+    assert _run(bids_copy, "--subject", "02") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-2] == "1 recordings: 1 done."
+    assert "[1/1] sub-02_task-rest_run-01_eeg.vhdr: 2 channels restored" in err
+    assert _run(bids_copy, "--run", "1", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["status"] for row in printed["recordings"]] == ["done", "skipped"]
+    assert printed["version"] == mne_gram.__version__ and printed["index"] is None
+
+
+def test_exit_code_of_failures(bids_copy, capsys):
+    """If a recording fails, the others are done and the exit code is 1."""
+    header = bids_copy / "sub-01" / "eeg" / "sub-01_task-rest_run-01_eeg.vhdr"
+    header.write_text("x", encoding="utf-8")
+    assert _run(bids_copy) == 1
+    out, err = capsys.readouterr()
+    assert "3 recordings: 1 failed, 2 done." in out
+    line = err.splitlines()[-1]
+    assert line.startswith("mne_gram: error: 1 of 3 recordings failed: sub-01/eeg/sub-01_task")
+    assert _run(bids_copy, "--stop-on-error") == 1
+    assert "failed" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_dry_run(bids_copy, capsys):
+    """What would be done is printed, and nothing written."""
+    assert _run(bids_copy, "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert out.count("planned ") == 3 and "bad: CP2, FT8" in out
+    assert not (bids_copy / "derivatives").exists()
+
+
+@pytest.mark.parametrize(
+    "args, text",
+    [
+        (["--subject", "77"], "sub-77"),
+        (["--shard", "5/4"], "i from 1 to n"),
+        (["--model", "nonesuch", "--job", "embed"], "nonesuch"),
+    ],
+)
+def test_errors_are_one_line(bids_copy, capsys, args, text):
+    """Wrong values end with one line that says what was found, and write nothing."""
+    assert _run(bids_copy, *args) == 1
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert out == "" and line.startswith("mne_gram: error: ") and text in line
+    assert not (bids_copy / "derivatives").exists()
+
+
+def test_no_data_set(tmp_path, capsys):
+    """A folder that is none is told in one line."""
+    assert _run(tmp_path) == 1
+    assert "not a BIDS data set" in capsys.readouterr().err
+
+
+def test_no_scheduler(bids_copy, capsys, monkeypatch):
+    """A dask scheduler that is not there, or dask itself, is told in one line."""
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    assert _run(bids_copy, "--dask", "tcp://127.0.0.1:1") == 1
+    assert "mne-gram[dask]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["bids", "find-bads"])
+def test_help_has_examples(command, capsys):
+    """The help shows how to use the command."""
+    with pytest.raises(SystemExit) as exc:
+        main([command, "--help"])
+    assert exc.value.code == 0
+    assert f"  mne_gram {command} " in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Return a file with eight seconds of the sample, in which a channel is flat for a while."""
+    raw = mne_gram.datasets.sample(verbose="error").crop(0, 8, include_tmax=False)
+    raw.info["bads"] = []
+    raw._data[raw.ch_names.index("Cz"), 320:640] = 0.0
+    path = tmp_path_factory.mktemp("cli") / "in_raw.fif"
+    raw.save(path, fmt="double", verbose="error")
+    return path
+
+
+def test_find_bads(recording, capsys):
+    """What is found is printed, as text and as JSON."""
+    assert main(["find-bads", str(recording)]) == 0
+    assert "Looked at" in capsys.readouterr().out
+    assert main(["find-bads", str(recording), "--json", "--bads", "FT8"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    flat = [span for span in printed["spans"] if span["channel"] == "Cz"]
+    assert flat[0]["why"] == "flat" and flat[0]["start"] == pytest.approx(2.0, abs=0.05)
+
+
+def test_find_bads_writes(recording, tmp_path, capsys):
+    """A copy with marks and a table are written; the input stays as it is."""
+    before = recording.read_bytes()
+    out, table = tmp_path / "out_raw.fif", tmp_path / "found.csv"
+    args = ["find-bads", str(recording), "--output", str(out), "--table", str(table)]
+    assert main(args) == 0
+    printed = capsys.readouterr().out
+    assert f"Wrote {out}." in printed and f"Wrote {table}." in printed
+    marked = mne.io.read_raw_fif(out, verbose="error")
+    rows = pd.read_csv(table)
+    assert set(marked.info["bads"]) == set(rows["channel"][rows["whole"]])
+    assert "BAD_gram_flat" in marked.annotations.description
+    assert recording.read_bytes() == before
+    assert main(args) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert main([*args, "--overwrite"]) == 0
+
+
+def test_find_bads_wrong_input(recording, tmp_path, capsys):
+    """Missing files, wrong channels and wrong names are refused; so is no input at all."""
+    assert main(["find-bads", str(tmp_path / "none_raw.fif")]) == 1
+    assert "does not exist" in capsys.readouterr().err
+    assert main(["find-bads", str(recording), "--bads", "X1"]) == 1
+    assert "no channel X1" in capsys.readouterr().err
+    for args in ([], ["a.fif", "--sample"], ["a.fif", "--table", "a.txt"]):
+        with pytest.raises(SystemExit) as exc:
+            main(["find-bads", *args])
+        assert exc.value.code == 2
