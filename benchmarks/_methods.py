@@ -21,8 +21,8 @@ from _truth import flat
 from ridge import repair_minimum_norm, repair_ridge
 
 import mne_gram
-from mne_gram import _estimation
-from mne_gram._correction import repair_residual
+from mne_gram._restoring import estimation as _estimation
+from mne_gram._restoring.correction import repair_residual
 from mne_gram.prior import load_prior, read_recordings
 
 LEFT_OUT, SAMPLE = "-left-out", "-sample"

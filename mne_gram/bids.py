@@ -10,14 +10,14 @@ from pathlib import Path
 
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
-from ._bids_find import find_units, take_shard
-from ._bids_jobs import format_seconds, run_units
-from ._bids_pages import write_pages
-from ._bids_plan import plan_units
-from ._bids_report import BidsReport
-from ._bids_settings import JOBS, Settings
-from ._bids_state import find_sha256
-from ._bids_write import check_folder, describe_data_set
+from ._bids.find import find_units, take_shard
+from ._bids.jobs import format_seconds, run_units
+from ._bids.pages import write_pages
+from ._bids.plan import plan_units
+from ._bids.report import BidsReport
+from ._bids.settings import JOBS, Settings
+from ._bids.state import find_sha256
+from ._bids.write import check_folder, describe_data_set
 
 __all__ = ["BidsReport", "run_bids"]
 
@@ -220,7 +220,7 @@ def _try_pages(folder):
 
 
 def _check_arguments(job, on_error, method, output, all_channel_gaps, format, pool, n_jobs):
-    from ._encoding import POOLS
+    from ._embedding.encoding import POOLS
     from .restoration import _METHODS
 
     _check_option("job", job, JOBS)

@@ -11,9 +11,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from ._backbone import load_backbone
-from ._epochs_input import TrialReader
-from ._learning import (
+from ._classifying.backbone import load_backbone
+from ._classifying.epochs_input import TrialReader
+from ._classifying.learning import (
     Labels,
     NetworkSettings,
     continue_network,
@@ -21,7 +21,7 @@ from ._learning import (
     learn_network,
     learn_probe,
 )
-from ._trial_features import KINDS, as_kinds, check_same, make_features, warn_of_few
+from ._classifying.trial_features import KINDS, as_kinds, check_same, make_features, warn_of_few
 
 __all__ = ["GramClassifier", "GramFeatures"]
 
@@ -669,7 +669,7 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         trials = self.reader_.read(X)
         if hasattr(self, "probe_"):
             return self.probe_.get_logits(self._get_features(trials))
-        from ._adaptation import predict_adapted
+        from ._classifying.adaptation import predict_adapted
 
         backbone = load_backbone(self.model, self.device, fall_back=True)
         check_same(backbone, self.adaptation_.sha256, self.model)

@@ -8,12 +8,12 @@ from mne import BaseEpochs
 from mne.io import BaseRaw
 from mne.utils import _validate_type, logger, verbose, warn
 
-from ._bads_report import BadsReport, Span
-from ._input import pick_eeg
-from ._misfit import adapt, fill_roughly, gather_moments, nanmedian, score_channels
-from ._signal_checks import find_bridged, find_line
-from ._signals import Signals, check_samples, draw_sample, read_spectra
-from ._window_scores import WindowScorer
+from ._detecting.bads_report import BadsReport, Span
+from ._detecting.misfit import adapt, fill_roughly, gather_moments, nanmedian, score_channels
+from ._detecting.signal_checks import find_bridged, find_line
+from ._detecting.signals import Signals, check_samples, draw_sample, read_spectra
+from ._detecting.window_scores import WindowScorer
+from ._restoring.input import pick_eeg
 from .montage import match_channels
 from .prior import Prior, channel_rows, load_prior
 

@@ -5,10 +5,10 @@
 import numpy as np
 from mne.utils import ProgressBar, _check_option, _validate_type, verbose, warn
 
-from ._encoding import POOLS, encode_tokens, encode_windows
-from ._feature_sets import Embedding, Tokens, read_embedding, read_tokens
+from ._embedding.encoding import POOLS, encode_tokens, encode_windows
+from ._embedding.feature_sets import Embedding, Tokens, read_embedding, read_tokens
+from ._embedding.window_cuts import cut_recording
 from ._model_io import GramModel
-from ._window_cuts import cut_recording
 
 __all__ = [
     "Embedding",

@@ -9,8 +9,15 @@ import numpy as np
 from mne._fiff.pick import _picks_to_idx
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
-from ._channel_names import BIPOLAR, CH_NAMES, ELECTRODES, INDEX, NOT_BY_POSITION, settle_names
-from ._head import (
+from ._channels.channel_names import (
+    BIPOLAR,
+    CH_NAMES,
+    ELECTRODES,
+    INDEX,
+    NOT_BY_POSITION,
+    settle_names,
+)
+from ._channels.head import (
     AGREE,
     FAR,
     align_positions,

@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from ._report_text import describe_calibration, describe_extent, format_number
+from ._restoring.report_text import describe_calibration, describe_extent, format_number
 from ._version import __version__
 from .viz import find_placed, plot_channel_map, plot_restoration, plot_scores
 

@@ -6,8 +6,8 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from ._viz_bads import plot_bads
-from ._viz_classes import plot_base_classes, plot_codebook_usage, plot_embedding
+from ._drawing.bads import plot_bads
+from ._drawing.classes import plot_base_classes, plot_codebook_usage, plot_embedding
 
 __all__ = [
     "plot_bads",

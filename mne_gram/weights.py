@@ -351,7 +351,7 @@ def _read_source(fname, sources):
     """Read a published file; log its checksum and add it to the sources."""
     import pooch
 
-    from ._channel_names import CH_NAMES
+    from ._channels.channel_names import CH_NAMES
     from .models.published import read_published
 
     _validate_type(fname, "path-like", "fname")

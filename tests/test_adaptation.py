@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mne_gram import _adaptation
-from mne_gram._adaptation import (
+from mne_gram._classifying import adaptation as _adaptation
+from mne_gram._classifying.adaptation import (
     RECIPES,
     Training,
     adapt_network,
@@ -19,9 +19,9 @@ from mne_gram._adaptation import (
     draw_batches,
     predict_adapted,
 )
-from mne_gram._encoding import encode_windows
-from mne_gram._epochs_input import Block, Trials
-from mne_gram._lora import Adapter
+from mne_gram._classifying.epochs_input import Block, Trials
+from mne_gram._classifying.lora import Adapter
+from mne_gram._embedding.encoding import encode_windows
 from mne_gram._model_io import GramModel
 from mne_gram.models import Gram, gram_nano
 

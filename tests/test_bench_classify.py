@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.io import savemat
 from sklearn.metrics import balanced_accuracy_score
 
-from mne_gram._cli import main
+from mne_gram._commands.main import main
 from mne_gram.benchmarking import baselines, classify, tables
 from mne_gram.benchmarking.classify import compare_classifiers, write_comparison
 from mne_gram.benchmarking.folds import make_folds

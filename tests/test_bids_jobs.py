@@ -14,10 +14,12 @@ import joblib
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from mne_gram import _bids_jobs, _bids_unit, run_bids
-from mne_gram._bids_find import find_units
-from mne_gram._bids_lock import hold
-from mne_gram._bids_state import Store
+from mne_gram import run_bids
+from mne_gram._bids import jobs as _bids_jobs
+from mne_gram._bids import unit as _bids_unit
+from mne_gram._bids.find import find_units
+from mne_gram._bids.lock import hold
+from mne_gram._bids.state import Store
 
 ONE_THREAD = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 OPTIONS = dict(method="spatial", report=False, verbose="error", save_std=True)
@@ -70,7 +72,8 @@ def _select(results, start):
 # tests run in have threads, beside which one must not fork.
 DIE = """
 import os, pathlib, shutil, signal, sys
-from mne_gram import _bids_state, run_bids
+from mne_gram import run_bids
+from mne_gram._bids import state as _bids_state
 
 root, before, parent, step, options = sys.argv[1:]
 replace, count = _bids_state._replace, 1

@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mne_gram import _bids_write, run_bids
-from mne_gram._bids_lock import hold
+from mne_gram import run_bids
+from mne_gram._bids import write as _bids_write
+from mne_gram._bids.lock import hold
 
 VALIDATOR = shutil.which("bids-validator-deno")
 
@@ -100,7 +101,7 @@ def test_description_is_first(bids_copy, monkeypatch):
         seen.append((bids_copy / "derivatives/mne-gram/dataset_description.json").is_file())
         raise ValueError("enough")
 
-    monkeypatch.setattr("mne_gram._bids_work.read_recording", look)
+    monkeypatch.setattr("mne_gram._bids.work.read_recording", look)
     run_bids(bids_copy, method="spatial", report=False, verbose="error")
     assert seen == [True] * 3
 

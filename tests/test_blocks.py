@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram import _blocks, restore
-from mne_gram._blocks import Stretch, choose_borders
-from mne_gram._input import open_samples
-from mne_gram._masks import BadSpans, collect_spans, find_spans
-from mne_gram._repair import Segment
+from mne_gram import restore
+from mne_gram._restoring import blocks as _blocks
+from mne_gram._restoring.blocks import Stretch, choose_borders
+from mne_gram._restoring.input import open_samples
+from mne_gram._restoring.masks import BadSpans, collect_spans, find_spans
+from mne_gram._restoring.repair import Segment
 
 some = settings(deadline=None, max_examples=30)
 NAMES = "Fp1 Fp2 F7 F3 Fz F4 F8 C3 Cz C4 P3 P4 O1 O2".split()

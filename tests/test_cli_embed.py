@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._cli import main
+from mne_gram._commands.main import main
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.weights import GramModel, save_model
 

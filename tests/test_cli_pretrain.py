@@ -14,7 +14,7 @@ import torch
 
 import mne_gram
 from mne_gram import models
-from mne_gram._cli import main
+from mne_gram._commands.main import main
 from mne_gram.training import recipes
 from mne_gram.training.config import TrainingConfig, published_gram, published_tokenizer
 from mne_gram.training.corpus import read_corpus

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._encoding import POOLS, _split_patches, encode_tokens, encode_windows
+from mne_gram._embedding.encoding import POOLS, _split_patches, encode_tokens, encode_windows
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.weights import GramModel
 

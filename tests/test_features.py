@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram import Embedding, Tokens, compute_embedding, compute_tokens, features
-from mne_gram._encoding import encode_tokens, encode_windows
+from mne_gram._embedding.encoding import encode_tokens, encode_windows
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.montage import match_channels
 from mne_gram.weights import GramModel, save_model

@@ -25,163 +25,229 @@ class Room:
     nested: str = ""
     own: str = ""
 
-    def allows(self, name, is_nested):
-        """Whether an import is allowed."""
+    def allows(self, name, is_nested, package_of_own=""):
+        """Whether an import is allowed; ``.name`` is a module of the same folder."""
         package, _, module = name.partition(".")
         if package in sys.stdlib_module_names:
             return True
         if package == OWN:
-            return module.split(".")[0] in self.own.split() or self.own == "*"
+            own = [f"{package_of_own}{n}" if n[0] == "." else n for n in self.own.split()]
+            return self.own == "*" or any(f"{module}.".startswith(f"{name}.") for name in own)
         allowed = self.top.split() + (self.nested.split() if is_nested else [])
         return package in allowed
 
 
-MONTAGE = "montage _channel_names _head"
+MONTAGE = "montage _channels.channel_names _channels.head"
 ROOMS = {
     "__init__": Room("lazy_loader", own="_version"),
-    "__main__": Room(own="_cli"),
+    "__main__": Room(own="_commands.main"),
     "_version": Room(),
     "_sys_info": Room(own="_version"),
-    "_channel_names": Room("mne numpy"),
-    "_head": Room("mne numpy", own="_channel_names"),
-    "montage": Room("mne numpy", "pandas matplotlib", own=MONTAGE),
-    "preprocessing": Room("mne numpy", own=MONTAGE),
+    "_channels.channel_names": Room("mne numpy"),
+    "_channels.head": Room("mne numpy", own=".channel_names"),
+    "montage": Room("mne numpy", "pandas matplotlib", own=f"{MONTAGE}"),
+    "preprocessing": Room("mne numpy", own=f"{MONTAGE}"),
     "_patches": Room("numpy"),
     "models": Room("torch", own="models"),
-    "_model_io": Room("mne", "torch safetensors pooch", own="models _version"),
-    "weights": Room("mne", "torch pooch", own="models _model_io _inference _channel_names"),
-    "_inference": Room("mne numpy", "torch", own="models"),
-    "_encoding": Room("mne numpy", "torch", own="models _inference"),
-    "_feature_files": Room("mne numpy", "pandas", own="_io"),
-    "_feature_sets": Room("numpy", "pandas", own="_feature_files"),
-    "_window_cuts": Room("mne numpy", own=f"{MONTAGE} _input _masks preprocessing"),
-    "features": Room("mne numpy", own="_encoding _feature_sets _model_io _window_cuts weights"),
-    "_signal_features": Room("numpy", "scipy"),
-    "_trial_signals": Room("mne numpy", own="preprocessing"),
-    "_epochs_input": Room(
-        "mne numpy", "pandas", own=f"{MONTAGE} _trial_signals harmonization preprocessing"
+    "_model_io": Room("mne", "torch safetensors pooch", own="_version models"),
+    "weights": Room(
+        "mne",
+        "torch pooch",
+        own="_channels.channel_names _inference _model_io models",
     ),
-    "_folds": Room("numpy", "sklearn"),
-    "_linear_probe": Room("numpy", "sklearn"),
-    "_backbone": Room("mne", own="_inference _model_io weights"),
-    "_trial_features": Room("mne numpy", own="_backbone _encoding _epochs_input _signal_features"),
-    "_lora": Room("torch", own="models"),
-    "_adaptation": Room(
+    "_inference": Room("mne numpy", "torch", own="models"),
+    "_embedding.encoding": Room("mne numpy", "torch", own="_inference models"),
+    "_embedding.feature_files": Room("mne numpy", "pandas", own="_files.io"),
+    "_embedding.feature_sets": Room("numpy", "pandas", own=".feature_files"),
+    "_embedding.window_cuts": Room(
+        "mne numpy",
+        own=f"{MONTAGE} _restoring.input _restoring.masks preprocessing",
+    ),
+    "features": Room(
+        "mne numpy",
+        own=(
+            "_embedding.encoding _embedding.feature_sets _embedding.window_cuts _model_io weights"
+        ),
+    ),
+    "_classifying.signal_features": Room("numpy", "scipy"),
+    "_classifying.trial_signals": Room("mne numpy", own="preprocessing"),
+    "_classifying.epochs_input": Room(
+        "mne numpy",
+        "pandas",
+        own=f"{MONTAGE} .trial_signals harmonization preprocessing",
+    ),
+    "_classifying.folds": Room("numpy", "sklearn"),
+    "_classifying.linear_probe": Room("numpy", "sklearn"),
+    "_classifying.backbone": Room("mne", own="_inference _model_io weights"),
+    "_classifying.trial_features": Room(
+        "mne numpy",
+        own=".backbone .epochs_input .signal_features _embedding.encoding",
+    ),
+    "_classifying.lora": Room("torch", own="models"),
+    "_classifying.adaptation": Room(
         "mne numpy torch",
         "sklearn",
-        own="_encoding _lora _model_io _trial_features models training",
+        own=".lora .trial_features _embedding.encoding _model_io models training",
     ),
-    "_learning": Room("numpy", own="_adaptation _backbone _folds _linear_probe _trial_features"),
+    "_classifying.learning": Room(
+        "numpy",
+        own=".adaptation .backbone .folds .linear_probe .trial_features",
+    ),
     "decoding": Room(
         "mne numpy scipy sklearn",
-        own="_adaptation _backbone _epochs_input _learning _trial_features",
+        own=(
+            "_classifying.adaptation _classifying.backbone _classifying.epochs_input "
+            "_classifying.learning _classifying.trial_features"
+        ),
     ),
-    "_bands": Room("numpy scipy"),
-    "_windows": Room("numpy scipy", own="_bands _masks spatial"),
-    "spatial": Room("numpy scipy", own="_bands"),
-    "prior": Room("numpy", own=f"{MONTAGE} _bands spatial"),
-    "_forward": Room("mne numpy scipy", own=f"{MONTAGE} spatial"),
-    "_seams": Room("numpy scipy"),
-    "_baselines": Room("numpy"),
-    "_samples": Room("numpy"),
-    "_steps": Room("numpy"),
-    "_noise": Room("numpy scipy", own="_bands"),
-    "_spatial_fit": Room("numpy", own="_baselines _masks _noise _seams spatial"),
-    "_repair": Room(
-        "numpy", own="_bands _masks _noise _samples _seams _spatial_fit _steps spatial"
+    "_restoring.bands": Room("numpy scipy"),
+    "_restoring.windows": Room("numpy scipy", own=".bands .masks spatial"),
+    "spatial": Room("numpy scipy", own="_restoring.bands"),
+    "prior": Room("numpy", own=f"{MONTAGE} _restoring.bands spatial"),
+    "_restoring.forward": Room("mne numpy scipy", own=f"{MONTAGE} spatial"),
+    "_restoring.seams": Room("numpy scipy"),
+    "_restoring.baselines": Room("numpy"),
+    "_restoring.samples": Room("numpy"),
+    "_restoring.steps": Room("numpy"),
+    "_restoring.noise": Room("numpy scipy", own=".bands"),
+    "_restoring.spatial_fit": Room("numpy", own=".baselines .masks .noise .seams spatial"),
+    "_restoring.repair": Room(
+        "numpy",
+        own=".bands .masks .noise .samples .seams .spatial_fit .steps spatial",
     ),
-    "_masks": Room("mne numpy", own="spatial"),
-    "_input": Room("mne numpy", own="preprocessing _samples _windows spatial"),
-    "_experts": Room("mne numpy", own="preprocessing _patches _inference _repair"),
-    "_evidence": Room("numpy"),
-    "_tally": Room("mne numpy"),
-    "_report_text": Room("numpy", own="_evidence _version"),
-    "_restoration_report": Room(
-        "mne numpy", "pandas", own="_evidence _io _report_text _tally report viz"
-    ),
-    "_estimation": Room(
+    "_restoring.masks": Room("mne numpy", own="spatial"),
+    "_restoring.input": Room("mne numpy", own=".samples .windows preprocessing spatial"),
+    "_restoring.experts": Room("mne numpy", own=".repair _inference _patches preprocessing"),
+    "_restoring.evidence": Room("numpy"),
+    "_restoring.tally": Room("mne numpy"),
+    "_restoring.report_text": Room("numpy", own=".evidence _version"),
+    "_restoring.restoration_report": Room(
         "mne numpy",
-        own=f"{MONTAGE} preprocessing prior spatial weights _correction _evidence _experts _forward"
-        " _model_io _repair _spatial_fit _stacking _steps _trials _windows",
+        "pandas",
+        own=".evidence .report_text .tally _files.io report viz",
     ),
-    "_stacking": Room("numpy scipy", own="_bands _repair"),
-    "_trials": Room("numpy", own="_bands _evidence _masks _stacking"),
-    "_correction": Room("mne numpy", own="_experts _inference _patches _repair preprocessing"),
-    "_blocks": Room("mne numpy", own="_bands _estimation _masks _repair _seams _steps"),
+    "_restoring.estimation": Room(
+        "mne numpy",
+        own=(
+            f"{MONTAGE} .correction .evidence .experts .forward .repair .spatial_fit .stacking "
+            ".steps .trials .windows _model_io preprocessing prior spatial weights"
+        ),
+    ),
+    "_restoring.stacking": Room("numpy scipy", own=".bands .repair"),
+    "_restoring.trials": Room("numpy", own=".bands .evidence .masks .stacking"),
+    "_restoring.correction": Room(
+        "mne numpy",
+        own=".experts .repair _inference _patches preprocessing",
+    ),
+    "_restoring.blocks": Room("mne numpy", own=".bands .estimation .masks .repair .seams .steps"),
     "restoration": Room(
         "mne numpy",
-        own="_blocks _estimation _input _masks _restoration_report _samples _tally detection",
+        own=(
+            "_restoring.blocks _restoring.estimation _restoring.input _restoring.masks "
+            "_restoring.restoration_report _restoring.samples _restoring.tally detection"
+        ),
     ),
-    "_misfit": Room("numpy", own="spatial"),
-    "_window_scores": Room("numpy", own="_misfit"),
-    "_signal_checks": Room("numpy scipy"),
-    "_signals": Room("mne numpy", own="_bands _masks _signal_checks _windows preprocessing"),
-    "_bads_report": Room("mne numpy", "pandas", own="viz"),
-    "_viz_bads": Room("numpy", "matplotlib mne"),
+    "_detecting.misfit": Room("numpy", own="spatial"),
+    "_detecting.window_scores": Room("numpy", own=".misfit"),
+    "_detecting.signal_checks": Room("numpy scipy"),
+    "_detecting.signals": Room(
+        "mne numpy",
+        own=".signal_checks _restoring.bands _restoring.masks _restoring.windows preprocessing",
+    ),
+    "_detecting.bads_report": Room("mne numpy", "pandas", own="viz"),
+    "_drawing.bads": Room("numpy", "matplotlib mne"),
     "detection": Room(
         "mne numpy",
-        own="_bads_report _input _misfit _signal_checks _signals _window_scores montage prior",
+        own=(
+            "_detecting.bads_report _detecting.misfit _detecting.signal_checks "
+            "_detecting.signals _detecting.window_scores _restoring.input montage prior"
+        ),
     ),
-    "_wanted": Room("mne numpy", own=MONTAGE),
-    "harmonization": Room("mne numpy", own="_restoration_report _wanted restoration spatial"),
+    "_channels.wanted": Room("mne numpy", own=f"{MONTAGE}"),
+    "harmonization": Room(
+        "mne numpy",
+        own="_channels.wanted _restoring.restoration_report restoration spatial",
+    ),
     "training": Room(
         "mne numpy scipy torch safetensors joblib lazy_loader",
         "mne_bids matplotlib tensorboard pandas",
-        own=f"{MONTAGE} _bands _bids_find _curves _estimation _forward _inference _io _masks"
-        " _model_io _samples _stacking _trials _version _windows models preprocessing prior spatial"
-        " training weights",
+        own=(
+            f"{MONTAGE} _bids.find _drawing.curves _files.io _inference _model_io "
+            "_restoring.bands _restoring.estimation _restoring.forward _restoring.masks "
+            "_restoring.samples _restoring.stacking _restoring.trials _restoring.windows "
+            "_version models preprocessing prior spatial training weights"
+        ),
     ),
     "datasets": Room(
         "mne numpy lazy_loader",
         "mne_bids pandas scipy",
-        own=f"{MONTAGE} _bids_find datasets preprocessing",
+        own=f"{MONTAGE} _bids.find datasets preprocessing",
     ),
     "benchmarking": Room(
         "mne numpy scipy sklearn joblib",
         "matplotlib pandas pyriemann",
-        own="_folds _io _linear_probe _trial_features _version benchmarking datasets decoding"
-        " metrics preprocessing restoration weights",
+        own=(
+            "_classifying.folds _classifying.linear_probe _classifying.trial_features _files.io "
+            "_version benchmarking datasets decoding metrics preprocessing restoration weights"
+        ),
     ),
     "metrics": Room("numpy", "scipy sklearn"),
-    "_viz_classes": Room(
-        "mne numpy", "matplotlib torch", own="_channel_names _feature_sets _model_io weights"
-    ),
-    "viz": Room("mne numpy", "matplotlib", own="_viz_bads _viz_classes"),
-    "report": Room("mne numpy", "matplotlib", own="_report_text _version viz"),
-    "_curves": Room("numpy", "matplotlib pandas", own="training"),
-    "_brainvision": Room("mne numpy", own="_samples"),
-    "_edf": Room("mne numpy", own="_samples"),
-    "_io": Room("mne numpy", own="_brainvision _edf _samples"),
-    "_bids_find": Room("", "mne_bids"),
-    "_bids_lock": Room(),
-    "_bids_state": Room(),
-    "_bids_settings": Room(),
-    "_bids_read": Room("mne numpy", "pandas", own="_io"),
-    "_bids_write": Room("", own="_bids_lock _bids_state _version"),
-    "_bids_sidecars": Room(
-        "numpy", "pandas", own="_bids_lock _bids_read _bids_state _evidence _version"
-    ),
-    "_bids_figures": Room("numpy", "matplotlib", own="report"),
-    "_bids_work": Room(
+    "_drawing.classes": Room(
         "mne numpy",
-        own="_bids_figures _bids_read _bids_sidecars _evidence _io _masks _version detection"
-        " features restoration weights",
+        "matplotlib torch",
+        own="_channels.channel_names _embedding.feature_sets _model_io weights",
     ),
-    "_bids_unit": Room("mne", own="_bids_lock _bids_read _bids_state _bids_work _version"),
-    "_bids_plan": Room("mne", own="_bids_read _bids_state _bids_unit _bids_work"),
-    "_bids_jobs": Room("mne", "joblib threadpoolctl torch tqdm", own="_bids_unit _bids_work"),
-    "_bids_report": Room("", "pandas"),
-    "_bids_pages": Room("mne numpy", own="_bids_lock _bids_state _version"),
+    "viz": Room("mne numpy", "matplotlib", own="_drawing.bads _drawing.classes"),
+    "report": Room("mne numpy", "matplotlib", own="_restoring.report_text _version viz"),
+    "_drawing.curves": Room("numpy", "matplotlib pandas", own="training"),
+    "_files.brainvision": Room("mne numpy", own="_restoring.samples"),
+    "_files.edf": Room("mne numpy", own="_restoring.samples"),
+    "_files.io": Room("mne numpy", own=".brainvision .edf _restoring.samples"),
+    "_bids.find": Room("", "mne_bids"),
+    "_bids.lock": Room(),
+    "_bids.state": Room(),
+    "_bids.settings": Room(),
+    "_bids.read": Room("mne numpy", "pandas", own="_files.io"),
+    "_bids.write": Room(own=".lock .state _version"),
+    "_bids.sidecars": Room(
+        "numpy",
+        "pandas",
+        own=".lock .read .state _restoring.evidence _version",
+    ),
+    "_bids.figures": Room("numpy", "matplotlib", own="report"),
+    "_bids.work": Room(
+        "mne numpy",
+        own=(
+            ".figures .read .sidecars _files.io _restoring.evidence _restoring.masks _version "
+            "detection features restoration weights"
+        ),
+    ),
+    "_bids.unit": Room("mne", own=".lock .read .state .work _version"),
+    "_bids.plan": Room("mne", own=".read .state .unit .work"),
+    "_bids.jobs": Room("mne", "joblib threadpoolctl torch tqdm", own=".unit .work"),
+    "_bids.report": Room("", "pandas"),
+    "_bids.pages": Room("mne numpy", own=".lock .state _version"),
     "bids": Room(
         "mne",
-        own="_bids_find _bids_jobs _bids_pages _bids_plan _bids_report _bids_settings _bids_state"
-        " _bids_write _encoding _model_io prior restoration weights",
+        own=(
+            "_bids.find _bids.jobs _bids.pages _bids.plan _bids.report _bids.settings "
+            "_bids.state _bids.write _embedding.encoding _model_io prior restoration weights"
+        ),
     ),
-    "_cli": Room("", "mne", own="*"),
-    "_cli_bench": Room("", "mne", own="*"),
-    "_cli_bids": Room("", "mne joblib distributed", own="*"),
-    "_cli_embed": Room("", "mne", own="*"),
-    "_cli_pretrain": Room("", "mne numpy torch", own="*"),
+    "_commands.main": Room("", "mne", own="*"),
+    "_commands.bench": Room("", "mne", own="*"),
+    "_commands.bids": Room("", "mne joblib distributed", own="*"),
+    "_commands.embed": Room("", "mne", own="*"),
+    "_commands.pretrain": Room("", "mne numpy torch", own="*"),
+    "_bids": Room(),
+    "_channels": Room(),
+    "_classifying": Room(),
+    "_commands": Room(),
+    "_detecting": Room(),
+    "_drawing": Room(),
+    "_embedding": Room(),
+    "_files": Room(),
+    "_restoring": Room(),
 }
 
 
@@ -226,13 +292,15 @@ def test_reading_of_imports():
 @pytest.mark.parametrize("module", _get_modules())
 def test_room(module):
     """A module has a place in the table, and imports what is allowed there."""
-    name = module.removesuffix(".py").split("/")[0]
+    name = module.removesuffix(".py").replace("/", ".")
+    if name not in ROOMS:
+        name = name.split(".")[0]
     assert name in ROOMS, f"{module} has no entry in the table of what may be imported"
     source = (PACKAGE / module).read_text(encoding="utf-8")
     wrong = [
         f"{imported} ({'nested' if is_nested else 'top'})"
         for imported, is_nested in _get_imports(source, module)
-        if not ROOMS[name].allows(imported, is_nested)
+        if not ROOMS[name].allows(imported, is_nested, name.split(".")[0])
     ]
     assert not wrong, f"{module} imports {', '.join(wrong)}"
 

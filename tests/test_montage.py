@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._channel_names import clean_name, parse_name
-from mne_gram._head import template_montage, template_places
+from mne_gram._channels.channel_names import clean_name, parse_name
+from mne_gram._channels.head import template_montage, template_places
 from mne_gram.montage import (
     BIPOLAR,
     CH_NAMES,

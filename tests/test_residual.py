@@ -10,10 +10,10 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._correction import repair_residual
 from mne_gram._inference import correct_windows
 from mne_gram._model_io import GramModel
-from mne_gram._repair import Segment
+from mne_gram._restoring.correction import repair_residual
+from mne_gram._restoring.repair import Segment
 from mne_gram.models import Gram, Residual, ResidualConfig, gram_nano, residual_loss
 from mne_gram.models.residual import Correction, split_bands
 from mne_gram.montage import match_channels

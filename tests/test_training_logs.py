@@ -12,7 +12,7 @@ import pytest
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose
 
-from mne_gram._curves import plot_curves
+from mne_gram._drawing.curves import plot_curves
 from mne_gram.training import logs
 from mne_gram.training.logs import Log, read_log
 

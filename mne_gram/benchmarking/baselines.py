@@ -7,8 +7,8 @@ from scipy.signal import butter, sosfiltfilt, welch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from .._folds import make_folds
-from .._linear_probe import fit_probe
+from .._classifying.folds import make_folds
+from .._classifying.linear_probe import fit_probe
 
 BANDS = ((1, 4), (4, 8), (8, 13), (13, 30), (30, 45))  # Hz
 N_PATTERNS = 6

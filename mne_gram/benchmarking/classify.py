@@ -7,7 +7,7 @@ from pathlib import Path
 import joblib
 from mne.utils import logger, verbose, warn
 
-from .._io import write_figure
+from .._files.io import write_figure
 from .figures import plot_confusions, plot_scores
 from .folds import make_folds
 from .methods import parse_method

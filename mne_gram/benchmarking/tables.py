@@ -6,7 +6,7 @@ import csv
 
 import numpy as np
 
-from .._io import staged
+from .._files.io import staged
 from .methods import BASELINES
 from .scores import (
     LEVELS,

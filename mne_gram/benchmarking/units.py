@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import mne
 import numpy as np
 
-from .._io import staged
-from .._trial_features import keeping
+from .._classifying.trial_features import keeping
+from .._files.io import staged
 from .._version import __version__
 
 # What the network made of trials, which is the same in every fold, by process.

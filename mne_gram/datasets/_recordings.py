@@ -8,7 +8,7 @@ from pathlib import Path
 import mne
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._channel_names import settle_names
+from .._channels.channel_names import settle_names
 from ..montage import match_channels
 
 PARTS = ("train", "validation", "test")

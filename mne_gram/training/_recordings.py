@@ -8,8 +8,8 @@ import mne
 import numpy as np
 from mne.utils import use_log_level
 
-from .._channel_names import settle_names
-from .._io import _CUT_SHORT, read_inst
+from .._channels.channel_names import settle_names
+from .._files.io import _CUT_SHORT, read_inst
 from ..montage import match_channels
 from ..preprocessing import VOLTS_TO_MODEL, preprocess
 from ._marking import (

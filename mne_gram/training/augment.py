@@ -5,7 +5,7 @@
 import numpy as np
 import torch
 
-from .._channel_names import ELECTRODES, INDEX
+from .._channels.channel_names import ELECTRODES, INDEX
 from .masks import channel_distances
 
 __all__ = [

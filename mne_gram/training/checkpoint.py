@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .._io import staged
+from .._files.io import staged
 from .config import TrainingConfig
 
 NAME = "checkpoint.safetensors"

@@ -16,10 +16,10 @@ import mne
 import numpy as np
 from mne.utils import logger
 
-from .._estimation import estimate_block, fit_plan
-from .._io import staged
-from .._masks import find_spans
-from .._samples import Samples
+from .._files.io import staged
+from .._restoring.estimation import estimate_block, fit_plan
+from .._restoring.masks import find_spans
+from .._restoring.samples import Samples
 from ..montage import CH_NAMES, ELECTRODES, electrode_positions
 from ..preprocessing import SFREQ, VOLTS_TO_MODEL
 from ..prior import load_prior

@@ -221,7 +221,7 @@ def _draw_curves(folder):
     """Write the learning curves as a figure."""
     import matplotlib.pyplot as plt
 
-    from .._curves import plot_curves
+    from .._drawing.curves import plot_curves
 
     figure = plot_curves(folder, show=False)
     with checkpoint.staged(folder / "curves.png", overwrite=True) as fname:

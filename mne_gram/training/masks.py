@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from mne.utils import _check_option
 
-from .._channel_names import CH_NAMES, ELECTRODES, INDEX
+from .._channels.channel_names import CH_NAMES, ELECTRODES, INDEX
 from ..montage import electrode_positions
 
 __all__ = ["MASK_KINDS", "MASK_SHARES", "channel_distances", "count_hidden", "draw_mask"]

@@ -16,13 +16,13 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from .._estimation import TRIAL, fit_plan
-from .._forward import forward_components
-from .._io import staged
-from .._masks import BadSpans, find_spans
-from .._samples import Samples
-from .._stacking import EXPERTS, KINDS, weigh_experts
-from .._trials import Trial, try_hidden
+from .._files.io import staged
+from .._restoring.estimation import TRIAL, fit_plan
+from .._restoring.forward import forward_components
+from .._restoring.masks import BadSpans, find_spans
+from .._restoring.samples import Samples
+from .._restoring.stacking import EXPERTS, KINDS, weigh_experts
+from .._restoring.trials import Trial, try_hidden
 from ..montage import ELECTRODES
 from ..preprocessing import SFREQ, VOLTS_TO_MODEL
 from ..prior import load_prior, read_recordings
