@@ -14,7 +14,7 @@ import mne
 import numpy as np
 from scipy.stats import wasserstein_distance
 
-from mne_gram._restoring.windows import find_pieces
+from mne_gram._recording.windows import find_pieces
 from mne_gram.montage import CH_NAMES, ELECTRODES, electrode_positions, match_channels
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
 from mne_gram.spatial import contrast_basis, stein_divergence

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
-from ._bids.find import find_units, take_shard
 from ._bids.jobs import format_seconds, run_units
 from ._bids.pages import write_pages
 from ._bids.plan import plan_units
@@ -18,6 +17,7 @@ from ._bids.report import BidsReport
 from ._bids.settings import JOBS, Settings
 from ._bids.state import find_sha256
 from ._bids.write import check_folder, describe_data_set
+from ._files.find import find_units, take_shard
 
 __all__ = ["BidsReport", "run_bids"]
 

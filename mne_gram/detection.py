@@ -13,7 +13,7 @@ from ._detecting.misfit import adapt, fill_roughly, gather_moments, nanmedian, s
 from ._detecting.signal_checks import find_bridged, find_line
 from ._detecting.signals import Signals, check_samples, draw_sample, read_spectra
 from ._detecting.window_scores import WindowScorer
-from ._restoring.input import pick_eeg
+from ._recording.input import pick_eeg
 from .montage import match_channels
 from .prior import Prior, channel_rows, load_prior
 

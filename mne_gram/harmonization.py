@@ -8,8 +8,8 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, verbose
 
-from ._channels.wanted import find_wanted, make_info
 from ._restoring.restoration_report import RestorationReport
+from ._restoring.wanted import find_wanted, make_info
 from .restoration import restore
 from .spatial import MIN_GOOD
 

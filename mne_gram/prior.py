@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._bands import N_BANDS
 from ._channels.channel_names import derivation_ends
-from ._restoring.bands import N_BANDS
 from .montage import BIPOLAR, ELECTRODES, INDEX, electrode_positions, template_sphere
 from .spatial import complete_covariance, contrast_basis, trace
 

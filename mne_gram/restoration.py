@@ -7,12 +7,12 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger, verbose
 
+from ._recording.input import check_data, find_evidence, open_samples, pick_eeg
+from ._recording.masks import BadSpans, annotated_spans, collect_spans, merge_spans
+from ._recording.samples import load_raw
 from ._restoring.blocks import restore_blocks
 from ._restoring.estimation import fit_plan
-from ._restoring.input import check_data, find_evidence, open_samples, pick_eeg
-from ._restoring.masks import BadSpans, annotated_spans, collect_spans, merge_spans
 from ._restoring.restoration_report import RestorationReport
-from ._restoring.samples import load_raw
 from ._restoring.tally import Tally
 
 __all__ = ["RestorationReport", "restore"]

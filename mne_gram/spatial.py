@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._restoring.bands import N_BANDS, degrees_of_freedom
+from ._bands import N_BANDS, degrees_of_freedom
 
 __all__ = ["adapt_covariance", "interpolation_operators"]
 

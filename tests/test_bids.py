@@ -441,7 +441,7 @@ def test_draws_have_seeds_of_their_own(bids_source, tmp_path):
     first = draw("a")
     assert first == draw("b")
     settings = mne_gram._bids.settings.Settings(folder=tmp_path, job="restore", random_state=3)
-    units = mne_gram._bids.find.find_units(bids_source, {})
+    units = mne_gram._files.find.find_units(bids_source, {})
     assert len({_bids_work.find_seed(unit, settings) for unit in units}) == 3
 
 
@@ -511,7 +511,7 @@ def test_encoders(bids_source, tmp_path, job, kind):
     read = dict(embed=mne_gram.read_embedding, tokens=mne_gram.read_tokens)[job]
     compute = dict(embed=mne_gram.compute_embedding, tokens=mne_gram.compute_tokens)[job]
     made = read(path)
-    unit = mne_gram._bids.find.find_units(bids_source, dict(subjects="02"))[0]
+    unit = mne_gram._files.find.find_units(bids_source, dict(subjects="02"))[0]
     raw = mne_gram._bids.read.read_recording(unit)
     np.testing.assert_array_equal(made.data, compute(raw, verbose="error").data)
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from mne_gram import run_bids
 from mne_gram._bids import jobs as _bids_jobs
 from mne_gram._bids import unit as _bids_unit
-from mne_gram._bids.find import find_units
 from mne_gram._bids.lock import hold
 from mne_gram._bids.state import Store
+from mne_gram._files.find import find_units
 
 ONE_THREAD = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 OPTIONS = dict(method="spatial", report=False, verbose="error", save_std=True)

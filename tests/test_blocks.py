@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram import restore
+from mne_gram._recording.input import open_samples
+from mne_gram._recording.masks import BadSpans, collect_spans, find_spans
 from mne_gram._restoring import blocks as _blocks
 from mne_gram._restoring.blocks import Stretch, choose_borders
-from mne_gram._restoring.input import open_samples
-from mne_gram._restoring.masks import BadSpans, collect_spans, find_spans
 from mne_gram._restoring.repair import Segment
 
 some = settings(deadline=None, max_examples=30)

@@ -145,7 +145,7 @@ def test_large_recordings_are_not_loaded(source, tmp_path, capsys, monkeypatch, 
     monkeypatch.setattr(_io, "LARGE", 0)
     monkeypatch.setattr("mne_gram._restoring.blocks._BLOCK_SECONDS", 10.0)
     monkeypatch.setattr("mne_gram._restoring.blocks._SHORTEST_SECONDS", 1.0)
-    monkeypatch.setattr("mne_gram._restoring.samples._COPY_VALUES", 64 * 500)
+    monkeypatch.setattr("mne_gram._recording.samples._COPY_VALUES", 64 * 500)
     assert _run(source, tmp_path / name, "--tmp", tmp) == 0
     assert capsys.readouterr().out == table
     assert seen[0].parent.parent == tmp and list(tmp.iterdir()) == []
@@ -167,7 +167,7 @@ def test_no_room_for_a_large_recording(source, tmp_path, capsys, monkeypatch):
     from types import SimpleNamespace
 
     monkeypatch.setattr(_io, "LARGE", 0)
-    monkeypatch.setattr("mne_gram._restoring.samples.disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr("mne_gram._recording.samples.disk_usage", lambda _: SimpleNamespace(free=0))
     assert _run(source, tmp_path / "out_raw.fif") == 1
     assert "Make room there" in _get_error(capsys)
     assert list(tmp_path.iterdir()) == [source]

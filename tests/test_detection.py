@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
+from mne_gram._bands import band_products
 from mne_gram._detecting.misfit import _compare, drop_channel, find_precision, predict_each
 from mne_gram._detecting.signal_checks import (
     choose_clipped,
@@ -23,7 +24,6 @@ from mne_gram._detecting.signal_checks import (
 )
 from mne_gram._detecting.signals import Signals
 from mne_gram._detecting.window_scores import WindowScorer
-from mne_gram._restoring.bands import band_products
 from mne_gram.detection import _join
 from mne_gram.prior import load_prior
 from mne_gram.spatial import interpolation_operators
@@ -354,7 +354,7 @@ def test_mark(date, broken, report):
 
 def test_mask_is_what_marks_say(broken, report):
     """The mask has the shape that restore takes, and says the same as the marks."""
-    from mne_gram._restoring.masks import collect_mask
+    from mne_gram._recording.masks import collect_mask
 
     mask = report.mask(broken)
     assert mask.shape == broken.get_data().shape and mask.dtype == bool

@@ -61,7 +61,7 @@ ROOMS = {
     "_embedding.feature_sets": Room("numpy", "pandas", own=".feature_files"),
     "_embedding.window_cuts": Room(
         "mne numpy",
-        own=f"{MONTAGE} _restoring.input _restoring.masks preprocessing",
+        own=f"{MONTAGE} _recording.input _recording.masks preprocessing",
     ),
     "features": Room(
         "mne numpy",
@@ -100,23 +100,27 @@ ROOMS = {
             "_classifying.learning _classifying.trial_features"
         ),
     ),
-    "_restoring.bands": Room("numpy scipy"),
-    "_restoring.windows": Room("numpy scipy", own=".bands .masks spatial"),
-    "spatial": Room("numpy scipy", own="_restoring.bands"),
-    "prior": Room("numpy", own=f"{MONTAGE} _restoring.bands spatial"),
+    "_bands": Room("numpy scipy"),
+    "_recording.windows": Room("numpy scipy", own="_bands .masks spatial"),
+    "spatial": Room("numpy scipy", own="_bands"),
+    "prior": Room("numpy", own=f"{MONTAGE} _bands spatial"),
     "_restoring.forward": Room("mne numpy scipy", own=f"{MONTAGE} spatial"),
     "_restoring.seams": Room("numpy scipy"),
     "_restoring.baselines": Room("numpy"),
-    "_restoring.samples": Room("numpy"),
+    "_recording.samples": Room("numpy"),
     "_restoring.steps": Room("numpy"),
-    "_restoring.noise": Room("numpy scipy", own=".bands"),
-    "_restoring.spatial_fit": Room("numpy", own=".baselines .masks .noise .seams spatial"),
+    "_restoring.noise": Room("numpy scipy", own="_bands"),
+    "_restoring.spatial_fit": Room(
+        "numpy", own=".baselines _recording.masks .noise .seams spatial"
+    ),
     "_restoring.repair": Room(
         "numpy",
-        own=".bands .masks .noise .samples .seams .spatial_fit .steps spatial",
+        own=(
+            ".noise .seams .spatial_fit .steps _bands _recording.masks _recording.samples spatial"
+        ),
     ),
-    "_restoring.masks": Room("mne numpy", own="spatial"),
-    "_restoring.input": Room("mne numpy", own=".samples .windows preprocessing spatial"),
+    "_recording.masks": Room("mne numpy", own="spatial"),
+    "_recording.input": Room("mne numpy", own=".samples .windows preprocessing spatial"),
     "_restoring.experts": Room("mne numpy", own=".repair _inference _patches preprocessing"),
     "_restoring.evidence": Room("numpy"),
     "_restoring.tally": Room("mne numpy"),
@@ -130,21 +134,23 @@ ROOMS = {
         "mne numpy",
         own=(
             f"{MONTAGE} .correction .evidence .experts .forward .repair .spatial_fit .stacking "
-            ".steps .trials .windows _model_io preprocessing prior spatial weights"
+            ".steps .trials _recording.windows _model_io preprocessing prior spatial weights"
         ),
     ),
-    "_restoring.stacking": Room("numpy scipy", own=".bands .repair"),
-    "_restoring.trials": Room("numpy", own=".bands .evidence .masks .stacking"),
+    "_restoring.stacking": Room("numpy scipy", own="_bands .repair"),
+    "_restoring.trials": Room("numpy", own="_bands .evidence _recording.masks .stacking"),
     "_restoring.correction": Room(
         "mne numpy",
         own=".experts .repair _inference _patches preprocessing",
     ),
-    "_restoring.blocks": Room("mne numpy", own=".bands .estimation .masks .repair .seams .steps"),
+    "_restoring.blocks": Room(
+        "mne numpy", own="_bands .estimation _recording.masks .repair .seams .steps"
+    ),
     "restoration": Room(
         "mne numpy",
         own=(
-            "_restoring.blocks _restoring.estimation _restoring.input _restoring.masks "
-            "_restoring.restoration_report _restoring.samples _restoring.tally detection"
+            "_restoring.blocks _restoring.estimation _recording.input _recording.masks "
+            "_restoring.restoration_report _recording.samples _restoring.tally detection"
         ),
     ),
     "_detecting.misfit": Room("numpy", own="spatial"),
@@ -152,7 +158,7 @@ ROOMS = {
     "_detecting.signal_checks": Room("numpy scipy"),
     "_detecting.signals": Room(
         "mne numpy",
-        own=".signal_checks _restoring.bands _restoring.masks _restoring.windows preprocessing",
+        own=".signal_checks _bands _recording.masks _recording.windows preprocessing",
     ),
     "_detecting.bads_report": Room("mne numpy", "pandas", own="viz"),
     "_drawing.bads": Room("numpy", "matplotlib mne"),
@@ -160,28 +166,28 @@ ROOMS = {
         "mne numpy",
         own=(
             "_detecting.bads_report _detecting.misfit _detecting.signal_checks "
-            "_detecting.signals _detecting.window_scores _restoring.input montage prior"
+            "_detecting.signals _detecting.window_scores _recording.input montage prior"
         ),
     ),
-    "_channels.wanted": Room("mne numpy", own=f"{MONTAGE}"),
+    "_restoring.wanted": Room("mne numpy", own=f"{MONTAGE}"),
     "harmonization": Room(
         "mne numpy",
-        own="_channels.wanted _restoring.restoration_report restoration spatial",
+        own="_restoring.wanted _restoring.restoration_report restoration spatial",
     ),
     "training": Room(
         "mne numpy scipy torch safetensors joblib lazy_loader",
         "mne_bids matplotlib tensorboard pandas",
         own=(
-            f"{MONTAGE} _bids.find _drawing.curves _files.io _inference _model_io "
-            "_restoring.bands _restoring.estimation _restoring.forward _restoring.masks "
-            "_restoring.samples _restoring.stacking _restoring.trials _restoring.windows "
+            f"{MONTAGE} _files.find _drawing.curves _files.io _inference _model_io "
+            "_bands _restoring.estimation _restoring.forward _recording.masks "
+            "_recording.samples _restoring.stacking _restoring.trials _recording.windows "
             "_version models preprocessing prior spatial training weights"
         ),
     ),
     "datasets": Room(
         "mne numpy lazy_loader",
         "mne_bids pandas scipy",
-        own=f"{MONTAGE} _bids.find datasets preprocessing",
+        own=f"{MONTAGE} _files.find datasets preprocessing",
     ),
     "benchmarking": Room(
         "mne numpy scipy sklearn joblib",
@@ -200,10 +206,10 @@ ROOMS = {
     "viz": Room("mne numpy", "matplotlib", own="_drawing.bads _drawing.classes"),
     "report": Room("mne numpy", "matplotlib", own="_restoring.report_text _version viz"),
     "_drawing.curves": Room("numpy", "matplotlib pandas", own="training"),
-    "_files.brainvision": Room("mne numpy", own="_restoring.samples"),
-    "_files.edf": Room("mne numpy", own="_restoring.samples"),
-    "_files.io": Room("mne numpy", own=".brainvision .edf _restoring.samples"),
-    "_bids.find": Room("", "mne_bids"),
+    "_files.brainvision": Room("mne numpy", own="_recording.samples"),
+    "_files.edf": Room("mne numpy", own="_recording.samples"),
+    "_files.io": Room("mne numpy", own=".brainvision .edf _recording.samples"),
+    "_files.find": Room("", "mne_bids"),
     "_bids.lock": Room(),
     "_bids.state": Room(),
     "_bids.settings": Room(),
@@ -218,7 +224,7 @@ ROOMS = {
     "_bids.work": Room(
         "mne numpy",
         own=(
-            ".figures .read .sidecars _files.io _restoring.evidence _restoring.masks _version "
+            ".figures .read .sidecars _files.io _restoring.evidence _recording.masks _version "
             "detection features restoration weights"
         ),
     ),
@@ -230,7 +236,7 @@ ROOMS = {
     "bids": Room(
         "mne",
         own=(
-            "_bids.find _bids.jobs _bids.pages _bids.plan _bids.report _bids.settings "
+            "_files.find _bids.jobs _bids.pages _bids.plan _bids.report _bids.settings "
             "_bids.state _bids.write _embedding.encoding _model_io prior restoration weights"
         ),
     ),
@@ -247,6 +253,7 @@ ROOMS = {
     "_drawing": Room(),
     "_embedding": Room(),
     "_files": Room(),
+    "_recording": Room(),
     "_restoring": Room(),
 }
 

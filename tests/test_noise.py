@@ -7,9 +7,9 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.signal import butter, sosfiltfilt
 
-from mne_gram._restoring.masks import find_spans
+from mne_gram._recording.masks import find_spans
+from mne_gram._recording.samples import Samples
 from mne_gram._restoring.noise import Noise, measure_slow, read_noise
-from mne_gram._restoring.samples import Samples
 
 SFREQ = 100.0
 

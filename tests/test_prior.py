@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._restoring.bands import N_BANDS
+from mne_gram._bands import N_BANDS
 from mne_gram.montage import ELECTRODES, INDEX, electrode_positions, template_sphere
 from mne_gram.prior import Recording, load_prior, read_recordings, sphere_kernel
 from mne_gram.training.prior import (

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mne_gram._bands import N_BANDS, STATISTICS_EDGES
+from mne_gram._recording.masks import find_spans
+from mne_gram._recording.samples import Samples
 from mne_gram._restoring import repair as _repair
 from mne_gram._restoring import spatial_fit as _spatial_fit
-from mne_gram._restoring.bands import N_BANDS, STATISTICS_EDGES
 from mne_gram._restoring.baselines import find_baselines
-from mne_gram._restoring.masks import find_spans
 from mne_gram._restoring.noise import Noise
 from mne_gram._restoring.repair import find_runs, find_segments, repair_spatial
-from mne_gram._restoring.samples import Samples
 from mne_gram.spatial import interpolation_operators
 
 some = settings(deadline=None, max_examples=20)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram import restore
-from mne_gram._restoring.masks import collect_mask
+from mne_gram._recording.masks import collect_mask
 from mne_gram.metrics import nmse
 from mne_gram.models import Gram, Tokenizer
 from mne_gram.models.config import gram_nano, tokenizer_nano

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._restoring.bands import N_BANDS
+from mne_gram._bands import N_BANDS
 from mne_gram.montage import (
     BIPOLAR,
     ELECTRODES,

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
+from mne_gram._bands import N_BANDS, split_bands, sum_bands
+from mne_gram._recording.masks import find_spans
+from mne_gram._recording.samples import Samples
 from mne_gram._restoring import trials as _trials
-from mne_gram._restoring.bands import N_BANDS, split_bands, sum_bands
 from mne_gram._restoring.estimation import fit_plan
-from mne_gram._restoring.masks import find_spans
 from mne_gram._restoring.repair import Segment
-from mne_gram._restoring.samples import Samples
 from mne_gram._restoring.stacking import EXPERTS, KINDS, Stack, combine, solve_weights
 from mne_gram._restoring.trials import Trial, learn_stack, load_defaults
 

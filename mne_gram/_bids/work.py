@@ -9,8 +9,8 @@ import mne
 import numpy as np
 
 from .._files.io import loaded, write_inst
+from .._recording.masks import merge_spans
 from .._restoring.evidence import to_number
-from .._restoring.masks import merge_spans
 from .._version import __version__
 from ..features import compute_embedding, compute_tokens
 from ..restoration import restore

@@ -3,7 +3,7 @@
 """How badly each channel fits what the others say of it.
 
 Signals are here as *spectra*: the Fourier coefficients of windows that
-:func:`mne_gram._restoring.bands.band_products` returns, one array of the shape
+:func:`mne_gram._bands.band_products` returns, one array of the shape
 ``(n_windows, n_channels, n_frequencies)`` a band. A *misfit* is the logarithm of a squared error of
 prediction over what was
 to be expected of it.

@@ -8,9 +8,9 @@ import numpy as np
 from mne import BaseEpochs
 from mne.io import BaseRaw
 
-from .._restoring.bands import WINDOW, band_products
-from .._restoring.masks import annotated_spans
-from .._restoring.windows import find_pieces
+from .._bands import WINDOW, band_products
+from .._recording.masks import annotated_spans
+from .._recording.windows import find_pieces
 from ..preprocessing import check_units
 from .signal_checks import (
     FLAT_SECONDS,

@@ -10,8 +10,8 @@ from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger
 
 from .._channels.channel_names import settle_names
-from .._restoring.input import pick_eeg
-from .._restoring.masks import collect_spans, count_times
+from .._recording.input import pick_eeg
+from .._recording.masks import collect_spans, count_times
 from ..montage import match_channels
 from ..preprocessing import (
     SFREQ,

@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 
-from .._restoring.samples import cut_stretches
+from .._recording.samples import cut_stretches
 
 _RESOLUTION = 0.1  # as pybv writes it: the unit of the samples, in microvolts
 # What the annotations begin with that are read as they were written: MNE's and this package's.

@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from mne.utils import warn
 
-from .._restoring.samples import cut_stretches
+from .._recording.samples import cut_stretches
 
 # Bytes of each field of a signal's header, in their order.
 _FIELDS = dict(

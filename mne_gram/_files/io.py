@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import mne
 
-from .._restoring.samples import Scratch, check_room, load_raw
+from .._recording.samples import Scratch, check_room, load_raw
 from .brainvision import complete_brainvision, write_brainvision
 from .edf import write_edf
 

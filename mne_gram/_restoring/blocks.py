@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from mne.utils import ProgressBar
 
-from .bands import filter_length
+from .._bands import filter_length
+from .._recording.masks import find_untold
 from .estimation import estimate_block
-from .masks import find_untold
 from .repair import Segment, find_gaps
 from .seams import CONTEXT, Surroundings, look_around, measure_miss
 from .steps import STEP_QUANTILE, usual_steps

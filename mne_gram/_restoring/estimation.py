@@ -14,6 +14,7 @@ import numpy as np
 from mne import Info
 from mne.utils import logger, warn
 
+from .._recording.windows import choose_windows, group_products, window_products
 from ..montage import ChannelMap, match_channels
 from ..preprocessing import find_line_freq
 from ..prior import Prior, channel_rows, load_prior
@@ -27,7 +28,6 @@ from .spatial_fit import Operators, SpatialFit, fit_spatial
 from .stacking import combine, estimate_experts
 from .steps import limit_steps
 from .trials import learn_stack, tell_evidence
-from .windows import choose_windows, group_products, window_products
 
 _MAX_WINDOWS = 240  # for statistics; two minutes of half-overlapping windows say enough
 TRIAL = "trial"  # everything that "auto" has, but nothing learnt of it yet
@@ -300,7 +300,7 @@ def find_moments(samples, bad, units, sfreq):
     Returns
     -------
     moments : list of Moments
-        What :func:`mne_gram._restoring.windows.group_moments` returns for windows from all over it.
+        What :func:`mne_gram._recording.windows.group_moments` returns for windows from all over it.
     """
     starts, length, good = choose_windows(bad, samples.pieces, sfreq, _MAX_WINDOWS)
     size = max(1, _CHUNK_VALUES // max(1, len(bad) * length))

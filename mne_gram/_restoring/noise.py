@@ -5,7 +5,7 @@
 import numpy as np
 from scipy.signal import oaconvolve
 
-from .bands import N_BANDS, STATISTICS_EDGES, WINDOW, band_products, lowpass_taps
+from .._bands import N_BANDS, STATISTICS_EDGES, WINDOW, band_products, lowpass_taps
 
 _LONG = 4.0  # seconds, which resolve a quarter of a hertz
 _MAX_WINDOWS = 40

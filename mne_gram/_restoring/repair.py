@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._bands import filter_length, sum_bands
+from .._recording.masks import find_spans
+from .._recording.samples import Samples
 from ..spatial import MIN_GOOD
-from .bands import filter_length, sum_bands
-from .masks import find_spans
 from .noise import colour_noise, read_noise
-from .samples import Samples
 from .seams import CONTEXT, Gap, bridge, join_runs, look_around, measure_miss
 from .spatial_fit import fit_spatial
 from .steps import limit_steps

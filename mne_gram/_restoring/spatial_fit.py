@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._recording.masks import find_untold
 from ..spatial import interpolation_operators
 from .baselines import find_baselines
-from .masks import find_untold
 from .noise import Noise, measure_slow
 from .seams import Miss
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import nnls
 
-from .bands import N_BANDS, sum_bands
+from .._bands import N_BANDS, sum_bands
 from .repair import estimate_spatial
 
 KINDS = ("whole", "passing")

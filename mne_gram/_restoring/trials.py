@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .bands import N_BANDS, split_bands
+from .._bands import N_BANDS, split_bands
+from .._recording.masks import BadSpans, find_spans
 from .evidence import Evidence
-from .masks import BadSpans, find_spans
 from .stacking import EXPERTS, KINDS, Stack, estimate_experts, weigh_experts
 
 _DEFAULTS = Path(__file__).parents[1] / "data" / "stacking.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 import mne
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._bids.find import list_recordings
+from .._files.find import list_recordings
 from ._cutting import cut_windows, list_windows
 from ._recordings import (
     Recording,

@@ -17,9 +17,9 @@ import numpy as np
 from mne.utils import logger
 
 from .._files.io import staged
+from .._recording.masks import find_spans
+from .._recording.samples import Samples
 from .._restoring.estimation import estimate_block, fit_plan
-from .._restoring.masks import find_spans
-from .._restoring.samples import Samples
 from ..montage import CH_NAMES, ELECTRODES, electrode_positions
 from ..preprocessing import SFREQ, VOLTS_TO_MODEL
 from ..prior import load_prior

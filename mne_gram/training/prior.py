@@ -15,10 +15,10 @@ import numpy as np
 from mne.utils import ProgressBar, logger
 from scipy.optimize import nnls
 
-from .._restoring.bands import N_BANDS
+from .._bands import N_BANDS
+from .._recording.masks import collect_mask
+from .._recording.windows import cut_windows, find_pieces, group_moments
 from .._restoring.forward import fit_forward, forward_components
-from .._restoring.masks import collect_mask
-from .._restoring.windows import cut_windows, find_pieces, group_moments
 from ..montage import ELECTRODES, electrode_positions, match_channels, template_sphere
 from ..prior import (
     Recording,

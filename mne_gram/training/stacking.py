@@ -17,10 +17,10 @@ import mne
 import numpy as np
 
 from .._files.io import staged
+from .._recording.masks import BadSpans, find_spans
+from .._recording.samples import Samples
 from .._restoring.estimation import TRIAL, fit_plan
 from .._restoring.forward import forward_components
-from .._restoring.masks import BadSpans, find_spans
-from .._restoring.samples import Samples
 from .._restoring.stacking import EXPERTS, KINDS, weigh_experts
 from .._restoring.trials import Trial, try_hidden
 from ..montage import ELECTRODES

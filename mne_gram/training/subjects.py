@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which subjects train and which are held out, and their recordings on disk."""
 
-from .._bids.find import list_recordings
+from .._files.find import list_recordings
 
 __all__ = ["list_recordings", "split_subjects"]
 

@@ -9,8 +9,7 @@ import numpy as np
 from mne.channels import DigMontage
 from mne.utils import _validate_type, logger, warn
 
-from ..montage import match_channels
-from .channel_names import (
+from .._channels.channel_names import (
     ELECTRODES,
     INDEX,
     clean_name,
@@ -18,7 +17,7 @@ from .channel_names import (
     parse_name,
     settle_names,
 )
-from .head import (
+from .._channels.head import (
     FAR,
     _similarity,
     _transform,
@@ -26,6 +25,7 @@ from .head import (
     read_positions,
     template_places,
 )
+from ..montage import match_channels
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ time is continuous.
 
 import numpy as np
 
+from .._bands import WINDOW, band_products
 from ..spatial import MIN_GOOD, Moments
-from .bands import WINDOW, band_products
 from .masks import find_spans
 
 # A window this many times stronger than the median counts as an artefact that nobody marked; it is
@@ -164,7 +164,7 @@ def window_products(windows, good, sfreq, units):
     Returns
     -------
     products : list of array, shape (n_windows, n_channels, n_frequencies)
-        What :func:`mne_gram._restoring.bands.band_products` returns.
+        What :func:`mne_gram._bands.band_products` returns.
     """
     carried = good * units
     share = carried / np.maximum(carried.sum(axis=1, keepdims=True), 1)

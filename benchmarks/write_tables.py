@@ -1,0 +1,187 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Turn what the benchmarks wrote into the tables of the documentation.
+
+Run ::
+
+    python benchmarks/write_tables.py --restoration rows.csv --classification classification/
+
+The tables are written to ``doc/tables``; the pages of the documentation include them. So no number
+there is typed by hand.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+from _decoding import summarize_decoding
+from _summary import find_headline, pool_coverage, pool_power, summarize
+from _truth import REGIMES, WHOLE
+
+FOLDER = Path(__file__).resolve().parents[1] / "doc" / "tables"
+NAMES = {"spline": "spherical spline", "mne": "minimum norm"}
+BANDS = ("0.5 to 4 Hz", "4 to 8", "8 to 13", "13 to 30", "30 to 45")
+
+
+def read_rows(fname):
+    """Read a table that a benchmark wrote; numbers are numbers, empty cells are left out."""
+    with open(fname, newline="", encoding="utf-8") as file:
+        return [
+            {name: as_number(text) for name, text in row.items() if text != ""}
+            for row in csv.DictReader(file)
+        ]
+
+
+def as_number(text):
+    """Return a number if a text is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def write_rows(name, header, rows):
+    """Write a table of the documentation."""
+    FOLDER.mkdir(exist_ok=True)
+    with open(FOLDER / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([header, *rows])
+
+
+def tell_interval(value, low, high, digits=3):
+    """Return a value with its interval."""
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def tell_method(name):
+    """Return how a method is called in the tables."""
+    if name.endswith("-left-out"):
+        return f"{tell_method(name.removesuffix('-left-out'))}, data set unseen"
+    return NAMES.get(name, name)
+
+
+def write_restoration(fname):
+    """Write the tables of hidden samples and of decoding."""
+    rows = read_rows(fname)
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    cells = summarize(rows, methods)
+    partly = [regime for regime in REGIMES if regime not in WHOLE]
+    table = []
+    for method in methods:
+        heads = [find_headline(rows, method, regimes) for regimes in (None, WHOLE, partly)]
+        whole = heads[0]["n_cells"] > len(partly) * 4
+        covered = pool_coverage(rows, method)
+        table.append(
+            [
+                tell_method(method),
+                tell_interval(*(heads[0][k] for k in ("ratio", "low", "high"))) if whole else "",
+                f"{heads[0]['largest']:.3f}",
+                *("" if head is None else f"{head['ratio']:.3f}" for head in heads[1:]),
+                f"{100 * np.mean([r['nmse'] > 1 for r in rows if r['method'] == method]):.1f} %",
+                f"{100 * covered:.0f} %" if np.isfinite(covered) else "",
+                f"{np.mean([r['seconds_per_minute'] for r in rows if r['method'] == method]):.2f}",
+            ]
+        )
+    header = ["method", "all cells (95 % interval)", "largest", "whole channels", "parts"]
+    write_rows("restoration_headlines", [*header, "NMSE > 1", "within 90 %", "s a minute"], table)
+    _write_cells(cells, [m for m in methods if not m.endswith("-sample")])
+    powers = {method: pool_power(cells, method) for method in methods}
+    table = [
+        [tell_method(m), *(f"{v:.2f} ({a:.2f} to {b:.2f})" for v, a, b in zip(*p, strict=True))]
+        for m, p in powers.items()
+        if p is not None
+    ]
+    write_rows("restoration_power", ["method", *BANDS], table)
+    decoding = fname.with_name(f"{fname.stem}_decoding{fname.suffix}")
+    if decoding.exists():
+        _write_decoding(summarize_decoding(read_rows(decoding)))
+
+
+def _write_cells(cells, methods):
+    """Write the ratio of each cell, a column a method."""
+    found = {}
+    for cell in cells:
+        key = cell["dataset"], cell["regime"], cell["n"]
+        found.setdefault(key[:2], {})[cell["method"]] = cell
+    table = []
+    for (dataset, regime), own in found.items():
+        spline = own["spline"]
+        row = [dataset, regime, spline["n"], f"{spline['nmse']:.3f}"]
+        for method in methods[1:]:
+            row.append(f"{own[method]['ratio']:.3f}" if method in own else "")
+        best = own["auto"]
+        row += [f"{best['low']:.2f} to {best['high']:.2f}", f"{best['nmse']:.3f}"]
+        table.append([*row, f"{best['r']:.3f}", f"{100 * best['coverage']:.0f} %"])
+    header = ["data set", "hidden", "n", "NMSE of the spline", *map(tell_method, methods[1:])]
+    header += ["auto: interval", "NMSE", "r", "within 90 %"]
+    write_rows("restoration_cells", header, table)
+
+
+def _write_decoding(found):
+    """Write how decoders fare with each condition."""
+    table = [
+        [
+            row["task"],
+            tell_method(row["condition"]),
+            row["n"],
+            tell_interval(row["accuracy"], row["low"], row["high"]),
+            tell_interval(row["gain"], row["gain_low"], row["gain_high"]),
+        ]
+        for row in found
+    ]
+    header = ["task", "channels", "people", "accuracy (95 %)", "minus spline (95 %)"]
+    write_rows("restoration_decoding", header, table)
+
+
+def write_classification(folder):
+    """Write the table of classifiers, a row a task and method."""
+    table = []
+    for fname in sorted(folder.glob("*_summary.csv")):
+        task = fname.stem.removesuffix("_summary")
+        summary = read_rows(fname)
+        gaps = read_rows(fname.with_name(f"{task}_differences.csv"))
+        for row in (row for row in summary if row["level"] == "window" and row["people"] == "all"):
+            table.append([task, row["method"], *_tell_classifier(row, summary, gaps)])
+    header = ["task", "method", "windows, all people", "minus the best classical"]
+    header += ["recordings", "windows, people never met"]
+    write_rows("classification", header, table)
+
+
+def _tell_classifier(row, summary, gaps):
+    def find(**wanted):
+        for other in summary:
+            if all(other.get(k) == v for k, v in {"method": row["method"], **wanted}.items()):
+                interval = other["balanced_accuracy"], other["low"], other["high"]
+                return tell_interval(*interval)
+        return ""
+
+    gap = [
+        g
+        for g in gaps
+        if g["method"] == row["method"]
+        and (g["level"], g["people"], g["is_best"]) == ("window", "all", "True")
+    ]
+    told = tell_interval(*(gap[0][k] for k in ("difference", "low", "high"))) if gap else ""
+    return [
+        find(level="window", people="all"),
+        told,
+        find(level="recording", people="all"),
+        find(level="window", people="unmet"),
+    ]
+
+
+def main(argv=None):
+    """Write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--restoration", type=Path, help="what restoration.py --csv wrote")
+    parser.add_argument("--classification", type=Path, help="folder of classification.py --out")
+    args = parser.parse_args(argv)
+    if args.restoration:
+        write_restoration(args.restoration)
+    if args.classification:
+        write_classification(args.classification)
+
+
+if __name__ == "__main__":
+    main()
