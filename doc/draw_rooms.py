@@ -28,7 +28,7 @@ WIDTH, HEIGHT, GAP = 148, 34, 66
 
 
 def find_imports():
-    """Return which top-level names of the package import which at their top, and which inside."""
+    """Return which top-level names import which at their top, and which inside functions."""
     package = ROOT / "mne_gram"
     found = {True: {}, False: {}}
     for path in sorted(package.rglob("*.py")):
@@ -68,11 +68,8 @@ def draw():
         '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#777"/></marker></defs>',
     ]
-    for found, style in ((nested, ' stroke-dasharray="2 4"'), (imports, "")):
-        for source, targets in sorted(found.items()):
-            for target in sorted(targets & set(places)):
-                if source in places and not (style and target in imports.get(source, ())):
-                    lines.append(_draw_arrow(places[source], places[target], style))
+    for source, target in sorted(_reduce(imports, set(places))):
+        lines.append(_draw_arrow(places[source], places[target]))
     for name, (x, y) in places.items():
         fill = "#e8f1f8" if name.startswith("_") else "#cfe3f2"
         lines.append(
@@ -83,13 +80,30 @@ def draw():
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _draw_arrow(source, target, style):
+def _reduce(imports, names):
+    """Return the imports that are not also there by way of another."""
+
+    def reach(start, seen):
+        for target in imports.get(start, set()) & names - seen:
+            seen.add(target)
+            reach(target, seen)
+        return seen
+
+    arrows = set()
+    for source in names:
+        targets = imports.get(source, set()) & names
+        behind = set().union(*(reach(target, set()) for target in targets))
+        arrows |= {(source, target) for target in targets - behind}
+    return arrows
+
+
+def _draw_arrow(source, target):
     (x0, y0), (x1, y1) = source, target
-    colour = "#bbb" if y1 > y0 or style else "#d55e00"  # what runs upwards stands out
+    colour = "#888" if y1 > y0 else "#d55e00"  # what runs upwards stands out
     return (
         f'<path d="M{x0:.0f} {y0 + HEIGHT / 2:.0f} C{x0:.0f} {y0 + GAP * 0.7:.0f} '
         f'{x1:.0f} {y1 - GAP * 0.7:.0f} {x1:.0f} {y1 - HEIGHT / 2 - 2:.0f}" fill="none" '
-        f'stroke="{colour}"{style} marker-end="url(#a)"/>'
+        f'stroke="{colour}" marker-end="url(#a)"/>'
     )
 
 
