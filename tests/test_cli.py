@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line: what it writes, what it prints, and what it answers to bad input."""
 
+import argparse
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 import mne_gram
-from mne_gram._commands.main import main
+from mne_gram._commands.main import _build_parser, main
 from mne_gram._files import io as _io
 
 
@@ -390,3 +393,55 @@ def test_version(capsys):
         main(["--version"])
     assert exc.value.code == 0
     assert capsys.readouterr().out == f"mne_gram {mne_gram.__version__}\n"
+
+
+def _list_commands(parser, path=()):
+    """Yield the words and the parser of each command that does something."""
+    actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not actions:
+        yield path, parser
+    for action in actions:
+        for name, child in action.choices.items():
+            yield from _list_commands(child, (*path, name))
+
+
+COMMANDS = dict(_list_commands(_build_parser()))
+
+
+def test_all_commands_are_there():
+    names = {path[0] for path in COMMANDS}
+    wanted = "restore find-bads embed tokens bids pretrain bench weights sys_info"
+    assert names == set(wanted.split())
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_teaches_by_an_example_that_can_be_read(path):
+    """Every command says what it does, and its examples are commands that it accepts."""
+    parser = COMMANDS[path]
+    text = parser.epilog or ""
+    assert parser.description
+    calls = re.findall(rf"(?:^|example: | )(mne_gram {' '.join(path)} .*)$", text, re.MULTILINE)
+    calls += re.findall(rf"^ *(mne_gram {' '.join(path)})$", text, re.MULTILINE)
+    assert calls, f"no example in the help of {' '.join(path)}"
+    for call in calls:
+        words = shlex.split(call.split(" > ")[0].replace("$SLURM_ARRAY_TASK_ID", "1"))
+        _build_parser().parse_args(words[1:])
+
+
+def test_weights_are_listed_as_json(capsys):
+    assert main(["weights", "list", "--json"]) == 0
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
+    assert models["gram-tiny"]["present"] and len(models["gram-tiny"]["sha256"]) == 64
+
+
+def test_restore_finds_bads(tmp_path, capsys):
+    """What nobody marked is found if that is asked for."""
+    raw = mne_gram.datasets.sample(return_truth=True, verbose="error")[1]
+    raw.info["bads"] = []
+    raw._data[raw.ch_names.index("C3")] = 0.0
+    source, out = tmp_path / "flat_raw.fif", tmp_path / "restored_raw.fif"
+    raw.save(source, verbose="error")
+    assert main(["restore", str(source), str(out), "--find-bads", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["channels"]
+    assert "C3" in {row["channel"] for row in rows}
+    assert mne.io.read_raw(out, verbose="error").get_data("C3").std() > 1e-6

@@ -26,8 +26,9 @@ def _add_classify(actions):
         "classify",
         _run_classify,
         "hold classifiers against each other in the same folds",
-        epilog="Give ROOT before an option that takes several values. What is done already is not "
-        "done again: the same command goes on where it stopped.",
+        example="mne_gram bench classify /data/study --out results --event left=T1 right=T2\n"
+        "mne_gram bench classify /data/study --out results --by task --seeds 5\n\n"
+        "What is done already is not done again: the same command goes on where it stopped.",
     )
     add = parser.add_argument
     add("root", metavar="ROOT", help="a BIDS data set, or with --recipe the owner's folder")

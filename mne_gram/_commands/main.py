@@ -65,7 +65,17 @@ def _build_parser():
     from .pretrain import add_pretrain
 
     parser = argparse.ArgumentParser(
-        prog="mne_gram", description="Repair bad channels and bad segments of EEG."
+        prog="mne_gram",
+        description="Repair bad channels and bad segments of EEG, embed and classify it.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="""\
+examples:
+  mne_gram restore raw.fif repaired_raw.fif --bads T7 --report repaired.txt
+  mne_gram bids /data/study --dry-run
+  mne_gram COMMAND --help
+
+A command leaves with 0 if all went well, 1 after a failure, 2 if the arguments are wrong.
+""",
     )
     parser.add_argument("--version", action="version", version=f"mne_gram {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -75,12 +85,21 @@ def _build_parser():
     _add_weights(commands)
     add_pretrain(commands)
     add_bench(commands)
-    _add_command(commands, "sys_info", _run_sys_info, "print versions, for reports of problems")
+    _add_command(
+        commands,
+        "sys_info",
+        _run_sys_info,
+        "print versions, for reports of problems",
+        example="mne_gram sys_info > versions.txt",
+    )
     return parser
 
 
-def _add_command(commands, name, run, summary, **kwargs):
+def _add_command(commands, name, run, summary, example=None, **kwargs):
     """Return the parser of one command, with what all commands share."""
+    if example is not None:
+        kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        kwargs["epilog"] = "example:\n" + "\n".join(f"  {line}" for line in example.splitlines())
     parser = commands.add_parser(name, help=summary, description=f"{summary}.", **kwargs)
     parser.add_argument(
         "--verbose", action="store_true", help="log progress, and show where an error comes from"
@@ -96,13 +115,16 @@ def _add_restore(commands):
         "restore",
         _run_restore,
         "repair what is marked as bad in a recording",
-        epilog="Give IN and OUT first, or before an option that takes several values.",
+        example="mne_gram restore raw.edf repaired_raw.fif --bads T7 O1 --figure repaired.png\n"
+        "mne_gram restore raw.edf repaired_raw.fif --find-bads --report repaired.txt\n"
+        "mne_gram restore --sample repaired_raw.fif",
     )
     add = parser.add_argument
     add("input", nargs="?", metavar="IN", help="any format that MNE reads; epochs from -epo.fif")
     add("output", metavar="OUT", help=".fif, .edf or .vhdr; -epo.fif for epochs")
     add("--sample", action="store_true", help="take the bundled sample recording as IN")
     add("--bads", nargs="+", default=[], metavar="NAME", help="further channels that are bad")
+    add("--find-bads", action="store_true", help="look for bad channels and stretches as well")
     add("--montage", metavar="NAME", help="template with positions, as MNE names it")
     add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
     add("--method", default="auto", choices=["auto", "spatial", "residual", "gram", "spline"])
@@ -179,6 +201,7 @@ def _restore_and_write(inst, args):
 
     restored, report = restore(
         inst,
+        mask="auto" if args.find_bads else None,
         method=args.method,
         output=args.kind,
         model=args.model,
@@ -218,11 +241,28 @@ def _add_weights(commands):
     """Add the commands that deal with weights."""
     parser = commands.add_parser("weights", help="list, fetch or convert weights of the networks")
     actions = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_command(actions, "list", _run_list, "print the weights that are known by name")
-    fetch = _add_command(actions, "fetch", _run_fetch, "download weights that are known by name")
+    known = _add_command(
+        actions,
+        "list",
+        _run_list,
+        "print the weights that are known by name",
+        example="mne_gram weights list --json",
+    )
+    known.add_argument("--json", action="store_true", help="print as JSON")
+    fetch = _add_command(
+        actions,
+        "fetch",
+        _run_fetch,
+        "bring weights that are known by name, or say how to get them by hand",
+        example="mne_gram weights fetch gram-base",
+    )
     fetch.add_argument("name", metavar="NAME", help="a name that 'weights list' prints")
     convert = _add_command(
-        actions, "convert", _run_convert, "turn a published checkpoint into a folder of weights"
+        actions,
+        "convert",
+        _run_convert,
+        "turn a published checkpoint into a folder of weights",
+        example="mne_gram weights convert base.pth gram-base",
     )
     convert.add_argument("checkpoint", metavar="CHECKPOINT", help="the file as downloaded")
     convert.add_argument("folder", metavar="FOLDER", help="where to write the weights")
@@ -234,6 +274,13 @@ def _run_list(args, parser):
     """Print the names of weights."""
     from ..weights import list_models
 
+    if args.json:
+        models = [
+            dict(name=m.name, present=m.present, where=str(m.where), sha256=m.sha256)
+            for m in list_models()
+        ]
+        print(json.dumps(models, indent=1))
+        return
     for model in list_models():
         state = "present" if model.present else "absent"
         print(f"{model.name}\t{state}\t{model.where}\t{model.description}")

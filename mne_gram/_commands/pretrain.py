@@ -51,7 +51,13 @@ def add_pretrain(commands):
     )
     _add_residual(actions)
     _add_recipe(actions)
-    curves = _add_command(actions, "curves", _run_curves, "draw the learning curves of a run")
+    curves = _add_command(
+        actions,
+        "curves",
+        _run_curves,
+        "draw the learning curves of a run",
+        example="mne_gram pretrain curves runs/tokenizer --out curves.png",
+    )
     curves.add_argument("folder", metavar="FOLDER", help="the --out of a run")
     _add_out(curves, "the figure, .png, .pdf or .svg", type=_get_namer(".png", ".pdf", ".svg"))
     curves.add_argument("--overwrite", action="store_true", help="replace a file that exists")
@@ -60,7 +66,11 @@ def add_pretrain(commands):
 def _add_prepare(actions):
     """Add the arguments of ``prepare``."""
     parser = _add_command(
-        actions, "prepare", _run_prepare, "preprocess recordings into a corpus to train on"
+        actions,
+        "prepare",
+        _run_prepare,
+        "preprocess recordings into a corpus to train on",
+        example="mne_gram pretrain prepare --bids-root /data/study --out corpus --hold-out-every 4",
     )
     _add_bids_root(parser)
     add = parser.add_argument
@@ -81,7 +91,10 @@ def _add_prepare(actions):
 
 def _add_stage(actions, name, summary):
     """Return the parser of one stage."""
-    parser = _add_command(actions, name, _run_stage, summary)
+    example = f"mne_gram pretrain {name} --corpus corpus --out runs/{name}"
+    if name == "gram":
+        example += " --tokenizer runs/tokenizer"
+    parser = _add_command(actions, name, _run_stage, summary, example=example)
     parser.set_defaults(stage=name)
     add = parser.add_argument
     add("--corpus", metavar="FOLDER", help="what 'pretrain prepare' wrote")
@@ -100,7 +113,11 @@ def _add_stage(actions, name, summary):
 def _add_residual(actions):
     """Add the arguments of ``residual``."""
     parser = _add_command(
-        actions, "residual", _run_residual, "train the network that corrects spatial estimates"
+        actions,
+        "residual",
+        _run_residual,
+        "train the network that corrects spatial estimates",
+        example="mne_gram pretrain residual --corpus corpus --out runs/residual",
     )
     add = parser.add_argument
     add("--corpus", required=True, metavar="FOLDER", help="what 'pretrain prepare' wrote")
@@ -116,7 +133,11 @@ def _add_residual(actions):
 def _add_recipe(actions):
     """Add the arguments of ``recipe``."""
     parser = _add_command(
-        actions, "recipe", _run_recipe, "make a model from BIDS data sets: corpus and both stages"
+        actions,
+        "recipe",
+        _run_recipe,
+        "make a model from BIDS data sets: corpus and both stages",
+        example="mne_gram pretrain recipe gram-tiny --bids-root A --bids-root B --out models",
     )
     add = parser.add_argument
     add("name", metavar="NAME", help="gram-tiny (for any machine), gram-small or gram-base-open")
