@@ -1,0 +1,153 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+A BIDS data set
+===============
+
+How do I repair all recordings of a study, and know afterwards what was done to each? This tutorial
+makes a small BIDS data set, plans a run over it, runs it, and reads what comes out.
+"""
+
+# %%
+# A data set
+# ----------
+#
+# Three people in a temporary folder, written by MNE-BIDS. Each has another noisy channel, which
+# ``channels.tsv`` marks as bad, as MNE-BIDS does with ``info["bads"]``. One recording is broken:
+# all of its channels are flat.
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import mne
+import mne_bids
+import pandas as pd
+
+import mne_gram
+
+mne.set_log_level("warning")
+blue, orange, grey = "#0072B2", "#D55E00", "#AAAAAA"
+root = Path(tempfile.mkdtemp()) / "study"
+
+for subject, bad in [("01", "Cz"), ("02", "F3"), ("03", "P4")]:
+    raw, _ = mne_gram.training.simulate_raw(30.0, bads=[bad], seed=int(subject))
+    if subject == "03":
+        raw.apply_function(lambda x: 0 * x)
+    path = mne_bids.BIDSPath(subject=subject, task="rest", datatype="eeg", root=root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the conversion to BrainVision
+        mne_bids.write_raw_bids(raw, path, allow_preload=True, format="BrainVision", verbose=False)
+
+# %%
+# Plan
+# ----
+#
+# ``dry_run`` reads headers and sidecars, and says what would be done. Nothing is written.
+
+plan = mne_gram.run_bids(root, tasks="rest", dry_run=True)
+print(plan)
+
+# %%
+# Run
+# ---
+#
+# Recordings are independent: one that fails is tabulated, and the others are done. ``n_jobs=2``
+# would work on two at a time. Results go to ``derivatives/mne-gram`` inside the data set; nothing
+# that was there before is changed.
+
+done = mne_gram.run_bids(root, tasks="rest")
+done.to_data_frame()[["recording", "status", "n_bads", "n_restored", "expected_r"]]
+
+# %%
+# The third recording failed. The table says why, and so does the log file. On the command line,
+# ``mne_gram bids`` does the same and exits with a code other than zero, so that a script notices.
+
+for row in done.failures:
+    print(row["why"])
+
+# %%
+# What is there now
+# -----------------
+#
+# A derivative data set of its own, which every BIDS tool reads. ``desc-restored`` tells the
+# restored recordings from their sources; the sidecars say what was restored, and from which file.
+
+for path in sorted(done.folder.rglob("*")):
+    name = path.relative_to(done.folder).as_posix()
+    if path.is_file() and not name.startswith((".", "logs")):
+        print(name)
+
+# %%
+# For each channel ``channels.tsv`` has how much of it was restored, and what correlation with the
+# truth is to be expected.
+
+table = next(done.folder.rglob("sub-01*_channels.tsv"))
+table = pd.read_csv(table, sep="\t")
+table[["name", "status", "restored", "restored_seconds", "expected_r"]].query("restored != 'none'")
+
+# %%
+# Read a restored recording like any other. The figure shows it over its source.
+
+path = mne_bids.BIDSPath(subject="01", task="rest", datatype="eeg", root=root)
+source = mne_bids.read_raw_bids(path, verbose=False)
+path.update(root=done.folder, description="restored", suffix="eeg", extension=".vhdr")
+restored = mne_bids.read_raw_bids(path, verbose="error")
+print(source.info["bads"], restored.info["bads"])
+
+shown = ["C3", "Cz", "C4"]
+fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
+for k, name in enumerate(shown):
+    for inst, label, color in [(source, "source", grey), (restored, "restored", blue)]:
+        signal, times = inst.get_data(name, tmin=5, tmax=10, return_times=True)
+        ax.plot(times, 1e6 * (signal[0] - signal[0].mean()) / 100 - k, color=color, lw=0.8,
+                label=label if k == 0 else None)  # fmt: skip
+ax.set(yticks=range(0, -len(shown), -1), yticklabels=shown, xlabel="Time (s)", ylim=(-2.8, 1))
+ax.set_title("sub-01, of which Cz was bad (100 µV from line to line)")
+ax.legend(loc="upper right", ncols=2, fontsize=8)
+plt.show()
+
+# %%
+# Again
+# -----
+#
+# A second call does only what is new: recordings, changed sidecars, other settings. So a run that
+# was stopped goes on where it was. We mark another bad channel in the sidecar of the second person
+# and call again.
+
+table = next((root / "sub-02").rglob("*_channels.tsv"))
+channels = pd.read_csv(table, sep="\t", keep_default_na=False)
+channels.loc[channels["name"] == "O1", "status"] = "bad"
+channels.to_csv(table, sep="\t", index=False)
+
+again = mne_gram.run_bids(root, tasks="rest")
+again.to_data_frame()[["recording", "status", "n_bads", "n_restored", "expected_r"]]
+
+# %%
+# Read the report before you go on. ``done.index`` is a page with a figure of each recording. For
+# many recordings, a picture of the expected correlations tells where to look first.
+
+rows = [row for row in again.rows if row["status"] in ("done", "skipped")]
+fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+for row in rows:
+    name = Path(row["recording"]).name.split("_")[0]
+    values = [channel["expected_r"] for channel in row["channels"]]
+    ax.plot([name] * len(values), values, "o", color=blue)
+    for channel, value in zip(row["channels"], values, strict=True):
+        ax.annotate(channel["channel"], (name, value), (6, -3), textcoords="offset points")
+ax.axhline(0.7, color=orange, lw=1, ls="--", label="half of the variance is guessed")
+ax.set(ylabel="Expected correlation", ylim=(0, 1), title="Restored channels of all recordings")
+ax.margins(x=0.4)
+ax.legend(loc="lower right", fontsize=8)
+plt.show()
+
+# %%
+# Limits
+# ------
+#
+# A run restores what is marked. If nobody marked anything, it restores nothing; ``find_bads=True``
+# lets it look, and then the pages are worth your time. Files are BrainVision with single precision,
+# or EDF, which rounds. Restored recordings are not filtered or re-referenced: that stays with your
+# pipeline. A recording counts as done by checksums of itself and its sidecars; a change that is in
+# none of these files, such as another electrode cap on the head, is not noticed by anybody.
