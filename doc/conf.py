@@ -45,4 +45,17 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "write_computation_times": False,
     "download_all_examples": False,
+    "ignore_repr_types": r"matplotlib[.](text|axes|figure)|mne[.]Info",
 }
+
+
+def _skip(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn adds for its own routing, and documents with links of its own."""
+    inherited = name == "get_metadata_routing" or (
+        name.startswith("set_") and name.endswith("_request")
+    )
+    return True if inherited else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", _skip)

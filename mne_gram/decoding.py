@@ -333,7 +333,8 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
     history_ : list of dict
         Losses and kappa of each epoch (``"lora"``, ``"full"``).
     best_epoch_ : int
-        The epoch whose weights are used (``"lora"``, ``"full"``); 0 is the start.
+        The epoch whose weights are used; 0 is the start. ``"lora"`` takes that of the least
+        validation loss, ``"full"`` that of the best kappa.
 
     See Also
     --------

@@ -57,8 +57,10 @@ def restore(
     mask : array of bool | "auto" | None
         What is bad besides, for all channels of ``inst`` in their order: ``(n_channels, n_times)``
         for Raw and Evoked, ``(n_epochs, n_channels)`` or ``(n_epochs, n_channels, n_times)`` for
-        Epochs. Labels of an ``autoreject.RejectLog`` fit after ``== 1``. ``"auto"`` asks
-        :func:`mne_gram.find_bads`; the log says what it found, and so does ``report.found``.
+        Epochs. Labels of an ``autoreject.RejectLog`` fit: ``labels >= 1`` for the epochs that
+        autoreject was given, ``labels == 1`` for those that it returned, where it filled the
+        others. ``"auto"`` asks :func:`mne_gram.find_bads`; the log says what it found, and so does
+        ``report.found``.
     method : "auto" | "spatial" | "residual" | "gram" | "spline"
         ``"spatial"`` is a conditional Gaussian whose covariance adapts from other people's
         recordings to this one, ``"residual"`` lets a network correct that estimate, ``"gram"``
@@ -67,7 +69,8 @@ def restore(
         restores them by several experts and combines these as it was best there: ``"spatial"``,
         the same with a model of the head in place of other people, and the spline.
     output : "mean" | "sample"
-        The conditional mean, or one draw from the posterior, which has the power that a mean lacks.
+        The conditional mean, or one draw from the posterior, which has the power that a mean lacks
+        below 45 Hz.
     model : str | path-like | GramModel
         The networks for ``method="gram"`` and ``"residual"``: a name, a folder, or what
         :func:`mne_gram.load_model` returned.

@@ -77,7 +77,7 @@ ROOMS = {
         own=f"{MONTAGE} .trial_signals harmonization preprocessing",
     ),
     "_classifying.folds": Room("numpy", "sklearn"),
-    "_classifying.linear_probe": Room("numpy", "sklearn"),
+    "_classifying.linear_probe": Room("numpy scipy", "sklearn"),
     "_classifying.backbone": Room("mne", own="_inference _model_io weights"),
     "_classifying.trial_features": Room(
         "mne numpy",
@@ -161,7 +161,10 @@ ROOMS = {
         own=".signal_checks _bands _recording.masks _recording.windows preprocessing",
     ),
     "_detecting.bads_report": Room("mne numpy", "pandas", own="viz"),
-    "_drawing.bads": Room("numpy", "matplotlib mne"),
+    "_drawing.style": Room("mne numpy", "matplotlib"),
+    "_drawing.restored": Room("mne numpy", "matplotlib", own=".style"),
+    "_drawing.channel_map": Room("mne numpy", "matplotlib", own=".style"),
+    "_drawing.bads": Room("numpy", "matplotlib mne", own=".style"),
     "detection": Room(
         "mne numpy",
         own=(
@@ -201,11 +204,11 @@ ROOMS = {
     "_drawing.classes": Room(
         "mne numpy",
         "matplotlib torch",
-        own="_channels.channel_names _embedding.feature_sets _model_io weights",
+        own="_channels.channel_names _embedding.feature_sets _model_io .style weights",
     ),
-    "viz": Room("mne numpy", "matplotlib", own="_drawing.bads _drawing.classes"),
+    "viz": Room(own="_drawing"),
     "report": Room("mne numpy", "matplotlib", own="_restoring.report_text _version viz"),
-    "_drawing.curves": Room("numpy", "matplotlib pandas", own="training"),
+    "_drawing.curves": Room("mne", "matplotlib pandas", own=".style training"),
     "_files.brainvision": Room("mne numpy", own="_recording.samples"),
     "_files.edf": Room("mne numpy", own="_recording.samples"),
     "_files.io": Room("mne numpy", own=".brainvision .edf _recording.samples"),

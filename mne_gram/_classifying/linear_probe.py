@@ -5,6 +5,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import log_softmax
 
 # Inverse strengths that are tried, for features whose variances add up to 1.
 _STRENGTHS = tuple(10.0 ** np.linspace(-2, 4, 9))
@@ -106,8 +107,13 @@ def _try_strengths(z, y, weights, folds):
         model = _make_model(_STRENGTHS[0])
         for k, strength in enumerate(_STRENGTHS):  # each start is the last one's end
             model.set_params(C=strength).fit(z[train], y[train], weights[train])
-            chances = model.predict_log_proba(z[test])[np.arange(len(test)), y[test]]
-            totals[k] -= np.maximum(chances, -50) @ weights[test]  # -inf would rule all folds
+            coef, intercept = _as_softmax(model)
+            chances = log_softmax(z[test] @ coef.T + intercept, axis=1)[
+                np.arange(len(test)), y[test]
+            ]
+            totals[k] -= (
+                np.maximum(chances, -50) @ weights[test]
+            )  # one trial may not rule all folds
     return totals / sum(weights[test].sum() for _, test in folds)
 
 

@@ -49,12 +49,12 @@ def format_number(value, missing="?"):
 
 def describe_calibration(evidence):
     """Say how the standard deviation was checked, or nothing."""
-    text = ""
-    if evidence.coverage is not None:
-        text += f"The 90 % interval held {evidence.coverage:.0%} of the hidden samples. "
+    parts = []
     if evidence.calibration is not None:
-        text += f"Standard deviations were multiplied by {evidence.calibration:.2f}."
-    return text.strip()
+        parts.append(f"Standard deviations were multiplied by {evidence.calibration:.2f}.")
+    if evidence.coverage is not None:
+        parts.append(f"The 90 % interval then holds {evidence.coverage:.0%} of the hidden samples.")
+    return " ".join(parts)
 
 
 def _format_channels(rows):
