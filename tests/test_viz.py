@@ -90,7 +90,7 @@ def test_what_is_drawn(restored, truth):
     row = report.to_data_frame().set_index("channel").loc["C3"]
     assert fig.axes[1].get_title(loc="right") == f"expected r {row.expected_r:.2f}"
     assert fig.axes[0].get_title(loc="left") == "F3: all through, 20.0 s"
-    assert fig.axes[1].get_title(loc="left") == "C3: 1 part(s), 2.5 s"
+    assert fig.axes[1].get_title(loc="left") == "C3: 1 part, 2.5 s"
     assert {axis.get_ylabel() for axis in fig.axes} == {"µV"}
     # Dotted lines where the restored stretch meets good signal; a whole channel has no seams.
     seams = [[k.get_xdata()[0] for k in axis.lines if k.get_ls() == ":"] for axis in fig.axes]
@@ -126,6 +126,7 @@ def test_show(restored, monkeypatch):
 
     shown = []
     monkeypatch.setattr(plt, "show", lambda *args, **kwargs: shown.append(True))
+    monkeypatch.setattr(matplotlib, "get_backend", lambda **kwargs: "tkagg")  # as with a screen
     restored[1].plot(show=False)
     assert not shown
     restored[1].plot()
@@ -208,6 +209,7 @@ def test_garbage_that_is_no_number(truth):
 def test_picks(restored):
     fig = restored[1].plot(picks=["C4", "F3"], show=False)
     assert channels_of(fig) == ["C4", "F3"]
+    assert channels_of(restored[1].plot(picks="C4", show=False)) == ["C4"]
     with pytest.raises(ValueError, match="not restored: Cz. The restored channels are F3, C3, C4"):
         restored[1].plot(picks=["C3", "Cz"], show=False)
 
@@ -222,6 +224,21 @@ def test_own_axes(restored):
     assert not fig.legends and axes[0, 0].get_legend() is not None
     with pytest.raises(ValueError, match="Found 2 axes, expected 3"):
         restored[1].plot(axes=axes[0], show=False)
+
+
+def test_bad_input(restored, truth):
+    raw, report = restored
+    with pytest.raises(TypeError, match="report must be a RestorationReport, .* got RawEDF"):
+        plot_restoration(raw)
+    for plot in (plot_scores, plot_channel_map):
+        with pytest.raises(TypeError, match="report must be a RestorationReport"):
+            plot((raw, report))
+    with pytest.raises(ValueError, match="n_channels must be at least 1, got 0"):
+        plot_restoration(report, n_channels=0)
+    with pytest.raises(ValueError, match="Found no channel F3 in truth"):
+        plot_restoration(report, truth=truth.copy().drop_channels("F3"))
+    with pytest.raises(ValueError, match="truth ends before the restored stretch of F3"):
+        plot_restoration(report, truth=truth.copy().crop(0, 5))
 
 
 # ---------------------------------------------------------------------------------------------

@@ -87,5 +87,10 @@ def test_nothing_bad_says_so():
     report = find_bads(make_raw(), verbose="error")
     axes = plt.subplots()[1]
     assert plot_bads(report, axes=axes, show=False) is axes.figure
-    assert axes.get_title() == "Nothing was found to be bad"
+    assert axes.get_title(loc="left") == "Nothing was found to be bad"
     assert not axes.collections
+
+
+def test_no_report():
+    with pytest.raises(TypeError, match="report must be a BadsReport, .* got RawArray"):
+        plot_bads(make_raw())

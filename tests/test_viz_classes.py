@@ -56,13 +56,13 @@ def test_base_classes_are_decoded_most_frequent_first(model):
     tokens = make_tokens([7, 3, 3, -1, 3, 9, 9, -1, 5, 5, 5, 5])
     fig = plot_base_classes(tokens, model=model, n_classes=3, ch_name="O1", show=False)
     shown = [axis for axis in fig.axes if axis.lines]
-    assert [axis.get_title() for axis in shown] == ["5: 40.0%", "3: 30.0%", "9: 20.0%"]
+    assert [axis.get_title(loc="left") for axis in shown] == ["5: 40.0%", "3: 30.0%", "9: 20.0%"]
     wave = shown[1].lines[0].get_ydata()
     assert_allclose([wave.mean(), wave.std()], [0, 1], atol=1e-5)
     again = plot_base_classes(tokens, model=model, n_classes=3, ch_name="O1", show=False)
     assert_allclose(again.axes[1].lines[0].get_ydata(), wave)
     other = plot_base_classes([3, 7], model=model, ch_name="Cz", show=False).axes
-    assert [axis.get_title() for axis in other] == ["3", "7"]
+    assert [axis.get_title(loc="left") for axis in other] == ["3", "7"]
     assert not np.allclose(other[0].lines[0].get_ydata(), wave, atol=1e-2)
 
 
@@ -77,7 +77,7 @@ def test_base_classes_look_like_their_patches():
     fig = plot_base_classes(tokens, n_classes=6, show=False)
     similar = []
     for axis in fig.axes[:6]:
-        number = int(axis.get_title().split(":")[0])
+        number = int(axis.get_title(loc="left").split(":")[0])
         mean = patches[tokens.data == number].mean(axis=0)
         similar.append(np.corrcoef(mean, axis.lines[0].get_ydata())[0, 1])
     assert np.median(similar) > 0.8
@@ -127,7 +127,7 @@ def test_codebook_usage():
     assert_allclose(axis.lines[0].get_ydata(), [0.6, 0.3, 0.1])
     assert_allclose(axis.lines[1].get_ydata(), 1 / 64)
     # exp(-(0.6 log 0.6 + 0.3 log 0.3 + 0.1 log 0.1)) = 2.45
-    assert axis.get_title() == "3 of 64 classes occur, perplexity 2"
+    assert axis.get_title(loc="left") == "3 of 64 classes occur, perplexity 2"
     with pytest.raises(ValueError, match="no base class"):
         plot_codebook_usage(make_tokens([-1]))
     with pytest.raises(TypeError, match="tokens must be"):

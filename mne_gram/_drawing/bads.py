@@ -4,15 +4,30 @@
 
 import numpy as np
 
-# Okabe and Ito's palette, which colour-blind people can tell apart, by reason; hatches besides.
+from .style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    add_legend_beside,
+    check_axis,
+    check_report,
+    open_frame,
+    set_title,
+)
+
+# Colour and hatch by reason.
 _STYLES = {
-    "misfit": ("#d55e00", ""),
-    "amplitude": ("#e69f00", ""),
-    "flat": ("#0072b2", "//"),
-    "clipped": ("#56b4e9", "\\\\"),
-    "line": ("#009e73", ".."),
-    "often": ("#cc79a7", "xx"),
-    "nan": ("#000000", ""),
+    "misfit": (VERMILION, ""),
+    "amplitude": (ORANGE, ""),
+    "flat": (BLUE, "//"),
+    "clipped": (SKY, "\\\\"),
+    "line": (GREEN, ".."),
+    "often": (PURPLE, "xx"),
+    "nan": (BLACK, ""),
 }
 
 
@@ -39,6 +54,8 @@ def plot_bads(report, *, axes=None, show=True):
     from matplotlib.patches import Patch
     from mne.viz.utils import plt_show
 
+    check_report(report, "BadsReport", "mne_gram.find_bads")
+    check_axis(axes)
     names = report.scores.index.tolist()
     table = report.to_data_frame()
     start, stop = _get_limits(report)
@@ -73,9 +90,10 @@ def plot_bads(report, *, axes=None, show=True):
         for why in found
     ]
     if handles:
-        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+        add_legend_beside(axes, handles=handles)
     else:
-        axes.set_title("Nothing was found to be bad")
+        set_title(axes, "Nothing was found to be bad")
+    open_frame(axes)
     plt_show(show)
     return axes.figure
 

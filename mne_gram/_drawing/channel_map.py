@@ -4,7 +4,9 @@
 
 import mne
 import numpy as np
-from mne.utils import _validate_type
+
+from .style import BLACK, LIGHT, SCALE, check_axis, check_report, set_title
+
 
 def plot_channel_map(report, *, axes=None, show=True):
     """Plot on the head which channels were restored, and with which error to expect.
@@ -31,9 +33,10 @@ def plot_channel_map(report, *, axes=None, show=True):
         If no channel has a position.
     """
     import matplotlib.pyplot as plt
-    from matplotlib.axes import Axes
+    from mne.viz.utils import plt_show
 
-    _validate_type(axes, (Axes, None), "axes")
+    check_report(report, "RestorationReport", "mne_gram.restore(..., return_report=True)")
+    check_axis(axes)
     placed = find_placed(report._info)
     if not placed.any():
         raise ValueError(
@@ -50,17 +53,17 @@ def plot_channel_map(report, *, axes=None, show=True):
     points.set_visible(False)
     rows = {row["channel"]: row for row in report._rows}
     done = np.array([name in rows for name in info["ch_names"]])
-    axes.scatter(*places[~done].T, s=12, color=_GARBAGE, zorder=2)
+    axes.scatter(*places[~done].T, s=12, color=LIGHT, zorder=2)
     if done.any():
         marked = [rows[name] for name in info["ch_names"] if name in rows]
         drawn = axes.scatter(
             *places[done].T,
             c=[row["expected_nmse"] for row in marked],
             s=110,
-            cmap=plt.get_cmap("cividis_r").with_extremes(bad="white"),
+            cmap=plt.get_cmap(f"{SCALE}_r").with_extremes(bad="white"),
             vmin=0,
             vmax=1,
-            edgecolors=_GOOD,
+            edgecolors=BLACK,
             linewidths=[2.0 if row["whole"] else 0.7 for row in marked],
             plotnonfinite=True,
             zorder=3,
@@ -76,9 +79,8 @@ def plot_channel_map(report, *, axes=None, show=True):
                 zorder=4,
             )
         axes.figure.colorbar(drawn, ax=axes, shrink=0.6, label="Expected NMSE")
-    axes.set_title(f"{done.sum()} of {len(done)} channels restored", fontsize=9)
-    if show:
-        plt.show()
+    set_title(axes, f"{done.sum()} of {len(done)} channels restored", loc="center")
+    plt_show(show)
     return axes.figure
 
 

@@ -7,11 +7,20 @@ from mne.utils import _validate_type
 
 from .._channels.channel_names import INDEX
 from .._embedding.feature_sets import Embedding, Tokens
+from .style import (
+    BLUE,
+    GREY,
+    PALETTE,
+    SCALE,
+    add_legend_beside,
+    check_axis,
+    list_axes,
+    make_grid,
+    open_frame,
+    set_title,
+)
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; markers tell further kinds.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "^", "s", "v", "D", "P", "X")
-_LINE, _REFERENCE = _COLORS[0], "#888888"
+_MARKERS = ("o", "^", "s", "v", "D", "P", "X")  # tell further kinds, beside the colour
 _PATCH = 200
 # What a class is decoded among: channels all over the head, some seconds, several draws.
 _AROUND = "FP1 FP2 F7 F3 FZ F4 F8 T7 C3 C4 T8 P7 P3 PZ P4 P8 O1 O2".split()
@@ -56,39 +65,26 @@ def plot_base_classes(tokens, *, model=None, n_classes=20, ch_name="Cz", axes=No
     alone. So each is decoded among others, drawn at random from ``tokens`` (from all classes, if
     only some were named), on a window of the whole head, and averaged over a few such draws.
     """
-    import matplotlib.pyplot as plt
+    from mne.viz.utils import plt_show
 
     if ch_name.upper() not in INDEX:
         raise ValueError(
             f"{ch_name} is no entry of the montage; mne_gram.montage.CH_NAMES lists them."
         )
     classes, shares = _choose_classes(tokens, n_classes)
+    if axes is not None:
+        axes = list_axes(axes, len(classes), "class")
     waveforms = _decode(tokens, classes, model, INDEX[ch_name.upper()])
     if axes is None:
-        n_columns = min(5, len(classes))
-        n_rows = -(-len(classes) // n_columns)
-        size = (1.7 * n_columns + 0.4, 1.2 * n_rows + 0.5)
-        _, axes = plt.subplots(
-            *(n_rows, n_columns),
-            **dict(sharex=True, sharey=True, squeeze=False, figsize=size, layout="constrained"),
-        )
-        for axis in axes.flat[len(classes) :]:
-            axis.axis("off")
-        # In a ragged grid, the lowest axis of each column tells the time.
-        for axis in axes.flat[max(0, len(classes) - n_columns) : len(classes)]:
-            axis.set_xlabel("Time (s)")
-            axis.tick_params(labelbottom=True)
-    axes = list(np.ravel(axes))
-    if len(axes) < len(classes):
-        raise ValueError(f"Found {len(axes)} axes, expected {len(classes)}: one a class.")
+        axes = make_grid(len(classes), 5, (1.7, 1.2), "Time (s)", sharey=True)
     times = np.arange(_PATCH) / _PATCH
     for axis, number, share, waveform in zip(axes, classes, shares, waveforms, strict=False):
-        axis.plot(times, waveform, color=_LINE, lw=0.9)
+        axis.plot(times, waveform, color=BLUE, lw=0.9)
         text = f"{number}" if share is None else f"{number}: {share:.1%}"
-        axis.set_title(text, fontsize=8)
-        axis.set_yticks([])
-    if show:
-        plt.show()
+        set_title(axis, text)
+        axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"), yticks=())
+        open_frame(axis)
+    plt_show(show)
     return axes[0].figure
 
 
@@ -179,7 +175,9 @@ def plot_codebook_usage(tokens, *, axes=None, show=True):
         If all patches were bad.
     """
     import matplotlib.pyplot as plt
+    from mne.viz.utils import plt_show
 
+    check_axis(axes)
     _validate_type(tokens, Tokens, "tokens", "what compute_tokens returned")
     counts = np.unique(tokens.data[tokens.data >= 0], return_counts=True)[1]
     if not len(counts):
@@ -189,15 +187,16 @@ def plot_codebook_usage(tokens, *, axes=None, show=True):
     if axes is None:
         _, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
     ranks = np.arange(1, len(shares) + 1)
-    axes.loglog(ranks, shares, ".-", color=_LINE, lw=1, ms=3, label="classes")
+    axes.loglog(ranks, shares, ".-", color=BLUE, lw=1, ms=4, label="classes")
     even = 1 / tokens.n_classes
     label = f"all {tokens.n_classes} alike"
-    axes.axhline(even, color=_REFERENCE, ls="--", lw=1, label=label)
+    axes.axhline(even, color=GREY, ls="--", lw=1, label=label)
     title = f"{len(shares)} of {tokens.n_classes} classes occur, perplexity {perplexity:.0f}"
-    axes.set(xlabel="Rank", ylabel="Share of patches", title=title)
+    axes.set(xlabel="Rank", ylabel="Share of patches")
+    set_title(axes, title)
+    open_frame(axes)
     axes.legend(fontsize=8)
-    if show:
-        plt.show()
+    plt_show(show)
     return axes.figure
 
 
@@ -234,7 +233,9 @@ def plot_embedding(embedding, *, color=None, axes=None, show=True):
     two directions are those of most variance, whatever it comes from.
     """
     import matplotlib.pyplot as plt
+    from mne.viz.utils import plt_show
 
+    check_axis(axes)
     _validate_type(embedding, Embedding, "embedding", "what compute_embedding returned")
     _validate_type(color, (str, None), "color")
     frame = embedding.to_data_frame()
@@ -252,10 +253,10 @@ def plot_embedding(embedding, *, color=None, axes=None, show=True):
     if axes is None:
         _, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
     _scatter(axes, places, frame[color], color)
+    open_frame(axes)
     for axis, number, share in zip((axes.xaxis, axes.yaxis), (1, 2), shares, strict=True):
         axis.set_label_text(f"Principal component {number} ({share:.0%} of variance)")
-    if show:
-        plt.show()
+    plt_show(show)
     return axes.figure
 
 
@@ -272,13 +273,13 @@ def _project(vectors):
 def _scatter(axes, places, values, name):
     """Draw dots, coloured along a scale of numbers or by kind."""
     if values.dtype.kind in "fiu":
-        drawn = axes.scatter(*places.T, c=values.to_numpy(), s=14, cmap="cividis")
+        drawn = axes.scatter(*places.T, c=values.to_numpy(), s=14, cmap=SCALE)
         axes.figure.colorbar(drawn, ax=axes, label="Onset (s)" if name == "onset" else name)
         return
     kinds = values.astype(str)
     for k, kind in enumerate(sorted(kinds.unique())):
-        color = _COLORS[k % len(_COLORS)]
-        marker = _MARKERS[(k + k // len(_COLORS)) % len(_MARKERS)]
+        color = PALETTE[k % len(PALETTE)]
+        marker = _MARKERS[(k + k // len(PALETTE)) % len(_MARKERS)]
         rows = (kinds == kind).to_numpy()
         axes.scatter(*places[rows].T, s=16, color=color, marker=marker, label=kind, alpha=0.8)
-    axes.legend(title=name, fontsize=8, ncols=1 + kinds.nunique() // 20)
+    add_legend_beside(axes, title=name, fontsize=8, ncols=1 + kinds.nunique() // 20)

@@ -5,7 +5,7 @@
 from mne.utils import _validate_type
 
 from ..training.logs import COLUMNS, read_log
-from .style import BLUE, LIGHT, VERMILION, add_legend, list_axes, make_grid, open_frame
+from .style import BLUE, LIGHT, VERMILION, add_legend, list_axes, make_grid, open_frame, set_title
 
 _SMOOTH = 25  # the smoothed line averages over this part of the run
 
@@ -53,7 +53,7 @@ def plot_learning_curve(log, *, names=None, axes=None, show=True):
             axis.set_xlabel("Step")
     for axis, name in zip(axes, names, strict=False):
         _plot_quantity(axis, frame[frame["name"] == name])
-        axis.set_title(name.replace("_", " "), fontsize=9, loc="left")
+        set_title(axis, name.replace("_", " "))
         open_frame(axis)
     if names:
         add_legend(axes[: len(names)])
@@ -80,6 +80,11 @@ def _read(log):
         raise ValueError(
             f"The table is not the log of a run: it lacks the column(s) {', '.join(missing)}, and "
             f"has {', '.join(map(str, log.columns)) or 'none'}. Give the folder of the run."
+        )
+    if not all(pd.api.types.is_numeric_dtype(log[name]) for name in ("step", "value")):
+        raise ValueError(
+            f"The columns step and value must be numbers, got {log['step'].dtype} and "
+            f"{log['value'].dtype}."
         )
     # A table that pandas read itself has NaN where the subject is left empty.
     return log.assign(subject=log["subject"].astype(object).fillna(""))
@@ -109,14 +114,20 @@ def _plot_quantity(axis, rows):
         axis.plot(mean.index, mean, color=BLUE, lw=0.5, alpha=0.35)
         window = max(1, len(mean) // _SMOOTH)
         smooth = mean.rolling(window, center=True, min_periods=1).mean()
-        marker = "." if len(mean) == 1 else None
-        axis.plot(smooth.index, smooth, color=BLUE, lw=1.2, marker=marker, label="train")
+        options = dict(color=BLUE, lw=1.2, label="train")
+        axis.plot(smooth.index, smooth, marker=_mark(smooth), **options)
     validation = rows[rows["split"] == "validation"]
     subjects = validation[validation["subject"] != ""]
     for k, (_, values) in enumerate(subjects.groupby("subject")):
         label = "subjects" if k == 0 else None
-        axis.plot(values["step"], values["value"], color=LIGHT, lw=0.6, zorder=0, label=label)
+        options = dict(color=LIGHT, lw=0.8, zorder=0, label=label)
+        axis.plot(values["step"], values["value"], marker=_mark(values), **options)
     whole = validation[validation["subject"] == ""]
     mean = (whole if len(whole) else subjects).groupby("step")["value"].mean()
     if len(mean):
         axis.plot(mean.index, mean, "o-", color=VERMILION, lw=1.2, ms=2.5, label="validation")
+
+
+def _mark(values):
+    """Return the marker of a line: of a single value there is no line."""
+    return "." if len(values) == 1 else None

@@ -8,8 +8,20 @@ from mne.utils import _validate_type
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and greys.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, BLACK = "#E69F00", "#56B4E9", "#000000"
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 LIGHT, GREY = "#BBBBBB", "#888888"
 SCALE = "cividis"  # of numbers; even in lightness, and made for colour-blind readers
+
+
+def check_report(report, kind, maker):
+    """Raise an error if what was given is not the report that a function returns.
+
+    This goes by the name of the class: reports plot themselves, so the figures import none.
+    """
+    if kind not in {cls.__name__ for cls in type(report).__mro__}:
+        raise TypeError(
+            f"report must be a {kind}, what {maker} returns, got {type(report).__name__} instead."
+        )
 
 
 def check_axis(axes):
@@ -77,22 +89,37 @@ def make_grid(n, n_columns, size, x_label, **options):
 
 def add_legend(axes):
     """Add one legend for several axes: not all of them need to show every kind of line."""
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     handles = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    # Outside of the axes there is room only where the layout of the figure makes it.
-    fig = axes[0].figure
-    outside = isinstance(fig.get_layout_engine(), ConstrainedLayoutEngine)
-    (fig if outside else axes[0]).legend(
+    outside = _makes_room(axes[0])
+    (axes[0].figure if outside else axes[0]).legend(
         handles.values(),
         handles,
         loc="outside upper center" if outside else "upper right",
         ncols=len(handles),
         fontsize=8,
     )
+
+
+def add_legend_beside(axis, **options):
+    """Add a legend to the right of an axis, or upon it where there is no room for that."""
+    if _makes_room(axis):
+        options |= dict(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    axis.legend(**options)
+
+
+def _makes_room(axis):
+    """Whether the layout of the figure makes room for what lies outside of the axes."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return isinstance(axis.figure.get_layout_engine(), ConstrainedLayoutEngine)
+
+
+def set_title(axis, text, **options):
+    """Write a title as all figures have it."""
+    axis.set_title(text, fontsize=9, **(dict(loc="left") | options))
 
 
 def open_frame(axis):
