@@ -109,6 +109,7 @@ def test_options_reach_restore(source, tmp_path, monkeypatch):
     args = ["restore", str(source), str(tmp_path / "a.fif"), *options.split()]
     assert main([*args, "--all-channel-gaps", "fill"]) == 1
     assert got == {
+        "mask": None,
         "method": "gram",
         "output": "sample",
         "model": "folder",

@@ -407,7 +407,7 @@ def test_evidence_in_table_and_text():
         ["residual", "0.37", "0.30"],
         ["auto", "0.31", "0.83", "(chosen)"],
     ]
-    assert "held 91% of the hidden samples" in str(report)
+    assert "holds 91% of the hidden samples" in str(report)
     assert "multiplied by 1.25" in str(report)
     assert "recordings of other people" in str(
         make_report(evidence=make_evidence(source="training people"))
@@ -503,7 +503,7 @@ def test_section_with_evidence(page):
     add_restoration(page, make_report(inst, evidence=make_evidence()))
     content = get_html(page)
     assert all("<img" in content[title] for title in TITLES[1:])
-    assert "held 91% of the hidden samples" in content[TITLES[0]]
+    assert "holds 91% of the hidden samples" in content[TITLES[0]]
     assert "Weight of residual" in content[TITLES[0]]
 
 

@@ -53,7 +53,7 @@ def plot_learning_curve(log, *, names=None, axes=None, show=True):
             axis.set_xlabel("Step")
     for axis, name in zip(axes, names, strict=False):
         _plot_quantity(axis, frame[frame["name"] == name])
-        set_title(axis, name.replace("_", " "))
+        set_title(axis, name.replace("_", " "), loc="center")
         open_frame(axis)
     if names:
         add_legend(axes[: len(names)])
