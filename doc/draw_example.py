@@ -8,7 +8,6 @@ import matplotlib
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
-import numpy as np
 
 import mne_gram
 
@@ -42,12 +41,6 @@ def main():
     )
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=3, frameon=False)
-    print(
-        {
-            n: float(np.mean((pick(i) - pick(truth)) ** 2) / np.var(pick(truth)))
-            for n, i in (("mne_gram", restored), ("spline", spline))
-        }
-    )
     fig.savefig(Path(__file__).parent / "images" / "restored.png", dpi=100)
 
 
