@@ -165,8 +165,8 @@ def test_reference_goes_straight_through(truth, seed, size):
     raw = truth.copy()
     raw._data -= shared
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("_repair", "_estimation"):
-            patch.setattr(f"mne_gram.{module}.limit_steps", lambda *args: None)
+        for module in ("repair", "estimation"):
+            patch.setattr(f"mne_gram._restoring.{module}.limit_steps", lambda *args: None)
         first = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
         second = restore(fill(raw, mask, np.nan), mask=mask, verbose="error").get_data()
     assert_allclose(second + shared, first, rtol=0, atol=1e-6 * max(size, 1e-5))
@@ -461,8 +461,8 @@ def test_reference_goes_through_when_no_channel_is_always_good(truth):
     moved = truth.copy()
     moved._data -= shared
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("_repair", "_estimation"):
-            patch.setattr(f"mne_gram.{module}.limit_steps", lambda *args: None)
+        for module in ("repair", "estimation"):
+            patch.setattr(f"mne_gram._restoring.{module}.limit_steps", lambda *args: None)
         first = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
         second = restore(fill(moved, mask, np.nan), mask=mask, verbose="error").get_data()
     assert_allclose(second + shared, first, rtol=0, atol=1e-9)
