@@ -12,7 +12,7 @@ import pytest
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose
 
-from mne_gram._drawing.curves import plot_curves
+from mne_gram._drawing.curves import plot_learning_curve
 from mne_gram.training import logs
 from mne_gram.training.logs import Log, read_log
 
@@ -175,7 +175,7 @@ def test_curves():
     import matplotlib.pyplot as plt
 
     frame = make_frame()
-    fig = plot_curves(frame, show=False)
+    fig = plot_learning_curve(frame, show=False)
     loss, accuracy = fig.axes
     assert [axis.get_title() for axis in fig.axes] == ["loss", "accuracy"]
     assert len(loss.lines) == 6  # train twice, three subjects, their mean
@@ -200,7 +200,7 @@ def test_curves_of_a_folder(tmp_path, without_tensorboard, n_names):
     with Log(tmp_path) as log:
         for step in range(3):
             log.write(step, "train", {f"x{k}": k for k in range(n_names)})
-    fig = plot_curves(tmp_path, show=False)
+    fig = plot_learning_curve(tmp_path, show=False)
     titles = [axis.get_title() for axis in fig.axes if axis.get_title()]
     assert titles == [f"x{k}" for k in range(n_names)]
     fig.canvas.draw()

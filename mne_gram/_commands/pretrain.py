@@ -451,11 +451,11 @@ def _run_curves(args, parser):
     """Draw learning curves."""
     if not _is_first():
         return
-    from .._drawing.curves import plot_curves
+    from .._drawing.curves import plot_learning_curve
     from .._files import io as _io
 
     with _logging():
         _io.check_output(args.out, overwrite=args.overwrite)
-        figure = plot_curves(args.folder, show=False)
+        figure = plot_learning_curve(args.folder, show=False)
         _io.write_figure(figure, args.out, overwrite=args.overwrite)
     print(f"Wrote {args.out}.")

@@ -64,10 +64,6 @@ def plot_learning_curve(log, *, names=None, axes=None, show=True):
     return axes[0].figure
 
 
-# What training and the command line call.
-plot_curves = plot_learning_curve
-
-
 def _read(log):
     """Return the table of a run."""
     import pandas as pd

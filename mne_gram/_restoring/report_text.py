@@ -39,7 +39,9 @@ def format_report(report):
 
 def describe_extent(row):
     """Say how much of a channel was restored."""
-    return "all through" if row["whole"] else f"{row['n_segments']} part(s)"
+    if row["whole"]:
+        return "all through"
+    return "1 part" if row["n_segments"] == 1 else f"{row['n_segments']} parts"
 
 
 def format_number(value, missing="?"):

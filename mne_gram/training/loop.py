@@ -221,9 +221,9 @@ def _draw_curves(folder):
     """Write the learning curves as a figure."""
     import matplotlib.pyplot as plt
 
-    from .._drawing.curves import plot_curves
+    from .._drawing.curves import plot_learning_curve
 
-    figure = plot_curves(folder, show=False)
+    figure = plot_learning_curve(folder, show=False)
     with checkpoint.staged(folder / "curves.png", overwrite=True) as fname:
         figure.savefig(fname, dpi=150)
     plt.close(figure)
