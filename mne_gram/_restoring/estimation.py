@@ -102,7 +102,7 @@ class Plan:
 
     @property
     def expert_names(self):
-        """Names of the experts that correct the spatial one."""
+        """The names of the experts that correct the spatial one."""
         return (*(["sphere"] if self.sphere is not None else []), *self.experts)
 
 

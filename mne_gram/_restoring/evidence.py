@@ -55,7 +55,7 @@ class Evidence:
 
     @property
     def experts(self):
-        """Names of what has a score or a weight, in the order given."""
+        """The names of what has a score or a weight, in the order given."""
         return list(dict.fromkeys([*self.scores, *self.weights]))
 
     @property

@@ -48,7 +48,7 @@ class Wanted:
 
     @property
     def lacking(self):
-        """Names of the channels that have to be added."""
+        """The names of the channels that have to be added."""
         return [name for name in self.names if name not in self.present]
 
 
