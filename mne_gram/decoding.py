@@ -5,14 +5,12 @@
 import numpy as np
 from mne.utils import _check_option
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.base import ClassifierMixin, TransformerMixin
+from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._classifying.backbone import load_backbone
-from ._classifying.epochs_input import TrialReader
 from ._classifying.learning import (
     Labels,
     NetworkSettings,
@@ -21,58 +19,21 @@ from ._classifying.learning import (
     learn_network,
     learn_probe,
 )
-from ._classifying.trial_features import KINDS, as_kinds, check_same, make_features, warn_of_few
+from ._classifying.trial_estimator import (
+    TrialEstimator,
+    check_classes,
+    check_labels,
+    draw_seed,
+)
+from ._classifying.trial_features import check_same
 
 __all__ = ["GramClassifier", "GramFeatures"]
 
 #: What a trial is turned into unless something else is asked for.
 DEFAULT_FEATURES = ("embedding", "tangent")
-_OF_NETWORKS = ("adaptation_", "history_", "best_epoch_")
-_READING = ("info", "ch_names", "sfreq", "line_freq", "reference", "missing", "align")
 
 
-class _TrialEstimator(BaseEstimator):
-    """What both estimators share: they take trials."""
-
-    def _make_reader(self):
-        return TrialReader(**{name: getattr(self, name) for name in _READING})
-
-    def _fit_read(self, X):
-        """Read trials to learn from."""
-        self.reader_ = self._make_reader()
-        trials = self.reader_.fit_read(X)
-        self.ch_names_ = list(self.reader_.names)
-        self.n_features_in_ = len(self.ch_names_)
-        return trials
-
-    def _make_features(self, batch_size):
-        return make_features(self.features, self.model, self.pool, self.device, batch_size)
-
-    def _fit_features(self, parts, trials, weights=None):
-        """Fit each kind of features to trials; return them side by side."""
-        warn_of_few(trials.people)
-        self.people_ = frozenset([] if trials.people is None else trials.people.tolist())
-        features = [part.fit_transform(trials, weights) for part in parts]
-        sizes, shares = (
-            [part.shape[1] for part in features],
-            map(KINDS.get, as_kinds(self.features)),
-        )
-        self.parts_, self.kinds_ = parts, list(zip(sizes, shares, strict=True))
-        return features[0] if len(features) == 1 else np.concatenate(features, axis=1)
-
-    def _get_features(self, trials):
-        warn_of_few(trials.people, self.people_)
-        features = [part.transform(trials) for part in self.parts_]
-        return features[0] if len(features) == 1 else np.concatenate(features, axis=1)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
-
-
-class GramFeatures(TransformerMixin, _TrialEstimator):
+class GramFeatures(TransformerMixin, TrialEstimator):
     """Turn trials into features, for a pipeline of scikit-learn.
 
     Parameters
@@ -265,7 +226,7 @@ class GramFeatures(TransformerMixin, _TrialEstimator):
         return np.array(names, dtype=object)
 
 
-class GramClassifier(ClassifierMixin, _TrialEstimator):
+class GramClassifier(ClassifierMixin, TrialEstimator):
     """Classify trials.
 
     Parameters
@@ -436,15 +397,15 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
             :func:`mne_gram.preprocess` for what the trials hold.
         """
         self._check_settings()
-        y = _check_labels(X, y)
+        y = check_labels(X, y)
         classes = np.unique(y)
-        _check_classes(classes)
+        check_classes(classes)
         former = self._get_former(classes) if self.warm_start else None
         self._forget()
         trials = self._fit_read(X)
         self.classes_ = classes
         labels = self._label(trials, y, sample_weight, groups)
-        _check_classes(classes[np.unique(labels.codes[labels.rows])])
+        check_classes(classes[np.unique(labels.codes[labels.rows])])
         if self.adapt == "probe":
             x = self._fit_features(self._make_features(None), trials, labels.weights)
             C = self.C if self.C is not None else former
@@ -489,12 +450,12 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         learning rate and without validation.
         """
         self._check_settings()
-        y = _check_labels(X, y)
+        y = check_labels(X, y)
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError("classes must be given in the first call of partial_fit.")
             classes = np.unique(column_or_1d(classes))
-            _check_classes(classes)
+            check_classes(classes)
             trials = self._fit_read(X)
             self.classes_, x = classes, None
             if self.adapt == "probe":
@@ -653,7 +614,7 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
 
     def _get_settings(self):
         changes = {k: getattr(self, k) for k in ("n_epochs", "learning_rate", "batch_size")}
-        seed = _draw_seed(self.random_state)
+        seed = draw_seed(self.random_state)
         where = self.adapt, self.model, self.device
         return NetworkSettings(*where, int(self.rank), seed, self.C, self.cv, changes)
 
@@ -675,38 +636,3 @@ class GramClassifier(ClassifierMixin, _TrialEstimator):
         backbone = load_backbone(self.model, self.device, fall_back=True)
         check_same(backbone, self.adaptation_.sha256, self.model)
         return predict_adapted(backbone, self.adaptation_, trials)
-
-
-def _check_labels(X, y):
-    """Return labels as an array, one for each trial."""
-    if y is None:
-        raise ValueError(
-            "GramClassifier requires y to be passed, but the target y is None: give a label for "
-            "each epoch."
-        )
-    y = column_or_1d(y, warn=True)
-    assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
-    if not hasattr(X, "__len__"):
-        raise TypeError(f"X has to hold epochs, got {X.__class__.__name__}.")
-    if len(X) != len(y):
-        raise ValueError(f"Found {len(X)} epochs in X and {len(y)} labels in y: give one each.")
-    return y
-
-
-def _check_classes(classes):
-    """Refuse a single class."""
-    if len(classes) < 2:
-        found = f"only one class, {classes.tolist()[0]!r}" if len(classes) else "no class"
-        raise ValueError(f"Found {found}, in y; a classifier needs at least two classes.")
-
-
-def _draw_seed(random_state):
-    """Return an integer; without a seed, another one each time and none of a global state."""
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**31))
-    return int(random_state)

@@ -71,10 +71,12 @@ ROOMS = {
     ),
     "_classifying.signal_features": Room("numpy", "scipy"),
     "_classifying.trial_signals": Room("mne numpy", own="preprocessing"),
+    "_classifying.given": Room("mne numpy", "pandas", own="preprocessing"),
+    "_classifying.trial_estimator": Room("numpy sklearn", own=".epochs_input .trial_features"),
     "_classifying.epochs_input": Room(
         "mne numpy",
         "pandas",
-        own=f"{MONTAGE} .trial_signals harmonization preprocessing",
+        own=f"{MONTAGE} .given .trial_signals harmonization preprocessing",
     ),
     "_classifying.folds": Room("numpy", "sklearn"),
     "_classifying.linear_probe": Room("numpy scipy", "sklearn"),
@@ -96,7 +98,7 @@ ROOMS = {
     "decoding": Room(
         "mne numpy scipy sklearn",
         own=(
-            "_classifying.adaptation _classifying.backbone _classifying.epochs_input "
+            "_classifying.adaptation _classifying.backbone _classifying.trial_estimator "
             "_classifying.learning _classifying.trial_features"
         ),
     ),

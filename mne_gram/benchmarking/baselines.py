@@ -4,6 +4,7 @@
 
 import numpy as np
 from scipy.signal import butter, sosfiltfilt, welch
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -58,7 +59,26 @@ def measure_band_power(data, sfreq):
     return np.log(np.maximum(power, np.finfo(float).tiny)).reshape(len(data), -1)
 
 
-class _FeatureDecoder(ClassifierMixin, BaseEstimator):
+class _Decoder(ClassifierMixin, BaseEstimator):
+    """Names the most probable class."""
+
+    def predict(self, X):
+        """Return the most probable classes.
+
+        Parameters
+        ----------
+        X : mne.Epochs
+            Windows.
+
+        Returns
+        -------
+        y : array, shape (n_windows,)
+            Labels.
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class _FeatureDecoder(_Decoder):
     """Logistic regression of standardised features, which subclasses compute.
 
     The strength of the penalty is chosen by the log loss in folds of what is learnt from, by
@@ -101,24 +121,7 @@ class _FeatureDecoder(ClassifierMixin, BaseEstimator):
         probabilities : array, shape (n_windows, n_classes)
             In the order of ``classes_``.
         """
-        logits = self.probe_.get_logits(self._get_features(X))
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
-
-    def predict(self, X):
-        """Return the most probable classes.
-
-        Parameters
-        ----------
-        X : mne.Epochs
-            Windows.
-
-        Returns
-        -------
-        y : array, shape (n_windows,)
-            Labels.
-        """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return softmax(self.probe_.get_logits(self._get_features(X)), axis=1)
 
     def _fit_features(self, X):
         """Return the features of windows to learn from."""
@@ -167,7 +170,7 @@ class TangentDecoder(_FeatureDecoder):
         return Covariances(estimator="oas").transform(filter_band(data, X.info["sfreq"], self.band))
 
 
-class PatternsDecoder(ClassifierMixin, BaseEstimator):
+class PatternsDecoder(_Decoder):
     """Common spatial patterns of a band, linear discriminant analysis.
 
     Parameters
@@ -226,21 +229,6 @@ class PatternsDecoder(ClassifierMixin, BaseEstimator):
             In the order of ``classes_``.
         """
         return self.discriminant_.predict_proba(self.patterns_.transform(self._filter(X)))
-
-    def predict(self, X):
-        """Return the most probable classes.
-
-        Parameters
-        ----------
-        X : mne.Epochs
-            Windows.
-
-        Returns
-        -------
-        y : array, shape (n_windows,)
-            Labels.
-        """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _filter(self, X):
         return filter_band(1e6 * X.get_data(copy=False), X.info["sfreq"], self.band)
