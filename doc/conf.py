@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How Sphinx builds the documentation; nothing is fetched while it does."""
 
+import sys
 import warnings
+from pathlib import Path
 
 import matplotlib
 
 import mne_gram
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from inventories import find_inventories  # noqa: E402
 
 matplotlib.use("agg")
 warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive", UserWarning)
@@ -20,11 +25,14 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
+
+intersphinx_mapping = find_inventories()
 
 autosummary_generate = True
 autodoc_typehints = "none"

@@ -76,7 +76,8 @@ def harmonize(
     return_report : bool
         Whether to return the report too.
     copy : bool
-        Whether to leave ``inst`` as it is and return a copy.
+        Whether to leave ``inst`` as it is and return a copy. If False, ``inst`` becomes the result
+        once all of it is there: where an error is raised it is as it was.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
@@ -135,10 +136,10 @@ def harmonize(
     wanted = find_wanted(inst, channels, on_missing)
     _check_good(inst)
     renewed = _check_projectors(inst, wanted.lacking)
-    if copy:
-        inst = inst.copy()
+    given, inst = inst, inst.copy()
     if not isinstance(inst, mne.Evoked):
         inst.load_data()
+    inst._data = np.asarray(inst._data)  # the copy of a memory-mapped file has no file to grow
     _rename(inst, wanted.present)
     _add(inst, wanted)
     others = [n for n in _eeg_names(inst) if n not in wanted.names]
@@ -169,6 +170,9 @@ def harmonize(
     if renewed:
         _renew_average(inst)
     report = _HarmonizationReport(report, rows, added, untold)
+    if not copy:
+        given.__dict__ = vars(inst)  # at once, now that nothing can fail any more
+        inst = given
     return (inst, report) if return_report else inst
 
 

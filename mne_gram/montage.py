@@ -14,6 +14,7 @@ from ._channels.channel_names import (
     CH_NAMES,
     ELECTRODES,
     INDEX,
+    NO_NAME,
     NOT_BY_POSITION,
     settle_names,
 )
@@ -39,6 +40,9 @@ __all__ = [
     "match_channels",
     "template_sphere",
 ]
+
+
+_BY_POSITION = [name for name in ELECTRODES if name not in NOT_BY_POSITION]
 
 
 def _is_elsewhere(entry, aligned, limit):
@@ -77,18 +81,17 @@ def _match_positions(parsed, aligned, max_distance):
     taken = np.array([template[INDEX[e]] for e, *_ in parsed if e in ELECTRODES]).reshape(-1, 3)
     free = [
         name
-        for name in ELECTRODES
-        if name not in NOT_BY_POSITION
-        and not (np.linalg.norm(taken - template[INDEX[name]], axis=1) < 1e-6).any()
+        for name in _BY_POSITION
+        if not (np.linalg.norm(taken - template[INDEX[name]], axis=1) < 1e-6).any()
     ]
     seekers = [
         k
         for k, (entry, how, _) in enumerate(parsed)
         if entry is None and how == "none" and np.isfinite(aligned[k]).all()
     ]
-    if not free or not seekers:
+    if not seekers:
         return parsed, distances
-    places = np.array([template[INDEX[name]] for name in free])
+    places = np.array([template[INDEX[name]] for name in free]).reshape(-1, 3)
     table = np.linalg.norm(aligned[seekers][:, None] - places[None], axis=2)
     for flat in np.argsort(table, axis=None, kind="stable"):
         row, col = np.unravel_index(flat, table.shape)
@@ -96,14 +99,24 @@ def _match_positions(parsed, aligned, max_distance):
             break
         k = seekers[row]
         if parsed[k][0] is None and free[col] is not None:
-            parsed[k] = free[col], "position", parsed[k][2]
+            note = parsed[k][2].replace(NO_NAME, "")  # a name that says nothing needs no excuse
+            parsed[k] = free[col], "position", note
             distances[k] = table[row, col]
             free[col] = None
     for k in seekers:
         if parsed[k][0] is None:
-            note = f"{parsed[k][2]}, and no free entry lies within {100 * max_distance:g} cm"
+            note = f"{parsed[k][2]}, and {_tell_nearest(aligned[k], max_distance)}"
             parsed[k] = None, "none", note
     return parsed, distances
+
+
+def _tell_nearest(position, max_distance):
+    """Say why the position of a channel that was left over gave it no entry."""
+    distance = np.linalg.norm(electrode_positions() - position, axis=1)
+    nearest = min(_BY_POSITION, key=lambda name: distance[INDEX[name]])
+    if distance[INDEX[nearest]] > max_distance:
+        return f"no entry lies within {100 * max_distance:g} cm"
+    return f"{nearest}, the nearest entry, is taken"
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,8 +332,8 @@ def match_channels(info, *, picks=None, on_missing="raise", max_distance=0.02, v
         message = (
             f"{len(missing)} of {len(idx)} channels take no entry of the montage:\n"
             + "\n".join(missing)
-            + "\nRename them to 10-05 names (inst.rename_channels), give them positions "
-            "(inst.set_montage), or leave them out (inst.drop_channels, picks)."
+            + "\nRename them to 10-05 names (inst.rename_channels), give them positions if they "
+            "have none (inst.set_montage), or leave them out (inst.drop_channels, picks)."
         )
         if on_missing == "raise":
             raise ValueError(message)

@@ -172,6 +172,17 @@ def test_from_file_and_back(raw, tmp_path):
     assert_array_equal(again.get_data(), harmonized.get_data())
 
 
+@pytest.mark.parametrize("copy", [False, True])
+def test_memory_mapped_file(raw, tmp_path, copy):
+    raw.save(tmp_path / "in_raw.fif", fmt="double", verbose="error")
+    mapped = mne.io.read_raw(tmp_path / "in_raw.fif", preload=str(tmp_path / "x"), verbose="error")
+    size = (tmp_path / "x").stat().st_size
+    harmonized = run(mapped, WANTED, copy=copy)
+    assert (harmonized is mapped) == (not copy)
+    assert_array_equal(harmonized.get_data(), run(raw, WANTED).get_data())
+    assert (tmp_path / "x").stat().st_size == size
+
+
 def test_epochs(epochs):
     epochs.metadata = pd.DataFrame({"trial": range(len(epochs))})
     harmonized, report = run(epochs, WANTED, return_report=True)
@@ -196,11 +207,45 @@ def test_evoked(epochs):
     assert_array_equal(rows(harmonized, kept), rows(evoked, kept))
 
 
-def test_copy(raw):
-    expected = run(raw, WANTED)
-    assert run(raw, WANTED, copy=False) is raw
-    assert raw.ch_names == expected.ch_names
-    assert_array_equal(raw.get_data(), expected.get_data())
+@pytest.mark.parametrize("kind", ["raw", "epochs", "evoked"])
+def test_copy(raw, epochs, kind):
+    inst = dict(raw=raw, epochs=epochs, evoked=epochs.average(picks="eeg"))[kind]
+    expected = run(inst, WANTED)
+    assert run(inst, WANTED, copy=False) is inst
+    assert inst.ch_names == expected.ch_names
+    assert_array_equal(inst.get_data(), expected.get_data())
+    assert_array_equal(inst.copy().crop(0, 0.5).get_data(), expected.crop(0, 0.5).get_data())
+
+
+@pytest.mark.parametrize("kind", ["raw", "epochs", "evoked"])
+def test_what_fails_changes_nothing(raw, epochs, monkeypatch, kind):
+    """With copy=False too, whether restoring fails at its beginning or after it has written."""
+    raw.rename_channels({"T7": "T3"}).info["bads"] = ["Cz"]
+    raw.set_annotations(mne.Annotations([1.0], [1.0], ["look"], ch_names=[["T3"]]))
+    inst = dict(raw=raw, epochs=epochs, evoked=epochs.average(picks="eeg"))[kind]
+    inst.set_montage(None).info["bads"] = ["Cz"]
+    before = inst.copy()
+
+    def check():
+        assert inst.ch_names == before.ch_names and inst.info["bads"] == ["Cz"]
+        assert mne.utils.object_diff(dict(inst.info), dict(before.info)) == ""
+        assert_array_equal(inst.get_data(), before.get_data())
+        if kind == "raw":
+            assert inst.annotations == before.annotations
+
+    with pytest.raises(ValueError, match="method"):
+        run(inst, WANTED, method="magic", copy=False)
+    check()
+
+    def restore(inst, **kwargs):
+        inst._data[:] = 0
+        raise MemoryError
+
+    monkeypatch.setattr("mne_gram.harmonization.restore", restore)
+    for wanted in (WANTED, ["Cz", "Fz"]):  # with and without new channels
+        with pytest.raises(MemoryError):
+            run(inst, wanted, copy=False)
+        check()
 
 
 def test_sample_is_drawn_from_a_seed(raw):

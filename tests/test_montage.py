@@ -244,7 +244,8 @@ def test_labels_of_a_biosemi_cap_are_not_10_20_names():
     names = [f"{letter}{number}" for letter in "ABCD" for number in range(1, 33)]
     channel_map = match_channels(make_info(names), on_missing="ignore")
     assert channel_map.entries == (None,) * 128
-    assert "not 10-20 names" in channel_map.notes[0]
+    assert channel_map.notes[0] == "A11 and A12 show that these are not 10-20 names"
+    assert channel_map.notes[30] == "the name is not one of the montage"  # as A31 says itself
     # The rest of the recording still tells, when only some channels are picked.
     some = match_channels(make_info(names), picks=["A1", "C3"], on_missing="ignore")
     assert some.entries == (None, None)
@@ -252,6 +253,19 @@ def test_labels_of_a_biosemi_cap_are_not_10_20_names():
 
 
 # Positions
+
+
+def test_notes_of_a_dense_net():
+    """E1 to E128 are no BioSemi labels; what a position decided needs no note."""
+    channel_map = match_channels(info_of("GSN-HydroCel-128"), on_missing="ignore")
+    notes = dict(zip(channel_map.ch_names, channel_map.notes, strict=True))
+    assert {notes[name] for name in channel_map.ch_names if name not in channel_map.missing} == {""}
+    said = "the name is not one of the montage, and "
+    assert notes["E11"] == said + "AFZ, the nearest entry, is taken"
+    assert "AFZ" in channel_map.entries
+    assert notes["E126"] == said + "no entry lies within 2 cm"
+    with pytest.raises(ValueError, match="(?s)E126: .*positions if they have none"):
+        match_channels(info_of("GSN-HydroCel-128"))
 
 
 @pytest.mark.parametrize("montage", MONTAGES)

@@ -9,7 +9,9 @@ from scipy.signal import butter, sosfiltfilt
 
 from mne_gram._recording.masks import find_spans
 from mne_gram._recording.samples import Samples
+from mne_gram._recording.windows import group_moments
 from mne_gram._restoring.noise import Noise, measure_slow, read_noise
+from mne_gram._restoring.repair import repair_spatial
 
 SFREQ = 100.0
 
@@ -47,3 +49,29 @@ def test_slow_waves_are_measured():
 def test_short_stretches_tell_nothing():
     pieces = [(k, k + 300) for k in range(0, 4000 - 300, 300)]
     assert measure_slow(*make_samples(0.5, 0.9, pieces=pieces), SFREQ) == 1.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_draws_have_the_power_of_slow_waves(seed):
+    """Windows of a second miss two fifths of it, which the draw of a lost channel has all the same.
+
+    Channels are independent of each other, so that the draw owes nothing to the others.
+    """
+    n_channels, n_times = 8, 12000
+    white = np.random.default_rng(seed).standard_normal((n_channels, n_times))
+    sos = butter(4, (0.5, 1.5), "bandpass", fs=SFREQ, output="sos")
+    truth = 1e-5 * sosfiltfilt(sos, white, axis=-1) + 1e-7 * white
+    windows = truth.reshape(n_channels, -1, round(SFREQ)).swapaxes(0, 1)
+    units = np.ones(n_channels)
+    (moments,) = group_moments(windows, np.ones(windows.shape[:2], bool), SFREQ, units)
+    mask = np.zeros(truth.shape, bool)
+    mask[0] = True
+    drawn = truth.copy()
+    options = dict(seed=np.random.SeedSequence(seed))
+    repair_spatial(drawn, mask, [(0, n_times)], SFREQ, moments.cov, units, **options)
+
+    def measure(signals):
+        spectrum = np.fft.rfft(signals[0] - signals[1:].mean(axis=0))
+        return (np.abs(spectrum[np.fft.rfftfreq(n_times, 1 / SFREQ) < 4]) ** 2).sum()
+
+    assert 0.85 < measure(drawn) / measure(truth) < 1.2

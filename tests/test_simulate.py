@@ -385,6 +385,28 @@ def test_raw_options():
     assert len(raw.get_montage().ch_names) == 16
 
 
+@pytest.mark.parametrize("other", [dict(duration=47.0), dict(sfreq=256.0)])
+def test_the_seed_is_the_person(other):
+    """A longer recording, or one at another rate, has the same sources and levels."""
+
+    def simulate(**kwargs):
+        options = {"duration": 30.0, "seed": 4, "artefacts": ("eyes", "muscles", "noise"), **kwargs}
+        return simulate_raw(**options, verbose="error")[1]
+
+    def tell_levels(truth):
+        return np.log([part.std(axis=1) for part in truth.parts.values()])
+
+    truth, again, stranger = simulate(), simulate(**other), simulate(seed=5)
+    for name in ("maps", "positions", "orientations", "extents"):
+        np.testing.assert_allclose(getattr(again, name), getattr(truth, name), rtol=1e-4)
+        assert not np.allclose(getattr(stranger, name), getattr(truth, name), rtol=1e-4)
+    # The signals are new ones, of the same sizes.
+    assert not np.allclose(again.brain[:, :1000], truth.brain[:, :1000], rtol=0.1)
+    levels = tell_levels(truth)
+    assert np.abs(tell_levels(again) - levels).mean() < 0.3
+    assert np.abs(tell_levels(stranger) - levels).mean() > 0.5
+
+
 def test_any_rate():
     """Amplitude and spectrum do not depend on the sampling rate."""
     share = []

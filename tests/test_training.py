@@ -54,7 +54,7 @@ SHORT = TrainingConfig(
     simulated_share=0.2,
     warm_start=True,
     codebook_decay=0.5,
-    revive_below=0.3,
+    revive_below=0.5,
     free_steps=3,
     free_noise=0.2,
     free_guide=True,
@@ -253,6 +253,32 @@ def test_curves(unbroken, tmp_path):
     draw_curves(tmp_path)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "log.csv"]
+
+
+def test_curves_once_a_minute_and_at_the_end(corpus, tmp_path, monkeypatch):
+    """Drawing takes longer than a step, so that a short run draws once."""
+    drawn, clock = [], SimpleNamespace(now=0.0)
+    monkeypatch.setattr(loop, "_draw_curves", lambda folder: drawn.append(len(read_log(folder))))
+    training = replace(PLAIN, n_steps=3, validate_every=1)
+    run("tokenizer", corpus, tmp_path / "run", training)
+    assert drawn == [len(read_log(tmp_path / "run"))]
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    Log(tmp_path).close()
+    one, _, _ = make_run("tokenizer", corpus, tmp_path)
+    found = []
+    for clock.now in (59.0, 60.0, 119.0, 120.5, 121.0):
+        drawn.clear()
+        one.draw_curves(is_last=clock.now == 121.0)
+        found.append(len(drawn))
+    assert found == [0, 1, 0, 1, 1]
+
+
+def test_models_are_named_by_the_folder_of_the_run(corpus, tmp_path):
+    first = run("tokenizer", corpus, tmp_path / "mine", replace(PLAIN, n_steps=1))
+    model = run("gram", corpus, tmp_path / "yours", replace(PLAIN, n_steps=1), first=first)
+    loaded = mne_gram.load_model(tmp_path / "yours" / "model", verbose="error")
+    for name, found in (("mine", first), ("yours", model), ("yours", loaded)):
+        assert repr(found).startswith(f"<GramModel | {name}, tokenizer: ")
 
 
 def test_trained_folder_restores(corpus, tmp_path):

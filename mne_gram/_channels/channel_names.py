@@ -62,6 +62,7 @@ _ALIASES = {
 NOT_BY_POSITION = {*RENAMED, "T1", "T2", "CB1", "CB2", "A1", "A2"}
 _EARS = {"A1", "A2", "M1", "M2"}
 
+NO_NAME = "the name is not one of the montage"
 _PREFIX = re.compile(r"^(EEG|POL)-?(?=[A-Z])")
 _SUFFIX = re.compile(
     r"(-(LE|LER|CLE|TLE|AR|AV|AVE|AVG|CAR|COM|AA|A1|A2|A1-?A2|M1|M2|M1-?M2|VREF)|-?REF\d*)$"
@@ -110,7 +111,7 @@ def parse_name(name):
                 (f"its polarity is the opposite of {flipped}: multiply it by -1 and rename it"),
             )
         return None, "pair", "a derivation between two electrodes that the montage does not have"
-    return None, "none", "the name is not one of the montage"
+    return None, "none", NO_NAME
 
 
 def derivation_ends(name):
@@ -119,9 +120,9 @@ def derivation_ends(name):
     return tuple(ends) if len(ends) == 2 and all(end in ELECTRODES for end in ends) else None
 
 
-def _has_letter_labels(ch_names):
-    """Tell whether the labels are of the kind A1 ... A32, B1 ...: they look like 10-20 names."""
-    return sum(bool(re.fullmatch(r"[A-H](1[1-9]|2\d|3[0-2])", n.upper())) for n in ch_names) > 1
+def _find_letter_labels(ch_names):
+    """Return labels that show that A1 ... A32, B1 ... are meant, which look like 10-20 names."""
+    return [n for n in ch_names if re.fullmatch(r"[A-H](1[1-9]|2\d|3[0-2])", n.upper())]
 
 
 def settle_names(ch_names, *, among=None):
@@ -133,12 +134,12 @@ def settle_names(ch_names, *, among=None):
     ``"bipolar"`` or, without an entry, ``"pair"`` (another derivation), ``"taken"`` or ``"none"``.
     """
     parsed = [parse_name(name) for name in ch_names]
-    if _has_letter_labels(ch_names if among is None else among):
-        note = "labels such as A12 show that these letters and numbers are not 10-20 names"
-        parsed = [
-            (None, "none", note) if re.fullmatch(r"[A-H]\d{1,2}", name.upper()) else this
-            for name, this in zip(ch_names, parsed, strict=True)
-        ]
+    labels = _find_letter_labels(ch_names if among is None else among)
+    if len(labels) > 1:
+        note = f"{labels[0]} and {labels[1]} show that these are not 10-20 names"
+        for index, name in enumerate(ch_names):
+            if parsed[index][0] is not None and re.fullmatch(r"[A-H]\d{1,2}", name.upper()):
+                parsed[index] = None, "none", note
     cleaned = {clean_name(name) for name in ch_names}
     taken = {}
     for exact_pass in (True, False):  # an exact name wins, wherever it stands

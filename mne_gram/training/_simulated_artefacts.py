@@ -14,12 +14,12 @@ from ._simulated_sources import LEVELS, Part, draw_bursts
 
 def draw_eyes(head, n, grid, band, generator, blinks=None):
     """Draw blinks and movements of the eyes; ``blinks`` a minute, or None for some in most."""
-    shape = (n, grid.n_seconds)
+    shape, timed = (n, grid.n_seconds), grid.choose(generator)
     if blinks is None:
         rate = uniform((n, 1), 0.0, 0.6, generator) * chance((n, 1), 0.6, generator)
     else:
         rate = blinks / 60.0
-    size = chance(shape, rate, generator) * lognormal(shape, 1.0, 0.3, generator)
+    size = chance(shape, rate, timed) * lognormal(shape, 1.0, 0.3, timed)
     events = grid.scatter(size, generator)
     # Lids close faster than they open.
     x = grid.kernel_times(0.6) / uniform((n, 1), 0.06, 0.1, generator)
@@ -32,8 +32,8 @@ def draw_eyes(head, n, grid, band, generator, blinks=None):
 
 def _draw_gaze(n, grid, band, generator):
     """Draw where the eyes look, up and right: jumps that a high-pass lets decay."""
-    shape = (n, 2, grid.n_seconds)
-    jump = normal(shape, 0.0, 1.0, generator) * chance(shape, 0.3, generator)
+    shape, timed = (n, 2, grid.n_seconds), grid.choose(generator)
+    jump = normal(shape, 0.0, 1.0, timed) * chance(shape, 0.3, timed)
     size = lognormal((n, 1, 1), *LEVELS["gaze"], generator) * chance((n, 1, 1), 0.6, generator)
     times = grid.kernel_times(1.5)
     kernel = torch.exp(-times / 0.5) * (1 - torch.exp(-times / 0.02)) * (1 - times / 1.5)
@@ -80,8 +80,8 @@ def draw_line(head, n, grid, generator, freq, level):
 
 def draw_pops(head, channels, grid, generator, rate):
     """Draw jumps of single electrodes that decay in half a second, ``rate`` a minute each."""
-    shape = (len(channels), head.n_places, grid.n_seconds)
-    size = chance(shape, rate / 60.0, generator) * normal(shape, 0.0, 8.0, generator)
+    shape, timed = (len(channels), head.n_places, grid.n_seconds), grid.choose(generator)
+    size = chance(shape, rate / 60.0, timed) * normal(shape, 0.0, 8.0, timed)
     times = grid.kernel_times(1.5)
     events = grid.scatter(size, generator)
     signals = grid.convolve(events, torch.exp(-times / 0.5) * (1 - times / 1.5))

@@ -105,7 +105,8 @@ def simulate_raw(
         The sampling rate in Hz, at least 100. Whatever it is, the signal ends at 75 Hz, the line
         apart.
     seed : int
-        With the duration and the rate, decides everything: sources, spectra, signals, artefacts.
+        Decides who it is: sources, spectra, levels, electrodes. A recording of another duration or
+        rate with the same seed is one of the same person, with other signals.
     amplitude : float
         Standard deviation of the cortical background, mean over the head, in volts. All else is
         relative to it.
@@ -156,8 +157,11 @@ def simulate_raw(
     _check_recording(duration, sfreq, amplitude, artefacts, line_freq)
     info, channels = _make_info(ch_names, sfreq, line_freq)
     bads = _check_bads(bads, info.ch_names)
-    grid = Grid(round(duration * sfreq), sfreq, torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
+    # Signals have a generator of their own, so that the person does not depend on their length.
+    signal_seed = int(torch.randint(2**62, (), generator=generator))
+    timed = torch.Generator().manual_seed(signal_seed)
+    grid = Grid(round(duration * sfreq), sfreq, torch.device("cpu"), timed)
     head = Head(grid.device)
     wired = torch.as_tensor(channels)[None]
     edges = torch.tensor([0.1, 75.0])[:, None, None, None]

@@ -47,6 +47,9 @@ class Grid:
         The sampling rate in Hz.
     device : torch.device
         Where to draw.
+    generator : torch.Generator | None
+        A source of randomness for all that has a length, so that what has none is the same
+        whatever the length. None: the generator of each call serves both.
 
     Attributes
     ----------
@@ -60,8 +63,9 @@ class Grid:
         How much of each frequency's bin counts.
     """
 
-    def __init__(self, n_times, sfreq, device):
+    def __init__(self, n_times, sfreq, device, generator=None):
         self.n_times, self.sfreq, self.device = n_times, sfreq, device
+        self._generator = generator
         self.n_block = 2 * next_fast_len(math.ceil((n_times + 1.5 * sfreq) / 2), real=True)
         step = sfreq / self.n_block
         self.n_seconds = int(self.n_block / sfreq)
@@ -71,6 +75,10 @@ class Grid:
         self.freqs[0] = max(_LOWEST, step / 4)
         self.share = (self.freqs >= _LOWEST).float()
         self.share[0] = slow / 2
+
+    def choose(self, generator):
+        """Return the source of randomness for what has a length."""
+        return generator if self._generator is None else self._generator
 
     def shape_noise(self, power, generator):
         """Draw noise with a spectrum.
@@ -91,7 +99,8 @@ class Grid:
             rows = power.flatten(0, -2).unbind(0)
             noise = torch.stack([self.shape_noise(row, generator) for row in rows])
             return noise.unflatten(0, power.shape[:-1])
-        white = torch.randn((*power.shape, 2), generator=generator, device=self.device)
+        shape, generator = (*power.shape, 2), self.choose(generator)
+        white = torch.randn(shape, generator=generator, device=self.device)
         amplitude = (power * self.share).sqrt_() * (self.n_block / 2)
         amplitude[..., 0] *= 2  # the mean is real, and has no twin at a negative frequency
         white *= amplitude[..., None]
@@ -113,7 +122,7 @@ class Grid:
         impulses : torch.Tensor, shape (..., n_block)
             Zero but where an event starts.
         """
-        jitter = uniform(amplitude.shape, 0.0, 0.6, generator)
+        jitter = uniform(amplitude.shape, 0.0, 0.6, self.choose(generator))
         seconds = torch.arange(amplitude.shape[-1], device=self.device)
         when = ((seconds + jitter) * self.sfreq).long()
         impulses = torch.zeros((*amplitude.shape[:-1], self.n_block), device=self.device)
@@ -204,7 +213,8 @@ def wander(shape, grid, spread, generator, pace=0.7):
         The factors.
     """
     n_knots = math.ceil(grid.n_times / (pace * grid.sfreq)) + 2
-    knots = torch.randn((*shape, n_knots), generator=generator, device=grid.device)
+    shape, generator = (*shape, n_knots), grid.choose(generator)
+    knots = torch.randn(shape, generator=generator, device=grid.device)
     knots = torch.exp(spread * knots - spread**2)
     size = round((n_knots - 1) * pace * grid.sfreq) + 1
     factor = torch.nn.functional.interpolate(knots, size, mode="linear", align_corners=True)

@@ -286,7 +286,7 @@ def draw_brain(head, n, n_sources, grid, band, generator, asleep=None):
 
 def draw_bursts(shape, grid, duration, rate, generator):
     """Draw envelopes of bursts, of a duration (standard deviation) in seconds, rate a second."""
-    shape = (*shape, grid.n_seconds)
+    shape, generator = (*shape, grid.n_seconds), grid.choose(generator)
     size = chance(shape, rate, generator) * lognormal(shape, 1.0, 0.4, generator)
     times = grid.kernel_times(6 * duration)
     kernel = torch.exp(-0.5 * ((times - 3 * duration) / duration) ** 2)

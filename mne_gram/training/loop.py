@@ -18,6 +18,7 @@ from .logs import Log
 from .processes import add_up, get_n_processes, get_rank, wait
 
 _START, _UPDATE = 1, 2  # what a draw is for, beside the parts of a step
+_DRAW_EVERY = 60.0  # seconds from one drawing of the curves to the next
 
 
 def train(stage, sampler, validation, config, folder, *, device, facts):
@@ -83,6 +84,8 @@ def train(stage, sampler, validation, config, folder, *, device, facts):
                 log.write(done, "train", values)
             if done % config.validate_every == 0 or done == n_steps:
                 run.validate(validation, log if is_first else None)
+                if is_first:
+                    run.draw_curves(is_last=done == n_steps)
             if is_first and (done % config.checkpoint_every == 0 or done == n_steps):
                 run.save()
             bar.update(done)
@@ -95,7 +98,7 @@ class _Run:
 
     def __init__(self, stage, config, folder, device, facts):
         self.stage, self.config, self.folder, self.facts = stage, config, folder, facts
-        self.device = device
+        self.device, self._drawn = device, time.monotonic()
         network = stage.network.train()
         self.names = {parameter: name for name, parameter in network.named_parameters()}
         matrices = [p for p in self.names if p.ndim > 1]
@@ -204,7 +207,7 @@ class _Run:
         return network
 
     def validate(self, batches, log):
-        """Measure the averaged weights and draw the curves; nothing of the run is changed."""
+        """Measure the averaged weights; nothing of the run is changed."""
         if log is not None:
             values = {}
             if batches:
@@ -213,8 +216,13 @@ class _Run:
                 for subject, measures in values.items():
                     log.write(self.progress["step"], "validation", measures, subject)
                 self.progress["validation"] = values[""]
-            _draw_curves(self.folder)
         wait()
+
+    def draw_curves(self, is_last):
+        """Draw the curves, unless that was done a short while ago: it takes longer than a step."""
+        if is_last or time.monotonic() - self._drawn >= _DRAW_EVERY:
+            _draw_curves(self.folder)
+            self._drawn = time.monotonic()
 
 
 def _draw_curves(folder):

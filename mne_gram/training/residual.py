@@ -17,7 +17,7 @@ from .corpus import Corpus, read_corpus
 from .examples import ARRAYS, PATCH, prepare_examples
 from .loop import move, train
 from .processes import get_rank, process_group, wait
-from .runs import choose_device, get_digest, make_card, prepare_folder, split_corpus
+from .runs import add_stage, choose_device, get_digest, make_card, prepare_folder, split_corpus
 
 _BALANCE = 0.5  # data sets are drawn in proportion to their size to this power
 
@@ -355,10 +355,8 @@ def pretrain_residual(
             stage, sampler, batches, training, out, device=device, facts=facts
         )
         card = make_card("residual", config, training, corpus, seen, watched, progress)
-        stages = {**model.card.get("stages", {}), "residual": card}
-        model = GramModel(
-            model.tokenizer, model.gram, network.cpu(), card={**model.card, "stages": stages}
-        )
+        card = add_stage(model.card, "residual", card, out)
+        model = GramModel(model.tokenizer, model.gram, network.cpu(), card=card)
         if get_rank() == 0:
             save_model(model, out / "model", overwrite=True)
         wait()

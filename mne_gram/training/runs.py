@@ -90,7 +90,7 @@ def run_stage(name, build, config, corpus, out, training, device, overwrite, fir
             stage, sampler, batches, training, out, device=device, facts=facts
         )
         card = make_card(name, config, training, corpus, seen, watched, progress)
-        model = _assemble(name, network.cpu(), card, first)
+        model = _assemble(name, network.cpu(), card, first, out)
         if get_rank() == 0:
             save_model(model, out / "model", overwrite=True)
         wait()
@@ -98,11 +98,17 @@ def run_stage(name, build, config, corpus, out, training, device, overwrite, fir
     return model
 
 
-def _assemble(name, network, card, first):
+def _assemble(name, network, card, first, out):
     if name == "tokenizer":
-        return GramModel(tokenizer=network, card={"stages": {"tokenizer": card}})
-    stages = {**first.card.get("stages", {}), "gram": card}
-    return GramModel(first.tokenizer.cpu(), network, card={**first.card, "stages": stages})
+        return GramModel(tokenizer=network, card=add_stage({}, name, card, out))
+    card = add_stage(first.card, name, card, out)
+    return GramModel(first.tokenizer.cpu(), network, card=card)
+
+
+def add_stage(known, name, card, out):
+    """Return the card of a model with one more stage, named by the folder of its run."""
+    stages = {**known.get("stages", {}), name: card}
+    return {**known, "name": out.resolve().name, "stages": stages}
 
 
 def choose_device(device):

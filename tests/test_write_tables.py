@@ -1,0 +1,169 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tables of the documentation: what the benchmarks wrote, summed up as by hand."""
+
+import csv
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mne_gram.benchmarking.tables import write_table
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+if not FOLDER.is_dir():
+    pytest.skip("The benchmarks are not beside the tests.", allow_module_level=True)
+POWERS = ["power_0.5_4", "power_4_8", "power_8_13", "power_13_30", "power_30_45"]
+WHOLE, PARTS = ("one", "10%", "25%", "50%", "cluster"), ("segments", "patches")
+
+
+@pytest.fixture
+def make_tables(tmp_path, monkeypatch):
+    """Return a function that runs the script and reads a table that it wrote."""
+    monkeypatch.syspath_prepend(FOLDER)
+    script = importlib.import_module("write_tables")
+    monkeypatch.setattr(script, "FOLDER", tmp_path / "tables")
+
+    def make(name, *arguments):
+        script.main([str(argument) for argument in arguments])
+        with open(tmp_path / "tables" / f"{name}.csv", newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        return [dict(zip(header, row, strict=True)) for row in rows]
+
+    return make
+
+
+def make_row(dataset, recording, regime, method, nmse):
+    """Return a row as benchmarks/restoration.py writes it."""
+    first, is_whole = recording == "r0", regime in WHOLE
+    row = dict(dataset=dataset, regime=regime, subject=recording, recording=recording, draw=0)
+    row.update(method=method, output="mean", seconds_per_minute=2.0 if method == "auto" else 0.5)
+    row.update(nmse=nmse, r=0.7, n_hidden=300 if first else 100)
+    if method == "auto":
+        power = {"a": 0.4, "b": 0.9}[dataset] if is_whole else np.nan
+        row.update(dict.fromkeys(POWERS, power), coverage=0.8 if first else 1.0)
+    return row
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Write rows of three recordings in all regimes, and return the file.
+
+    In ``a``, auto has 0.4 of the spline's error in one recording and 0.6 in the other, in ``b`` 0.5
+    in the only one; half of that in parts of channels.
+    """
+    table = []
+    for dataset, recording, spline, ratio in (
+        ("a", "r0", 1.0, 0.4),
+        ("a", "r1", 0.5, 0.6),
+        ("b", "r2", 0.8, 0.5),
+    ):
+        for regime in (*WHOLE, *PARTS):
+            error = 2.4 if (dataset, regime) == ("b", "one") else spline
+            auto = error * ratio * (1.0 if regime in WHOLE else 0.5)
+            table.append(make_row(dataset, recording, regime, "spline", error))
+            table.append(make_row(dataset, recording, regime, "auto", auto))
+            if regime == "segments":
+                table.append(make_row(dataset, recording, regime, "ridge", 0.5 * error))
+    write_table(tmp_path / "rows.csv", table)
+    return tmp_path / "rows.csv"
+
+
+def test_headlines(make_tables, rows):
+    spline, auto, ridge = make_tables("restoration_headlines", "--restoration", rows)
+    assert spline["method"] == "spherical spline" and auto["method"] == "auto"
+    assert spline["all cells (95 % interval)"] == "1.000 (1.000 to 1.000)"
+    # Ten cells of 0.5 and four of 0.25; with both draws of the same recording of ``a``, its seven
+    # cells are 0.8 or 1.2 times that.
+    middle = (0.5**10 * 0.25**4) ** (1 / 14)
+    edges = [middle * factor ** (7 / 14) for factor in (0.8, 1.2)]
+    text = f"{middle:.3f} ({edges[0]:.3f} to {edges[1]:.3f})"
+    assert auto["all cells (95 % interval)"] == text == "0.410 (0.367 to 0.449)"
+    assert (auto["largest"], auto["whole channels"], auto["parts"]) == ("0.500", "0.500", "0.250")
+    assert auto["NMSE > 1"] == "4.8 %"  # one of 21 rows: half of 2.4
+    assert auto["within 90 %"] == "88 %"  # (300 * 0.8 + 100 + 100) / 500
+    assert spline["within 90 %"] == "" and auto["s a minute"] == "2.00"
+    # A method that has not all regimes has no mean over all cells.
+    assert ridge["all cells (95 % interval)"] == ridge["whole channels"] == ""
+    assert ridge["parts"] == "0.500"
+
+
+def test_cells(make_tables, rows):
+    cells = make_tables("restoration_cells", "--restoration", rows)
+    assert len(cells) == 14
+    found = {(cell["data set"], cell["hidden"]): cell for cell in cells}
+    assert found["a", "segments"]["ridge"] == "0.500" and found["a", "one"]["ridge"] == ""
+    assert found["a", "one"] == {
+        "data set": "a",
+        "hidden": "one",
+        "n": "2",
+        "NMSE of the spline": "0.750",
+        "auto": "0.500",
+        "ridge": "",
+        "auto: interval": "0.40 to 0.60",
+        "NMSE": "0.350",  # of 0.4 * 1 and 0.6 * 0.5
+        "r": "0.700",
+        "within 90 %": "90 %",
+    }
+
+
+def test_power(make_tables, rows):
+    (row,) = make_tables("restoration_power", "--restoration", rows)
+    bands = ["0.5 to 4 Hz", "4 to 8", "8 to 13", "13 to 30", "30 to 45"]
+    # The square root of 0.4 * 0.9, from whole channels alone.
+    assert row == {"method": "auto", **dict.fromkeys(bands, "0.60 (0.40 to 0.90)")}
+
+
+def test_decoding(make_tables, rows):
+    found = [("p0", 0, 0.8, 0.5), ("p0", 1, 0.6, 0.5), ("p1", 0, 0.9, 0.5)]
+    table = [
+        dict(task="eyes", subject=who, draw=draw, condition=condition, accuracy=value, n_trials=30)
+        for who, draw, clean, spline in found
+        for condition, value in (("clean", clean), ("spline", spline), ("auto-left-out", spline))
+    ]
+    write_table(rows.with_name("rows_decoding.csv"), table)
+    clean, spline, unseen = make_tables("restoration_decoding", "--restoration", rows)
+    assert clean == {
+        "task": "eyes",
+        "channels": "clean",
+        "people": "2",
+        "accuracy (95 %)": "0.800 (0.700 to 0.900)",
+        "minus spline (95 %)": "0.300 (0.200 to 0.400)",
+    }
+    assert spline["channels"] == "spherical spline"
+    assert unseen["channels"] == "auto, data set unseen"
+    assert unseen["minus spline (95 %)"] == "0.000 (0.000 to 0.000)"
+
+
+def test_classification(make_tables, tmp_path):
+    def score(method, level, people, value):
+        row = dict(task="eegmat", level=level, people=people, n_people=9, method=method)
+        return {**row, "balanced_accuracy": value, "low": value - 0.1, "high": value + 0.1}
+
+    summary = [
+        score("csp-lda", "window", "all", 0.6),
+        score("gram-probe", "window", "all", 0.75),
+        score("gram-probe", "window", "unmet", 0.7),
+        score("gram-probe", "recording", "all", 0.8),
+        score("chance", "window", "all", 0.5),
+    ]
+    gap = dict(method="gram-probe", level="window", people="all", low=0.05, high=0.25)
+    differences = [
+        {**gap, "baseline": "bandpower-lr", "difference": 0.3, "is_best": False},
+        {**gap, "baseline": "csp-lda", "difference": 0.15, "is_best": True},
+        {**gap, "baseline": "csp-lda", "difference": 0.1, "is_best": True, "people": "unmet"},
+    ]
+    for name, table in (("summary", summary), ("differences", differences)):
+        write_table(tmp_path / f"eegmat_{name}.csv", table)
+    classical, gram, chance = make_tables("classification", "--classification", tmp_path)
+    assert gram == {
+        "task": "eegmat",
+        "method": "gram-probe",
+        "windows, all people": "0.750 (0.650 to 0.850)",
+        "minus the best classical": "0.150 (0.050 to 0.250)",
+        "recordings": "0.800 (0.700 to 0.900)",
+        "windows, people never met": "0.700 (0.600 to 0.800)",
+    }
+    assert (classical["method"], chance["method"]) == ("csp-lda", "chance")
+    assert classical["minus the best classical"] == classical["recordings"] == ""
