@@ -22,6 +22,7 @@ from ridge import repair_minimum_norm, repair_ridge
 
 import mne_gram
 from mne_gram._restoring import estimation as _estimation
+from mne_gram._restoring import stacking as _stacking
 from mne_gram._restoring.correction import repair_residual
 from mne_gram.prior import load_prior, read_recordings
 
@@ -42,36 +43,27 @@ CEILING = "gram-ceiling"
 # ---------------------------------------------------------------------------------------------
 # Ablations of method="auto": the experts that are left out, or taken in. How that is brought about,
 # with private parts of the package, is in `_change_experts` and nowhere else.
-ABLATIONS = {
-    "auto-without-sphere": ("sphere",),
-    "auto-without-spline": ("spline",),
-    "auto-with-residual": (),
-}
+ABLATIONS = ("auto-without-sphere", "auto-with-spline", "auto-with-residual")
 
 
 @contextlib.contextmanager
-def _change_experts(names, with_residual):
-    """Keep experts from method auto for a while, or give it the network."""
+def _change_experts(name):
+    """Take an expert from method auto for a while, or give it one more."""
     find = _estimation._find_experts
 
     def find_others(plan, cmap):
-        found = find(plan, cmap)
-        found = {name: run for name, run in found.items() if name not in names}
-        if with_residual:
-            found["residual"] = functools.partial(
-                repair_residual,
-                sfreq=plan.info["sfreq"],
-                cmap=cmap,
-                model=load_residual(),
-                line_freq=None,
-            )
-        return found
+        settings = dict(sfreq=plan.info["sfreq"], cmap=cmap, model=load_residual(), line_freq=None)
+        return find(plan, cmap) | {"residual": functools.partial(repair_residual, **settings)}
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(_estimation, "_find_experts", find_others))
-        if "sphere" in names:  # it is the spatial expert once more, with another covariance
-            nothing = mock.patch.object(_estimation, "_exchange_covariance", lambda *args: None)
-            stack.enter_context(nothing)
+        patch = functools.partial(mock.patch.object, _estimation)
+        if name == "auto-with-residual":
+            stack.enter_context(patch("_find_experts", find_others))
+        elif name == "auto-with-spline":
+            stack.enter_context(patch("COMPARED", ()))
+            stack.enter_context(mock.patch.object(_stacking, "COMPARED", ()))
+        else:  # it is the spatial expert once more, with another covariance
+            stack.enter_context(patch("_exchange_covariance", lambda *args: None))
         yield
 
 
@@ -239,7 +231,7 @@ def _set_up(base, truth):
         with mock.patch.object(_estimation, "repair_gram", _choose_repair(base, truth)):
             yield "gram"
     elif base in ABLATIONS:
-        with _change_experts(ABLATIONS[base], base == "auto-with-residual"):
+        with _change_experts(base):
             yield "auto"
     else:
         yield base

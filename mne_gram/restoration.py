@@ -66,8 +66,8 @@ def restore(
         recordings to this one, ``"residual"`` lets a network correct that estimate, ``"gram"``
         lets the masked autoencoder change its shape, ``"spline"`` is MNE's spherical spline,
         applied only where a channel is bad. ``"auto"`` hides clean samples of this very recording,
-        restores them by several experts and combines these as it was best there: ``"spatial"``,
-        the same with a model of the head in place of other people, and the spline.
+        restores them by two experts and combines these as it was best there: ``"spatial"``, and
+        the same with a model of the head in place of other people.
     output : "mean" | "sample"
         The conditional mean, or one draw from the posterior, which has the power that a mean lacks
         below 45 Hz.

@@ -38,6 +38,7 @@ from mne_gram.spatial import (
     contrast_basis,
     expect_covariance,
     interpolation_operators,
+    mix_library,
     stein_divergence,
 )
 from mne_gram.training.subjects import list_recordings, split_subjects
@@ -227,6 +228,70 @@ def test_stein_divergence_is_smallest_at_the_truth(seed, scale):
 def test_stein_divergence_of_a_singular_target():
     truth = draw_cov(6, 0, rank=4)
     assert np.isfinite(stein_divergence(np.stack([draw_cov(6, k) for k in range(3)]), truth)).all()
+
+
+# ---------------------------------------------------------------------------------------------
+# Mixing a library
+
+
+def draw_library(n_recordings, n, seed):
+    """Draw covariances in every band, shape (n_recordings, n_bands, n, n)."""
+    return np.stack(
+        [
+            np.stack([draw_cov(n, seed + 100 * k + band) for band in range(N_BANDS)])
+            for k in range(n_recordings)
+        ]
+    )
+
+
+def test_a_mixture_is_found():
+    library = draw_library(6, 8, 0)
+    truth = 0.6 * library[1] + 0.4 * library[4]
+    weights = mix_library(library, truth, np.ones(6))
+    assert weights.shape == (N_BANDS, 6)
+    assert_allclose(weights.sum(axis=1), 1.0)
+    assert (weights >= 0).all()
+    assert (weights[:, [1, 4]].sum(axis=1) > 0.9).all()
+    assert_allclose(weights[:, 1], 0.6, atol=0.1)
+
+
+def test_a_mixture_fits_better_than_the_best_alone():
+    library = draw_library(6, 8, 0)
+    truth = library[[0, 2, 5]].mean(axis=0)
+    weights = mix_library(library, truth, np.ones(6))
+    for band in range(N_BANDS):
+        mixed = np.tensordot(weights[band], library[:, band], axes=1)
+        alone = stein_divergence(library[:, band], truth[band]).min()
+        assert stein_divergence(mixed, truth[band]) < alone - 0.01
+
+
+def test_each_band_has_a_mixture_of_its_own():
+    library = draw_library(4, 8, 0)
+    truth = library[0].copy()
+    truth[3:] = library[2, 3:]
+    weights = mix_library(library, truth, np.ones(4))
+    assert (weights[:3].argmax(axis=1) == 0).all()
+    assert (weights[3:].argmax(axis=1) == 2).all()
+
+
+@some
+@given(st.integers(0, 99), st.floats(-6, 6))
+def test_mixtures_have_no_unit_and_no_order(seed, scale):
+    library, beforehand = draw_library(4, 5, seed), np.array([1.0, 0.5, 2.0, 1.0])
+    truth = draw_library(1, 5, seed + 7)[0]
+    weights = mix_library(library, truth, beforehand)
+    assert_allclose(mix_library(library, 10**scale * truth, beforehand), weights, rtol=1e-6)
+    order = np.random.default_rng(seed).permutation(4)
+    assert_allclose(mix_library(library[order], truth, beforehand[order]), weights[:, order])
+
+
+def test_a_band_without_signal_has_no_say():
+    library = draw_library(4, 6, 0)
+    truth = library[1].copy()
+    truth[-1] = 0.0
+    weights = mix_library(library, truth, np.ones(4))
+    assert np.isfinite(weights).all()
+    assert_allclose(weights[-1], weights[:-1].mean(axis=0))
 
 
 # ---------------------------------------------------------------------------------------------

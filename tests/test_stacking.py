@@ -16,8 +16,9 @@ import mne_gram
 from mne_gram._bands import N_BANDS, split_bands, sum_bands
 from mne_gram._recording.masks import find_spans
 from mne_gram._recording.samples import Samples
+from mne_gram._restoring import estimation as _estimation
 from mne_gram._restoring import trials as _trials
-from mne_gram._restoring.estimation import fit_plan
+from mne_gram._restoring.estimation import estimate_block, fit_plan
 from mne_gram._restoring.repair import Segment
 from mne_gram._restoring.stacking import EXPERTS, KINDS, Stack, combine, solve_weights
 from mne_gram._restoring.trials import Trial, learn_stack, load_defaults
@@ -183,6 +184,8 @@ def test_learning(few, kind):
     if kind == "whole":
         assert set(evidence.scores) == {"spatial", "sphere", "spline", "auto"}
         assert evidence.scores["spatial"] < evidence.scores["spline"]
+        assert set(evidence.weights) == {"spatial", "sphere"}  # the spline is only compared
+        assert not weights[EXPERTS.index("spline")].any()
     else:  # the channel's own good time beats a spline, so that is not even tried
         assert set(evidence.scores) == {"spatial", "auto"}
     assert 0.5 < evidence.coverage <= 1
@@ -214,6 +217,23 @@ def test_hidden_samples_are_not_seen(few, monkeypatch):
     learn_stack(samples, bad, plan, partial(refit, changed=True))
     for a, b in zip(plain, seen, strict=True):
         assert_allclose(a, b, atol=1e-9)
+
+
+def test_the_spline_is_for_comparison_only(few, monkeypatch):
+    """It runs on hidden samples, not on those that are restored."""
+    data = few.get_data()
+    mask = np.zeros(data.shape, bool)
+    mask[3] = True
+    plan = _learn(data, mask, few)[0]
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("the spline ran")
+
+    monkeypatch.setattr(_estimation, "repair_spline", refuse)
+    found = estimate_block(data.copy(), mask, [(0, data.shape[1])], plan)
+    assert len(found) == 1
+    with pytest.raises(AssertionError, match="spline ran"):
+        _learn(data, mask, few)
 
 
 def test_few_channels_and_no_positions(few):

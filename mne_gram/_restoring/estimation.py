@@ -25,7 +25,7 @@ from .experts import check_positions, repair_gram, repair_spline
 from .forward import fit_sources, forward_components
 from .repair import estimate_spatial, recall_steps
 from .spatial_fit import Operators, SpatialFit, fit_spatial
-from .stacking import combine, estimate_experts
+from .stacking import COMPARED, combine, estimate_experts
 from .steps import limit_steps
 from .trials import learn_stack, tell_evidence
 
@@ -102,8 +102,9 @@ class Plan:
 
     @property
     def expert_names(self):
-        """The names of the experts that correct the spatial one."""
-        return (*(["sphere"] if self.sphere is not None else []), *self.experts)
+        """The names of the experts that may correct the spatial one."""
+        others = (name for name in self.experts if name not in COMPARED)
+        return (*(["sphere"] if self.sphere is not None else []), *others)
 
 
 def fit_plan(

@@ -23,7 +23,7 @@ _N_CHANNELS, _MAX_ROUNDS = 15, 5  # about so many channels in all, in at most so
 _PASSING_ROUNDS = 2
 _N_STRETCHES, _SECONDS = 6, 8.0
 _MIN_SECONDS = 1.0
-_PSEUDO_CHANNELS = 10.0  # so many hidden channels count as much as the training people do
+_PSEUDO_CHANNELS = 4.0  # so many hidden channels count as much as the training people do
 _NORMAL_90 = 1.6449
 
 
@@ -39,6 +39,10 @@ class Sums:
         Products of corrections, over the squared error of the spatial estimate in that band.
     across : array, shape (n_bands, n_experts)
         Products of corrections and that error, likewise.
+
+    Notes
+    -----
+    Each hidden stretch is scaled by the size of its own error before it is added.
     """
 
     count: float
@@ -131,7 +135,10 @@ class Trial:
         """Return what the weights follow from; None if nothing was hidden."""
         if not self._entries:
             return None
-        total = sum(entry[0] for entry in self._entries)  # (n_bands, 2 + n, 2 + n)
+        # Each channel counts as much as the next: otherwise a loud one would decide alone.
+        sizes = np.array([products[:, 1, 1].sum() / n for products, n, *_ in self._entries])
+        sizes = np.maximum(sizes, 1e-6 * sizes.mean() + 1e-30)
+        total = sum(entry[0] / size for entry, size in zip(self._entries, sizes, strict=True))
         error = np.maximum(total[:, 1, 1], 1e-30)
         return Sums(
             len(self._entries),
