@@ -5,6 +5,7 @@
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
 from ._bids.jobs import format_seconds, run_units
 from ._bids.pages import write_pages
+from ._bids.participants import write_participants
 from ._bids.plan import plan_units
 from ._bids.report import BidsReport
 from ._bids.settings import JOBS, Settings
@@ -75,7 +77,7 @@ def run_bids(
     n_jobs : int
         How many recordings to work on at a time, as joblib counts (-1 is a process for each core).
         With 1 they are done in this process. Another backend, such as dask, is chosen by
-        :class:`joblib.parallel_config`.
+        :class:`joblib.parallel_config`. With an accelerator see the notes.
     shard : str | tuple of int | None
         ``"i/n"``, or ``(i, n)``: do only the i-th of n shares of the recordings, i from 1 to n.
     overwrite : bool
@@ -147,6 +149,14 @@ def run_bids(
     In processes other than the caller's, one thread computes. So ``n_jobs=2`` gives the same to the
     bit as ``n_jobs=1`` if that runs with one thread too (``OMP_NUM_THREADS=1``).
 
+    On an accelerator (``device`` other than the CPU), the jobs ``"embed"`` and ``"tokens"`` put
+    windows of several recordings into common batches. Only the caller's process holds the network;
+    ``n_jobs`` others read recordings ahead of it. What is made is the same up to rounding in single
+    precision. If a batch fails, because the device has no memory left for instance, each recording
+    in it is done by itself, which its notes tell. With ``job="restore"`` a batch is of one
+    recording, and each of the ``n_jobs`` processes holds the network. The same goes for backends
+    other than joblib's own, whose workers may have a device each.
+
     Examples
     --------
     >>> import mne_gram
@@ -202,20 +212,26 @@ def _run(units, settings, root, n_jobs, on_error, pages):
     logs.mkdir(exist_ok=True)
     name = f"{time.strftime('%Y%m%dT%H%M%S')}_{settings.job}_{socket.gethostname()}-{os.getpid()}"
     log_path = logs / f"{name}.log"
+
+    def note_people():
+        with suppress(OSError, ValueError):  # told in the end
+            write_participants(settings.folder, root)
+
     try:
-        rows = run_units(units, settings, n_jobs, on_error, log_path)
+        rows = run_units(units, settings, n_jobs, on_error, log_path, note_people)
     finally:  # also after Ctrl-C, of what was done until then
-        index = _try_pages(settings.folder) if pages else None
+        _try("participants.tsv", write_participants, settings.folder, root)
+        index = _try("The pages of the report", write_pages, settings.folder) if pages else None
     logger.info("Took %s.", format_seconds(time.monotonic() - start))
     return BidsReport(rows, settings.folder, index, log=log_path)
 
 
-def _try_pages(folder):
-    """Write the pages; a disk that is full must not hide what was done."""
+def _try(what, write, *args):
+    """Write what is of the whole data set; if that fails, it must not hide what was done."""
     try:
-        return write_pages(folder)
-    except OSError as exc:
-        warn(f"The pages of the report could not be written: {exc}.")
+        return write(*args)
+    except (OSError, ValueError) as exc:
+        warn(f"{what} could not be written: {exc}")
         return None
 
 

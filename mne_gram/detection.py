@@ -98,7 +98,7 @@ def find_bads(
     >>> raw = mne_gram.datasets.sample()
     >>> report = mne_gram.find_bads(raw, verbose="error")
     >>> report.channels
-    ['CP2', 'FT8']
+    ['FC1', 'CP2', 'FT8']
     """
     _check_arguments(inst, line_freq, channel_threshold, span_threshold)
     picks = pick_eeg(inst, picks)

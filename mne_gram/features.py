@@ -5,7 +5,7 @@
 import numpy as np
 from mne.utils import ProgressBar, _check_option, _validate_type, verbose, warn
 
-from ._embedding.encoding import POOLS, encode_tokens, encode_windows
+from ._embedding.encoding import POOLS, describe_bad, encode_tokens, encode_windows
 from ._embedding.feature_sets import Embedding, Tokens, read_embedding, read_tokens
 from ._embedding.window_cuts import cut_recording
 from ._model_io import GramModel
@@ -203,13 +203,18 @@ def _load(model, part, device):
         name = model.card.get("name")
     else:
         model = load_model(model, device=device)
-    if getattr(model, part) is None:
+    _check_part(getattr(model, part), part)
+    return model, dict(model=name, sha256=model.sha256)
+
+
+def _check_part(found, part):
+    """Raise if a model, or its configuration, lacks a part."""
+    if found is None:
         need = {"gram": "stage 2", "tokenizer": "the tokenizer (stage 1)"}[part]
         raise ValueError(
             f"The model has no part that is {need}, which is needed here. Load one that has it, "
             "such as 'gram-tiny'."
         )
-    return model, dict(model=name, sha256=model.sha256)
 
 
 def _encode(cuts, encode, model, channels, options):
@@ -227,14 +232,7 @@ def _encode(cuts, encode, model, channels, options):
         if data is None:
             data = np.empty((len(cuts), *values.shape[1:]), values.dtype)
         data[rows] = values
-        good[rows] = (~mask).sum(axis=(1, 2)) / (len(channels) * part.length)
+        good[rows] = part.get_good(mask)
     if not good.all():
-        none = np.flatnonzero(good == 0)
-        missing = "NaN" if data.dtype.kind == "f" else "-1"
-        warn(
-            f"Everything is marked as bad in {len(none)} of {len(good)} windows "
-            f"({', '.join(map(str, none[:10]))}{', ...' if len(none) > 10 else ''}): they are "
-            f"{missing} throughout. Leave them out where embedding.good == 0, or restore the "
-            "recording first."
-        )
+        warn(describe_bad(data, good))
     return data, good

@@ -512,7 +512,7 @@ def test_encoders(bids_source, tmp_path, job, kind):
     compute = dict(embed=mne_gram.compute_embedding, tokens=mne_gram.compute_tokens)[job]
     made = read(path)
     unit = mne_gram._files.find.find_units(bids_source, dict(subjects="02"))[0]
-    raw = mne_gram._bids.read.read_recording(unit)
+    raw = mne_gram._files.bids_recording.read_recording(unit)
     np.testing.assert_array_equal(made.data, compute(raw, verbose="error").data)
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["Weights"] == {"gram-tiny": made.sha256}

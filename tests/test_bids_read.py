@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mne_gram._bids.read import find_sidecars, list_input_files, read_json, read_recording
+from mne_gram._files.bids_recording import (
+    find_sidecars,
+    list_input_files,
+    read_json,
+    read_recording,
+)
 from mne_gram._files.find import find_units
 
 STEM = "sub-01_task-rest_run-01"

@@ -9,6 +9,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from mne_gram.montage import CH_NAMES
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
-from mne_gram.training import _storage
+from mne_gram.training import _recordings, _storage
 from mne_gram.training._marking import SECOND, _find_stuck, cut_pieces, find_joins, mark_recorded
 from mne_gram.training._recordings import quantise
 from mne_gram.training._sources import list_sources
@@ -457,6 +458,68 @@ def test_sidecars_count(tmp_path, loaded):
     (root / "task-rest_eeg.json").write_text(json.dumps({"EEGReference": "Cz"}))
     prepare(tmp_path / "corpus", bids_roots=root)
     assert len(loaded) == 2
+
+
+def read_tree(folder):
+    """Return content and time of change of all that is in a folder, folders among them."""
+    return {
+        path.relative_to(folder): (path.stat().st_mtime_ns, path.is_file() and path.read_bytes())
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def test_data_set_is_left_as_it_is(tmp_path, monkeypatch):
+    """Nothing is written into a data set, so that it can lie on a read-only disk."""
+    root = write_bids(tmp_path / "bids", ["a", "b"], bads=["C3"])
+    events = root / "sub-a" / "eeg" / "sub-a_task-rest_events.tsv"
+    events.write_text("onset\tduration\ttrial_type\n1.0\t1.0\tBAD_cough\n", encoding="utf-8")
+    before, out = read_tree(root), tmp_path / "corpus"
+    for path in before:
+        (root / path).chmod(0o555 if (root / path).is_dir() else 0o444)
+    os_open, touched = os.open, []
+
+    def refuse(path, flags, *args, **kwargs):
+        inside = isinstance(path, str | os.PathLike) and str(path).startswith(str(root))
+        if inside and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            touched.append(path)
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return os_open(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)  # for root, who may write to everything
+    try:
+        corpus = prepare(out, bids_roots=root)
+        assert read_tree(root) == before and touched == []
+    finally:
+        for path in before:
+            (root / path).chmod(0o755)
+    assert len(corpus) == 2 and corpus.failures == ()
+    assert get_marked(corpus, 1) == {"C3": list(range(6))}
+    assert get_marked(corpus) == {name: [1] for name in NAMES} | {"C3": list(range(6))}
+
+
+def test_same_marks_as_mne_bids(tmp_path):
+    """Bads, types, bad spans and joins are those that MNE-BIDS reads of the sidecars."""
+    import mne_bids
+
+    root = write_bids(tmp_path / "bids", ["a"], bads=["O2"])
+    stem = root / "sub-a" / "eeg" / "sub-a_task-rest"
+    table = Path(f"{stem}_channels.tsv")
+    table.write_text(table.read_text().replace("Fp1\tEEG", "Fp1\tEOG"), encoding="utf-8")
+    Path(f"{stem}_events.tsv").write_text(
+        "onset\tduration\ttrial_type\n0.5\t0.2\tBAD_a\n2.5\t0\tboundary\n4.0\t1.0\tblink\n"
+    )
+    (source,) = list_sources([root], [])
+    ours = _recordings._read(source)
+    path = mne_bids.get_bids_path_from_fname(source.path)
+    theirs = mne_bids.read_raw_bids(path, verbose="error").load_data().pick("eeg", exclude=())
+    assert ours.ch_names == theirs.ch_names and "Fp1" not in ours.ch_names
+    assert ours.info["bads"] == theirs.info["bads"] == ["O2"]
+    assert ours.info["line_freq"] == theirs.info["line_freq"] == 60
+    np.testing.assert_array_equal(ours.get_data(), theirs.get_data())
+    assert list(ours.annotations.description) == list(theirs.annotations.description)
+    np.testing.assert_allclose(ours.annotations.onset, theirs.annotations.onset)
+    np.testing.assert_allclose(ours.annotations.duration, theirs.annotations.duration)
+    assert find_joins(ours) == ([2.5], [])
 
 
 def test_killed_run_goes_on(tmp_path, three_files, loaded, monkeypatch):

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ ROOMS = {
     ),
     "_inference": Room("mne numpy", "torch", own="models"),
     "_embedding.encoding": Room("mne numpy", "torch", own="_inference models"),
+    "_embedding.joint": Room("numpy", own=".encoding"),
     "_embedding.feature_files": Room("mne numpy", "pandas", own="_files.io"),
     "_embedding.feature_sets": Room("numpy", "pandas", own=".feature_files"),
     "_embedding.window_cuts": Room(
@@ -183,8 +185,8 @@ ROOMS = {
         "mne numpy scipy torch safetensors joblib lazy_loader",
         "mne_bids matplotlib tensorboard pandas",
         own=(
-            f"{MONTAGE} _files.find _drawing.curves _files.io _inference _model_io "
-            "_bands _restoring.estimation _restoring.forward _recording.masks "
+            f"{MONTAGE} _files.find _files.bids_recording _drawing.curves _files.io _inference "
+            "_model_io _bands _restoring.estimation _restoring.forward _recording.masks "
             "_recording.samples _restoring.stacking _restoring.trials _recording.windows "
             "_version models preprocessing prior spatial training weights"
         ),
@@ -215,34 +217,44 @@ ROOMS = {
     "_files.edf": Room("mne numpy", own="_recording.samples"),
     "_files.io": Room("mne numpy", own=".brainvision .edf _recording.samples"),
     "_files.find": Room("", "mne_bids"),
+    "_files.bids_recording": Room("mne numpy", "pandas", own=".io"),
     "_bids.lock": Room(),
     "_bids.state": Room(),
     "_bids.settings": Room(),
-    "_bids.read": Room("mne numpy", "pandas", own="_files.io"),
     "_bids.write": Room(own=".lock .state _version"),
     "_bids.sidecars": Room(
         "numpy",
         "pandas",
-        own=".lock .read .state _restoring.evidence _version",
+        own=".lock .state _files.bids_recording _restoring.evidence _version",
     ),
     "_bids.figures": Room("numpy", "matplotlib", own="report"),
     "_bids.work": Room(
         "mne numpy",
         own=(
-            ".figures .read .sidecars _files.io _restoring.evidence _recording.masks _version "
-            "detection features restoration weights"
+            ".figures .sidecars _files.io _files.bids_recording _restoring.evidence "
+            "_recording.masks _version restoration weights"
         ),
     ),
-    "_bids.unit": Room("mne", own=".lock .read .state .work _version"),
-    "_bids.plan": Room("mne", own=".read .state .unit .work"),
-    "_bids.jobs": Room("mne", "joblib threadpoolctl torch tqdm", own=".unit .work"),
+    "_bids.encode": Room(
+        "numpy",
+        own=(
+            ".sidecars .work _embedding.encoding _embedding.window_cuts _files.io "
+            "_files.bids_recording _model_io _version detection features weights"
+        ),
+    ),
+    "_bids.unit": Room("mne", own=".encode .lock .state .work _files.bids_recording _version"),
+    "_bids.plan": Room("mne", own=".state .unit .work _files.bids_recording"),
+    "_bids.together": Room("", "joblib threadpoolctl", own=".encode .lock .unit _embedding.joint"),
+    "_bids.jobs": Room("mne", "joblib threadpoolctl torch tqdm", own=".together .unit .work"),
     "_bids.report": Room("", "pandas"),
+    "_bids.participants": Room("", "pandas", own=".lock .state _files.bids_recording"),
     "_bids.pages": Room("mne numpy", own=".lock .state _version"),
     "bids": Room(
         "mne",
         own=(
-            "_files.find _bids.jobs _bids.pages _bids.plan _bids.report _bids.settings "
-            "_bids.state _bids.write _embedding.encoding _model_io prior restoration weights"
+            "_files.find _bids.jobs _bids.pages _bids.participants _bids.plan _bids.report "
+            "_bids.settings _bids.state _bids.write _embedding.encoding _model_io prior "
+            "restoration weights"
         ),
     ),
     "_commands.main": Room("", "mne", own="*"),
@@ -260,6 +272,15 @@ ROOMS = {
     "_files": Room(),
     "_recording": Room(),
     "_restoring": Room(),
+}
+
+
+# Results draw themselves when they are asked to, by functions of the rooms above them. Such an
+# import stands inside a function.
+DRAWN = {
+    ("_restoring", "report"),
+    ("_restoring", "viz"),
+    ("training", "_drawing"),
 }
 
 
@@ -315,6 +336,49 @@ def test_room(module):
         if not ROOMS[name].allows(imported, is_nested, name.split(".")[0])
     ]
     assert not wrong, f"{module} imports {', '.join(wrong)}"
+
+
+def _find_rooms(sources):
+    """Return which rooms import which, as ``{(room, other): whether only inside functions}``."""
+    found = {}
+    for module, source in sources.items():
+        room = module.removesuffix(".py").split("/")[0]
+        for imported, is_nested in _get_imports(source, module):
+            package, _, name = imported.partition(".")
+            other = name.split(".")[0]
+            if package == OWN and other not in ("", room):
+                found[room, other] = found.get((room, other), True) and is_nested
+    return found
+
+
+def _sort_rooms(pairs):
+    """Return the rooms, each after those that it imports; raise CycleError where there is none."""
+    graph = {}
+    for room, other in pairs:
+        graph.setdefault(room, set()).add(other)
+    return list(TopologicalSorter(graph).static_order())
+
+
+def test_rooms_import_one_way():
+    """Folders and the modules beside them stand on each other without a circle."""
+    sources = {name: (PACKAGE / name).read_text(encoding="utf-8") for name in _get_modules()}
+    rooms = _find_rooms(sources)
+    assert {pair for pair in DRAWN if rooms.get(pair)} == DRAWN, "DRAWN lists what is not there"
+    order = _sort_rooms(rooms.keys() - DRAWN)
+    assert order.index("_channels") < order.index("_restoring") < order.index("_commands")
+
+
+def test_a_circle_of_rooms_is_found():
+    sources = {
+        "_low/a.py": "import mne_gram\nfrom . import b\nfrom ..middle import c",
+        "middle.py": "def f():\n from mne_gram._high.d import e",
+        "_high/d.py": "from .. import _low",
+    }
+    rooms = _find_rooms(sources)
+    assert rooms["_low", "middle"] is False and rooms["middle", "_high"] is True
+    with pytest.raises(CycleError, match="_low"):
+        _sort_rooms(rooms)
+    assert _sort_rooms(rooms.keys() - {("middle", "_high")})[-1] == "_high"
 
 
 def _get_heavy(statement):

@@ -174,8 +174,9 @@ print(found)
 found.to_data_frame()
 
 # %%
-# CP2 and FT8 are bad all through, and the pops in F4 are found to a quarter of a second. The short
-# stretches in other channels are borderline. Nothing is marked yet: look first, then call
+# CP2 and FT8 are bad all through, and the pops in F4 are found to a quarter of a second. FC1, whose
+# slow waves are twice as large as its neighbours' and little like them, and the short stretches in
+# other channels are borderline. Nothing is marked yet: look first, then call
 # ``found.mark(raw)``, or hand ``found.mask(raw)`` to ``restore``. A figure of the misfits helps to
 # decide: the larger, the worse the others predict a channel. Channels that fail a plainer test,
 # here too much of the power line in CP2, are bad whatever their misfit.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mne.utils import ProgressBar, logger
 
+from .together import run_together
 from .unit import run_unit
 from .work import load_once
 
@@ -33,7 +34,30 @@ def _work(unit, settings, caller):
         return run_unit(unit, settings)
 
 
-def run_units(units, settings, n_jobs, on_error, log_path):
+def _is_together(settings):
+    """Tell whether recordings share batches, because they share an accelerator.
+
+    With another backend than joblib's own, such as dask, each worker may have a device.
+    """
+    from joblib.parallel import LokyBackend, get_active_backend
+
+    needs_device = settings.job != "restore" and settings.uses_accelerator
+    return needs_device and isinstance(get_active_backend()[0], LokyBackend)
+
+
+def _start(units, settings, n_jobs):
+    """Return a generator of the rows of recordings, as they are done."""
+    from joblib import Parallel, delayed, effective_n_jobs
+
+    if _is_together(settings):
+        return run_together(units, settings, effective_n_jobs(n_jobs))
+    caller = _get_process()
+    # What is sent ahead are names: only as many recordings are in memory as there are workers.
+    parallel = Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator_unordered")
+    return parallel(delayed(_work)(unit, settings, caller) for unit in units)
+
+
+def run_units(units, settings, n_jobs, on_error, log_path, on_done):
     """Do recordings, several at a time; tell how far it is.
 
     Parameters
@@ -44,11 +68,14 @@ def run_units(units, settings, n_jobs, on_error, log_path):
         What to do with each.
     n_jobs : int
         How many at a time, as joblib counts. With 1 they are done in this process, unless the
-        caller chose a backend of joblib.
+        caller chose a backend of joblib. If they share batches, so many are read at a time, in
+        other processes.
     on_error : "continue" | "raise"
         What to do after a failure.
     log_path : pathlib.Path
         The log file, a line a recording.
+    on_done : callable
+        Called, without arguments, after each recording that is done.
 
     Returns
     -------
@@ -60,20 +87,17 @@ def run_units(units, settings, n_jobs, on_error, log_path):
     RuntimeError
         If a recording fails and ``on_error="raise"``, or a worker is killed.
     """
-    from joblib import Parallel, delayed
-
-    caller = _get_process()
-    # What is sent ahead are names: only as many recordings are in memory as there are workers.
-    parallel = Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator_unordered")
-    tasks = (delayed(_work)(unit, settings, caller) for unit in units)
     rows, clock = {}, _Clock(len(units))
     bar = ProgressBar(len(units), mesg=f"{settings.job}: recordings")
     try:
-        with _closing(parallel(tasks)) as results, log_path.open("a", encoding="utf-8") as log:
-            for row in results:
+        results = _closing(_start(units, settings, n_jobs))
+        with results as done, log_path.open("a", encoding="utf-8") as log:
+            for row in done:
                 rows[row["recording"]] = row
                 _log(row, clock.describe(row), log)
                 bar.update(len(rows))
+                if row["status"] == "done":
+                    on_done()
                 if row["status"] == "failed" and on_error == "raise":
                     raise RuntimeError(f"{row['recording']} failed: {row['why']}")
     finally:

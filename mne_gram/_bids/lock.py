@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 BEAT = 20.0  # seconds between touches
@@ -78,7 +78,8 @@ class Lock:
         if self._thread is not None:
             self._thread.join()
         if _read(self.path).get("token") == self._token:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # then it is stale when this process has ended
+                self.path.unlink(missing_ok=True)
 
     def _make(self):
         content = json.dumps(dict(_describe_process(os.getpid()), token=self._token))

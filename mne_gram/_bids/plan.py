@@ -6,7 +6,7 @@ import warnings
 
 from mne.utils import use_log_level
 
-from .read import read_recording
+from .._files.bids_recording import read_recording
 from .state import Store
 from .unit import find_key
 from .work import describe_input

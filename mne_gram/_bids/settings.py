@@ -63,10 +63,9 @@ class Settings:
 
     def get_target(self, unit):
         """Return the name, in the derivative data set, of the file that readers open."""
-        if self.job == "embed":
-            name = f"{unit.rename('gram', 'embedding')}.npz"
-        elif self.job == "tokens":
-            name = f"{unit.rename('gram', 'tokens')}.npz"
+        if self.job != "restore":  # of a recording and its epochs there may be both
+            kind = dict(embed="embedding", tokens="tokens")[self.job]
+            name = f"{unit.rename('gramEpochs' if unit.is_epochs else 'gram', kind)}.npz"
         elif unit.is_epochs:
             name = f"{unit.rename('restored', 'epo')}.fif"
         else:
@@ -77,3 +76,8 @@ class Settings:
     def uses_network(self):
         """Whether the job needs a network."""
         return self.job != "restore" or self.method in ("gram", "residual")
+
+    @property
+    def uses_accelerator(self):
+        """Whether networks run on something else than the CPU."""
+        return self.device is not None and self.device.partition(":")[0] != "cpu"

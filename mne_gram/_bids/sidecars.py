@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 
+from .._files.bids_recording import find_sidecars, read_json, read_table
 from .._restoring.evidence import to_number
 from .lock import hold
-from .read import find_sidecars, read_json, read_table
 from .state import PRIVATE, write_text
 
 _TYPES = dict(eeg="EEG", eog="EOG", ecg="ECG", emg="EMG", stim="TRIG", seeg="SEEG", ecog="ECOG")

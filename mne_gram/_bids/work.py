@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is done with one recording: it is read, restored or embedded, and written."""
+"""One recording, restored and written; what other jobs need too."""
 
 from functools import lru_cache
 from shutil import disk_usage
@@ -8,14 +8,13 @@ from shutil import disk_usage
 import mne
 import numpy as np
 
+from .._files.bids_recording import read_json, read_recording
 from .._files.io import loaded, write_inst
 from .._recording.masks import merge_spans
 from .._restoring.evidence import to_number
 from .._version import __version__
-from ..features import compute_embedding, compute_tokens
 from ..restoration import restore
 from .figures import draw_report
-from .read import read_json, read_recording
 from .sidecars import copy_positions, make_channels, name_source, write_files, write_sidecars
 
 
@@ -69,8 +68,25 @@ def find_seed(unit, settings):
     return int(state.generate_state(1)[0])
 
 
-def _restore(unit, settings, folder):
-    """Restore a recording; return the files, the main one last, and the facts."""
+def restore_unit(unit, settings, folder):
+    """Restore a recording.
+
+    Parameters
+    ----------
+    unit : Unit
+        The recording.
+    settings : Settings
+        What to do.
+    folder : pathlib.Path
+        Where to write.
+
+    Returns
+    -------
+    paths : list of pathlib.Path
+        The files, the main one last.
+    facts : dict
+        What the row is to tell.
+    """
     inst = read_recording(unit)
     facts = describe_input(inst)
     _check_room(inst, facts, folder, 8 if unit.is_epochs else 4)
@@ -212,51 +228,3 @@ def _write_std(unit, settings, target, inst, report):
     about = {key: facts[key] for key in ("Description", "Sources")}
     files = {"_eeg.json": kept | facts, "_channels.tsv": make_channels(made)}
     write_files(files | {"_channels.json": about}, stem)
-
-
-def _embed(unit, settings, folder):
-    """Embed a recording, or name its base classes; return the files and the facts."""
-    inst = read_recording(unit)
-    facts = describe_input(inst)
-    model = load_once(settings.model, settings.device)
-    options = dict(window=settings.window, overlap=settings.overlap, line_freq=settings.line_freq)
-    options.update(device=settings.device, batch_size=settings.batch_size)
-    if unit.is_epochs:  # which are windows already
-        options.update(window=None, overlap=0.0)
-    with loaded(inst, folder):
-        if settings.find_bads:
-            inst = _mark_found(inst, settings, facts)
-        if settings.job == "embed":
-            made = compute_embedding(inst, model=model, pool=settings.pool, **options)
-        else:
-            made = compute_tokens(inst, model=model, **options)
-    path = folder / settings.get_target(unit)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made.save(path)
-    facts.update(n_windows=len(made), good=float(np.mean(made.good)), shape=list(made.data.shape))
-    about = dict(
-        Description=f"{type(made).__name__} by the encoders of Gram; see mne_gram.read_"
-        f"{type(made).__name__.lower()}.",
-        Sources=[name_source(unit)],
-        Version=__version__,
-        Parameters=settings.parameters,
-        Weights=settings.weights,
-        Shape=facts["shape"],
-        Channels=made.ch_names,
-        Bads=facts["bads"],
-        Preprocessing="200 Hz, average reference, 0.1 to 75 Hz, notch at the power line.",
-    )
-    write_files({".json": about}, path.with_suffix(""))
-    return [path.with_suffix(".json"), path], facts
-
-
-def _mark_found(inst, settings, facts):
-    """Mark what is found to be bad."""
-    from ..detection import find_bads
-
-    found = find_bads(inst, line_freq=settings.line_freq)
-    facts["found"] = dict(channels=found.reasons, n_spans=len(found.spans))
-    return found.mark(inst, copy=False)
-
-
-WORK = dict(restore=_restore, embed=_embed, tokens=_embed)

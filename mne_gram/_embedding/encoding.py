@@ -137,6 +137,50 @@ def encode_tokens(model, x, channels, *, mask=None, batch_size=None, device=None
     return tokens
 
 
+def choose_batch_size(n_channels, n_patches, longest):
+    """Return how many windows make a batch, by their size.
+
+    Parameters
+    ----------
+    n_channels, n_patches : int
+        Size of a window.
+    longest : int
+        How many patches the network takes at once; longer windows are cut into parts.
+
+    Returns
+    -------
+    batch_size : int
+        The number of windows.
+    """
+    start, stop = _split_patches(n_patches, longest)[0]
+    return max(1, _TOKENS_PER_BATCH // (n_channels * (stop - start)))
+
+
+def describe_bad(data, good):
+    """Say which windows have nothing good in them.
+
+    Parameters
+    ----------
+    data : array, shape (n_windows, ...)
+        Vectors or base classes.
+    good : array, shape (n_windows,)
+        Share of the patches of each window that are good.
+
+    Returns
+    -------
+    text : str
+        Which, and what to do.
+    """
+    none = np.flatnonzero(good == 0)
+    missing = "NaN" if data.dtype.kind == "f" else "-1"
+    return (
+        f"Everything is marked as bad in {len(none)} of {len(good)} windows "
+        f"({', '.join(map(str, none[:10]))}{', ...' if len(none) > 10 else ''}): they are "
+        f"{missing} throughout. Leave them out where embedding.good == 0, or restore the "
+        "recording first."
+    )
+
+
 def _get_network(model, part, need):
     """Return one network of a model, or say that it lacks."""
     network = getattr(model, part)
@@ -185,7 +229,7 @@ def _run_parts(encode, network, x, channels, mask, batch_size, device, title):
     device = next(network.parameters()).device if device is None else get_device(device)
     network.to(device)
     if batch_size is None:
-        batch_size = max(1, _TOKENS_PER_BATCH // (n_channels * (parts[0][1] - parts[0][0])))
+        batch_size = choose_batch_size(n_channels, n_patches, network.config.max_patches)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     batches = []

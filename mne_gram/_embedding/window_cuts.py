@@ -72,6 +72,10 @@ class Cuts:
         self._take_off_reference(x.reshape(shape), mask)
         return x[:, self.rows], mask[:, self.rows]
 
+    def get_good(self, mask):
+        """Return the share of the patches of each window that are good, by the mask of `cut`."""
+        return (~mask).sum(axis=(1, 2)) / (len(self.rows) * self.length)
+
     def _take_off_reference(self, patches, mask):
         """Take what is bad for a while out of the average reference too, in place."""
         if self.bad is None or len(self.referenced) < 2:

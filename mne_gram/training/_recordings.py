@@ -9,6 +9,8 @@ import numpy as np
 from mne.utils import use_log_level
 
 from .._channels.channel_names import settle_names
+from .._files.bids_recording import read_recording
+from .._files.find import Unit
 from .._files.io import _CUT_SHORT, read_inst
 from ..montage import match_channels
 from ..preprocessing import VOLTS_TO_MODEL, preprocess
@@ -24,7 +26,6 @@ from ._marking import (
 from ._sources import hide_paths
 
 _LARGEST = 32767  # of 16 bits, on both sides
-_CHATTER = ("Did not find any events.tsv",)  # says nothing about the signal
 
 
 def _read(source):
@@ -34,9 +35,7 @@ def _read(source):
         if not isinstance(raw, mne.io.BaseRaw):
             raise ValueError("It holds epochs, and a corpus takes continuous recordings.")
     else:
-        from mne_bids import get_bids_path_from_fname, read_raw_bids
-
-        raw = read_raw_bids(get_bids_path_from_fname(source.path)).load_data()
+        raw = read_recording(Unit(source.root, source.path.relative_to(source.root))).load_data()
     picks = mne.pick_types(raw.info, eeg=True, exclude=())
     if len(picks) == 0:
         raise ValueError("It has no EEG channel.")
@@ -192,7 +191,7 @@ def load_recording(source, dtype, line_freq):
         raise ValueError("Every second of every channel is marked, flat, clipped or huge.")
     array, scale = quantise(data, marked, dtype)
     notes = [hide_paths(source, str(warning.message)) for warning in caught]
-    notes = [note for note in dict.fromkeys(notes) if not note.startswith(_CHATTER)]
+    notes = list(dict.fromkeys(notes))
     if channel_map.missing:
         notes.append(f"Left out, without an entry in the montage: {', '.join(channel_map.missing)}")
     return array, dict(

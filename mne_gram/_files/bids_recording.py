@@ -9,7 +9,7 @@ import mne
 import numpy as np
 from mne.utils import warn
 
-from .._files.io import read_inst
+from .io import read_inst
 
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9+]+)")
 _SIDECARS = dict(
@@ -81,10 +81,11 @@ def read_json(unit, suffix):
 def read_table(unit, suffix):
     """Return the table of a recording as text, or None if it has none."""
     paths = find_sidecars(unit, suffix, ".tsv")
-    return _read_tsv(paths[-1]) if paths else None
+    return read_tsv(paths[-1]) if paths else None
 
 
-def _read_tsv(path):
+def read_tsv(path):
+    """Return a table of BIDS as text."""
     import pandas as pd
 
     return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
@@ -201,7 +202,7 @@ def set_positions(raw, unit):
     frames = find_sidecars(unit, "coordsystem", ".json")
     if not paths or not frames:
         return
-    table = _read_tsv(paths[-1])
+    table = read_tsv(paths[-1])
     space = dict(_ENTITY.findall(paths[-1].name)).get("space")
     frames = [path for path in frames if dict(_ENTITY.findall(path.name)).get("space") == space]
     frame = json.loads(frames[-1].read_text(encoding="utf-8-sig")) if frames else {}
