@@ -1,0 +1,175 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""What time could add to the spatial estimate: delays between channels, a changing covariance.
+
+Run ``python benchmarks/context.py``. The spatial estimate looks at one moment and has one
+covariance a band for the whole recording. On held-out people's recordings this prints the ratio to
+its squared error of that of
+
+- ``delays``: an estimate in which the recording's own covariances are complex, so that a channel
+  may run ahead of another or behind, by any part of a period in each band. It is learnt in the
+  first two thirds of a recording and tested, with one channel at a time hidden, in the last one.
+  The imaginary part counts by an eighth, a quarter or a half;
+- ``chunks``: the same estimate with a covariance of each chunk of 10, 20 or 30 s alone, a quarter
+  of the channels being hidden all through.
+
+Below 1 it would pay.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import mne
+import numpy as np
+from _truth import list_held_out, load_truth
+from scipy.signal import hilbert
+
+from mne_gram._bands import degrees_of_freedom, split_bands
+from mne_gram._recording.masks import find_spans
+from mne_gram._recording.samples import Samples
+from mne_gram._recording.windows import cut_windows, window_products
+from mne_gram._restoring.estimation import estimate_block, find_moments, fit_plan
+from mne_gram.montage import match_channels
+from mne_gram.prior import channel_rows, load_prior
+from mne_gram.spatial import adapt_covariance, contrast_basis
+
+DATASETS = ("eegmat", "eegmmi", "mdd")  # alcohol has no continuous time
+SHARES = (0.125, 0.25, 0.5)
+SECONDS = (10, 20, 30)
+_N_HIDDEN = 8  # channels, one at a time
+_RIDGE = 1e-3  # of the mean variance, as for interpolation
+
+
+def measure_delays(raw, prior, rng):
+    """Return the ratio of the error with complex covariances, a share of the imaginary part each.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        The recording.
+    prior : Prior
+        The population prior.
+    rng : numpy.random.Generator
+        Draws which channels are hidden.
+
+    Returns
+    -------
+    ratios : array, shape (n_hidden, n_shares)
+        For each hidden channel.
+    """
+    data, sfreq = raw.get_data(), raw.info["sfreq"]
+    n, cut = len(data), 2 * data.shape[1] // 3
+    rows, own, units, known = channel_rows(match_channels(raw.info), prior)
+    seen = data[:, :cut]
+    nothing = np.zeros(seen.shape, bool)
+    samples = Samples(seen.copy(), np.arange(n), [(0, cut)])
+    moments = find_moments(samples, find_spans(nothing), units, sfreq)
+    real = adapt_covariance(prior, rows, own, units, known, moments)
+    windows, good = cut_windows(seen, nothing, [(0, cut)], sfreq, 400)
+    products = window_products(windows, good, sfreq, units)
+    own = np.array([np.einsum("wcf,wdf->cd", z, z.conj()) / len(z) for z in products])
+    dof = degrees_of_freedom(len(windows))[:, None, None]
+    imaginary = own.imag * dof / (dof + 0.5 * n)  # as the real part is weighed against the prior
+    parts = hilbert(split_bands(data[:, cut:], sfreq), axis=-1)
+    ratios = []
+    for channel in rng.permutation(n)[:_N_HIDDEN]:
+        others = np.setdiff1d(np.arange(n), [channel])
+        known = parts[:, others] - parts[:, others].mean(axis=1, keepdims=True)
+        truth = data[channel, cut:] - data[others, cut:].mean(axis=0)
+        errors = []
+        for share in (0.0, *SHARES):
+            weights = find_weights(real + 1j * share * imaginary, others, channel)
+            estimate = (weights[:, None] @ known)[:, 0].real.sum(axis=0)
+            errors.append(np.sum((truth - estimate) ** 2))
+        ratios.append(np.array(errors[1:]) / errors[0])
+    return np.array(ratios)
+
+
+def find_weights(cov, others, channel):
+    """Return complex weights (n_bands, n_others) of the conditional mean of one channel.
+
+    They are of channels relative to the mean of the others, which has no part in the result.
+    """
+    n = cov.shape[-1]
+    basis = contrast_basis(np.ones(len(others)))
+    frame = np.zeros((n - 1, n))
+    frame[0, channel], frame[0, others] = 1.0, -1 / len(others)
+    frame[1:, others] = basis
+    cov = frame @ cov @ frame.T
+    within, across = cov[:, 1:, 1:], cov[:, 1:, 0]
+    size = np.trace(within, axis1=1, axis2=2).real[:, None, None] / len(basis)
+    found = np.linalg.solve(within + _RIDGE * size * np.eye(len(basis)), across[..., None])
+    return found[..., 0].conj() @ basis
+
+
+def measure_chunks(raw, prior, rng):
+    """Return the ratio of the error with a covariance of each chunk, shape (n_lengths,)."""
+    data, sfreq = raw.get_data(), raw.info["sfreq"]
+    hidden = rng.permutation(len(data))[: len(data) // 4]
+    whole = sum_errors(data, hidden, raw.info, prior)
+    ratios = []
+    for seconds in SECONDS:
+        length = round(seconds * sfreq)
+        starts = range(0, data.shape[1] - length + 1, length)
+        pieces = [data[:, a : a + length] for a in starts]
+        errors = [sum_errors(piece, hidden, raw.info, prior)[0] for piece in pieces]
+        stop = len(pieces) * length
+        ratios.append(sum(errors) / np.sum(whole[1][:, :stop] ** 2))
+    return np.array(ratios)
+
+
+def sum_errors(data, hidden, info, prior):
+    """Hide channels, restore them; return the squared error and the errors themselves."""
+    mask = np.zeros(data.shape, bool)
+    mask[hidden] = True
+    found, pieces = np.where(mask, 0.0, data), [(0, data.shape[1])]
+    samples = Samples(found, np.arange(len(data)), pieces)
+    plan = fit_plan(samples, find_spans(mask), info, method="spatial", prior=prior)
+    estimate_block(found, mask, pieces, plan)
+    errors = (found - data)[hidden]
+    return np.sum(errors**2), errors
+
+
+def tell(title, names, rows):
+    """Print the geometric mean over recordings with its 95 % bootstrap interval."""
+    print(f"\n{title}")
+    rng = np.random.default_rng(0)
+    for dataset in (*DATASETS, "all"):
+        own = np.log([r for d, r in rows if dataset in (d, "all")])
+        if not len(own):
+            continue
+        draws = own[rng.integers(len(own), size=(2000, len(own)))].mean(axis=1)
+        low, high = np.exp(np.quantile(draws, [0.025, 0.975], axis=0))
+        means = np.exp(own.mean(axis=0))
+        cells = [
+            f"{name} {mean:.3f} ({a:.3f}-{b:.3f})"
+            for name, mean, a, b in zip(names, means, low, high, strict=True)
+        ]
+        print(f"  {dataset:8} {len(own):3}  {'   '.join(cells)}")
+
+
+def main(argv=None):
+    """Run the command line."""
+    root = Path(__file__).resolve().parents[1]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    default = os.environ.get("MNE_GRAM_SHARED", root.parent / "shared")
+    parser.add_argument("--shared", type=Path, default=default)
+    parser.add_argument("--max-recordings", type=int, help="at most this many of each data set")
+    args = parser.parse_args(argv)
+    mne.set_log_level("error")
+    prior, delays, chunks = load_prior(), [], []
+    for dataset in DATASETS:
+        paths = list_held_out(args.shared / "eeg" / dataset, quick=True, most=args.max_recordings)
+        for number, path in enumerate(paths):
+            raw = load_truth(path, dataset)
+            rng = np.random.default_rng(number)
+            ratios = measure_delays(raw, prior, rng)
+            delays.append((dataset, np.exp(np.log(ratios).mean(axis=0))))
+            chunks.append((dataset, measure_chunks(raw, prior, rng)))
+    tell("Delays, share of the imaginary part", SHARES, delays)
+    tell("A covariance of each chunk, seconds", SECONDS, chunks)
+
+
+if __name__ == "__main__":
+    main()
