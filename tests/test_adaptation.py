@@ -9,18 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from mne_gram._classifying import adaptation as _adaptation
-from mne_gram._classifying.adaptation import (
-    RECIPES,
-    Training,
-    adapt_network,
-    apply_adaptation,
-    choose_recipe,
-    draw_batches,
-    predict_adapted,
-)
+from mne_gram._classifying import adapting as _adapting
+from mne_gram._classifying.adaptation import apply_adaptation, predict_adapted
+from mne_gram._classifying.adapting import Training, adapt_network, draw_batches
 from mne_gram._classifying.epochs_input import Block, Trials
 from mne_gram._classifying.lora import Adapter
+from mne_gram._classifying.recipe import RECIPES, choose_recipe
 from mne_gram._embedding.encoding import encode_windows
 from mne_gram._model_io import GramModel
 from mne_gram.models import Gram, gram_nano
@@ -227,7 +221,7 @@ def test_parts_of_a_batch(monkeypatch):
     backbone, (trials, y) = _make_backbone(), _make_trials(8)
     results = []
     for size, weights in ((4096, np.ones(8)), (6, np.ones(8)), (6, 3 * np.ones(8))):
-        monkeypatch.setattr(_adaptation, "_TOKENS_AT_ONCE", size)
+        monkeypatch.setattr(_adapting, "_TOKENS_AT_ONCE", size)
         training = Training(backbone, "full", 2, choose_recipe("full"), 2, 0)
         training._take_step(trials, 0, np.arange(8), y, weights, (0, 0))
         results.append(training.network.head.weight.detach().numpy().copy())

@@ -88,14 +88,19 @@ ROOMS = {
         own=".backbone .epochs_input .signal_features _embedding.encoding",
     ),
     "_classifying.lora": Room("torch", own="models"),
+    "_classifying.recipe": Room(""),
     "_classifying.adaptation": Room(
+        "numpy torch",
+        own=".lora .trial_features _embedding.encoding _model_io models",
+    ),
+    "_classifying.adapting": Room(
         "mne numpy torch",
         "sklearn",
-        own=".lora .trial_features _embedding.encoding _model_io models training",
+        own=".adaptation .lora .trial_features models training",
     ),
     "_classifying.learning": Room(
         "numpy",
-        own=".adaptation .backbone .folds .linear_probe .trial_features",
+        own=".adapting .backbone .folds .linear_probe .recipe .trial_features",
     ),
     "decoding": Room(
         "mne numpy scipy sklearn",

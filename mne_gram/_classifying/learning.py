@@ -143,7 +143,7 @@ def learn_network(settings, trials, labels, classes, former=None):
     adaptation : Adaptation
         What changed.
     """
-    from .adaptation import adapt_network
+    from .adapting import adapt_network
 
     rows = labels.rows
     if labels.groups is not None:
@@ -204,7 +204,8 @@ def _learn_head(settings, trials, labels, classes, train):
 
 def _start(settings, n_classes, former=None, head=None):
     """Return a network that is ready to learn."""
-    from .adaptation import Training, choose_recipe
+    from .adapting import Training
+    from .recipe import choose_recipe
 
     recipe = choose_recipe(settings.kind, **settings.changes)
     backbone = load_backbone(settings.model, settings.device)
