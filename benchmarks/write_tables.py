@@ -134,7 +134,7 @@ def _write_decoding(found):
     write_rows("restoration_decoding", header, table)
 
 
-def write_classification(folder):
+def write_classification(folder, name="classification"):
     """Write the table of classifiers, a row a task and method."""
     table = []
     for fname in sorted(folder.glob("*_summary.csv")):
@@ -145,7 +145,7 @@ def write_classification(folder):
             table.append([task, row["method"], *_tell_classifier(row, summary, gaps)])
     header = ["task", "method", "windows, all people", "minus the best classical"]
     header += ["recordings", "windows, people never met"]
-    write_rows("classification", header, table)
+    write_rows(name, header, table)
 
 
 def _tell_classifier(row, summary, gaps):
@@ -176,11 +176,14 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--restoration", type=Path, help="what restoration.py --csv wrote")
     parser.add_argument("--classification", type=Path, help="folder of classification.py --out")
+    parser.add_argument("--finetuning", type=Path, help="another one, of the fine-tuned networks")
     args = parser.parse_args(argv)
     if args.restoration:
         write_restoration(args.restoration)
     if args.classification:
         write_classification(args.classification)
+    if args.finetuning:
+        write_classification(args.finetuning, "finetuning")
 
 
 if __name__ == "__main__":
