@@ -68,9 +68,10 @@ def measure_delays(raw, prior, rng):
     real = adapt_covariance(prior, rows, own, units, known, moments)
     windows, good = cut_windows(seen, nothing, [(0, cut)], sfreq, 400)
     products = window_products(windows, good, sfreq, units)
-    own = np.array([np.einsum("wcf,wdf->cd", z, z.conj()) / len(z) for z in products])
+    complex_cov = np.array([np.einsum("wcf,wdf->cd", z, z.conj()) / len(z) for z in products])
     dof = degrees_of_freedom(len(windows))[:, None, None]
-    imaginary = own.imag * dof / (dof + 0.5 * n)  # as the real part is weighed against the prior
+    # As the real part is weighed against the prior.
+    imaginary = complex_cov.imag * dof / (dof + 0.5 * n)
     parts = hilbert(split_bands(data[:, cut:], sfreq), axis=-1)
     ratios = []
     for channel in rng.permutation(n)[:_N_HIDDEN]:
@@ -107,28 +108,26 @@ def measure_chunks(raw, prior, rng):
     """Return the ratio of the error with a covariance of each chunk, shape (n_lengths,)."""
     data, sfreq = raw.get_data(), raw.info["sfreq"]
     hidden = rng.permutation(len(data))[: len(data) // 4]
-    whole = sum_errors(data, hidden, raw.info, prior)
+    whole = find_errors(data, hidden, raw.info, prior)
     ratios = []
     for seconds in SECONDS:
         length = round(seconds * sfreq)
         starts = range(0, data.shape[1] - length + 1, length)
-        pieces = [data[:, a : a + length] for a in starts]
-        errors = [sum_errors(piece, hidden, raw.info, prior)[0] for piece in pieces]
-        stop = len(pieces) * length
-        ratios.append(sum(errors) / np.sum(whole[1][:, :stop] ** 2))
+        chunks = [data[:, a : a + length] for a in starts]
+        errors = np.hstack([find_errors(chunk, hidden, raw.info, prior) for chunk in chunks])
+        ratios.append(np.sum(errors**2) / np.sum(whole[:, : errors.shape[1]] ** 2))
     return np.array(ratios)
 
 
-def sum_errors(data, hidden, info, prior):
-    """Hide channels, restore them; return the squared error and the errors themselves."""
+def find_errors(data, hidden, info, prior):
+    """Hide channels, restore them; return the errors, shape (n_hidden, n_times)."""
     mask = np.zeros(data.shape, bool)
     mask[hidden] = True
     found, pieces = np.where(mask, 0.0, data), [(0, data.shape[1])]
     samples = Samples(found, np.arange(len(data)), pieces)
     plan = fit_plan(samples, find_spans(mask), info, method="spatial", prior=prior)
     estimate_block(found, mask, pieces, plan)
-    errors = (found - data)[hidden]
-    return np.sum(errors**2), errors
+    return (found - data)[hidden]
 
 
 def tell(title, names, rows):

@@ -214,6 +214,7 @@ def _run(units, settings, root, n_jobs, on_error, pages):
     log_path = logs / f"{name}.log"
 
     def note_people():
+        """Write the table of people as far as it goes."""
         with suppress(OSError, ValueError):  # told in the end
             write_participants(settings.folder, root)
 

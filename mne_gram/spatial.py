@@ -14,12 +14,14 @@ from ._bands import N_BANDS, degrees_of_freedom
 
 __all__ = ["adapt_covariance", "interpolation_operators"]
 
-# How sharply the library is weighted by fit (per degree of freedom) at first, in how many steps the
-# weights are improved, first for all bands alike, then for each; the population's share in the
-# mixture; and how many samples of the recording's own data, per channel, weigh as much as the
-# prior. All chosen on the training subjects, each predicted by the others.
+# How sharply the library is weighted by fit (per degree of freedom) at first; in how many steps the
+# weights are improved, first for all bands alike, then for each (of fewer contrasts than that a
+# single band says too little); the population's share in the mixture; and how many samples of the
+# recording's own data, per channel, weigh as much as the prior. All but the number of contrasts
+# were chosen on the training subjects, each predicted by the others.
 _SHARPNESS = 10.0
 _N_SHARED, _N_OWN = 20, 30
+_MIN_CONTRASTS = 4
 _POPULATION = 0.1
 _STRENGTH = 0.5
 # How the power of EEG is spread over the bands, for those that a recording does not tell of.
@@ -335,7 +337,7 @@ def mix_library(candidates, target, weights):
     flat = candidates[:, heard].swapaxes(0, 1).reshape(len(heard), n_recordings, n * n)
     flat, target = flat.astype(float), target[heard]
     found = np.repeat(weights[None] / weights.sum(), len(heard), axis=0)
-    for step in range(_N_SHARED + _N_OWN):
+    for step in range(_N_SHARED + (_N_OWN if n >= _MIN_CONTRASTS else 0)):
         mixed = (found[:, None] @ flat).reshape(len(heard), n, n)
         inverse = np.linalg.inv(mixed)
         inverse = (inverse + np.swapaxes(inverse, -1, -2)) / 2

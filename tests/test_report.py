@@ -65,7 +65,6 @@ def make_evidence(**kwargs):
         source="recording",
         coverage=0.913,
         calibration=1.25,
-        rounds=({"expert": "spatial", "round": 0, "nmse": 0.3, "r": np.nan, "seconds": 62.0},),
     )
     return Evidence(**{**options, **kwargs})
 
@@ -431,7 +430,7 @@ def test_evidence_in_files(tmp_path):
     found = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
     evidence = found["evidence"]
     assert evidence["weights"]["residual"] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
-    assert evidence["scores"]["residual"] == 0.37 and evidence["rounds"][0]["r"] is None
+    assert evidence["scores"]["residual"] == 0.37
     assert (evidence["source"], evidence["coverage"]) == ("recording", 0.913)
     assert found["channels"][0]["expected_nmse"] is None and found["output"] == "mean"
     assert any("n_components=4" in note for note in found["notes"])

@@ -358,6 +358,7 @@ def test_few_channels(truth, n_channels):
         else:
             restored = restore(broken, mask=mask)
         errors.append(nmse(raw.get_data(), restored.get_data(), mask))
+    assert errors[1] < 1
     # Three far electrodes tell nothing of a fourth: then the estimate must not do harm.
     assert np.exp(np.mean(np.log(errors))) < (1.1 if n_channels == 4 else 0.85)
 
@@ -958,8 +959,8 @@ def test_mask_auto(truth):
     before = raw.get_data()
     with mne.utils.catch_logging() as log:
         restored, report = restore(raw, mask="auto", return_report=True, verbose="info")
-    assert raw.ch_names[10] in report.found.channels
-    assert len(report.found.channels) <= 2  # one of 64 may be a false alarm
+    # FC1 has slow waves twice as large as its neighbours' in the recording as it was.
+    assert report.found.channels == ["FC1", raw.ch_names[10]]
     told = log.getvalue()
     assert all(name in told for name in report.found.channels)
     wanted = report.found.mask(raw)

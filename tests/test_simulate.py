@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Simulated windows and recordings: units, reference, spectra, maps, ground truth."""
 
-
 import mne
 import numpy as np
 import pytest

@@ -274,6 +274,12 @@ def test_each_band_has_a_mixture_of_its_own():
     assert (weights[3:].argmax(axis=1) == 2).all()
 
 
+@pytest.mark.parametrize(("n", "alike"), [(2, True), (3, True), (4, False)])
+def test_few_contrasts_have_one_mixture_for_all_bands(n, alike):
+    weights = mix_library(draw_library(5, n, 0), draw_library(1, n, 77)[0], np.ones(5))
+    assert np.allclose(weights, weights[0]) == alike
+
+
 @some
 @given(st.integers(0, 99), st.floats(-6, 6))
 def test_mixtures_have_no_unit_and_no_order(seed, scale):

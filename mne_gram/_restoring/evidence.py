@@ -33,8 +33,6 @@ class Evidence:
         Share of the hidden samples within the 90 % interval.
     calibration : float | None
         The factor that the standard deviations were multiplied by.
-    rounds : tuple of dict
-        A row an expert and hidden round: ``expert``, ``round``, ``nmse``, ``r``, ``seconds``.
     """
 
     weights: dict
@@ -44,7 +42,6 @@ class Evidence:
     source: str
     coverage: float | None = None
     calibration: float | None = None
-    rounds: tuple = ()
 
     def __post_init__(self):
         """Refuse what would be shown wrongly."""
@@ -100,7 +97,6 @@ class Evidence:
             weights={e: [to_number(w) for w in np.atleast_1d(v)] for e, v in self.weights.items()},
             scores={expert: to_number(score) for expert, score in self.scores.items()},
             r={expert: to_number(r) for expert, r in self.r.items()},
-            rounds=[{key: to_number(value) for key, value in row.items()} for row in self.rounds],
         )
 
 

@@ -105,7 +105,6 @@ class Trial:
     def __init__(self, kind, sfreq, experts=EXPERTS):
         self.kind, self.sfreq, self.experts = kind, sfreq, tuple(experts)
         self.seconds = 0.0
-        self.rounds = []
         self._entries = []
 
     def add(self, truth, estimate, std, corrections):

@@ -127,6 +127,7 @@ def make_transform(*, line_freq=None, reference="average"):
     """
 
     def transform(inst):
+        """Preprocess a recording, restore what is marked as bad."""
         inst = preprocess(inst, line_freq=line_freq, reference=reference)
         if inst.info["bads"]:
             from ..restoration import restore

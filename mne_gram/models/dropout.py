@@ -92,6 +92,7 @@ class _AttentionWithDropout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query, key, value, threshold):
+        """Attend, with scores dropped whose random byte is below the threshold."""
         query = query * query.shape[2] ** -0.5
         n_heads, n_tokens, _ = query.shape
         noise = _draw_bytes(torch.Size((n_heads, n_tokens, n_tokens)))
@@ -108,6 +109,7 @@ class _AttentionWithDropout(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
+        """Return the gradients of query, key and value; the scores are computed once more."""
         query, key, value, out, noise = ctx.saved_tensors
         # Of each row of the softmax, the mean of the gradient under its own probabilities.
         mean = (grad * out).sum(2, keepdim=True)

@@ -176,6 +176,7 @@ def _recording_units(index, recording, good, tokens_per_window, drop):
     pieces = _cut_pieces(np.array(recording.pieces, int).reshape(-1, 2), good)
 
     def tabulate(n_patches):
+        """Return rows, seconds and starts of the windows of a length, a group of pieces each."""
         return [
             (n, np.diff(group, axis=1).sum(), *start_runs(good, group, n))
             for n, group in _group_pieces(pieces, n_patches)

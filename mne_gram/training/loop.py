@@ -278,9 +278,11 @@ def _prefetched(sampler, steps, parts, device):
     """Yield an iterator of the batches of each step, drawn while the last step is computed."""
 
     def draw(step):
+        """Return the batches of a step, on the device."""
         return [move(sampler.draw(step, part), device) for part in parts]
 
     def iterate(pool):
+        """Yield the batches of each step; those of the next two are being drawn."""
         waiting = [pool.submit(draw, step) for step in steps[:2]]
         for k in range(len(steps)):
             batches = waiting.pop(0).result()
