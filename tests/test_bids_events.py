@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Windows of BIDS data sets, at events or by what the names of the recordings tell."""
 
+import os
+
 import mne
 import numpy as np
 import pytest
@@ -56,6 +58,21 @@ def test_events(root):
     # The bad second takes its window along.
     assert len(second.drop_bad()) == 1 and second.metadata["label"].tolist() == ["right"]
     assert len(mne.concatenate_epochs([first, second])) == 3
+
+
+def test_nothing_is_written(root, monkeypatch):
+    """No file is made in the data set, not for a moment either: it may be read-only."""
+    before, opened, unchanged = sorted(root.rglob("*")), [], os.open
+
+    def look(path, flags, *args, **kwargs):
+        opened.append(path) if flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR) else None
+        return unchanged(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", look)  # that of the system, by which locks are made
+    with pytest.warns(RuntimeWarning, match="1 of 2 windows"):
+        assert len(list(read_bids_epochs(root, dict(left="T1")))) == 2
+    assert len(list(read_bids_windows(root))) == 3
+    assert not opened and sorted(root.rglob("*")) == before
 
 
 def test_event_options(root):

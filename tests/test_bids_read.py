@@ -168,3 +168,33 @@ def test_positions_without_landmarks(unit):
     places = raw.get_montage().get_positions()["ch_pos"]
     assert 0.05e-3 < np.linalg.norm(places["Cz"]) < 0.2e-3  # metres that are said to be mm
     assert isinstance(raw, mne.io.BaseRaw)
+
+
+@pytest.mark.parametrize(
+    ("columns", "texts"),
+    [
+        (dict(trial_type=["go", "go", "stop"], value=["1", "2", "3"]), ["go/1", "go/2", "stop"]),
+        (dict(trial_type=["go", "go", "stop"], value=["1", "n/a", "3"]), ["go/1", "go/na", "stop"]),
+        (dict(trial_type=["n/a", "n/a", "n/a"], value=["1", "2", "n/a"]), ["1", "2"]),
+        (dict(trial_type=["go", "n/a", "go"], value=["1", "2", "1"]), ["go", "go"]),
+        (dict(value=["5", "n/a", "6"]), ["5", "6"]),
+        (dict(), ["n/a", "n/a", "n/a"]),
+    ],
+)
+def test_names_of_events(unit, columns, texts):
+    """A type with several values stands for several events; what has no type is no event."""
+    table = pd.DataFrame(dict(onset=["0.5", "1.0", "2.0"], duration="0", **columns))
+    table.to_csv(unit.file.with_name(f"{STEM}_events.tsv"), sep="\t", index=False)
+    found = list(read_recording(unit).annotations.description)
+    path = mne_bids.get_bids_path_from_fname(unit.file)
+    theirs = mne_bids.read_raw_bids(path, verbose="error").annotations.description
+    assert found == list(theirs) == texts
+
+
+def test_bad_spans_keep_their_names(unit):
+    """The names of bad spans have a meaning, whatever values stand beside them."""
+    table = pd.DataFrame(
+        dict(onset=["0.5", "1.0"], duration="1", trial_type="BAD_jump", value=["1", "2"])
+    )
+    table.to_csv(unit.file.with_name(f"{STEM}_events.tsv"), sep="\t", index=False)
+    assert list(read_recording(unit).annotations.description) == ["BAD_jump", "BAD_jump"]

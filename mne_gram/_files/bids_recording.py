@@ -4,11 +4,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import mne
 import numpy as np
 from mne.utils import warn
 
+from .find import Unit
 from .io import read_inst
 
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9+]+)")
@@ -159,6 +161,23 @@ def read_recording(unit):
     return inst
 
 
+def read_path(path):
+    """Read a recording by its place in the data set.
+
+    Parameters
+    ----------
+    path : mne_bids.BIDSPath
+        The place.
+
+    Returns
+    -------
+    inst : mne.io.Raw
+        As of `read_recording`.
+    """
+    root = Path(path.root)
+    return read_recording(Unit(root, Path(path.fpath).relative_to(root)))
+
+
 def _set_channels(raw, unit):
     """Set types and bads of channels to those of ``channels.tsv``."""
     table = read_table(unit, "channels")
@@ -241,8 +260,7 @@ def _set_events(raw, unit):
     if table is None:
         return
     own = _list_own_spans(raw)
-    texts = next((table[k] for k in ("trial_type", "stim_type", "value") if k in table), None)
-    texts = ["n/a"] * len(table) if texts is None else list(texts)
+    texts = _name_events(table)
     onsets, durations = (_to_numbers(table, name, unit) for name in ("onset", "duration"))
     delimiter = read_json(unit, "events").get("channel", {}).get("Delimiter")
     columns = table["channel"] if "channel" in table else ["n/a"] * len(table)
@@ -252,7 +270,7 @@ def _set_events(raw, unit):
         else ()
         for text, cell in zip(texts, columns, strict=True)
     ]
-    kept = np.flatnonzero(np.isfinite(onsets))
+    kept = np.flatnonzero(np.isfinite(onsets) & (np.array(texts) != ""))
     annotations = mne.Annotations(
         onsets[kept],
         np.nan_to_num(durations[kept]).clip(0),
@@ -261,6 +279,23 @@ def _set_events(raw, unit):
     )
     raw.set_annotations(annotations, emit_warning=False)
     _add_spans(raw, own)
+
+
+def _name_events(table):
+    """Return the text of each event, as MNE-BIDS names them; empty for those without a type."""
+    column = next((name for name in ("trial_type", "stim_type", "value") if name in table), None)
+    if column is None:
+        return ["n/a"] * len(table)
+    if "value" in table and (table[column] == "n/a").all():
+        column = "value"
+    texts = table[column]
+    if "value" in table and column != "value":
+        # A type with several values stands for several events: "stimulus/1", "stimulus/2".
+        several = table["value"].groupby(texts).transform("nunique") > 1
+        several &= ~texts.str.upper().str.startswith("BAD")  # their names have a meaning here
+        joined = texts + "/" + table["value"].replace("n/a", "na")
+        texts = texts.where(~several, joined).where(texts != "n/a", "")
+    return list(texts.replace("n/a", ""))
 
 
 def _to_numbers(table, name, unit):

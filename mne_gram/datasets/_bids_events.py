@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """BIDS data sets: windows at events, or of recordings whose entities tell the condition."""
 
-import warnings
 from functools import partial
 from pathlib import Path
 
 import mne
 from mne.utils import _check_option, _validate_type, logger, verbose
 
+from .._files.bids_recording import read_path
 from .._files.find import list_recordings
 from ._cutting import cut_windows, list_windows
 from ._recordings import (
@@ -27,7 +27,6 @@ _HINT = (
     "Events come from *_events.tsv; where the name of a recording tells the condition, take "
     "read_bids_windows."
 )
-_CHATTER = "Did not find any events.tsv"  # says nothing about the signal
 
 
 @verbose
@@ -198,11 +197,7 @@ def _list_recordings(root, subjects, tasks):
 
 def _open(path, standard_names=False, transform=None):
     """Return the EEG channels of a recording, which need not be loaded."""
-    from mne_bids import read_raw_bids
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _CHATTER, RuntimeWarning)
-        raw = read_raw_bids(path)
+    raw = read_path(path)
     if len(mne.pick_types(raw.info, eeg=True, exclude=())) == 0:
         raise ValueError(f"{path.basename} has no EEG channel.")
     raw.pick("eeg", exclude=())

@@ -16,6 +16,7 @@ from mne.utils import ProgressBar, logger
 from scipy.optimize import nnls
 
 from .._bands import N_BANDS
+from .._files.bids_recording import read_path
 from .._recording.masks import collect_mask
 from .._recording.windows import cut_windows, find_pieces, group_moments
 from .._restoring.forward import fit_forward, forward_components
@@ -174,8 +175,6 @@ def collect_recordings(roots, every=4):
     recordings : list of Recording
         One each.
     """
-    from mne_bids import read_raw_bids
-
     jobs = []
     roots = [Path(root).resolve() for root in roots]
     names = [root.name for root in roots]
@@ -191,7 +190,7 @@ def collect_recordings(roots, every=4):
     recordings = []
     for dataset, path in ProgressBar(jobs, mesg="Recordings"):
         with mne.utils.use_log_level("error"):
-            raw = read_raw_bids(path, verbose="error").load_data()
+            raw = read_path(path).load_data()
         recording = measure_recording(raw, (dataset, f"sub-{path.subject}", path.basename))
         if recording is not None:
             recordings.append(recording)
