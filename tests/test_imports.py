@@ -188,7 +188,7 @@ ROOMS = {
     ),
     "training": Room(
         "mne numpy scipy torch safetensors joblib lazy_loader",
-        "mne_bids matplotlib tensorboard pandas",
+        "matplotlib tensorboard pandas",
         own=(
             f"{MONTAGE} _files.find _files.bids_recording _drawing.curves _files.io _inference "
             "_model_io _bands _restoring.estimation _restoring.forward _recording.masks "
@@ -198,8 +198,8 @@ ROOMS = {
     ),
     "datasets": Room(
         "mne numpy lazy_loader",
-        "mne_bids pandas scipy",
-        own=f"{MONTAGE} _files.find datasets preprocessing",
+        "pandas scipy",
+        own=f"{MONTAGE} _files.find _files.bids_recording datasets preprocessing",
     ),
     "benchmarking": Room(
         "mne numpy scipy sklearn joblib",
@@ -222,7 +222,7 @@ ROOMS = {
     "_files.edf": Room("mne numpy", own="_recording.samples"),
     "_files.io": Room("mne numpy", own=".brainvision .edf _recording.samples"),
     "_files.find": Room("", "mne_bids"),
-    "_files.bids_recording": Room("mne numpy", "pandas", own=".io"),
+    "_files.bids_recording": Room("mne numpy", "pandas", own=".find .io"),
     "_bids.lock": Room(),
     "_bids.state": Room(),
     "_bids.settings": Room(),
