@@ -290,11 +290,11 @@ def _name_events(table):
         column = "value"
     texts = table[column]
     if "value" in table and column != "value":
-        # A type with several values stands for several events: "stimulus/1", "stimulus/2".
+        # A type with several values stands for several events: "stimulus/1", "stimulus/2". The names
+        # of bad spans have a meaning here, and stay.
         several = table["value"].groupby(texts).transform("nunique") > 1
-        several &= ~texts.str.upper().str.startswith("BAD")  # their names have a meaning here
-        joined = texts + "/" + table["value"].replace("n/a", "na")
-        texts = texts.where(~several, joined).where(texts != "n/a", "")
+        several &= ~texts.str.upper().str.startswith(("BAD", "N/A"))
+        texts = texts.where(~several, texts + "/" + table["value"].replace("n/a", "na"))
     return list(texts.replace("n/a", ""))
 
 
