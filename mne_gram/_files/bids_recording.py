@@ -290,8 +290,8 @@ def _name_events(table):
         column = "value"
     texts = table[column]
     if "value" in table and column != "value":
-        # A type with several values stands for several events: "stimulus/1", "stimulus/2". The names
-        # of bad spans have a meaning here, and stay.
+        # A type with several values stands for several events: "stimulus/1", "stimulus/2". Names of
+        # bad spans have a meaning here, and stay.
         several = table["value"].groupby(texts).transform("nunique") > 1
         several &= ~texts.str.upper().str.startswith(("BAD", "N/A"))
         texts = texts.where(~several, texts + "/" + table["value"].replace("n/a", "na"))
