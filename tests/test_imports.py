@@ -267,6 +267,7 @@ ROOMS = {
     "_commands.bids": Room("", "mne joblib distributed", own="*"),
     "_commands.embed": Room("", "mne", own="*"),
     "_commands.pretrain": Room("", "mne numpy torch", own="*"),
+    "_commands.training_fields": Room(own="training"),
     "_bids": Room(),
     "_channels": Room(),
     "_classifying": Room(),

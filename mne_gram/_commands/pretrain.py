@@ -8,32 +8,16 @@ Each runs in one process or under ``torchrun``, where only the first process pri
 # Imports are nested, so that --help and wrong arguments are answered at once.
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 import traceback
-import types
-import typing
 import warnings
 from pathlib import Path
 
 from .main import _add_command, _get_namer
+from .training_fields import FIELDS, add_set, get_changes, get_training
 
 _SIZES = {"tiny": "tiny", "small": "small", "published": "base"}  # that a preset was made for
-# Options that stand for a field of TrainingConfig.
-_FIELDS = {
-    "n_steps": ("--steps", int, "N", "steps of the optimiser"),
-    "learning_rate": ("--learning-rate", float, "X", "largest learning rate"),
-    "n_parts": ("--parts", int, "N", "parts of a step's batch, a multiple of the processes"),
-    "tokens_per_part": ("--tokens-per-part", int, "N", "patches in each part"),
-    "seed": ("--seed", int, "S", "where every draw comes from"),
-    "simulated_share": (
-        "--simulated-share",
-        float,
-        "X",
-        "share of the parts that are simulated, from 0 to 1; with 1 no corpus is needed",
-    ),
-}
 
 
 def add_pretrain(commands):
@@ -102,9 +86,9 @@ def _add_stage(actions, name, summary):
     add("--preset", default="tiny", choices=[*_SIZES], help="settings to start from (tiny)")
     sizes = ["nano", "tiny", "small", "base"]
     add("--size", choices=sizes, help="shape of the network; that of the preset if not given")
-    for field, (flag, kind, metavar, text) in _FIELDS.items():
+    for field, (flag, kind, metavar, text) in FIELDS.items():
         add(flag, dest=field, type=kind, metavar=metavar, help=text)
-    _add_set(parser)
+    add_set(parser)
     _add_device(parser)
     add("--overwrite", action="store_true", help="start anew where there is a checkpoint")
     return parser
@@ -151,9 +135,9 @@ def _add_recipe(actions):
         metavar="N",
         help="every N-th person enters nothing (default 4); 0 takes all",
     )
-    flag, kind, metavar, text = _FIELDS["n_steps"]
+    flag, kind, metavar, text = FIELDS["n_steps"]
     add(flag, dest="n_steps", type=kind, metavar=metavar, help=f"{text}, in each stage")
-    _add_set(parser)
+    add_set(parser)
     _add_device(parser)
     _add_jobs(parser)
 
@@ -181,84 +165,6 @@ def _add_jobs(parser):
 
 def _add_device(parser):
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (the default)")
-
-
-def _add_set(parser):
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="any field of TrainingConfig, its value as JSON: augment=false betas=[0.9,0.95]",
-    )
-
-
-# ---------------------------------------------------------------------------------------------
-# Reading arguments
-
-
-def _get_changes(args, parser):
-    """Return the fields of TrainingConfig that the arguments set."""
-    from ..training.config import TrainingConfig
-
-    given = {field: getattr(args, field, None) for field in _FIELDS}
-    changes = {field: value for field, value in given.items() if value is not None}
-    kinds = typing.get_type_hints(TrainingConfig)
-    for text in args.set:
-        field, equals, value = text.partition("=")
-        if not equals:
-            parser.error(f"--set takes FIELD=VALUE, got {text!r}")
-        if field not in kinds:
-            parser.error(f"--set: there is no field {field!r}, only {', '.join(kinds)}")
-        if field in changes:
-            parser.error(f"{field} is given twice")
-        kind = kinds[field]
-        try:
-            # A word needs no quotes of JSON inside those of the shell.
-            changes[field] = value if kind is str else _convert(json.loads(value), kind)
-        except ValueError:
-            kind = kind.__name__ if kind in (bool, int, float) else kind
-            parser.error(
-                f"--set {text}: {field} is of type {kind}. Write it as JSON does: true, 3, 0.1, "
-                'null, [0.9, 0.95] or {"random": 1}'
-            )
-    return changes
-
-
-def _convert(value, kind):
-    """Return a value of JSON as one of a kind, or raise ValueError."""
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
-    if typing.get_origin(kind) is tuple:
-        parts = typing.get_args(kind)
-        if not isinstance(value, list) or len(value) != len(parts):
-            raise ValueError
-        return tuple(_convert(*pair) for pair in zip(value, parts, strict=True))
-    # To Python, true is a number as well.
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = number and not (kind is int and isinstance(value, float))
-    if not (fits if kind in (int, float) else isinstance(value, kind)):
-        raise ValueError
-    return value
-
-
-def _get_training(args, parser):
-    """Return how to train a stage."""
-    changes = _get_changes(args, parser)
-    if args.preset == "published" and "n_steps" not in changes:
-        parser.error("--preset published needs --steps, as the publication counts in epochs")
-    from ..training import config, recipes
-    from ..training.runs import choose_device
-
-    if args.preset == "published":
-        publish = {"tokenizer": config.published_tokenizer, "gram": config.published_gram}
-        return publish[args.stage](**changes)
-    recipe = recipes.RECIPES[f"gram-{args.preset}"]
-    training = {"tokenizer": recipe.stage1, "gram": recipe.stage2}[args.stage]
-    return recipes.adapt(training, choose_device(args.device), changes)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -363,12 +269,12 @@ def _describe_corpus(corpus):
 
 def _run_stage(args, parser):
     """Train one stage."""
-    _get_changes(args, parser)  # wrong ones are told before torch is loaded
+    get_changes(args, parser)  # wrong ones are told before torch is loaded
     with _telling_what_is_kept(args.out, args.overwrite), _logging():
         from .. import models
         from ..training.pretraining import pretrain, pretrain_tokenizer
 
-        training = _get_training(args, parser)
+        training = get_training(args, parser)
         config = getattr(models, f"{args.stage}_{args.size or _SIZES[args.preset]}")()
         options = dict(training=training, device=args.device, overwrite=args.overwrite)
         if args.stage == "tokenizer":
@@ -418,7 +324,7 @@ def _run_recipe(args, parser):
     """Make a model."""
     if bool(args.bids_root) == (args.corpus is not None):
         parser.error("give either --bids-root or --corpus")
-    changes = _get_changes(args, parser)
+    changes = get_changes(args, parser)
     with _telling_what_is_kept(args.out), _logging():
         from ..training.recipes import run_recipe
 
