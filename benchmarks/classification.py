@@ -18,6 +18,7 @@ are the others, the 4th, 8th, ... of each data set in sorted order. Nothing was 
 
 import argparse
 import os
+import re
 import time
 from pathlib import Path
 
@@ -82,7 +83,11 @@ def parse_args(argv=None):
     add = parser.add_argument
     add("--shared", type=Path, default=os.environ.get("MNE_GRAM_SHARED", root.parent / "shared"))
     add("--tasks", default=",".join(TASKS))
-    add("--methods", default=",".join(DEFAULT), help="also gram-lora, gram-probe+pool=mean, ...")
+    add(
+        "--methods",
+        default=",".join(DEFAULT),
+        help="also gram-lora, gram-probe+bands=[[8,30]], ...",
+    )
     add("--seeds", type=int, default=5, help="how many (0, 10, 20, ...)")
     add("--folds", type=int, default=5)
     add("--max-people", type=int, help="at most this many people a data set")
@@ -92,7 +97,8 @@ def parse_args(argv=None):
     add("--cost", action="store_true", help="measure seconds and memory of one fold instead")
     add("--jobs", type=int, default=2, help="processes, of one thread each")
     args = parser.parse_args(argv)
-    args.tasks, args.methods = args.tasks.split(","), args.methods.split(",")
+    args.tasks = args.tasks.split(",")
+    args.methods = re.split(",(?=[a-z])", args.methods)  # not within [[8,13],[13,30]]
     unknown = ", ".join(sorted({*args.tasks} - {*TASKS}))
     if unknown:
         parser.error(f"unknown tasks: {unknown}; there are {', '.join(TASKS)}")

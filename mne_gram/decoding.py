@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._classifying.backbone import load_backbone
+from ._classifying.layout import list_band_sets, make_layout
 from ._classifying.learning import (
     Labels,
     NetworkSettings,
@@ -46,6 +47,9 @@ class GramFeatures(TransformerMixin, TrialEstimator):
     pool : "cls" | "mean" | "channels"
         What the embedding is: the CLS vector, the mean over patches, or a mean for each channel,
         which has ``n_channels`` times as many features.
+    bands : list of tuple of float | None
+        Lower and upper edges in Hz of the bands that covariances and band power are measured in.
+        None for six from 1 to 45 Hz.
     info : mne.Info | None
         What the channels of arrays are. Not needed for epochs.
     ch_names : list of str | None
@@ -94,9 +98,9 @@ class GramFeatures(TransformerMixin, TrialEstimator):
     does it. A high-pass at 0.1 Hz takes more than the length of a trial: have it applied before
     you cut the recording. Channels in ``info["bads"]`` are left out.
 
-    Covariances are measured in six bands from 1 to 45 Hz. They are whitened by their mean over the
-    trials that the features were fitted to, and of what comes out the logarithm is taken, which is
-    the tangent space of Barachant et al. (2012, doi:10.1109/TBME.2011.2172210).
+    Covariances are measured in six bands from 1 to 45 Hz, or in ``bands``. They are whitened by
+    their mean over the trials that the features were fitted to, and of what comes out the logarithm
+    is taken, which is the tangent space of Barachant et al. (2012, doi:10.1109/TBME.2011.2172210).
 
     With ``align`` the mean is that of a person's own trials, as He and Wu (2020,
     doi:10.1109/TBME.2019.2913914) proposed, and so it is for band power and the embedding. People
@@ -119,6 +123,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
         *,
         model="gram-tiny",
         pool="channels",
+        bands=None,
         info=None,
         ch_names=None,
         sfreq=None,
@@ -132,6 +137,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
         self.features = features
         self.model = model
         self.pool = pool
+        self.bands = bands
         self.info = info
         self.ch_names = ch_names
         self.sfreq = sfreq
@@ -241,9 +247,13 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         The name of a model that `mne_gram.list_models` lists, or the folder of one.
     pool : "cls" | "mean" | "channels"
         What the embedding is, for ``adapt="probe"``, see `GramFeatures`.
+    bands : list of tuple of float | None
+        Lower and upper edges in Hz of the bands that covariances and band power are measured in.
+        None for six from 1 to 45 Hz and, where that says more, 8 to 30 Hz as one.
     C : float | None
-        Inverse strength of the probe's penalty, for features whose variances add up to 1. None
-        chooses it by the log loss over folds of the training trials.
+        Inverse strength of the probe's penalty, for features whose variances add up to 1, with all
+        bands together. None chooses the strength, and how much each band counts, by the log loss
+        over folds of the training trials.
     cv : int | cross-validation generator | iterable | None
         The folds, of which ``"lora"`` and ``"full"`` hold out one. None makes 5, or as many as the
         rarest class has trials (or groups).
@@ -290,7 +300,10 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     ch_names_ : list of str
         The channels, which later trials need to have, in any order.
     C_ : float
-        The strength that was chosen (probe).
+        The strength that was chosen (probe); that of the bands that count most.
+    band_weights_ : dict
+        What the model of all bands together, and that of each band alone, counts (probe of
+        covariances). The keys are tuples of bands.
     history_ : list of dict
         Losses and kappa of each epoch (``"lora"``, ``"full"``).
     best_epoch_ : int
@@ -309,6 +322,12 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     learnt from was as good as covariances alone or somewhat better; the embedding of the bundled
     model alone is worse. The benchmark of classifiers (``mne_gram bench classify``) compares them
     on any data set.
+
+    A linear model is fitted to all bands of covariances together and to each alone, and 8 to 30 Hz
+    as one, each with the embedding beside it. They are averaged with the weights
+    ``exp(-n * loss)``, ``n`` the number of trials (groups, if given) and ``loss`` the log loss over
+    the folds; all bands together count half before that. With many people it is they that decide;
+    with few trials of one person often a single band knows better.
 
     ``groups`` (such as people) given to `fit` are not parted, neither in the folds that choose the
     strength nor in what ``"lora"`` and ``"full"`` hold out for validation. Without groups, folds
@@ -330,6 +349,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         features=DEFAULT_FEATURES,
         model="gram-tiny",
         pool="channels",
+        bands=None,
         C=None,
         cv=None,
         class_weight=None,
@@ -352,6 +372,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         self.features = features
         self.model = model
         self.pool = pool
+        self.bands = bands
         self.C = C
         self.cv = cv
         self.class_weight = class_weight
@@ -407,9 +428,9 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         labels = self._label(trials, y, sample_weight, groups)
         check_classes(classes[np.unique(labels.codes[labels.rows])])
         if self.adapt == "probe":
-            x = self._fit_features(self._make_features(None), trials, labels.weights)
-            C = self.C if self.C is not None else former
-            self._keep_probe(learn_probe(x, labels, classes, C, self.cv, self.kinds_))
+            x = self._fit_probe_features(trials, labels.weights)
+            chosen = self.C if self.C is not None else former
+            self._keep_probe(learn_probe(x, labels, classes, chosen, self.cv, self.layout_))
         else:
             self._keep(learn_network(self._get_settings(), trials, labels, classes, former))
         return self
@@ -459,7 +480,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
             trials = self._fit_read(X)
             self.classes_, x = classes, None
             if self.adapt == "probe":
-                x, self.met_ = self._fit_features(self._make_features(None), trials), []
+                x, self.met_ = self._fit_probe_features(trials), []
         else:
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise ValueError(
@@ -483,7 +504,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         labels = self._label(trials, y, sample_weight, groups)
         if self.adapt == "probe":
             self.met_.append((x, labels))
-            self._keep_probe(learn_more(self.met_, self.classes_, self.C, self.cv, self.kinds_))
+            self._keep_probe(learn_more(self.met_, self.classes_, self.C, self.cv, self.layout_))
         else:
             former, settings = getattr(self, "adaptation_", None), self._get_settings()
             n_classes = len(self.classes_)
@@ -574,10 +595,11 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         for name in (
             "met_",
             "parts_",
-            "kinds_",
+            "layout_",
             "people_",
             "probe_",
             "C_",
+            "band_weights_",
             "adaptation_",
             "history_",
             "best_epoch_",
@@ -593,7 +615,9 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
                 f"warm_start=True needs the classes of before, {self.classes_.tolist()}, got "
                 f"{classes.tolist()}. Set it to False to begin anew."
             )
-        return getattr(self, "C_" if self.adapt == "probe" else "adaptation_", None)
+        if self.adapt == "probe":
+            return self.probe_.chosen if hasattr(self, "probe_") else None
+        return getattr(self, "adaptation_", None)
 
     def _label(self, trials, y, sample_weight, groups):
         """Return the number of the class, the weight and the group of each trial."""
@@ -618,8 +642,19 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         where = self.adapt, self.model, self.device
         return NetworkSettings(*where, int(self.rank), seed, self.C, self.cv, changes)
 
+    def _fit_probe_features(self, trials, weights=None):
+        """Fit features to trials; return them, and keep how they lie side by side."""
+        parts = self._make_features(None, alternatives=True)
+        x = self._fit_features(parts, trials, weights)
+        self.layout_ = make_layout(self.features, parts, self.bands)
+        return x
+
     def _keep_probe(self, probe):
         self.probe_, self.C_ = probe, probe.C
+        vars(self).pop("band_weights_", None)
+        sets = list_band_sets(self.parts_, self.bands)
+        if sets:
+            self.band_weights_ = dict(zip(sets, probe.chosen.weights, strict=False))
 
     def _keep(self, adaptation):
         self.adaptation_ = adaptation

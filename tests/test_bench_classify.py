@@ -749,6 +749,11 @@ def test_benchmark(script, shared, tmp_path, capsys):
 
 
 def test_benchmark_arguments(script, tmp_path, capsys):
+    (tmp_path / "eeg").mkdir()
+    methods = ["csp-lda", "gram-probe+bands=[[8,13],[13,30]]+pool=mean", "gram-lora"]
+    args = script.parse_args(["--shared", str(tmp_path), "--methods", ",".join(methods)])
+    assert args.methods == methods
+    (tmp_path / "eeg").rmdir()
     for args, message in {
         ("--tasks", "sleep"): "unknown tasks: sleep",
         ("--methods", "svm"): "no method 'svm'",

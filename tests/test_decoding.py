@@ -256,7 +256,7 @@ def test_kinds_of_features(features, nano):
 
 def test_kinds_count_alike():
     """In the probe, a kind of a thousand noisy features does not drown one that tells more."""
-    from mne_gram._classifying.linear_probe import fit_probe
+    from mne_gram._classifying.linear_probe import Layout, View, fit_probe
 
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
@@ -265,8 +265,8 @@ def test_kinds_count_alike():
     )
     codes, weights = y[:100], np.ones(100)
     scores = []
-    for kinds in (None, [(4, 1.0), (1000, 1.0)]):
-        probe = fit_probe(x[:100], codes, 2, weights, C=10.0, kinds=kinds)
+    for layout in (None, Layout((4, 1000), (View((1.0, 1.0)),))):
+        probe = fit_probe(x[:100], codes, 2, weights, chosen=10.0, layout=layout)
         scores.append(np.mean(probe.get_logits(x[100:]).argmax(axis=1) == y[100:]))
     assert scores[1] > 0.85 > scores[0] + 0.05
 

@@ -82,6 +82,7 @@ ROOMS = {
     ),
     "_classifying.folds": Room("numpy", "sklearn"),
     "_classifying.linear_probe": Room("numpy scipy", "sklearn"),
+    "_classifying.layout": Room("numpy", own=".linear_probe .signal_features .trial_features"),
     "_classifying.backbone": Room("mne", own="_inference _model_io weights"),
     "_classifying.trial_features": Room(
         "mne numpy",
@@ -106,7 +107,7 @@ ROOMS = {
         "mne numpy scipy sklearn",
         own=(
             "_classifying.adaptation _classifying.backbone _classifying.trial_estimator "
-            "_classifying.learning _classifying.trial_features"
+            "_classifying.layout _classifying.learning _classifying.trial_features"
         ),
     ),
     "_bands": Room("numpy scipy"),

@@ -61,7 +61,7 @@ class NetworkSettings:
     changes: dict = field(default_factory=dict)
 
 
-def learn_probe(x, labels, classes, C, cv, kinds=None):
+def learn_probe(x, labels, classes, chosen, cv, layout=None):
     """Fit the linear model to the trials that have a weight.
 
     Parameters
@@ -72,12 +72,12 @@ def learn_probe(x, labels, classes, C, cv, kinds=None):
         What they belong to.
     classes : array, shape (n_classes,)
         What the classes are called.
-    C : float | None
-        Inverse strength of the penalty; None chooses.
+    chosen : Chosen | float | None
+        What was chosen before, or the inverse strength of the penalty; None chooses.
     cv : int | cross-validation generator | iterable | None
         The folds to choose by.
-    kinds : list of tuple of (int, float) | None
-        Kinds of features, as :func:`mne_gram._classifying.linear_probe.fit_probe` takes them.
+    layout : Layout | None
+        How features lie side by side.
 
     Returns
     -------
@@ -85,23 +85,27 @@ def learn_probe(x, labels, classes, C, cv, kinds=None):
         The model.
     """
     rows, folds = labels.rows, None
+    n_units = len(rows)
     if labels.groups is not None:
         check_groups(labels.groups[rows])
-    if C is None:
+        n_units = len(np.unique(labels.groups[rows]))
+    if chosen is None:
         folds = make_folds(labels.codes, classes, labels.groups, cv, rows=rows)
     codes, weights = labels.codes[rows], labels.weights[rows]
-    return fit_probe(x[rows], codes, len(classes), weights, folds=folds, C=C, kinds=kinds)
+    options = dict(folds=folds, chosen=chosen, layout=layout, n_units=n_units)
+    return fit_probe(x[rows], codes, len(classes), weights, **options)
 
 
-def learn_more(met, classes, C, cv, kinds=None):
+def learn_more(met, classes, C, cv, layout=None):
     """Fit the linear model to all trials that were met one batch after the other.
 
     Parameters
     ----------
     met : list of tuple of (array, Labels)
         Features and what they belong to, of each batch.
-    classes, C, cv, kinds
-        As in `learn_probe`. With trials that are too few for folds, a weak model is fitted.
+    classes, C, cv, layout
+        As in `learn_probe`, whose ``chosen`` is C. With trials that are too few for folds, a weak
+        model is fitted.
 
     Returns
     -------
@@ -119,7 +123,7 @@ def learn_more(met, classes, C, cv, kinds=None):
     n_folds = cv if isinstance(cv, Integral) else 2
     if not can_fold(codes[rows], None if groups is None else groups[rows], n_folds):
         labels, C = labels._replace(groups=None), 1.0 if C is None else C
-    return learn_probe(x, labels, classes, C, cv, kinds)
+    return learn_probe(x, labels, classes, C, cv, layout)
 
 
 def learn_network(settings, trials, labels, classes, former=None):

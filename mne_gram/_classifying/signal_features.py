@@ -9,7 +9,8 @@ with, the mean of the trials that were learnt from or of the person's own trials
 
 import numpy as np
 
-#: Hz. Below a hertz a trial of a few seconds tells little, above 45 Hz there is muscle and line.
+# Below a hertz a trial of a few seconds tells little, above 45 Hz there is muscle and line.
+#: Bands in Hz, of which the upper edge belongs to the next one.
 EDGES = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 20.0), (20.0, 30.0), (30.0, 45.0))
 _SEGMENT = 400  # samples at 200 Hz, the segments whose spectra are averaged
 _SFREQ = 200.0
@@ -19,13 +20,15 @@ _RANK_TOL = 1e-3
 _CHUNK = 2**23  # values that are worked on at once
 
 
-def measure_covariances(x):
+def measure_covariances(x, bands=EDGES):
     """Measure the covariance of the channels in each band.
 
     Parameters
     ----------
     x : array, shape (n_trials, n_channels, n_times)
         Trials at 200 Hz.
+    bands : sequence of tuple of float
+        Lower and upper edge of each in Hz.
 
     Returns
     -------
@@ -44,8 +47,8 @@ def measure_covariances(x):
     starts = np.arange(0, n_times - length + 1, max(length // 2, 1))
     taper = np.hanning(length + 2)[1:-1]
     freqs = np.fft.rfftfreq(length, 1 / _SFREQ)
-    inside = [(freqs >= low) & (freqs < high) for low, high in EDGES]
-    cov = np.empty((n_trials, len(EDGES), n_channels, n_channels))
+    inside = _find_inside(freqs, bands)
+    cov = np.empty((n_trials, len(bands), n_channels, n_channels))
     step = max(1, _CHUNK // (len(starts) * n_channels * length))
     for first in range(0, n_trials, step):
         part = np.asarray(x[first : first + step], float)
@@ -57,8 +60,20 @@ def measure_covariances(x):
             z = np.concatenate([z.real, z.imag], axis=-1)
             cov[first : first + step, band] = z @ z.swapaxes(1, 2)
     cov *= 2 / (len(starts) * length * (taper @ taper))
-    dof = np.array([2 * (high - low) * n_times / _SFREQ for low, high in EDGES])
+    dof = np.array([2 * (high - low) * n_times / _SFREQ for low, high in bands])
     return _shrink(cov, dof[:, None, None])
+
+
+def _find_inside(freqs, bands):
+    """Return which frequencies are in each band."""
+    inside = [(freqs >= low) & (freqs < high) for low, high in bands]
+    for (low, high), found in zip(bands, inside, strict=True):
+        if not found.any():
+            raise ValueError(
+                f"No frequency lies between {low:g} and {high:g} Hz: those that can be told apart "
+                f"in these trials are {freqs[1]:g} Hz apart. Give wider bands, or longer trials."
+            )
+    return inside
 
 
 def _shrink(cov, dof):
@@ -158,6 +173,11 @@ class Compared:
 class Tangent(Compared):
     """Covariances seen from their mean.
 
+    Parameters
+    ----------
+    bands : sequence of tuple of float
+        As in `measure_covariances`.
+
     Notes
     -----
     Each band's covariance is whitened by the mean, and of what comes out the logarithm is taken;
@@ -168,7 +188,16 @@ class Tangent(Compared):
     doi:10.1109/TBME.2019.2913914), in each band.
     """
 
-    measure = staticmethod(measure_covariances)
+    def __init__(self, bands=EDGES):
+        self.bands = bands
+
+    def measure(self, x):
+        """Return `measure_covariances` of trials in these bands."""
+        return measure_covariances(x, self.bands)
+
+    def count(self, n_channels):
+        """Return how many features there are, in blocks that could be used alone: the bands."""
+        return [n_channels * (n_channels + 1) // 2] * len(self.bands)
 
     @staticmethod
     def _compare(cov, mean):
@@ -181,22 +210,29 @@ class Tangent(Compared):
             features.append(found[:, upper[0], upper[1]] * size)
         return np.concatenate(features, axis=1)
 
-    @staticmethod
-    def name(ch_names):
+    def name(self, ch_names):
         """Return a name for each feature."""
         rows, columns = np.triu_indices(len(ch_names))
         return [
             f"tangent_{low:g}-{high:g}Hz_{ch_names[i]}_{ch_names[j]}"
-            for low, high in EDGES
+            for low, high in self.bands
             for i, j in zip(rows, columns, strict=True)
         ]
 
 
 class BandPower(Compared):
-    """Logarithm of the power in each band, less its mean."""
+    """Logarithm of the power in each band, less its mean.
 
-    @staticmethod
-    def measure(x):
+    Parameters
+    ----------
+    bands : sequence of tuple of float
+        Lower and upper edge of each in Hz.
+    """
+
+    def __init__(self, bands=EDGES):
+        self.bands = bands
+
+    def measure(self, x):
         """Measure the logarithm of the power.
 
         Parameters
@@ -212,12 +248,15 @@ class BandPower(Compared):
         from scipy.signal import welch
 
         freqs, power = welch(x, _SFREQ, nperseg=min(_SEGMENT, x.shape[-1]))
-        inside = [(freqs >= low) & (freqs < high) for low, high in EDGES]
+        inside = _find_inside(freqs, self.bands)
         power = np.stack([power[..., keep].mean(axis=-1) for keep in inside], axis=-1)
         # A flat channel has no power; it is the same in all trials then and tells nothing.
         return np.log(np.maximum(power, np.finfo(np.float32).tiny)).astype(float)
 
-    @staticmethod
-    def name(ch_names):
+    def count(self, n_channels):
+        """Return how many features there are, in one block."""
+        return [n_channels * len(self.bands)]
+
+    def name(self, ch_names):
         """Return a name for each feature."""
-        return [f"power_{low:g}-{high:g}Hz_{name}" for name in ch_names for low, high in EDGES]
+        return [f"power_{low:g}-{high:g}Hz_{name}" for name in ch_names for low, high in self.bands]

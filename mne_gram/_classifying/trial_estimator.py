@@ -8,7 +8,7 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .epochs_input import TrialReader
-from .trial_features import KINDS, as_kinds, make_features, warn_of_few
+from .trial_features import make_features, warn_of_few
 
 _READING = ("info", "ch_names", "sfreq", "line_freq", "reference", "missing", "align")
 
@@ -27,17 +27,17 @@ class TrialEstimator(BaseEstimator):
         self.n_features_in_ = len(self.ch_names_)
         return trials
 
-    def _make_features(self, batch_size):
-        return make_features(self.features, self.model, self.pool, self.device, batch_size)
+    def _make_features(self, batch_size, alternatives=False):
+        where = self.model, self.pool, self.device
+        options = dict(bands=self.bands, alternatives=alternatives)
+        return make_features(self.features, *where, batch_size, **options)
 
     def _fit_features(self, parts, trials, weights=None):
         """Fit each kind of features to trials; return them side by side."""
         warn_of_few(trials.people)
         self.people_ = frozenset([] if trials.people is None else trials.people.tolist())
         features = [part.fit_transform(trials, weights) for part in parts]
-        names = as_kinds(self.features)
-        pairs = zip(features, names, strict=True)
-        self.parts_, self.kinds_ = parts, [(part.shape[1], KINDS[name]) for part, name in pairs]
+        self.parts_ = parts
         return features[0] if len(features) == 1 else np.concatenate(features, axis=1)
 
     def _get_features(self, trials):

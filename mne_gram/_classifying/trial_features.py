@@ -12,11 +12,13 @@ from mne.utils import _check_option, warn
 from .._embedding.encoding import encode_windows
 from .backbone import load_backbone
 from .epochs_input import PATCH
-from .signal_features import BandPower, Compared, Tangent
+from .signal_features import EDGES, BandPower, Compared, Tangent
 
 #: What a user can ask for, and the standard deviation that all features of a kind share in a probe.
 #: Covariances carry most; what the others add is drowned by their noise if they count as much.
 KINDS = {"embedding": 0.3, "tangent": 1.0, "bandpower": 0.3}
+_WIDE = (8.0, 30.0)  # Hz. Of few trials, one covariance of much signal tells more than three.
+_HIGHEST = 75.0  # Hz, what is left of the signals
 _FEW = 10  # trials of a person, of which the mean says little
 _kept = ContextVar("kept", default=None)
 _POOLS = ("cls", "mean", "channels")
@@ -61,7 +63,7 @@ class EmbeddingFeatures:
         self.sha256, self.dim = backbone.sha256, backbone.gram.config.dim
         self.ch_names = trials.ch_names
         features = self._encode(trials)
-        self.compared = None
+        self.sizes, self.compared = [features.shape[1]], None
         if trials.people is not None:
             self.compared = Compared().fit(features, trials.people, weights)
         return self._compare(features, trials)
@@ -161,10 +163,13 @@ class SignalFeatures:
     ----------
     kind : "tangent" | "bandpower"
         Which.
+    bands : sequence of tuple of float
+        Lower and upper edge of each band in Hz.
     """
 
-    def __init__(self, kind):
-        self.inner = {"tangent": Tangent, "bandpower": BandPower}[kind]()
+    def __init__(self, kind, bands):
+        self.kind = kind
+        self.inner = {"tangent": Tangent, "bandpower": BandPower}[kind](bands)
 
     def fit_transform(self, trials, weights=None):
         """Learn the mean that trials are compared with, and compute their features.
@@ -183,6 +188,7 @@ class SignalFeatures:
         """
         measured = trials.map(self.inner.measure)
         self.ch_names = trials.ch_names
+        self.sizes = self.inner.count(len(self.ch_names))
         self.inner.fit(measured, trials.people, weights)
         return self.inner.transform(measured, trials.people)
 
@@ -206,7 +212,7 @@ class SignalFeatures:
         return self.inner.name(self.ch_names)
 
 
-def make_features(kinds, model, pool, device, batch_size):
+def make_features(kinds, model, pool, device, batch_size, bands=None, *, alternatives=False):
     """Return an unfitted object for each kind of features.
 
     Parameters
@@ -215,6 +221,10 @@ def make_features(kinds, model, pool, device, batch_size):
         Some of `KINDS`.
     model, pool, device, batch_size
         As in `EmbeddingFeatures`.
+    bands : sequence of tuple of float | None
+        Lower and upper edges in Hz; None for six.
+    alternatives : bool
+        Whether to add bands that are no part of all bands together, but are tried alone.
 
     Returns
     -------
@@ -228,12 +238,46 @@ def make_features(kinds, model, pool, device, batch_size):
         )
     for kind in kinds:
         _check_option("features", kind, tuple(KINDS))
+    edges = check_bands(bands) or EDGES
+    extra = (_WIDE,) if alternatives and bands is None else ()
     return [
         EmbeddingFeatures(model, pool, device, batch_size)
         if kind == "embedding"
-        else SignalFeatures(kind)
+        else SignalFeatures(kind, edges + extra if kind == "tangent" else edges)
         for kind in kinds
     ]
+
+
+def check_bands(bands):
+    """Return bands as a tuple of tuples of float, or None.
+
+    Parameters
+    ----------
+    bands : sequence of tuple of float | None
+        Lower and upper edges in Hz.
+
+    Returns
+    -------
+    bands : tuple | None
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or a band is not a pair of rising frequencies up to 75 Hz.
+    """
+    if bands is None:
+        return None
+    try:
+        found = tuple((float(low), float(high)) for low, high in bands)
+    except (TypeError, ValueError):
+        found = ()
+    if not found or not all(0 <= low < high <= _HIGHEST for low, high in found):
+        raise ValueError(
+            f"bands must be a list of pairs of frequencies, the lower one first, between 0 and "
+            f"{_HIGHEST:g} Hz, such as [(8, 13), (13, 30)]; got {bands!r}."
+        )
+    return found
 
 
 def as_kinds(kinds):
