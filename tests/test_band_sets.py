@@ -119,3 +119,27 @@ def test_weights_of_views():
         wanted = np.array([0.25, 0.75]) * np.exp(-(n_units or 60) * losses)
         assert_allclose(probe.chosen.weights, wanted / wanted.sum(), atol=2e-3)
     assert losses[0] < losses[1]
+
+
+@pytest.mark.parametrize("n_features", [6, 90])
+def test_weight_is_as_many_copies(n_features):
+    """Weights choose the same strengths, count as much, and give the same model as copies do."""
+    rng = np.random.default_rng(1)
+    y, copies = np.arange(45) % 3, rng.integers(1, 4, 45)
+    half = rng.standard_normal((45, n_features // 2)) + 0.4 * y[:, None]
+    x = np.c_[half, half + 0.3 * rng.standard_normal(half.shape)]  # each half tells about as much
+    where = np.repeat(np.arange(45), copies)
+    layout = Layout((n_features // 2,) * 2, (View((1.0, 0.5)), View((1.0, 0.0)), View((0.0, 1.0))))
+
+    def fit(rows, weights):
+        part = rows // 15
+        folds = [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(3)]
+        return fit_probe(x[rows], y[rows], 3, weights, folds=folds, layout=layout)
+
+    weighted, copied = fit(np.arange(45), copies.astype(float)), fit(where, np.ones(len(where)))
+    for one, other in zip(weighted.losses, copied.losses, strict=True):
+        assert_allclose(one, other, rtol=1e-10)
+    assert weighted.chosen == copied.chosen and 0 < weighted.chosen.weights[1] < 1
+    assert_allclose(weighted.coef, copied.coef, atol=1e-9)
+    assert_allclose(weighted.intercept, copied.intercept, atol=1e-9)
+    assert fit(np.arange(45), np.ones(45)).chosen != weighted.chosen

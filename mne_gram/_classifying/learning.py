@@ -84,8 +84,7 @@ def learn_probe(x, labels, classes, chosen, cv, layout=None):
     probe : Probe
         The model.
     """
-    rows, folds = labels.rows, None
-    n_units = len(rows)
+    rows, folds, n_units = labels.rows, None, None
     if labels.groups is not None:
         check_groups(labels.groups[rows])
         n_units = len(np.unique(labels.groups[rows]))

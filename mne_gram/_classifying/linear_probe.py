@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 # Inverse strengths that are tried, for features whose variances add up to 1.
 _STRENGTHS = tuple(10.0 ** np.linspace(-2, 4, 9))
 _MAX_ITER = 2000
-_LEAST = 1e-3  # of a weight in an average; models that count less are left out
+_DIGITS = 3  # of weights in an average; losses, known to the solver's tolerance, tell no more
 
 
 class View(NamedTuple):
@@ -73,7 +73,7 @@ def fit_probe(x, y, n_classes, weights, *, folds=None, chosen=None, layout=None,
     layout : Layout | None
         How features lie side by side, and in which views; None for all in one.
     n_units : int | None
-        How many trials, or groups of them, are independent; None for all trials.
+        How many groups of trials are independent; None for all trials, as often as they weigh.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def fit_probe(x, y, n_classes, weights, *, folds=None, chosen=None, layout=None,
     views are averaged (their logits, so that the average is a linear model too) with weights
     ``prior * exp(-n_units * loss)``: pseudo Bayesian model averaging, as in Yao et al. (2018,
     Bayesian Analysis 13, doi:10.1214/17-BA1091, section 3.4 without its correction), for as many
-    independent trials as there are people or other groups.
+    independent trials as there are people or other groups. Weights are rounded to a thousandth.
     """
     present, y = np.unique(y, return_inverse=True)
     x = np.asarray(x, float)
@@ -121,7 +121,7 @@ def _fit_views(z, y, weights, folds, chosen, layout, n_units):
         if chosen and not chosen.weights[k]:
             models.append((0.0, 0.0))
             continue
-        coordinates, spread = _rotate(z, layout, view, grams)
+        coordinates, spread = _rotate(z, weights, layout, view, grams)
         if not chosen:
             found = _try_strengths(coordinates, y, weights, folds)
             losses.append(found)
@@ -130,9 +130,10 @@ def _fit_views(z, y, weights, folds, chosen, layout, n_units):
         coef, intercept = _as_softmax(model.fit(coordinates, y, weights))
         models.append((spread(coef), intercept))
     if not chosen:
-        scores = -(len(y) if n_units is None else n_units) * np.array([own.min() for own in losses])
+        n_units = weights.sum() if n_units is None else n_units
+        scores = -n_units * np.array([own.min() for own in losses])
         shares = softmax(scores + np.log([view.prior for view in layout.views]))
-        shares[shares < _LEAST] = 0.0
+        shares = np.round(shares, _DIGITS)
         chosen = Chosen(tuple(strengths), tuple((shares / shares.sum()).tolist()))
     coef, intercept = (
         sum(share * part for share, part in zip(chosen.weights, parts, strict=True))
@@ -141,7 +142,7 @@ def _fit_views(z, y, weights, folds, chosen, layout, n_units):
     return coef, intercept, chosen, tuple(losses) or None
 
 
-def _rotate(z, layout, view, grams):
+def _rotate(z, weights, layout, view, grams):
     """Return coordinates of the trials in a view, few enough, and what spreads coefficients."""
     ends = np.cumsum(layout.sizes)
     blocks = [slice(end - size, end) for end, size in zip(ends, layout.sizes, strict=True)]
@@ -166,18 +167,21 @@ def _rotate(z, layout, view, grams):
         if all(other.shares[k] for other in layout.views):
             grams[k] = gram
         total += shares[k] ** 2 * gram
-    values, vectors = np.linalg.eigh(total)
+    # With the weights, the principal axes are those of the same trials as so many copies. When the
+    # solver stops depends on the axes.
+    root = np.sqrt(weights)[:, None]
+    values, vectors = np.linalg.eigh(root * total * root.T)
     keep = values > 1e-10 * max(values[-1], np.finfo(float).tiny)
     if not keep.any():
         keep[-1] = True
     vectors, size = vectors[:, keep], np.sqrt(np.maximum(values[keep], np.finfo(float).tiny))
-    back = (vectors / size).T
+    back = (root * vectors / size).T
 
     def spread(coef):
         # Once for what the features were, once for what they are to be.
         return join([shares[k] * (coef @ back @ z[:, blocks[k]]) for k in used])
 
-    return vectors * size, spread
+    return vectors * size / root, spread
 
 
 def _make_model(C):
