@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._classifying.backbone import load_backbone
-from ._classifying.layout import list_band_sets, make_layout
+from ._classifying.layout import make_layout
 from ._classifying.learning import (
     Labels,
     NetworkSettings,
@@ -270,7 +270,8 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         Of the corrections of ``"lora"``.
     warm_start : bool
         Whether `fit` goes on from what was learnt before: the probe keeps the strength that was
-        chosen, networks keep their weights.
+        chosen, and how much each band counts, as long as features and bands are the same; networks
+        keep their weights.
     random_state : int | numpy.random.RandomState | None
         Seed of the order of trials, of first weights and of what is held out for validation. The
         probe draws nothing.
@@ -429,7 +430,9 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         check_classes(classes[np.unique(labels.codes[labels.rows])])
         if self.adapt == "probe":
             x = self._fit_probe_features(trials, labels.weights)
-            chosen = self.C if self.C is not None else former
+            chosen = self.C
+            if chosen is None and former and former[0] == self.layout_.views:
+                chosen = former[1]
             self._keep_probe(learn_probe(x, labels, classes, chosen, self.cv, self.layout_))
         else:
             self._keep(learn_network(self._get_settings(), trials, labels, classes, former))
@@ -615,9 +618,12 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
                 f"warm_start=True needs the classes of before, {self.classes_.tolist()}, got "
                 f"{classes.tolist()}. Set it to False to begin anew."
             )
-        if self.adapt == "probe":
-            return self.probe_.chosen if hasattr(self, "probe_") else None
-        return getattr(self, "adaptation_", None)
+        if self.adapt != "probe":
+            return getattr(self, "adaptation_", None)
+        if not hasattr(self, "probe_"):
+            return None
+        chosen = self.probe_.chosen  # of the first views only if C was given
+        return self.layout_.views[: len(chosen.weights)], chosen
 
     def _label(self, trials, y, sample_weight, groups):
         """Return the number of the class, the weight and the group of each trial."""
@@ -652,9 +658,9 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     def _keep_probe(self, probe):
         self.probe_, self.C_ = probe, probe.C
         vars(self).pop("band_weights_", None)
-        sets = list_band_sets(self.parts_, self.bands)
-        if sets:
-            self.band_weights_ = dict(zip(sets, probe.chosen.weights, strict=False))
+        names = [view.name for view in self.layout_.views]
+        if names[0]:
+            self.band_weights_ = dict(zip(names, probe.chosen.weights, strict=False))
 
     def _keep(self, adaptation):
         self.adaptation_ = adaptation

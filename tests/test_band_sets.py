@@ -80,6 +80,28 @@ def test_warm_start_keeps_the_weights():
     assert_allclose(clf.predict_proba(x), proba, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, dict(bands=[(8, 13)])),
+        (dict(bands=[(8, 13)]), dict(bands=None)),
+        (dict(bands=[(8, 13), (13, 30)]), dict(bands=[(1, 4), (4, 8)])),
+        ({}, dict(features="bandpower")),
+        (dict(features="bandpower"), dict(features="tangent")),
+        (dict(C=1.0), dict(C=None)),
+    ],
+)
+def test_warm_start_with_other_bands(first, second):
+    """What was chosen for other features is not kept."""
+    x, y = _draw(40, gain=0.4)
+    clf = GramClassifier(warm_start=True, **{**SETTINGS, **first}).fit(x, y)
+    clf.set_params(**second).fit(x, y)
+    new = GramClassifier(**{**SETTINGS, **first, **second}).fit(x, y)
+    assert_allclose(clf.predict_proba(x), new.predict_proba(x), atol=1e-12)
+    assert getattr(clf, "band_weights_", None) == getattr(new, "band_weights_", None)
+    assert clf.probe_.losses is not None
+
+
 @pytest.mark.parametrize("n_features", [6, 60])
 def test_average_of_views(n_features):
     """The average's logits are the weighted means of those of each view's model alone."""

@@ -12,29 +12,6 @@ from .trial_features import KINDS, as_kinds
 _TOGETHER = 0.5
 
 
-def list_band_sets(parts, bands=None):
-    """List the sets of bands of covariances that models are fitted to.
-
-    Parameters
-    ----------
-    parts : list
-        Fitted features.
-    bands : sequence of tuple of float | None
-        The bands that are used together; None for the six that are measured first.
-
-    Returns
-    -------
-    sets : list of tuple
-        All together, and each alone with those that are alternatives. Empty without covariances.
-    """
-    for part in parts:
-        if getattr(part, "kind", None) == "tangent":
-            measured = part.inner.bands
-            together = measured[: len(EDGES if bands is None else bands)]
-            return [together] if len(measured) == 1 else [together, *((one,) for one in measured)]
-    return []
-
-
 def make_layout(kinds, parts, bands=None):
     """Return how features lie side by side, and which of them models are fitted to.
 
@@ -45,24 +22,35 @@ def make_layout(kinds, parts, bands=None):
     parts : list
         The fitted object of each.
     bands : sequence of tuple of float | None
-        As in `list_band_sets`.
+        The bands that are used together; None for the six that are measured first.
 
     Returns
     -------
     layout : Layout
-        With a view of each set of bands, and all other features in each.
+        With a view of all bands of covariances together and of each alone, which are their names,
+        and all other features in each. Without covariances there is one view without a name.
     """
     sizes = tuple(size for part in parts for size in part.sizes)
     names = [kind for kind, part in zip(as_kinds(kinds), parts, strict=True) for _ in part.sizes]
     shares = np.array([KINDS[name] for name in names])
     place = names.index("tangent") if "tangent" in names else 0
     views = []
-    sets = list_band_sets(parts, bands)
+    sets = _list_band_sets(parts, bands)
     for k, chosen in enumerate(sets):
         own = shares.copy()
         own[[name == "tangent" for name in names]] = 0.0
         start = place if k == 0 else place + k - 1
         own[start : start + len(chosen)] = KINDS["tangent"] / np.sqrt(len(chosen))
         prior = _TOGETHER if k == 0 else (1 - _TOGETHER) / (len(sets) - 1)
-        views.append(View(tuple(own.tolist()), prior))
+        views.append(View(tuple(own.tolist()), prior, chosen))
     return Layout(sizes, tuple(views) or (View(tuple(shares.tolist())),))
+
+
+def _list_band_sets(parts, bands):
+    """List all bands together, and each alone with those that are alternatives."""
+    for part in parts:
+        if getattr(part, "kind", None) == "tangent":
+            measured = part.inner.bands
+            together = measured[: len(EDGES if bands is None else bands)]
+            return [together] if len(measured) == 1 else [together, *((one,) for one in measured)]
+    return []

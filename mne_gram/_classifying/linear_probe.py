@@ -18,6 +18,7 @@ class View(NamedTuple):
 
     shares: tuple  #: standard deviation of each block, all its features together; 0 leaves it out
     prior: float = 1.0  #: how much the model counts before anything is known
+    name: tuple = ()  #: what the features are
 
 
 class Layout(NamedTuple):
