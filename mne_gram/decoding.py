@@ -327,8 +327,8 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     A linear model is fitted to all bands of covariances together and to each alone, and 8 to 30 Hz
     as one, each with the embedding beside it. They are averaged with the weights
     ``exp(-n * loss)``, ``n`` the number of trials (groups, if given) and ``loss`` the log loss over
-    the folds; all bands together count half before that. With many people it is they that decide;
-    with few trials of one person often a single band knows better.
+    the folds; all bands together count half before that. With few trials of one person often a
+    single band counts most. With more than 2000 trials only all bands together are fitted.
 
     ``groups`` (such as people) given to `fit` are not parted, neither in the folds that choose the
     strength nor in what ``"lora"`` and ``"full"`` hold out for validation. Without groups, folds
@@ -429,7 +429,9 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         labels = self._label(trials, y, sample_weight, groups)
         check_classes(classes[np.unique(labels.codes[labels.rows])])
         if self.adapt == "probe":
-            x = self._fit_probe_features(trials, labels.weights)
+            parts = self._make_features(None, alternatives=True)
+            x = self._fit_features(parts, trials, labels.weights)
+            self._lay_out(len(labels.rows))
             chosen = self.C
             if chosen is None and former and former[0] == self.layout_.views:
                 chosen = former[1]
@@ -483,7 +485,8 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
             trials = self._fit_read(X)
             self.classes_, x = classes, None
             if self.adapt == "probe":
-                x, self.met_ = self._fit_probe_features(trials), []
+                parts = self._make_features(None, alternatives=True)
+                x, self.met_ = self._fit_features(parts, trials), []
         else:
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise ValueError(
@@ -507,6 +510,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         labels = self._label(trials, y, sample_weight, groups)
         if self.adapt == "probe":
             self.met_.append((x, labels))
+            self._lay_out(sum(len(labels.rows) for _, labels in self.met_))
             self._keep_probe(learn_more(self.met_, self.classes_, self.C, self.cv, self.layout_))
         else:
             former, settings = getattr(self, "adaptation_", None), self._get_settings()
@@ -648,12 +652,9 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         where = self.adapt, self.model, self.device
         return NetworkSettings(*where, int(self.rank), seed, self.C, self.cv, changes)
 
-    def _fit_probe_features(self, trials, weights=None):
-        """Fit features to trials; return them, and keep how they lie side by side."""
-        parts = self._make_features(None, alternatives=True)
-        x = self._fit_features(parts, trials, weights)
-        self.layout_ = make_layout(self.features, parts, self.bands)
-        return x
+    def _lay_out(self, n_trials):
+        """Keep how features lie side by side, and what models are fitted to."""
+        self.layout_ = make_layout(self.features, self.parts_, self.bands, n_trials)
 
     def _keep_probe(self, probe):
         self.probe_, self.C_ = probe, probe.C

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.special import expit
 from sklearn.base import clone
 
+from mne_gram._classifying import layout as layout_module
 from mne_gram._classifying.linear_probe import Chosen, Layout, View, fit_probe
 from mne_gram._classifying.signal_features import EDGES
 from mne_gram.decoding import GramClassifier, GramFeatures
@@ -78,6 +79,17 @@ def test_warm_start_keeps_the_weights():
     clf.fit(x, y)
     assert clf.band_weights_ == weights and clf.probe_.losses is None
     assert_allclose(clf.predict_proba(x), proba, atol=1e-6)
+
+
+def test_many_trials_take_all_bands_together(monkeypatch):
+    monkeypatch.setattr(layout_module, "MOST_TRIALS", 39)
+    x, y = _draw(40)
+    clf = GramClassifier(**SETTINGS).fit(x, y)
+    assert clf.band_weights_ == {EDGES: 1.0} and clf.probe_.losses is not None
+    assert clf.score(*_draw(40, seed=1)) > 0.9
+    clf = GramClassifier(**SETTINGS).partial_fit(x[:20], y[:20], classes=[0, 1])
+    assert len(clf.band_weights_) == 8
+    assert clf.partial_fit(x[20:], y[20:]).band_weights_ == {EDGES: 1.0}
 
 
 @pytest.mark.parametrize(

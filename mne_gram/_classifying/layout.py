@@ -10,9 +10,12 @@ from .trial_features import KINDS, as_kinds
 
 # What the model of all bands counts before anything is known. The others share the rest.
 _TOGETHER = 0.5
+#: Trials up to which models of single bands are fitted. They help where there is little to learn
+#: from, and of thousands of trials they would take eight times as long.
+MOST_TRIALS = 2000
 
 
-def make_layout(kinds, parts, bands=None):
+def make_layout(kinds, parts, bands=None, n_trials=0):
     """Return how features lie side by side, and which of them models are fitted to.
 
     Parameters
@@ -23,6 +26,9 @@ def make_layout(kinds, parts, bands=None):
         The fitted object of each.
     bands : sequence of tuple of float | None
         The bands that are used together; None for the six that are measured first.
+    n_trials : int
+        How many trials are learnt from. With more than `MOST_TRIALS` only all bands together have
+        a view.
 
     Returns
     -------
@@ -43,6 +49,8 @@ def make_layout(kinds, parts, bands=None):
         own[start : start + len(chosen)] = KINDS["tangent"] / np.sqrt(len(chosen))
         prior = _TOGETHER if k == 0 else (1 - _TOGETHER) / (len(sets) - 1)
         views.append(View(tuple(own.tolist()), prior, chosen))
+    if n_trials > MOST_TRIALS:
+        views = views[:1]
     return Layout(sizes, tuple(views) or (View(tuple(shares.tolist())),))
 
 
