@@ -36,6 +36,7 @@ WINDOW = 4.0  # seconds
 STATES = dict(eegmat=("rest", "arithmetic"), mdd=("eyesopen", "eyesclosed"))
 IMAGERY = dict(left="T1", right="T2")
 TASKS = (*STATES, "eegmmi", "eegmmi-within")
+METHODS = (*DEFAULT, "gram-probe+align=subject")
 
 
 def load_task(name, shared, max_people=None):
@@ -85,7 +86,7 @@ def parse_args(argv=None):
     add("--tasks", default=",".join(TASKS))
     add(
         "--methods",
-        default=",".join(DEFAULT),
+        default=",".join(METHODS),
         help="also gram-lora, gram-probe+bands=[[8,30]], ...",
     )
     add("--seeds", type=int, default=5, help="how many (0, 10, 20, ...)")
