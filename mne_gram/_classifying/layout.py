@@ -11,7 +11,7 @@ from .trial_features import KINDS, as_kinds
 # What the model of all bands counts before anything is known. The others share the rest.
 _TOGETHER = 0.5
 #: Trials up to which models of single bands are fitted. They help where there is little to learn
-#: from, and of thousands of trials they would take eight times as long.
+#: from, and the time that each takes grows faster than the trials.
 MOST_TRIALS = 2000
 
 
