@@ -81,6 +81,17 @@ def test_warm_start_keeps_the_weights():
     assert_allclose(clf.predict_proba(x), proba, atol=1e-6)
 
 
+def test_groups_count_once():
+    """However many trials a person has, there are as many independent ones as people."""
+    x, y = _draw(40, gain=0.4)
+    groups = np.repeat(np.arange(5), 8)
+    clf = GramClassifier(**SETTINGS).fit(x, y, groups=groups)
+    losses = np.array([own.min() for own in clf.probe_.losses])
+    wanted = np.r_[0.5, np.full(7, 0.5 / 7)] * np.exp(-5 * losses)
+    assert_allclose(list(clf.band_weights_.values()), wanted / wanted.sum(), atol=2e-3)
+    assert np.ptp(losses) > 0.05  # forty of them would weigh otherwise
+
+
 def test_many_trials_take_all_bands_together(monkeypatch):
     monkeypatch.setattr(layout_module, "MOST_TRIALS", 39)
     x, y = _draw(40)
