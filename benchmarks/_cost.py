@@ -7,8 +7,8 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from mne_gram.benchmarking.folds import make_folds
-from mne_gram.benchmarking.methods import parse_method
+from mne_gram.evaluation._folds import make_folds
+from mne_gram.evaluation._methods import parse_method
 
 _PAUSE = 0.01  # seconds between two looks at the memory
 

@@ -21,10 +21,10 @@ from _truth import flat
 from ridge import repair_minimum_norm, repair_ridge
 
 import mne_gram
-from mne_gram._restoring import estimation as _estimation
-from mne_gram._restoring import stacking as _stacking
-from mne_gram._restoring.correction import repair_residual
-from mne_gram.prior import load_prior, read_recordings
+from mne_gram.covariance._prior import load_prior, read_recordings
+from mne_gram.restoration import _fit as _estimation
+from mne_gram.restoration import _stacking
+from mne_gram.restoration._correction import repair_residual
 
 LEFT_OUT, SAMPLE = "-left-out", "-sample"
 BASELINES = {"ridge": repair_ridge, "mne": repair_minimum_norm}
@@ -149,7 +149,7 @@ def load_priors(fname, datasets):
     priors : dict of str | None to Prior
         By the data set left out; None for the whole.
     """
-    from mne_gram.training.prior import estimate_prior, forward_components
+    from mne_gram.training._prior import estimate_prior, forward_components
 
     priors = {None: load_prior(fname)}
     if datasets:

@@ -6,8 +6,13 @@ import mne
 import numpy as np
 from mne_bids import read_raw_bids
 
-from mne_gram.montage import ELECTRODES, electrode_positions, match_channels, template_sphere
-from mne_gram.training.subjects import list_recordings, split_subjects
+from mne_gram.montage._match import (
+    ELECTRODES,
+    electrode_positions,
+    match_channels,
+    template_sphere,
+)
+from mne_gram.training._subjects import list_recordings, split_subjects
 
 DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")
 WHOLE = {"one": None, "10%": 0.10, "25%": 0.25, "50%": 0.50, "cluster": None}

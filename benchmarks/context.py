@@ -25,14 +25,14 @@ import numpy as np
 from _truth import list_held_out, load_truth
 from scipy.signal import hilbert
 
-from mne_gram._bands import degrees_of_freedom, split_bands
-from mne_gram._recording.masks import find_spans
-from mne_gram._recording.samples import Samples
-from mne_gram._recording.windows import cut_windows, window_products
-from mne_gram._restoring.estimation import estimate_block, find_moments, fit_plan
-from mne_gram.montage import match_channels
-from mne_gram.prior import channel_rows, load_prior
-from mne_gram.spatial import adapt_covariance, contrast_basis
+from mne_gram._recording._masks import find_spans
+from mne_gram._recording._samples import Samples
+from mne_gram._recording._windows import cut_windows, window_products
+from mne_gram.covariance._bands import degrees_of_freedom, split_bands
+from mne_gram.covariance._conditional import adapt_covariance, contrast_basis
+from mne_gram.covariance._prior import channel_rows, load_prior
+from mne_gram.montage._match import match_channels
+from mne_gram.restoration._fit import estimate_block, find_moments, fit_plan
 
 DATASETS = ("eegmat", "eegmmi", "mdd")  # alcohol has no continuous time
 SHARES = (0.125, 0.25, 0.5)

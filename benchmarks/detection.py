@@ -28,10 +28,10 @@ from mne_bids import read_raw_bids
 from scipy.signal import butter, sosfiltfilt
 
 import mne_gram
-from mne_gram.montage import electrode_positions, match_channels
-from mne_gram.prior import Prior, load_prior, read_recordings
-from mne_gram.training.prior import estimate_prior, forward_components
-from mne_gram.training.subjects import list_recordings, split_subjects
+from mne_gram.covariance._prior import Prior, load_prior, read_recordings
+from mne_gram.montage._match import electrode_positions, match_channels
+from mne_gram.training._prior import estimate_prior, forward_components
+from mne_gram.training._subjects import list_recordings, split_subjects
 
 DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")
 WHOLE_KINDS = ("flat", "noise", "drift", "line", "other", "swapped")

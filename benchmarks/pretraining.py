@@ -23,11 +23,11 @@ import torch
 import torch.nn.functional as F
 
 import mne_gram
-from mne_gram.training.batches import validation_batches
-from mne_gram.training.codebook import get_perplexity
-from mne_gram.training.corpus import prepare_corpus, read_corpus
-from mne_gram.training.masks import MASK_KINDS, channel_distances
-from mne_gram.training.stages import TokenizerStage
+from mne_gram.training._batches import validation_batches
+from mne_gram.training._codebook import get_perplexity
+from mne_gram.training._corpus import prepare_corpus, read_corpus
+from mne_gram.training._masks import MASK_KINDS, channel_distances
+from mne_gram.training._stages import TokenizerStage
 
 DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")
 

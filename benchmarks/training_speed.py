@@ -30,8 +30,9 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from mne_gram.models import Gram, GramConfig, Tokenizer, TokenizerConfig, layers
-from mne_gram.training import codebook
+from mne_gram.models import Gram, GramConfig, Tokenizer, TokenizerConfig
+from mne_gram.models import _layers as layers
+from mne_gram.training import _codebook as codebook
 
 N_CHANNELS, N_PATCHES = 16, 16
 NAMES = {1: "tokenizer", 2: "masked autoencoder"}

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from . import datasets, metrics, montage, report, training, viz
-from ._sys_info import sys_info
+from ._commands._sys_info import sys_info
 from ._version import __version__ as __version__
 from .bids import BidsReport, run_bids
 from .decoding import GramClassifier, GramFeatures
@@ -15,12 +15,11 @@ from .features import (
     read_embedding,
     read_tokens,
 )
-from .harmonization import harmonize
+from .models import convert_checkpoint, fetch_model, list_models, load_model
 from .montage import ChannelMap, match_channels
 from .preprocessing import preprocess
-from .restoration import RestorationReport, restore
-from .training.pretraining import pretrain, pretrain_tokenizer
-from .weights import convert_checkpoint, fetch_model, list_models, load_model
+from .restoration import RestorationReport, harmonize, restore
+from .training import pretrain, pretrain_tokenizer
 
 __all__ = [
     "BadsReport",

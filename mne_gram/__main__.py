@@ -4,7 +4,7 @@
 
 import sys
 
-from ._commands.main import main
+from ._commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,7 +9,7 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
-from ._channels.channel_names import settle_names
+from .montage import settle_names
 
 SFREQ = 200.0  # the model's sampling rate in Hz
 VOLTS_TO_MODEL = 1e4  # the network works in units of 0.1 mV

@@ -10,8 +10,8 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from ._restoring.report_text import describe_calibration, describe_extent, format_number
 from ._version import __version__
+from .restoration import describe_calibration, describe_extent, format_number
 from .viz import find_placed, plot_channel_map, plot_restoration, plot_scores
 
 __all__ = ["add_restoration"]

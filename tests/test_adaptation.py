@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from mne_gram._classifying import adapting as _adapting
-from mne_gram._classifying.adaptation import apply_adaptation, predict_adapted
-from mne_gram._classifying.adapting import Training, adapt_network, draw_batches
-from mne_gram._classifying.epochs_input import Block, Trials
-from mne_gram._classifying.lora import Adapter
-from mne_gram._classifying.recipe import RECIPES, choose_recipe
-from mne_gram._embedding.encoding import encode_windows
-from mne_gram._model_io import GramModel
+from mne_gram.decoding import _adapting
+from mne_gram.decoding._adaptation import apply_adaptation, predict_adapted
+from mne_gram.decoding._adapting import Training, adapt_network, draw_batches
+from mne_gram.decoding._epochs_input import Block, Trials
+from mne_gram.decoding._lora import Adapter
+from mne_gram.decoding._recipe import RECIPES, choose_recipe
+from mne_gram.features._encoding import encode_windows
 from mne_gram.models import Gram, gram_nano
+from mne_gram.models._files import GramModel
 
 CHANNELS = np.array([25, 27, 29])
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import GroupKFold, cross_val_score
 
-from mne_gram.decoding import GramClassifier, GramFeatures
+from mne_gram.decoding._estimators import GramClassifier, GramFeatures
 
 
 def make_people(n_people=6, n_each=12, seed=0):

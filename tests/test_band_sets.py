@@ -8,10 +8,10 @@ from numpy.testing import assert_allclose
 from scipy.special import expit
 from sklearn.base import clone
 
-from mne_gram._classifying import layout as layout_module
-from mne_gram._classifying.linear_probe import Chosen, Layout, View, fit_probe
-from mne_gram._classifying.signal_features import EDGES
-from mne_gram.decoding import GramClassifier, GramFeatures
+from mne_gram.decoding import _layout as layout_module
+from mne_gram.decoding._estimators import GramClassifier, GramFeatures
+from mne_gram.decoding._linear_probe import Chosen, Layout, View, fit_probe
+from mne_gram.decoding._signal_features import EDGES
 
 NAMES = ["Fz", "C3", "C4", "Pz", "O1", "O2"]
 SETTINGS = dict(features="tangent", ch_names=NAMES, sfreq=200.0, line_freq=False)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._bands import (
+from mne_gram.covariance._bands import (
     BAND_EDGES,
     N_BANDS,
     STATISTICS_EDGES,

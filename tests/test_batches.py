@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.montage import CH_NAMES
-from mne_gram.training.augment import (
+from mne_gram.montage._match import CH_NAMES
+from mne_gram.training._augment import (
     DROP_SIZES,
     STANDARD_MONTAGES,
     augment,
@@ -23,10 +23,10 @@ from mne_gram.training.augment import (
     size_odds,
     subtract_average,
 )
-from mne_gram.training.batches import Sampler, validation_batches
-from mne_gram.training.buckets import good_rows, start_runs
-from mne_gram.training.corpus import Corpus, Recording
-from mne_gram.training.masks import MASK_KINDS, MASK_SHARES, channel_distances
+from mne_gram.training._batches import Sampler, validation_batches
+from mne_gram.training._buckets import good_rows, start_runs
+from mne_gram.training._corpus import Corpus, Recording
+from mne_gram.training._masks import MASK_KINDS, MASK_SHARES, channel_distances
 
 INDEX = {name: k for k, name in enumerate(CH_NAMES)}
 M64, M19 = STANDARD_MONTAGES[64], STANDARD_MONTAGES[19]

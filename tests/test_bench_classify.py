@@ -21,12 +21,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.io import savemat
 from sklearn.metrics import balanced_accuracy_score
 
-from mne_gram._commands.main import main
-from mne_gram.benchmarking import baselines, classify, tables
-from mne_gram.benchmarking.classify import compare_classifiers, write_comparison
-from mne_gram.benchmarking.folds import make_folds
-from mne_gram.benchmarking.methods import BASELINES, DEFAULT, GRAM, parse_method
-from mne_gram.benchmarking.scores import (
+from mne_gram._commands._main import main
+from mne_gram.datasets import RECIPES
+from mne_gram.decoding._estimators import GramClassifier
+from mne_gram.evaluation import _baselines as baselines
+from mne_gram.evaluation import _classify as classify
+from mne_gram.evaluation import _tables as tables
+from mne_gram.evaluation._classify import compare_classifiers, write_comparison
+from mne_gram.evaluation._folds import make_folds
+from mne_gram.evaluation._methods import BASELINES, DEFAULT, GRAM, parse_method
+from mne_gram.evaluation._scores import (
     Answers,
     balance,
     count_confusions,
@@ -35,10 +39,8 @@ from mne_gram.benchmarking.scores import (
     measure,
     pool_folds,
 )
-from mne_gram.benchmarking.tasks import make_task, make_transform
-from mne_gram.benchmarking.units import Result, make_key, read_result, run_unit, write_result
-from mne_gram.datasets import RECIPES
-from mne_gram.decoding import GramClassifier
+from mne_gram.evaluation._tasks import make_task, make_transform
+from mne_gram.evaluation._units import Result, make_key, read_result, run_unit, write_result
 from mne_gram.metrics import score_classes
 
 NAMES = ["C3", "CZ", "C4", "O1", "O2"]

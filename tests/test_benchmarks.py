@@ -355,7 +355,7 @@ def test_ablations(priors, monkeypatch, name, experts):
         seen.append(set(plan.expert_names) - {"residual"})
         return estimate(data, mask, pieces, plan, first)
 
-    monkeypatch.setattr("mne_gram._restoring.blocks.estimate_block", watch)
+    monkeypatch.setattr("mne_gram.restoration._blocks.estimate_block", watch)
     own = estimation._find_experts
     with mne.utils.use_log_level("error"):
         methods.restore(name, raw, mask, priors)

@@ -16,7 +16,7 @@ import pytest
 
 import mne_gram
 from mne_gram import run_bids
-from mne_gram._bids import work as _bids_work
+from mne_gram.bids import _work as _bids_work
 
 NAMES = ["sub-01_task-rest_run-01", "sub-01_task-rest_run-02", "sub-02_task-rest_run-01"]
 
@@ -182,7 +182,7 @@ def test_what_differs_is_done_again(bids_copy, monkeypatch):
     monkeypatch.setattr(mne_gram.bids, "find_sha256", lambda path: "0" * 64)
     (row,) = _run(bids_copy, **one, save_std=True).rows
     assert (row["status"], row["why"]) == ("done", "the weights changed")
-    monkeypatch.setattr(mne_gram._bids.unit, "__version__", "99")
+    monkeypatch.setattr(mne_gram.bids._unit, "__version__", "99")
     (row,) = _run(bids_copy, **one, save_std=True).rows
     assert (row["status"], row["why"]) == ("done", "the version of mne_gram changed")
     # What is not asked for any more goes.
@@ -440,8 +440,8 @@ def test_draws_have_seeds_of_their_own(bids_source, tmp_path):
 
     first = draw("a")
     assert first == draw("b")
-    settings = mne_gram._bids.settings.Settings(folder=tmp_path, job="restore", random_state=3)
-    units = mne_gram._files.find.find_units(bids_source, {})
+    settings = mne_gram.bids._settings.Settings(folder=tmp_path, job="restore", random_state=3)
+    units = mne_gram._files._find.find_units(bids_source, {})
     assert len({_bids_work.find_seed(unit, settings) for unit in units}) == 3
 
 
@@ -471,7 +471,7 @@ def test_find_bads(bids_copy):
     stem = bids_copy / "sub-02" / "eeg" / NAMES[2]
     raw = mne.io.read_raw_brainvision(f"{stem}_eeg.vhdr", preload=True, verbose="error")
     raw._data[raw.ch_names.index("Cz")] = 0.0
-    mne_gram._files.io.write_inst(raw, Path(f"{stem}_eeg.vhdr"), overwrite=True)
+    mne_gram._files._io.write_inst(raw, Path(f"{stem}_eeg.vhdr"), overwrite=True)
     (row,) = _run(bids_copy, subjects="02").rows
     assert "Cz" not in [channel["channel"] for channel in row["channels"]]
     (row,) = _run(bids_copy, subjects="02", find_bads=True).rows
@@ -511,8 +511,8 @@ def test_encoders(bids_source, tmp_path, job, kind):
     read = dict(embed=mne_gram.read_embedding, tokens=mne_gram.read_tokens)[job]
     compute = dict(embed=mne_gram.compute_embedding, tokens=mne_gram.compute_tokens)[job]
     made = read(path)
-    unit = mne_gram._files.find.find_units(bids_source, dict(subjects="02"))[0]
-    raw = mne_gram._files.bids_recording.read_recording(unit)
+    unit = mne_gram._files._find.find_units(bids_source, dict(subjects="02"))[0]
+    raw = mne_gram._files._bids_recording.read_recording(unit)
     np.testing.assert_array_equal(made.data, compute(raw, verbose="error").data)
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["Weights"] == {"gram-tiny": made.sha256}

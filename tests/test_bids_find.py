@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_gram._files.find import Unit, find_units, take_shard
+from mne_gram._files._find import Unit, find_units, take_shard
 
 
 def _make(root, *names):

@@ -15,11 +15,11 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from mne_gram import run_bids
-from mne_gram._bids import jobs as _bids_jobs
-from mne_gram._bids import unit as _bids_unit
-from mne_gram._bids.lock import hold
-from mne_gram._bids.state import Store
-from mne_gram._files.find import find_units
+from mne_gram._files._find import find_units
+from mne_gram.bids import _jobs as _bids_jobs
+from mne_gram.bids import _unit as _bids_unit
+from mne_gram.bids._lock import hold
+from mne_gram.bids._state import Store
 
 ONE_THREAD = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 OPTIONS = dict(method="spatial", report=False, verbose="error", save_std=True)
@@ -252,11 +252,11 @@ def test_threads_of_the_caller_stay(bids_source, tmp_path, monkeypatch):
 
 def test_model_is_loaded_once(bids_source, tmp_path, monkeypatch):
     """One process loads the model once for all recordings, and keeps it no longer than the run."""
-    import mne_gram.weights
+    import mne_gram.models._registry
 
-    calls, load = [], mne_gram.weights.load_model
+    calls, load = [], mne_gram.models._registry.load_model
     monkeypatch.setattr(
-        mne_gram.weights, "load_model", lambda *a, **k: (calls.append(a), load(*a, **k))[1]
+        mne_gram.models._registry, "load_model", lambda *a, **k: (calls.append(a), load(*a, **k))[1]
     )
     report = run_bids(bids_source, derivatives=tmp_path / "out", job="tokens", report=False)
     assert report.failures == [] and len(calls) == 1

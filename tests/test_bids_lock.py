@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from mne_gram._bids import lock as _bids_lock
-from mne_gram._bids.lock import Lock, LostLock, hold
+from mne_gram.bids import _lock as _bids_lock
+from mne_gram.bids._lock import Lock, LostLock, hold
 
 
 def _write(path, age=0.0, **changes):

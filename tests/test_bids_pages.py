@@ -12,8 +12,8 @@ import pytest
 
 import mne_gram
 from mne_gram import run_bids
-from mne_gram._bids.pages import write_pages
-from mne_gram._bids.state import Store
+from mne_gram.bids._pages import write_pages
+from mne_gram.bids._state import Store
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),

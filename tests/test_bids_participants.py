@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from mne_gram import run_bids
-from mne_gram._bids import participants as _bids_participants
-from mne_gram._bids.lock import hold
-from mne_gram._bids.participants import write_participants
+from mne_gram.bids import _participants as _bids_participants
+from mne_gram.bids._lock import hold
+from mne_gram.bids._participants import write_participants
 
 OPTIONS = dict(method="spatial", report=False, verbose="error")
 
@@ -114,7 +114,7 @@ def test_source_that_cannot_be_understood(bids_copy, text, about, match):
 
 def test_after_an_interrupt(bids_copy, monkeypatch):
     """The table is there for those who are done, whenever the run ends."""
-    from mne_gram._bids import unit as _bids_unit
+    from mne_gram.bids import _unit as _bids_unit
 
     restore = _bids_unit.WORK["restore"]
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mne_gram._files.bids_recording import (
+from mne_gram._files._bids_recording import (
     find_sidecars,
     list_input_files,
     read_json,
     read_recording,
 )
-from mne_gram._files.find import find_units
+from mne_gram._files._find import find_units
 
 STEM = "sub-01_task-rest_run-01"
 

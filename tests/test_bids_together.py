@@ -25,14 +25,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram import run_bids
-from mne_gram._bids import encode as _bids_encode
-from mne_gram._bids import jobs as _bids_jobs
-from mne_gram._bids import together as _bids_together
-from mne_gram._bids import unit as _bids_unit
-from mne_gram._bids.lock import hold
-from mne_gram._bids.settings import Settings
-from mne_gram._bids.state import Store
-from mne_gram._files.find import find_units
+from mne_gram._files._find import find_units
+from mne_gram.bids import _encode as _bids_encode
+from mne_gram.bids import _jobs as _bids_jobs
+from mne_gram.bids import _together as _bids_together
+from mne_gram.bids import _unit as _bids_unit
+from mne_gram.bids._lock import hold
+from mne_gram.bids._settings import Settings
+from mne_gram.bids._state import Store
 from mne_gram.models import Gram
 
 ATOL = 2e-5  # other batches add up in another order, in float32; vectors are of the order of 1
@@ -234,7 +234,7 @@ def test_found_bads(copy, together, tmp_path):
     table = copy / "sub-01" / "eeg" / "sub-01_task-rest_eeg.vhdr"
     raw = mne.io.read_raw_brainvision(table, preload=True, verbose="error")
     raw._data[raw.ch_names.index("Cz")] = 0.0
-    mne_gram._files.io.write_inst(raw, table, overwrite=True)
+    mne_gram._files._io.write_inst(raw, table, overwrite=True)
     report = run_bids(copy, find_bads=True, **OPTIONS | dict(subjects="01"))
     assert report.rows[0]["found"]["channels"]["Cz"] == "flat"
     assert (_read(report.folder)["sub-01"].good < 1).all()

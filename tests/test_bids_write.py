@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from mne_gram import run_bids
-from mne_gram._bids import write as _bids_write
-from mne_gram._bids.lock import hold
+from mne_gram.bids import _write as _bids_write
+from mne_gram.bids._lock import hold
 
 VALIDATOR = shutil.which("bids-validator-deno")
 
@@ -102,7 +102,7 @@ def test_description_is_first(bids_copy, monkeypatch):
         seen.append((bids_copy / "derivatives/mne-gram/dataset_description.json").is_file())
         raise ValueError("enough")
 
-    monkeypatch.setattr("mne_gram._bids.work.read_recording", look)
+    monkeypatch.setattr("mne_gram.bids._work.read_recording", look)
     run_bids(bids_copy, method="spatial", report=False, verbose="error")
     assert seen == [True] * 3
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram import restore
-from mne_gram._recording import samples as _samples
-from mne_gram._recording.input import open_samples
-from mne_gram._recording.masks import BadSpans, collect_spans, find_spans
-from mne_gram._restoring import blocks as _blocks
-from mne_gram._restoring.blocks import Stretch, choose_borders
-from mne_gram._restoring.repair import Segment
+from mne_gram._recording import _samples
+from mne_gram._recording._input import open_samples
+from mne_gram._recording._masks import BadSpans, collect_spans, find_spans
+from mne_gram.restoration import _blocks
+from mne_gram.restoration._blocks import Stretch, choose_borders
+from mne_gram.restoration._gaussian import Segment
 
 some = settings(deadline=None, max_examples=30)
 NAMES = "Fp1 Fp2 F7 F3 Fz F4 F8 C3 Cz C4 P3 P4 O1 O2".split()
@@ -198,9 +198,9 @@ def test_blocks_are_cross_faded(short_blocks, monkeypatch):
 
 def test_the_network_in_blocks(short_blocks):
     """What it adds depends on the block, and joins without a step."""
-    from mne_gram._model_io import GramModel
     from mne_gram.models import Gram, Tokenizer
-    from mne_gram.models.config import gram_nano, tokenizer_nano
+    from mne_gram.models._config import gram_nano, tokenizer_nano
+    from mne_gram.models._files import GramModel
 
     tokenizer, gram = Tokenizer(tokenizer_nano(), seed=0), Gram(gram_nano(), seed=0)
     network = GramModel(tokenizer=tokenizer.eval(), gram=gram.eval())

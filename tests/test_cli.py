@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import mne_gram
-from mne_gram._commands.main import _build_parser, main
-from mne_gram._files import io as _io
+from mne_gram._commands._main import _build_parser, main
+from mne_gram._files import _io
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +147,9 @@ def test_large_recordings_are_not_loaded(source, tmp_path, capsys, monkeypatch, 
 
     monkeypatch.setattr(_io, "load_raw", load)
     monkeypatch.setattr(_io, "LARGE", 0)
-    monkeypatch.setattr("mne_gram._restoring.blocks._BLOCK_SECONDS", 10.0)
-    monkeypatch.setattr("mne_gram._restoring.blocks._SHORTEST_SECONDS", 1.0)
-    monkeypatch.setattr("mne_gram._recording.samples._COPY_VALUES", 64 * 500)
+    monkeypatch.setattr("mne_gram.restoration._blocks._BLOCK_SECONDS", 10.0)
+    monkeypatch.setattr("mne_gram.restoration._blocks._SHORTEST_SECONDS", 1.0)
+    monkeypatch.setattr("mne_gram._recording._samples._COPY_VALUES", 64 * 500)
     assert _run(source, tmp_path / name, "--tmp", tmp) == 0
     assert capsys.readouterr().out == table
     assert seen[0].parent.parent == tmp and list(tmp.iterdir()) == []
@@ -171,7 +171,9 @@ def test_no_room_for_a_large_recording(source, tmp_path, capsys, monkeypatch):
     from types import SimpleNamespace
 
     monkeypatch.setattr(_io, "LARGE", 0)
-    monkeypatch.setattr("mne_gram._recording.samples.disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(
+        "mne_gram._recording._samples.disk_usage", lambda _: SimpleNamespace(free=0)
+    )
     assert _run(source, tmp_path / "out_raw.fif") == 1
     assert "Make room there" in _get_error(capsys)
     assert list(tmp_path.iterdir()) == [source]
@@ -266,7 +268,7 @@ def test_overwrite(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "late", ["mne_gram.viz.plot_restoration", "mne_gram._commands.main._describe"]
+    "late", ["mne_gram.viz.plot_restoration", "mne_gram._commands._main._describe"]
 )
 @pytest.mark.parametrize("is_old", [True, False])
 def test_late_failure(source, tmp_path, capsys, monkeypatch, late, is_old):

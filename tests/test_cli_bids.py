@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import mne_gram
-from mne_gram._commands.main import main
+from mne_gram._commands._main import main
 
 
 def _run(root, *args):

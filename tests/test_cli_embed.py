@@ -11,9 +11,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._commands.main import main
+from mne_gram._commands._main import main
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
-from mne_gram.weights import GramModel, save_model
+from mne_gram.models._registry import GramModel, save_model
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ import torch
 
 import mne_gram
 from mne_gram import models
-from mne_gram._commands.main import main
-from mne_gram.training import recipes
-from mne_gram.training.config import TrainingConfig, published_gram, published_tokenizer
-from mne_gram.training.corpus import read_corpus
-from mne_gram.training.logs import read_log
-from mne_gram.training.recipes import RECIPES, adapt
+from mne_gram._commands._main import main
+from mne_gram.training import _recipes as recipes
+from mne_gram.training._config import TrainingConfig, published_gram, published_tokenizer
+from mne_gram.training._corpus import read_corpus
+from mne_gram.training._logs import read_log
+from mne_gram.training._recipes import RECIPES, adapt
 
 CPU = torch.device("cpu")
 TINY1 = RECIPES["gram-tiny"].stage1
@@ -75,7 +75,7 @@ def _train(stage, corpus, out, *args):
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
     """Save the time for figures, but in the run that all tests share."""
-    monkeypatch.setattr("mne_gram.training.loop._draw_curves", lambda folder: None)
+    monkeypatch.setattr("mne_gram.training._loop._draw_curves", lambda folder: None)
 
 
 def _stop(*args, **kwargs):
@@ -210,7 +210,7 @@ def test_tokenizer_of_another_size(tokenizer, corpus, tmp_path, capsys, monkeypa
         asked.append(config)
         _stop()
 
-    monkeypatch.setattr("mne_gram.training.pretraining.pretrain", spy)
+    monkeypatch.setattr("mne_gram.training._pretraining.pretrain", spy)
     args = ["--tokenizer", str(tokenizer), "--size", "tiny"]
     assert _train("gram", corpus, tmp_path, *args) == 1
     assert asked == [dataclasses.replace(models.gram_tiny(), n_classes=64)]
@@ -264,7 +264,7 @@ def test_published_gram(tokenizer, tmp_path, monkeypatch):
     """Stage 2 has published settings of its own."""
     asked = []
     monkeypatch.setattr(
-        "mne_gram.training.pretraining.pretrain", lambda *a, training, **k: asked.append(training)
+        "mne_gram.training._pretraining.pretrain", lambda *a, training, **k: asked.append(training)
     )
     args = ["pretrain", "gram", "--tokenizer", str(tokenizer), "--out", str(tmp_path)]
     main([*args, "--preset", "published", "--steps", "9"])  # fails later, as nothing comes back
@@ -430,7 +430,7 @@ def test_interrupted(corpus, tmp_path, capsys, monkeypatch, overwrite):
     """After Ctrl-C one line tells what is kept, and the same command goes on from there."""
     options = ["--overwrite"] * overwrite
     with monkeypatch.context() as patch:
-        patch.setattr("mne_gram.training.loop._Run.validate", _interrupt)
+        patch.setattr("mne_gram.training._loop._Run.validate", _interrupt)
         assert _train("tokenizer", corpus, tmp_path, "--set", "validate_every=2", *options) == 130
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("mne_gram: stopped. The last checkpoint is kept. ")
@@ -464,9 +464,11 @@ def test_other_processes_are_silent(lab, tmp_path, capsys, monkeypatch):
     def pretend(*args, **kwargs):
         mne.utils.logger.info("Working.")
         warnings.warn("Careful.", stacklevel=1)
-        return mne_gram.weights.GramModel(models.Tokenizer(models.tokenizer_nano()), card=card)
+        return mne_gram.models._registry.GramModel(
+            models.Tokenizer(models.tokenizer_nano()), card=card
+        )
 
-    monkeypatch.setattr("mne_gram.training.pretraining.pretrain_tokenizer", pretend)
+    monkeypatch.setattr("mne_gram.training._pretraining.pretrain_tokenizer", pretend)
     command = ["pretrain", "tokenizer", "--out", str(tmp_path)]
     assert main(command) == 0
     # What one process does alone the others leave to it.
@@ -474,11 +476,11 @@ def test_other_processes_are_silent(lab, tmp_path, capsys, monkeypatch):
     assert main(["pretrain", "prepare", *others]) == 0
     assert main(["pretrain", "curves", "nowhere", "--out", str(tmp_path / "a.png")]) == 0
     assert capsys.readouterr() == ("", "") and list(tmp_path.iterdir()) == []
-    monkeypatch.setattr("mne_gram.training.pretraining.pretrain_tokenizer", _interrupt)
+    monkeypatch.setattr("mne_gram.training._pretraining.pretrain_tokenizer", _interrupt)
     with pytest.raises(SystemExit) as exc:
         main(command)
     assert exc.value.code == 130 and capsys.readouterr().err == ""
-    monkeypatch.setattr("mne_gram.training.pretraining.pretrain_tokenizer", _stop)
+    monkeypatch.setattr("mne_gram.training._pretraining.pretrain_tokenizer", _stop)
     assert main(command) == 1
     assert capsys.readouterr().err == "mne_gram: error: enough\n"
 
@@ -487,6 +489,6 @@ def test_bar_in_the_first_process_only(corpus, tmp_path, capsys, monkeypatch):
     """Whoever calls the library, other processes show no progress."""
     assert _train("tokenizer", corpus, tmp_path / "a") == 0
     assert "Training the tokenizer" in capsys.readouterr().err
-    monkeypatch.setattr("mne_gram.training.loop.get_rank", lambda: 1)
+    monkeypatch.setattr("mne_gram.training._loop.get_rank", lambda: 1)
     assert _train("tokenizer", corpus, tmp_path / "b", "--parts", "2") == 0
     assert "Training the tokenizer" not in capsys.readouterr().err

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_gram.training import codebook as module
-from mne_gram.training.codebook import (
+from mne_gram.training import _codebook as module
+from mne_gram.training._codebook import (
     Codebook,
     cluster,
     find_nearest,

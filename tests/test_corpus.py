@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_gram.montage import CH_NAMES
+from mne_gram.montage._match import CH_NAMES
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
 from mne_gram.training import _recordings, _storage
+from mne_gram.training._corpus import Corpus, prepare_corpus, read_corpus
 from mne_gram.training._marking import SECOND, _find_stuck, cut_pieces, find_joins, mark_recorded
 from mne_gram.training._recordings import quantise
 from mne_gram.training._sources import list_sources
 from mne_gram.training._storage import get_file, prepare_one
-from mne_gram.training.corpus import Corpus, prepare_corpus, read_corpus
 
 NAMES = ["Fp1", "Fp2", "C3", "C4", "O1", "O2"]
 N_SECONDS = 40
@@ -846,7 +846,7 @@ def test_no_corpus(tmp_path, folder):
 
 def test_corpus_needs_no_torch():
     """Workers that prepare recordings do not load the network's package."""
-    code = "import sys, mne_gram.training.corpus; print('torch' in sys.modules)"
+    code = "import sys, mne_gram.training._corpus; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 

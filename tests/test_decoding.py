@@ -21,10 +21,10 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import mne_gram
-from mne_gram._model_io import GramModel
-from mne_gram.decoding import GramClassifier, GramFeatures
+from mne_gram.decoding._estimators import GramClassifier, GramFeatures
 from mne_gram.models import Gram, gram_nano
-from mne_gram.weights import save_model
+from mne_gram.models._files import GramModel
+from mne_gram.models._registry import save_model
 
 NAMES = ["Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2"]
 KINDS = ("probe", "lora", "full")
@@ -256,7 +256,7 @@ def test_kinds_of_features(features, nano):
 
 def test_kinds_count_alike():
     """In the probe, a kind of a thousand noisy features does not drown one that tells more."""
-    from mne_gram._classifying.linear_probe import Layout, View, fit_probe
+    from mne_gram.decoding._linear_probe import Layout, View, fit_probe
 
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
@@ -273,7 +273,7 @@ def test_kinds_count_alike():
 
 def test_features_are_the_embedding(nano):
     """A row is the network's CLS vector of the preprocessed trial."""
-    from mne_gram._embedding.encoding import encode_windows
+    from mne_gram.features._encoding import encode_windows
 
     x, _ = _draw(3)
     epochs = _make_epochs(x)
@@ -531,7 +531,7 @@ def test_warm_start(adapt, nano):
 @pytest.mark.parametrize("adapt", KINDS)
 def test_groups_are_not_parted(adapt, nano, monkeypatch):
     """No group is on both sides of any fold inside of a fit."""
-    from mne_gram._classifying import learning as _learning
+    from mne_gram.decoding import _learning
 
     x, y = _draw(36)
     groups = np.repeat(list("abcdef"), 6)
@@ -631,7 +631,7 @@ def test_bad_trials(nano):
 
 def test_encodings_are_kept_if_asked(nano, monkeypatch):
     """The network is not asked twice for the same trial of the same channels."""
-    from mne_gram._classifying import trial_features as _trial_features
+    from mne_gram.decoding import _trial_features
 
     asked = []
 

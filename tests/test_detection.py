@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._bands import band_products
-from mne_gram._detecting.misfit import _compare, drop_channel, find_precision, predict_each
-from mne_gram._detecting.signal_checks import (
+from mne_gram.covariance._bands import band_products
+from mne_gram.covariance._conditional import interpolation_operators
+from mne_gram.covariance._prior import load_prior
+from mne_gram.detection._find_bads import _join
+from mne_gram.detection._misfit import _compare, drop_channel, find_precision, predict_each
+from mne_gram.detection._signal_checks import (
     choose_clipped,
     find_bridged,
     find_flat,
     find_plateaus,
     measure_line,
 )
-from mne_gram._detecting.signals import Signals
-from mne_gram._detecting.window_scores import WindowScorer
-from mne_gram.detection import _join
-from mne_gram.prior import load_prior
-from mne_gram.spatial import interpolation_operators
+from mne_gram.detection._signals import Signals
+from mne_gram.detection._window_scores import WindowScorer
 
 NAMES = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 SFREQ = 160.0
@@ -272,8 +272,8 @@ def test_not_preloaded(tmp_path, broken, report, monkeypatch):
     found = find(raw)
     assert not raw.preload
     assert found.reasons == report.reasons
-    monkeypatch.setattr("mne_gram._detecting.signals._BLOCK_SECONDS", 7.0)
-    monkeypatch.setattr("mne_gram.detection._BLOCK", 5)
+    monkeypatch.setattr("mne_gram.detection._signals._BLOCK_SECONDS", 7.0)
+    monkeypatch.setattr("mne_gram.detection._find_bads._BLOCK", 5)
     blocks = find(raw)
     assert str(blocks.spans) == str(found.spans)
 
@@ -354,7 +354,7 @@ def test_mark(date, broken, report):
 
 def test_mask_is_what_marks_say(broken, report):
     """The mask has the shape that restore takes, and says the same as the marks."""
-    from mne_gram._recording.masks import collect_mask
+    from mne_gram._recording._masks import collect_mask
 
     mask = report.mask(broken)
     assert mask.shape == broken.get_data().shape and mask.dtype == bool

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_gram.models import dropout as module
-from mne_gram.models.dropout import attend, dropout
+from mne_gram.models import _dropout as module
+from mne_gram.models._dropout import attend, dropout
 
 
 @pytest.fixture(autouse=True)

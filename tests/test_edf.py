@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._files.edf import write_edf
-from mne_gram._recording import samples as _samples
+from mne_gram._files._edf import write_edf
+from mne_gram._recording import _samples
 
 NAMES, TYPES = ["Fp1", "C3", "C4", "STI", "temp"], ["eeg", "eog", "eeg", "stim", "misc"]
 

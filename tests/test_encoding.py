@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._embedding.encoding import POOLS, _split_patches, encode_tokens, encode_windows
+from mne_gram.features._encoding import POOLS, _split_patches, encode_tokens, encode_windows
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
-from mne_gram.weights import GramModel
+from mne_gram.models._registry import GramModel
 
 CHANNELS = np.array([0, 2, 17, 41])
 ATOL = 2e-5

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mne_gram
-from mne_gram._classifying.epochs_input import TrialReader
-from mne_gram._classifying.trial_signals import to_network
-from mne_gram.montage import CH_NAMES
+from mne_gram.decoding._epochs_input import TrialReader
+from mne_gram.decoding._trial_signals import to_network
+from mne_gram.montage._match import CH_NAMES
 
 NAMES = ["Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2"]
 SFREQ = 160.0

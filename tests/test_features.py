@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram import Embedding, Tokens, compute_embedding, compute_tokens, features
-from mne_gram._embedding.encoding import encode_tokens, encode_windows
+from mne_gram import Embedding, Tokens, compute_embedding, compute_tokens
+from mne_gram.features import _compute as features
+from mne_gram.features._encoding import encode_tokens, encode_windows
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
-from mne_gram.montage import match_channels
-from mne_gram.weights import GramModel, save_model
+from mne_gram.models._registry import GramModel, save_model
+from mne_gram.montage._match import match_channels
 
 NAMES = "Fp1 Fp2 C3 C4 Pz O1 O2 T3".split()
 ATOL = 2e-5

@@ -241,7 +241,7 @@ def test_what_fails_changes_nothing(raw, epochs, monkeypatch, kind):
         inst._data[:] = 0
         raise MemoryError
 
-    monkeypatch.setattr("mne_gram.harmonization.restore", restore)
+    monkeypatch.setattr("mne_gram.restoration._harmonize.restore", restore)
     for wanted in (WANTED, ["Cz", "Fz"]):  # with and without new channels
         with pytest.raises(MemoryError):
             run(inst, wanted, copy=False)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mne_gram._inference import get_device, predict_windows
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
-from mne_gram.weights import GramModel
+from mne_gram.models._inference import get_device, predict_windows
+from mne_gram.models._registry import GramModel
 
 CHANNELS = np.array([0, 2, 17, 41])
 N_WINDOWS, N_PATCHES = 5, 3

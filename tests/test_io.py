@@ -9,7 +9,7 @@ import mne
 import numpy as np
 import pytest
 
-from mne_gram._files import io as _io
+from mne_gram._files import _io
 
 
 @pytest.fixture

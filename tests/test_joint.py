@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mne_gram._embedding.joint import JointEncoder
-from mne_gram._embedding.window_cuts import Cuts
+from mne_gram.features._cuts import Cuts
+from mne_gram.features._joint import JointEncoder
 
 
 def make_cuts(lengths, n_channels=2, seed=0, bad=None):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mne_gram._recording.masks import (
+from mne_gram._recording._masks import (
     annotated_spans,
     collect_mask,
     collect_spans,

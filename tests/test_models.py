@@ -29,8 +29,8 @@ from mne_gram.models import (
     tokenizer_small,
     tokenizer_tiny,
 )
-from mne_gram.models.layers import Block, PatchEmbedding, WindowNorm, make_blocks, sinusoid_table
-from mne_gram.models.tokenizer import _rotate
+from mne_gram.models._layers import Block, PatchEmbedding, WindowNorm, make_blocks, sinusoid_table
+from mne_gram.models._tokenizer import _rotate
 
 CHANNELS = [0, 2, 17, 41, 85]
 N_PATCHES = 3

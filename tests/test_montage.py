@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._channels.channel_names import clean_name, parse_name
-from mne_gram._channels.head import template_montage, template_places
-from mne_gram.montage import (
+from mne_gram.montage._head import template_montage, template_places
+from mne_gram.montage._match import (
     BIPOLAR,
     CH_NAMES,
     ELECTRODES,
@@ -21,6 +20,7 @@ from mne_gram.montage import (
     match_channels,
     template_sphere,
 )
+from mne_gram.montage._names import clean_name, parse_name
 
 few = settings(deadline=None, max_examples=40)
 MONTAGES = [name for name in mne.channels.get_builtin_montages() if not name.startswith("artinis")]

@@ -7,11 +7,11 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.signal import butter, sosfiltfilt
 
-from mne_gram._recording.masks import find_spans
-from mne_gram._recording.samples import Samples
-from mne_gram._recording.windows import group_moments
-from mne_gram._restoring.noise import Noise, measure_slow, read_noise
-from mne_gram._restoring.repair import repair_spatial
+from mne_gram._recording._masks import find_spans
+from mne_gram._recording._samples import Samples
+from mne_gram._recording._windows import group_moments
+from mne_gram.restoration._gaussian import repair_spatial
+from mne_gram.restoration._noise import Noise, measure_slow, read_noise
 
 SFREQ = 100.0
 

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._patches import cut_patches, cut_windows, join_patches, overlap_add, window_starts
+from mne_gram._recording._patches import (
+    cut_patches,
+    cut_windows,
+    join_patches,
+    overlap_add,
+    window_starts,
+)
 
 few = settings(deadline=None, max_examples=60)
 leads = hnp.array_shapes(min_dims=0, max_dims=2, max_side=3)

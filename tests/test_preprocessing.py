@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 from mne.io.constants import FIFF
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.preprocessing import (
-    SFREQ,
-    VOLTS_TO_MODEL,
-    check_units,
-    find_line_freq,
-    preprocess,
-)
+from mne_gram.preprocessing import SFREQ, VOLTS_TO_MODEL, check_units, find_line_freq, preprocess
 
 NAMES = ["Fp1", "F3", "Cz", "P4", "Oz"]
 

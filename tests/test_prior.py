@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._bands import N_BANDS
-from mne_gram.montage import ELECTRODES, INDEX, electrode_positions, template_sphere
-from mne_gram.prior import Recording, load_prior, read_recordings, sphere_kernel
-from mne_gram.training.prior import (
+from mne_gram.covariance._bands import N_BANDS
+from mne_gram.covariance._prior import Recording, load_prior, read_recordings, sphere_kernel
+from mne_gram.montage._match import ELECTRODES, INDEX, electrode_positions, template_sphere
+from mne_gram.training._prior import (
     collect_recordings,
     estimate_prior,
     fit_forward,
@@ -20,7 +20,7 @@ from mne_gram.training.prior import (
     measure_recording,
     save_prior,
 )
-from mne_gram.training.subjects import list_recordings, split_subjects
+from mne_gram.training._subjects import list_recordings, split_subjects
 
 SOURCE = ("set", "sub-01", "sub-01_eeg.edf")
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()

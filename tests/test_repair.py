@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._bands import N_BANDS, STATISTICS_EDGES
-from mne_gram._recording.masks import find_spans
-from mne_gram._recording.samples import Samples
-from mne_gram._restoring import repair as _repair
-from mne_gram._restoring import spatial_fit as _spatial_fit
-from mne_gram._restoring.baselines import find_baselines
-from mne_gram._restoring.noise import Noise
-from mne_gram._restoring.repair import find_runs, find_segments, repair_spatial
-from mne_gram.spatial import interpolation_operators
+from mne_gram._recording._masks import find_spans
+from mne_gram._recording._samples import Samples
+from mne_gram.covariance._bands import N_BANDS, STATISTICS_EDGES
+from mne_gram.covariance._conditional import interpolation_operators
+from mne_gram.restoration import _gaussian as _repair
+from mne_gram.restoration import _operators as _spatial_fit
+from mne_gram.restoration._baselines import find_baselines
+from mne_gram.restoration._gaussian import find_runs, find_segments, repair_spatial
+from mne_gram.restoration._noise import Noise
 
 some = settings(deadline=None, max_examples=20)
 SFREQ = 100.0

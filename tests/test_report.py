@@ -18,10 +18,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram import RestorationReport, restore
-from mne_gram._restoring.evidence import Evidence
-from mne_gram._restoring.repair import Segment
-from mne_gram._restoring.tally import Tally, _expect, _merge
 from mne_gram.report import add_restoration
+from mne_gram.restoration._evidence import Evidence
+from mne_gram.restoration._gaussian import Segment
+from mne_gram.restoration._tally import Tally, _expect, _merge
 
 TITLES = [f"Restoration: {what}" for what in ("summary", "before and after", "experts", "map")]
 
@@ -201,9 +201,11 @@ def test_good_blocks_may_be_left_out():
 @pytest.mark.parametrize("edges", [[0, 401], [0, 3, 10, 150, 401], [0, 61, 62, 63, 399, 401]])
 def test_rank_of_few_samples_of_many(monkeypatch, edges):
     """It takes every so many samples of the recording, wherever the blocks begin."""
-    monkeypatch.setattr("mne_gram._restoring.tally._RANK_SAMPLES", 60)
+    monkeypatch.setattr("mne_gram.restoration._tally._RANK_SAMPLES", 60)
     inst, seen = make_inst(n_times=401), []
-    monkeypatch.setattr("mne_gram._restoring.tally._find_rank", lambda part: seen.append(part) or 1)
+    monkeypatch.setattr(
+        "mne_gram.restoration._tally._find_rank", lambda part: seen.append(part) or 1
+    )
     tally = Tally(inst, np.arange(5))
     for a, b in zip(edges[:-1], edges[1:], strict=True):
         tally.add(inst.get_data(start=a, stop=b), np.zeros((5, b - a), bool), [], offset=a)
@@ -213,7 +215,7 @@ def test_rank_of_few_samples_of_many(monkeypatch, edges):
 
 def test_rank_of_a_short_block_of_a_long_recording(monkeypatch):
     """The samples are as dense as what is added allows."""
-    monkeypatch.setattr("mne_gram._restoring.tally._RANK_SAMPLES", 60)
+    monkeypatch.setattr("mne_gram.restoration._tally._RANK_SAMPLES", 60)
     inst = make_inst(n_times=4000)
     tally = Tally(inst, np.arange(5))
     tally.add(inst.get_data(start=997, stop=1010), np.zeros((5, 13), bool), [], offset=997)

@@ -10,17 +10,18 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._inference import correct_windows
-from mne_gram._model_io import GramModel
-from mne_gram._restoring.correction import repair_residual
-from mne_gram._restoring.repair import Segment
+from mne_gram.covariance._prior import load_prior
 from mne_gram.models import Gram, Residual, ResidualConfig, gram_nano, residual_loss
-from mne_gram.models.residual import Correction, split_bands
-from mne_gram.montage import match_channels
-from mne_gram.prior import load_prior
-from mne_gram.training.config import TrainingConfig
-from mne_gram.training.corpus import prepare_corpus
-from mne_gram.training.examples import (
+from mne_gram.models._files import GramModel
+from mne_gram.models._inference import correct_windows
+from mne_gram.models._residual import Correction, split_bands
+from mne_gram.montage._match import match_channels
+from mne_gram.restoration._correction import repair_residual
+from mne_gram.restoration._gaussian import Segment
+from mne_gram.simulation._simulator import simulate_raw
+from mne_gram.training._config import TrainingConfig
+from mne_gram.training._corpus import prepare_corpus
+from mne_gram.training._examples import (
     draw_hidden,
     estimate_hidden,
     leave_out,
@@ -28,8 +29,7 @@ from mne_gram.training.examples import (
     make_info,
     prepare_examples,
 )
-from mne_gram.training.residual import Examples, ExampleSampler, pretrain_residual
-from mne_gram.training.simulate import simulate_raw
+from mne_gram.training._residual import Examples, ExampleSampler, pretrain_residual
 
 SMALL = ResidualConfig(n_filters=4, n_blocks=1, n_heads=4, mix_dim=4)
 NAMES = ["Fp1", "Fp2", "F3", "F4", "C3", "Cz", "C4", "P3", "P4", "O1", "O2"]

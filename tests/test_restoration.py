@@ -13,10 +13,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram import restore
-from mne_gram._recording.masks import collect_mask
+from mne_gram._recording._masks import collect_mask
 from mne_gram.metrics import nmse
 from mne_gram.models import Gram, Tokenizer
-from mne_gram.models.config import gram_nano, tokenizer_nano
+from mne_gram.models._config import gram_nano, tokenizer_nano
 
 few = settings(
     deadline=None,
@@ -42,7 +42,7 @@ def truth(sample):
 @pytest.fixture(scope="module")
 def network():
     """Return a small network with random weights."""
-    from mne_gram._model_io import GramModel
+    from mne_gram.models._files import GramModel
 
     tokenizer, gram = Tokenizer(tokenizer_nano(), seed=0), Gram(gram_nano(), seed=0)
     return GramModel(tokenizer=tokenizer.eval(), gram=gram.eval())
@@ -908,7 +908,7 @@ def test_other_laboratories(shared, dataset):
     """On held-out people of each data set the repair beats the spline."""
     from mne_bids import read_raw_bids
 
-    from mne_gram.training.subjects import list_recordings, split_subjects
+    from mne_gram.training._subjects import list_recordings, split_subjects
 
     paths = list_recordings(shared / "eeg" / dataset)
     _, test = split_subjects([path.subject for path in paths])

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._recording import samples as _samples
-from mne_gram._recording.samples import Samples, Scratch, cut_stretches, drop_pages, load_raw
+from mne_gram._recording import _samples
+from mne_gram._recording._samples import Samples, Scratch, cut_stretches, drop_pages, load_raw
 
 some = settings(deadline=None, max_examples=30)
 PICKS = np.array([0, 2, 3])

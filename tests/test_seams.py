@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._restoring.repair import Segment, find_segments
-from mne_gram._restoring.seams import Gap, bridge, join_runs, look_around, measure_miss
-from mne_gram._restoring.steps import limit_steps, usual_step
+from mne_gram.restoration._gaps import Gap, bridge, join_runs, look_around, measure_miss
+from mne_gram.restoration._gaussian import Segment, find_segments
+from mne_gram.restoration._steps import limit_steps, usual_step
 
 some = settings(deadline=None, max_examples=30)
 SFREQ = 100.0

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from mne_gram._classifying.signal_features import EDGES, BandPower, Tangent, measure_covariances
+from mne_gram.decoding._signal_features import EDGES, BandPower, Tangent, measure_covariances
 
 some = settings(deadline=None, max_examples=20)
 KINDS = pytest.mark.parametrize("kind", [Tangent, BandPower])
@@ -52,7 +52,7 @@ def test_trials_are_measured_one_by_one(monkeypatch):
     x = make_trials()
     whole = measure_covariances(x)
     assert_allclose(measure_covariances(x[3:4])[0], whole[3])
-    monkeypatch.setattr("mne_gram._classifying.signal_features._CHUNK", 1)
+    monkeypatch.setattr("mne_gram.decoding._signal_features._CHUNK", 1)
     assert_allclose(measure_covariances(x), whole)
 
 

@@ -10,10 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mne_gram import preprocess
-from mne_gram.montage import BIPOLAR, CH_NAMES, ELECTRODES, electrode_positions, template_sphere
-from mne_gram.training._lead_field import EXTENTS, compute_lead_field, solve_forward
-from mne_gram.training._simulated_signals import Grid, peaks, power_law
-from mne_gram.training.simulate import SimulationTruth, Simulator, simulate_raw
+from mne_gram.montage._match import (
+    BIPOLAR,
+    CH_NAMES,
+    ELECTRODES,
+    electrode_positions,
+    template_sphere,
+)
+from mne_gram.simulation._lead_field import EXTENTS, compute_lead_field, solve_forward
+from mne_gram.simulation._signals import Grid, peaks, power_law
+from mne_gram.simulation._simulator import SimulationTruth, Simulator, simulate_raw
 
 PLACES = np.unique(electrode_positions(), axis=0, return_index=True)[1]
 
@@ -129,7 +135,7 @@ def test_shaped_noise_long(monkeypatch):
     """Long recordings, drawn signal by signal, have the same spectrum."""
     grid = Grid(2000, 200.0, torch.device("cpu"))
     power = peaks(grid, torch.full((1, 50), 10.0), torch.full((1, 50), 1.0))
-    monkeypatch.setattr("mne_gram.training._simulated_signals._LONG", 1000)
+    monkeypatch.setattr("mne_gram.simulation._signals._LONG", 1000)
     noise = grid.shape_noise(power, _generator(0))
     assert noise.shape == (1, 50, 2000)
     np.testing.assert_allclose(noise.var(), 1.0, rtol=0.1)

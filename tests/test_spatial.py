@@ -12,26 +12,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._bands import N_BANDS
-from mne_gram.montage import (
-    BIPOLAR,
-    ELECTRODES,
-    INDEX,
-    electrode_positions,
-    match_channels,
-    template_sphere,
-)
-from mne_gram.prior import (
-    Recording,
-    channel_rows,
-    complete_recording,
-    load_prior,
-    pack_symmetric,
-    read_recordings,
-    sphere_kernel,
-    unpack_symmetric,
-)
-from mne_gram.spatial import (
+from mne_gram.covariance._bands import N_BANDS
+from mne_gram.covariance._conditional import (
     Moments,
     adapt_covariance,
     complete_covariance,
@@ -41,7 +23,25 @@ from mne_gram.spatial import (
     mix_library,
     stein_divergence,
 )
-from mne_gram.training.subjects import list_recordings, split_subjects
+from mne_gram.covariance._prior import (
+    Recording,
+    channel_rows,
+    complete_recording,
+    load_prior,
+    pack_symmetric,
+    read_recordings,
+    sphere_kernel,
+    unpack_symmetric,
+)
+from mne_gram.montage._match import (
+    BIPOLAR,
+    ELECTRODES,
+    INDEX,
+    electrode_positions,
+    match_channels,
+    template_sphere,
+)
+from mne_gram.training._subjects import list_recordings, split_subjects
 
 some = settings(deadline=None, max_examples=30)
 PRIOR_FILE = Path(mne_gram.__file__).parent / "data" / "prior.npz"

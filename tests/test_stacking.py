@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._bands import N_BANDS, split_bands, sum_bands
-from mne_gram._recording.masks import find_spans
-from mne_gram._recording.samples import Samples
-from mne_gram._restoring import estimation as _estimation
-from mne_gram._restoring import trials as _trials
-from mne_gram._restoring.estimation import estimate_block, fit_plan
-from mne_gram._restoring.repair import Segment
-from mne_gram._restoring.stacking import EXPERTS, KINDS, Stack, combine, solve_weights
-from mne_gram._restoring.trials import Trial, learn_stack, load_defaults
+from mne_gram._recording._masks import find_spans
+from mne_gram._recording._samples import Samples
+from mne_gram.covariance._bands import N_BANDS, split_bands, sum_bands
+from mne_gram.restoration import _fit as _estimation
+from mne_gram.restoration import _select as _trials
+from mne_gram.restoration._fit import estimate_block, fit_plan
+from mne_gram.restoration._gaussian import Segment
+from mne_gram.restoration._select import Trial, learn_stack, load_defaults
+from mne_gram.restoration._stacking import EXPERTS, KINDS, Stack, combine, solve_weights
 
 SFREQ = 160.0
 

@@ -23,18 +23,29 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import mne_gram
-from mne_gram._model_io import GramModel, save_model
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
-from mne_gram.training import checkpoint, loop, processes, runs
-from mne_gram.training import stages as stage_module
-from mne_gram.training.batches import Sampler
-from mne_gram.training.codebook import Codebook
-from mne_gram.training.config import TrainingConfig, published_gram, published_tokenizer
-from mne_gram.training.corpus import prepare_corpus
-from mne_gram.training.logs import Log, read_log
-from mne_gram.training.pretraining import pretrain, pretrain_tokenizer
-from mne_gram.training.simulate import simulate_raw
-from mne_gram.training.stages import GramStage, TokenizerStage, find_components
+from mne_gram.models._files import GramModel, save_model
+from mne_gram.simulation._simulator import simulate_raw
+from mne_gram.training import (
+    _checkpoint as checkpoint,
+)
+from mne_gram.training import (
+    _loop as loop,
+)
+from mne_gram.training import (
+    _processes as processes,
+)
+from mne_gram.training import (
+    _runs as runs,
+)
+from mne_gram.training import _stages as stage_module
+from mne_gram.training._batches import Sampler
+from mne_gram.training._codebook import Codebook
+from mne_gram.training._config import TrainingConfig, published_gram, published_tokenizer
+from mne_gram.training._corpus import prepare_corpus
+from mne_gram.training._logs import Log, read_log
+from mne_gram.training._pretraining import pretrain, pretrain_tokenizer
+from mne_gram.training._stages import GramStage, TokenizerStage, find_components
 
 CPU = torch.device("cpu")
 NAMES = "Fp1 Fp2 C3 C4 P3 P4 O1 O2".split()

@@ -12,9 +12,9 @@ import pytest
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose
 
-from mne_gram._drawing.curves import plot_learning_curve
-from mne_gram.training import logs
-from mne_gram.training.logs import Log, read_log
+from mne_gram.training import _logs as logs
+from mne_gram.training._logs import Log, read_log
+from mne_gram.viz._curves import plot_learning_curve
 
 matplotlib.use("Agg")
 needs_tensorboard = pytest.mark.skipif(

@@ -5,10 +5,10 @@
 import numpy as np
 import pytest
 
-from mne_gram._classifying.trial_features import KINDS
-from mne_gram._model_io import GramModel, save_model
-from mne_gram.decoding import GramClassifier
+from mne_gram.decoding._estimators import GramClassifier
+from mne_gram.decoding._trial_features import KINDS
 from mne_gram.models import Gram, gram_nano
+from mne_gram.models._files import GramModel, save_model
 
 NAMES = ["Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2"]
 

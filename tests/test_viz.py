@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 import mne_gram
 from mne_gram import restore
-from mne_gram._restoring.evidence import Evidence
+from mne_gram.restoration._evidence import Evidence
 from mne_gram.viz import plot_channel_map, plot_restoration, plot_scores
 
 

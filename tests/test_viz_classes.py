@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 import mne_gram
 from mne_gram import Embedding, Tokens
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
+from mne_gram.models._registry import GramModel
 from mne_gram.viz import plot_base_classes, plot_codebook_usage, plot_embedding
-from mne_gram.weights import GramModel
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from mne_gram.training.logs import COLUMNS, Log
+from mne_gram.training._logs import COLUMNS, Log
 from mne_gram.viz import plot_learning_curve
 
 SUBJECTS = ("a/01", "b/02")

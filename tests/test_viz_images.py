@@ -29,11 +29,11 @@ from matplotlib.testing import set_font_settings_for_testing
 from matplotlib.testing.compare import compare_images
 
 from mne_gram import BadsReport, Embedding, RestorationReport, Tokens, viz
-from mne_gram._detecting.bads_report import Span
-from mne_gram._drawing import style
-from mne_gram._restoring.evidence import Evidence
-from mne_gram._restoring.repair import Segment
-from mne_gram.weights import GramModel
+from mne_gram.detection._report import Span
+from mne_gram.models._registry import GramModel
+from mne_gram.restoration._evidence import Evidence
+from mne_gram.restoration._gaussian import Segment
+from mne_gram.viz import _style as style
 
 IMAGES = Path(__file__).parent / "data" / "images"
 # Root mean square of the difference in steps of 255. With matplotlib 3.9, 3.10 and 3.11 it is 0, so

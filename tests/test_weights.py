@@ -20,9 +20,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import mne_gram.weights as weights
+import mne_gram.models._registry as weights
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
-from mne_gram.weights import (
+from mne_gram.models._registry import (
     GramModel,
     convert_checkpoint,
     fetch_model,
@@ -428,7 +428,7 @@ def test_fetch_converts_downloads(published, models_dir, place):
 def test_addict_is_not_needed(published, tmp_path):
     code = (
         "import sys; sys.modules['addict'] = None\n"
-        "from mne_gram.weights import convert_checkpoint, load_model\n"
+        "from mne_gram.models._registry import convert_checkpoint, load_model\n"
         f"convert_checkpoint({str(published / GRAM_FILE)!r}, {str(tmp_path / 'gram')!r})\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._recording.windows import cut_windows, find_pieces, group_moments
+from mne_gram._recording._windows import cut_windows, find_pieces, group_moments
 
 some = settings(deadline=None, max_examples=25)
 SFREQ = 100.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mne_gram.benchmarking.tables import write_table
+from mne_gram.evaluation._tables import write_table
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 if not FOLDER.is_dir():

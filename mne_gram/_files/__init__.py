@@ -1,3 +1,45 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files: read, written in blocks, moved when whole."""
+"""Reading and writing of files, in blocks and under a temporary name."""
+
+from ._bids_recording import (
+    find_sidecars,
+    list_input_files,
+    read_json,
+    read_path,
+    read_recording,
+    read_table,
+    read_tsv,
+)
+from ._find import (
+    Unit,
+    find_units,
+    list_recordings,
+    take_shard,
+)
+from ._io import (
+    loaded,
+    read_inst,
+    staged,
+    write_figure,
+    write_inst,
+)
+
+__all__ = [
+    "Unit",
+    "find_sidecars",
+    "find_units",
+    "list_input_files",
+    "list_recordings",
+    "loaded",
+    "read_inst",
+    "read_json",
+    "read_path",
+    "read_recording",
+    "read_table",
+    "read_tsv",
+    "staged",
+    "take_shard",
+    "write_figure",
+    "write_inst",
+]

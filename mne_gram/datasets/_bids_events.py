@@ -8,8 +8,7 @@ from pathlib import Path
 import mne
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._files.bids_recording import read_path
-from .._files.find import list_recordings
+from .._files import list_recordings, read_path
 from ._cutting import cut_windows, list_windows
 from ._recordings import (
     Recording,

@@ -8,8 +8,7 @@ from pathlib import Path
 import mne
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._channels.channel_names import settle_names
-from ..montage import match_channels
+from ..montage import match_channels, settle_names
 
 PARTS = ("train", "validation", "test")
 

@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
-from .._channels.head import template_montage
+from ..montage import template_montage
 
 _PATH = Path(__file__).parent / "data" / "sample_eeg.edf"
 _BAD_CHANNEL = "CP2"

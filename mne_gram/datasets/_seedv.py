@@ -9,7 +9,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
-from .._channels.channel_names import settle_names
+from ..montage import settle_names
 from ._cutting import cut_windows, list_windows
 from ._recordings import (
     Recording,

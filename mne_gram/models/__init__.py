@@ -1,53 +1,7 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two networks: the tokenizer (stage 1) and the masked autoencoder (stage 2).
+"""The two networks: their configurations, weights and files, and running them over windows."""
 
-Everything here needs torch, and only torch.
-"""
+import lazy_loader
 
-from .config import (
-    PATCH_LENGTH,
-    GramConfig,
-    ResidualConfig,
-    TokenizerConfig,
-    gram_base,
-    gram_large,
-    gram_medium,
-    gram_nano,
-    gram_small,
-    gram_tiny,
-    tokenizer_base,
-    tokenizer_nano,
-    tokenizer_small,
-    tokenizer_tiny,
-)
-from .gram import ClassificationNetwork, Encoding, Gram, GramLoss
-from .residual import Correction, Residual, residual_loss
-from .tokenizer import Tokenizer, TokenizerLoss, Tokens
-
-__all__ = [
-    "PATCH_LENGTH",
-    "ClassificationNetwork",
-    "Correction",
-    "Encoding",
-    "Gram",
-    "GramConfig",
-    "GramLoss",
-    "Residual",
-    "ResidualConfig",
-    "Tokenizer",
-    "TokenizerConfig",
-    "TokenizerLoss",
-    "Tokens",
-    "gram_base",
-    "gram_large",
-    "gram_medium",
-    "gram_nano",
-    "gram_small",
-    "gram_tiny",
-    "residual_loss",
-    "tokenizer_base",
-    "tokenizer_nano",
-    "tokenizer_small",
-    "tokenizer_tiny",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

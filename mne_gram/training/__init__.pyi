@@ -1,20 +1,53 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from .config import TrainingConfig, published_gram, published_tokenizer
-from .corpus import Corpus, Recording, prepare_corpus, read_corpus
-from .pretraining import pretrain, pretrain_tokenizer
-from .recipes import RECIPES, Recipe, run_recipe
-from .residual import pretrain_residual
-from .simulate import Simulator, simulate_raw
+from ._checkpoint import (
+    NAME,
+)
+from ._config import (
+    TrainingConfig,
+    published_gram,
+    published_tokenizer,
+)
+from ._corpus import (
+    Corpus,
+    Recording,
+    prepare_corpus,
+    read_corpus,
+)
+from ._logs import (
+    COLUMNS,
+    read_log,
+)
+from ._loop import (
+    local_random_state,
+)
+from ._pretraining import (
+    pretrain,
+    pretrain_tokenizer,
+)
+from ._recipes import (
+    RECIPES,
+    Recipe,
+    run_recipe,
+)
+from ._residual import (
+    pretrain_residual,
+)
+from ._runs import (
+    choose_device,
+)
 
 __all__ = [
-    "RECIPES",
+    "COLUMNS",
     "Corpus",
+    "NAME",
+    "RECIPES",
     "Recipe",
     "Recording",
-    "Simulator",
     "TrainingConfig",
+    "choose_device",
+    "local_random_state",
     "prepare_corpus",
     "pretrain",
     "pretrain_residual",
@@ -22,6 +55,6 @@ __all__ = [
     "published_gram",
     "published_tokenizer",
     "read_corpus",
+    "read_log",
     "run_recipe",
-    "simulate_raw",
 ]

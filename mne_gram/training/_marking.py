@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from .._recording.masks import collect_mask
+from .._recording import collect_mask
 from ..preprocessing import SFREQ
 
 SECOND = round(SFREQ)  # samples

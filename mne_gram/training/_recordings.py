@@ -8,11 +8,9 @@ import mne
 import numpy as np
 from mne.utils import use_log_level
 
-from .._channels.channel_names import settle_names
-from .._files.bids_recording import read_recording
-from .._files.find import Unit
-from .._files.io import _CUT_SHORT, read_inst
-from ..montage import match_channels
+from .._files import Unit, read_inst, read_recording
+from .._files._io import _CUT_SHORT
+from ..montage import match_channels, settle_names
 from ..preprocessing import VOLTS_TO_MODEL, preprocess
 from ._marking import (
     SECOND,

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .subjects import list_recordings, split_subjects
+from ._subjects import list_recordings, split_subjects
 
 _SUBJECT = re.compile(r"(?:^|_)sub-([a-zA-Z0-9]+)(?:_|$)")
 _SIDECARS = ("eeg", "channels", "events", "electrodes", "coordsystem")

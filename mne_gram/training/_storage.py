@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from .._files.io import staged
+from .._files import staged
 from ._recordings import load_recording
 from ._sources import hash_file, hash_source, hide_paths, take_stamp
 

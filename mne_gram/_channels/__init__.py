@@ -1,3 +1,0 @@
-# Authors: The mne_gram developers
-# SPDX-License-Identifier: BSD-3-Clause
-"""Names and positions of electrodes."""

@@ -1,0 +1,365 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The commands of pre-training: arguments in, library calls out, and no logic of their own.
+
+Each runs in one process or under ``torchrun``, where only the first process prints.
+"""
+
+# Imports are nested, so that --help and wrong arguments are answered at once.
+import contextlib
+import dataclasses
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+from ._main import _add_command, _get_namer
+from ._training_fields import FIELDS, add_set, get_changes, get_training
+
+_SIZES = {"tiny": "tiny", "small": "small", "published": "base"}  # that a preset was made for
+
+
+def add_pretrain(commands):
+    """Add the commands that train networks."""
+    parser = commands.add_parser("pretrain", help="train networks on your own recordings")
+    actions = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_prepare(actions)
+    _add_stage(actions, "tokenizer", "train stage 1, the tokenizer")
+    stage2 = _add_stage(actions, "gram", "train stage 2, the masked autoencoder")
+    stage2.add_argument(
+        "--tokenizer",
+        required=True,
+        metavar="FOLDER",
+        help="what 'pretrain tokenizer' wrote, or a model that has a tokenizer",
+    )
+    _add_residual(actions)
+    _add_recipe(actions)
+    curves = _add_command(
+        actions,
+        "curves",
+        _run_curves,
+        "draw the learning curves of a run",
+        example="mne_gram pretrain curves runs/tokenizer --out curves.png",
+    )
+    curves.add_argument("folder", metavar="FOLDER", help="the --out of a run")
+    _add_out(curves, "the figure, .png, .pdf or .svg", type=_get_namer(".png", ".pdf", ".svg"))
+    curves.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+
+
+def _add_prepare(actions):
+    """Add the arguments of ``prepare``."""
+    parser = _add_command(
+        actions,
+        "prepare",
+        _run_prepare,
+        "preprocess recordings into a corpus to train on",
+        example="mne_gram pretrain prepare --bids-root /data/study --out corpus --hold-out-every 4",
+    )
+    _add_bids_root(parser)
+    add = parser.add_argument
+    add("--file", nargs="+", action="extend", default=[], metavar="F", help="further recordings")
+    _add_out(parser, "folder of the corpus")
+    add("--hold-out-every", type=int, default=0, metavar="N", help="hold out every N-th person")
+    add(
+        "--hold-out",
+        default="leave",
+        choices=["leave", "only"],
+        help="leave these people out, or take only them",
+    )
+    add("--dtype", default="int16", choices=["int16", "float32"], help="how samples are stored")
+    add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
+    _add_jobs(parser)
+    add("--overwrite", action="store_true", help="replace a corpus of other settings")
+
+
+def _add_stage(actions, name, summary):
+    """Return the parser of one stage."""
+    example = f"mne_gram pretrain {name} --corpus corpus --out runs/{name}"
+    if name == "gram":
+        example += " --tokenizer runs/tokenizer"
+    parser = _add_command(actions, name, _run_stage, summary, example=example)
+    parser.set_defaults(stage=name)
+    add = parser.add_argument
+    add("--corpus", metavar="FOLDER", help="what 'pretrain prepare' wrote")
+    _add_out(parser, "folder of the run; if it holds a checkpoint, that goes on")
+    add("--preset", default="tiny", choices=[*_SIZES], help="settings to start from (tiny)")
+    sizes = ["nano", "tiny", "small", "base"]
+    add("--size", choices=sizes, help="shape of the network; that of the preset if not given")
+    for field, (flag, kind, metavar, text) in FIELDS.items():
+        add(flag, dest=field, type=kind, metavar=metavar, help=text)
+    add_set(parser)
+    _add_device(parser)
+    add("--overwrite", action="store_true", help="start anew where there is a checkpoint")
+    return parser
+
+
+def _add_residual(actions):
+    """Add the arguments of ``residual``."""
+    parser = _add_command(
+        actions,
+        "residual",
+        _run_residual,
+        "train the network that corrects spatial estimates",
+        example="mne_gram pretrain residual --corpus corpus --out runs/residual",
+    )
+    add = parser.add_argument
+    add("--corpus", required=True, metavar="FOLDER", help="what 'pretrain prepare' wrote")
+    add("--model", default="gram-tiny", metavar="FOLDER", help="whose stage 2 it starts from")
+    _add_out(parser, "folder of the run; if it holds a checkpoint, that goes on")
+    add("--steps", dest="n_steps", type=int, metavar="N", help="steps of the optimiser")
+    add("--draws", type=int, default=10, metavar="N", help="uses of each minute of recording")
+    _add_device(parser)
+    _add_jobs(parser)
+    add("--overwrite", action="store_true", help="start anew where there is a checkpoint")
+
+
+def _add_recipe(actions):
+    """Add the arguments of ``recipe``."""
+    parser = _add_command(
+        actions,
+        "recipe",
+        _run_recipe,
+        "make a model from BIDS data sets: corpus and both stages",
+        example="mne_gram pretrain recipe gram-tiny --bids-root A --bids-root B --out models",
+    )
+    add = parser.add_argument
+    add("name", metavar="NAME", help="gram-tiny (for any machine), gram-small or gram-base-open")
+    _add_bids_root(parser)
+    _add_out(parser, "folder of everything; what is there already is not done again")
+    add("--corpus", metavar="FOLDER", help="a corpus that is prepared, in place of --bids-root")
+    add(
+        "--hold-out-every",
+        type=int,
+        default=4,
+        metavar="N",
+        help="every N-th person enters nothing (default 4); 0 takes all",
+    )
+    flag, kind, metavar, text = FIELDS["n_steps"]
+    add(flag, dest="n_steps", type=kind, metavar=metavar, help=f"{text}, in each stage")
+    add_set(parser)
+    _add_device(parser)
+    _add_jobs(parser)
+
+
+def _add_bids_root(parser):
+    parser.add_argument(
+        "--bids-root",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FOLDER",
+        help="a BIDS data set, all EEG of which is taken; may be given again",
+    )
+
+
+def _add_out(parser, text, **kwargs):
+    parser.add_argument("--out", required=True, metavar="OUT", help=text, **kwargs)
+
+
+def _add_jobs(parser):
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes that prepare recordings"
+    )
+
+
+def _add_device(parser):
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (the default)")
+
+
+# ---------------------------------------------------------------------------------------------
+# Running
+
+
+def _is_first():
+    """Tell whether this process prints; before they have met, processes know only this."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
+@contextlib.contextmanager
+def _logging():
+    """Log to the standard error, which leaves the standard output to results."""
+    import mne
+
+    level = mne.use_log_level("INFO" if _is_first() else "ERROR")
+    with level, contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        if not _is_first():
+            warnings.simplefilter("ignore")
+        try:
+            yield
+        except BaseException as exc:
+            # A progress bar ends its line when it goes, and here it would stay until the end.
+            traceback.clear_frames(exc.__traceback__)
+            raise
+
+
+@contextlib.contextmanager
+def _telling_what_is_kept(out, overwrite=False):
+    """Say after Ctrl-C how training goes on."""
+    from ..training import NAME
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not _is_first():
+            raise SystemExit(130) from None
+        saved = [path for pattern in (NAME, f"*/{NAME}") for path in Path(out).glob(pattern)]
+        text = "stopped before the first checkpoint. The same command starts again."
+        if saved:
+            again = "The same command, without --overwrite," if overwrite else "The same command"
+            text = f"stopped. The last checkpoint is kept. {again} goes on from it."
+        raise KeyboardInterrupt(text) from None
+
+
+def _run_prepare(args, parser):
+    """Prepare a corpus."""
+    if not args.bids_root and not args.file:
+        parser.error("give --bids-root or --file")
+    if not _is_first():
+        return
+    from ..training import prepare_corpus
+
+    try:
+        with _logging():
+            # They are told one by one below.
+            warnings.filterwarnings("ignore", r"\d+ of \d+ recordings could not be prepared")
+            corpus = prepare_corpus(
+                args.out,
+                bids_roots=args.bids_root,
+                files=args.file,
+                hold_out_every=args.hold_out_every or None,
+                hold_out=args.hold_out,
+                dtype=args.dtype,
+                line_freq=args.line_freq,
+                n_jobs=args.jobs,
+                overwrite=args.overwrite,
+            )
+    except KeyboardInterrupt:
+        text = "stopped. Recordings that are ready are kept. The same command does the others."
+        raise KeyboardInterrupt(text) from None
+    for source, reason in corpus.failures:
+        reason = " ".join(reason.split())
+        print(f"mne_gram: warning: left out {source}: {reason}", file=sys.stderr)
+    print(_describe_corpus(corpus))
+
+
+def _describe_corpus(corpus):
+    """Return a table of what is in a corpus."""
+    datasets = {}
+    for k, recording in enumerate(corpus.recordings):
+        datasets.setdefault(recording.dataset, []).append(k)
+    if len(datasets) > 1:
+        datasets["all"] = range(len(corpus))
+    width = max(map(len, ["data set", *datasets]))
+    lines = [f"{'data set':{width}}  recordings  people    hours      tokens  marked"]
+    for name, numbers in datasets.items():
+        recordings = [corpus.recordings[k] for k in numbers]
+        goods = [corpus.good(k) for k in numbers]
+        people = {(recording.dataset, recording.subject) for recording in recordings}
+        hours = sum(recording.n_times for recording in recordings) / 200 / 3600
+        tokens = sum(recording.n_tokens for recording in recordings)
+        marked = 1 - sum(good.sum() for good in goods) / sum(good.size for good in goods)
+        lines.append(
+            f"{name:{width}}  {len(recordings):10}  {len(people):6}  {hours:7.2f}  {tokens:10}  "
+            f"{marked:6.1%}"
+        )
+    lines.append(f"Recordings that could not be prepared: {len(corpus.failures)}.")
+    return "\n".join([*lines, f"The corpus is in {corpus.folder}."])
+
+
+def _run_stage(args, parser):
+    """Train one stage."""
+    get_changes(args, parser)  # wrong ones are told before torch is loaded
+    with _telling_what_is_kept(args.out, args.overwrite), _logging():
+        from .. import models
+        from ..training import pretrain, pretrain_tokenizer
+
+        training = get_training(args, parser)
+        config = getattr(models, f"{args.stage}_{args.size or _SIZES[args.preset]}")()
+        options = dict(training=training, device=args.device, overwrite=args.overwrite)
+        if args.stage == "tokenizer":
+            model = pretrain_tokenizer(args.corpus, args.out, config=config, **options)
+        else:
+            first = _load_tokenizer(args.tokenizer)
+            config = dataclasses.replace(config, n_classes=first.config["tokenizer"]["n_classes"])
+            model = pretrain(args.corpus, first, args.out, config=config, **options)
+    _print_model(model, Path(args.out) / "model", [args.stage])
+
+
+def _run_residual(args, parser):
+    """Train the network that corrects spatial estimates."""
+    with _telling_what_is_kept(args.out, args.overwrite), _logging():
+        from ..training import _recipes as recipes
+        from ..training import choose_device, pretrain_residual
+
+        changes = {} if args.n_steps is None else {"n_steps": args.n_steps}
+        training = recipes.RECIPES["gram-tiny"].stage3
+        model = pretrain_residual(
+            args.corpus,
+            args.model,
+            args.out,
+            training=recipes.adapt(training, choose_device(args.device), changes),
+            n_draws=args.draws,
+            device=args.device,
+            n_jobs=args.jobs,
+            overwrite=args.overwrite,
+        )
+    _print_model(model, Path(args.out) / "model", ["residual"])
+
+
+def _load_tokenizer(name):
+    """Return the model in a folder, or the one that a run left there."""
+    from ..models import is_model, load_model
+
+    inner = Path(name).expanduser() / "model"
+    model = load_model(inner if is_model(inner) else name)
+    if model.tokenizer is None:
+        raise ValueError(f"The model {name} has no tokenizer. Name one of 'pretrain tokenizer'.")
+    return model
+
+
+def _run_recipe(args, parser):
+    """Make a model."""
+    if bool(args.bids_root) == (args.corpus is not None):
+        parser.error("give either --bids-root or --corpus")
+    changes = get_changes(args, parser)
+    with _telling_what_is_kept(args.out), _logging():
+        from ..training import run_recipe
+
+        model = run_recipe(
+            args.name,
+            args.out,
+            bids_roots=args.bids_root,
+            hold_out_every=args.hold_out_every or None,
+            device=args.device,
+            n_jobs=args.jobs,
+            corpus=args.corpus,
+            changes=changes,
+        )
+    _print_model(model, Path(args.out) / args.name, ["tokenizer", "gram", "residual"])
+
+
+def _print_model(model, folder, stages):
+    """Print where a model is, and what it does on people that it was not trained on."""
+    if not _is_first():
+        return
+    for stage in stages:
+        card = model.card["stages"][stage]
+        values = [f"{name} {value:.3g}" for name, value in card["watched"].items()]
+        values = ", ".join(values) or "nobody was held out"
+        print(f"{stage}: {card['steps']} steps; on people held out: {values}")
+    print(f"The model is in {folder}.")
+
+
+def _run_curves(args, parser):
+    """Draw learning curves."""
+    if not _is_first():
+        return
+    from .._files import _io
+    from ..viz import plot_learning_curve
+
+    with _logging():
+        _io.check_output(args.out, overwrite=args.overwrite)
+        figure = plot_learning_curve(args.folder, show=False)
+        _io.write_figure(figure, args.out, overwrite=args.overwrite)
+    print(f"Wrote {args.out}.")

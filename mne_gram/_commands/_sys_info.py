@@ -1,0 +1,50 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a report of a problem has to say about the machine."""
+
+import os
+import platform
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from .._version import __version__
+
+
+def sys_info(fid=None):
+    """Print the versions of this package, of Python and of what the package needs.
+
+    Parameters
+    ----------
+    fid : file-like | None
+        Where to print to; None is the standard output.
+
+    Notes
+    -----
+    The versions are those of the installed distributions: none of them is imported.
+    """
+    rows = [
+        ("Platform", platform.platform()),
+        ("Python", platform.python_version()),
+        ("Executable", sys.executable),
+        ("CPU cores", os.cpu_count()),
+        ("mne-gram", __version__),
+    ]
+    rows += [(name, _get_version(name)) for name in sorted(_get_dependencies())]
+    width = max(len(name) for name, _ in rows) + 2
+    for name, value in rows:
+        print(f"{name:<{width}}{value}", file=fid)
+
+
+def _get_dependencies():
+    """Return the names of the distributions that the package cannot do without."""
+    lines = [line for line in requires("mne-gram") or [] if "extra ==" not in line]
+    return [re.match(r"[\w.-]+", line).group() for line in lines]
+
+
+def _get_version(name):
+    """Return the version of a distribution, or that it is missing."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,166 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""EDF+ files of any length: MNE writes the header, and the samples follow record by record."""
+
+from typing import NamedTuple
+
+import mne
+import numpy as np
+from mne.utils import warn
+
+from .._recording import cut_stretches
+
+# Bytes of each field of a signal's header, in their order.
+_FIELDS = dict(
+    label=16,
+    transducer=80,
+    dimension=8,
+    physical_min=8,
+    physical_max=8,
+    digital_min=8,
+    digital_max=8,
+    prefiltering=80,
+    n_samples=8,
+    reserved=32,
+)
+_N_RECORDS = slice(236, 244)
+_ANNOTATIONS = b"EDF Annotations"
+
+
+class _Header(NamedTuple):
+    """What is needed of a header."""
+
+    content: bytearray
+    duration: float  # of a record, in seconds
+    fields: dict  # lists of bytes, a signal each
+    onset: float  # of the first sample, in seconds after the full second that is the start
+
+
+def write_edf(path, raw):
+    """Write a Raw to EDF, in stretches.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to be.
+    raw : mne.io.Raw
+        What to write. It is left as it is. Each channel gets its own range, so that a large one
+        does not coarsen the others.
+    """
+    low, high = _find_ranges(raw)
+    header = _make_header(path, raw, low, high)
+    length = int(header.fields["n_samples"][0])
+    n_records = -(-raw.n_times // length)
+    n_missing = n_records * length - raw.n_times
+    if n_missing:
+        seconds = n_missing / raw.info["sfreq"]
+        warn(
+            f"EDF consists of records of {header.duration:g} s: the last value of each channel is "
+            f"repeated for {seconds:.3g} s, which are annotated as BAD_ACQ_SKIP."
+        )
+    notes = _format_annotations(raw, header, n_records, n_missing / raw.info["sfreq"])
+    n_channels = len(raw.ch_names)
+    limits = [
+        np.array([float(value) for value in header.fields[name][:n_channels]])[:, None]
+        for name in ("physical_min", "physical_max", "digital_min", "digital_max")
+    ]
+    scale = _find_scale(low, high, *limits[:2])
+    gain = (limits[1] - limits[0]) / (limits[3] - limits[2])
+    offset = limits[1] / gain - limits[3]
+    with path.open("wb") as file:
+        file.write(_complete_header(header, n_records, notes.itemsize // 2))
+        for first, last in cut_stretches(n_channels * length, n_records):
+            part = raw.get_data(start=first * length, stop=min(last * length, raw.n_times))
+            part = np.pad(part, ((0, 0), (0, (last - first) * length - part.shape[1])), "edge")
+            part = np.round(scale * part / gain - offset).clip(limits[2], limits[3])
+            records = np.empty((last - first, n_channels * length + notes.itemsize // 2), "<i2")
+            samples = part.reshape(n_channels, last - first, length).transpose(1, 0, 2)
+            records[:, : n_channels * length] = samples.reshape(last - first, -1)
+            records[:, n_channels * length :] = (
+                notes[first:last].view("<i2").reshape(last - first, -1)
+            )
+            file.write(records.tobytes())
+
+
+def _find_ranges(raw):
+    """Return the smallest and the largest value of each channel."""
+    low, high = np.full((2, len(raw.ch_names)), np.nan)
+    for start, stop in cut_stretches(len(raw.ch_names), raw.n_times):
+        part = raw.get_data(start=start, stop=stop)
+        if not np.isfinite(part).all():
+            raise ValueError("EDF holds no NaN and no infinite values, which these data have.")
+        low, high = np.fmin(low, part.min(axis=1)), np.fmax(high, part.max(axis=1))
+    return low, high
+
+
+def _find_scale(low, high, physical_min, physical_max):
+    """Return by how much MNE multiplied each channel, which depends on its type and version."""
+    low, high = low[:, None], high[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(low != 0, physical_min / low, physical_max / high)
+    return np.where(ratio > 1e3, 1e6, 1.0)
+
+
+def _make_header(path, raw, low, high):
+    """Have MNE write one record with the ranges of the whole, and take it apart."""
+    n_samples = int(np.floor(raw.info["sfreq"]))
+    record = np.repeat(low[:, None], n_samples, axis=1)
+    record[:, -1] = high
+    one = mne.io.RawArray(record, raw.info.copy(), verbose="error")
+    with mne.utils.use_log_level("error"):
+        mne.export.export_raw(path, one, physical_range="channelwise", overwrite=True)
+    content = path.read_bytes()
+    n_bytes, n_signals = int(content[184:192]), int(content[252:256])
+    fields, place = {}, 256
+    for name, width in _FIELDS.items():
+        fields[name] = [content[place + k * width :][:width] for k in range(n_signals)]
+        place += n_signals * width
+    if int(content[_N_RECORDS]) != 1 or not fields["label"][-1].startswith(_ANNOTATIONS):
+        raise RuntimeError("MNE wrote an EDF header of another kind than expected.")
+    n_before = 2 * sum(int(value) for value in fields["n_samples"][:-1])
+    onset = float(content[n_bytes + n_before :].split(b"\x14")[0])
+    return _Header(bytearray(content[:n_bytes]), float(content[244:252]), fields, onset)
+
+
+def _complete_header(header, n_records, n_values):
+    """Return the header of so many records, with so many values of annotations each."""
+    content, n_signals = header.content, len(header.fields["label"])
+    content[_N_RECORDS] = f"{n_records:<8}".encode()
+    widths = list(_FIELDS.values())
+    before = widths[: list(_FIELDS).index("n_samples")]
+    place = 256 + n_signals * sum(before) + 8 * (n_signals - 1)
+    content[place : place + 8] = f"{n_values:<8}".encode()
+    return bytes(content)
+
+
+def _format_annotations(raw, header, n_records, missing):
+    """Return what each record holds of annotations, an array of bytes of one length."""
+    notes = [
+        (onset - raw.first_time, duration, text + (f"@@{name}" if name else ""))
+        for onset, duration, text, names in zip(
+            raw.annotations.onset,
+            raw.annotations.duration,
+            raw.annotations.description,
+            raw.annotations.ch_names,
+            strict=True,
+        )
+        for name in names or [""]
+    ]
+    if missing:
+        notes.append((raw.n_times / raw.info["sfreq"], missing, "BAD_ACQ_SKIP"))
+    records = [
+        [f"{_format_number(k * header.duration + header.onset, sign=True)}\x14\x14\x00"]
+        for k in range(n_records)
+    ]
+    for onset, duration, text in sorted(notes):
+        number = min(max(0, int(onset // header.duration)), n_records - 1)
+        start = _format_number(onset + header.onset, sign=True)
+        records[number].append(f"{start}\x15{_format_number(duration)}\x14{text}\x14\x00")
+    records = ["".join(parts).encode() for parts in records]
+    longest = max(len(record) for record in records)
+    return np.array(records, dtype=f"S{longest + longest % 2}")
+
+
+def _format_number(number, sign=False):
+    """Return the shortest decimal number that is read as the same."""
+    return np.format_float_positional(number, trim="-", sign=sign)

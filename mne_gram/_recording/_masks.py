@@ -1,0 +1,278 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is bad: from info, annotations and an explicit mask, as spans of samples.
+
+A day of recording has a billion samples and a few hundred bad stretches, so stretches are what is
+kept. Masks, sample by sample, are painted where they are worked on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from mne import BaseEpochs
+from mne.io import BaseRaw
+from mne.utils import _validate_type
+
+from ..covariance import MIN_GOOD
+
+_CUTS = ("BAD BOUNDARY", "BAD_ACQ_SKIP")  # joins and holes of the file, not bad signals
+
+
+@dataclass(frozen=True, eq=False)
+class BadSpans:
+    """Stretches of each channel that are bad; epochs are laid end to end.
+
+    Attributes
+    ----------
+    spans : tuple of array of int, shape (n_spans, 2)
+        Starts and stops in samples, one array a channel, in order and apart from each other.
+    n_times : int
+        Number of samples of the recording.
+    """
+
+    spans: tuple
+    n_times: int
+
+    def __len__(self):
+        """Return the number of channels."""
+        return len(self.spans)
+
+    @property
+    def n_bad(self):
+        """How many samples of each channel are bad, an array of int."""
+        return np.array([np.diff(rows).sum() for rows in self.spans], int)
+
+    @property
+    def whole(self):
+        """Which channels are bad all through, an array of bool."""
+        return self.n_bad == self.n_times
+
+    def select(self, channels):
+        """Return the spans of some channels."""
+        return BadSpans(tuple(self.spans[k] for k in channels), self.n_times)
+
+    def join(self, other):
+        """Return what is bad in either."""
+        pairs = zip(self.spans, other.spans, strict=True)
+        return BadSpans(tuple(merge_spans(np.concatenate(p)) for p in pairs), self.n_times)
+
+    def subtract(self, other):
+        """Return what is bad here and not there."""
+        spans = []
+        for mine, theirs in zip(self.spans, other.spans, strict=True):
+            cuts = np.unique(np.concatenate([mine, theirs]))
+            left = is_inside(mine, cuts) & ~is_inside(theirs, cuts)
+            spans.append(merge_spans(np.stack([cuts[:-1], cuts[1:]], axis=1)[left[:-1]]))
+        return BadSpans(tuple(spans), self.n_times)
+
+    def covers(self, channel, start, stop):
+        """Tell whether a channel is bad from ``start`` to ``stop`` throughout."""
+        rows = self.spans[channel]
+        return bool(((rows[:, 0] <= start) & (rows[:, 1] >= stop)).any())
+
+    def paint(self, start=0, stop=None, step=1):
+        """Return the mask of every ``step``-th sample of a stretch.
+
+        Parameters
+        ----------
+        start, stop : int
+            The stretch; None for the end.
+        step : int
+            How many samples apart.
+
+        Returns
+        -------
+        mask : array of bool, shape (n_channels, n_samples)
+            True where bad.
+        """
+        stop = self.n_times if stop is None else stop
+        mask = np.zeros((len(self.spans), max(0, -(-(stop - start) // step))), bool)
+        for row, spans in zip(mask, self.spans, strict=True):
+            # The first sample at or after a border.
+            for a, b in -(-(spans.clip(start, stop) - start) // step):
+                row[a:b] = True
+        return mask
+
+
+def merge_spans(spans):
+    """Sort spans and join those that touch, shape (n, 2) to (n_merged, 2)."""
+    spans = np.asarray(spans, int).reshape(-1, 2)
+    spans = spans[spans[:, 1] > spans[:, 0]]
+    spans = spans[np.argsort(spans[:, 0], kind="stable")]
+    stops = np.maximum.accumulate(spans[:, 1]) if len(spans) else spans[:, 1]
+    first = np.flatnonzero(np.r_[True, spans[1:, 0] > stops[:-1]][: len(spans)])
+    last = np.r_[first[1:] - 1, len(spans) - 1][: len(first)]
+    return np.stack([spans[first, 0], stops[last]], axis=1)
+
+
+def is_inside(spans, samples):
+    """Tell which samples lie inside merged spans."""
+    if not len(spans):
+        return np.zeros(len(samples), bool)
+    before = np.searchsorted(spans[:, 0], samples, "right") - 1
+    return (before >= 0) & (samples < spans[before, 1])
+
+
+def find_spans(mask):
+    """Return the spans of a mask, shape (n_channels, n_times)."""
+    spans = []
+    for row in mask:
+        changes = np.flatnonzero(row[1:] != row[:-1]) + 1
+        edges = np.r_[[0] * bool(row[:1].any()), changes, [len(row)] * bool(row[-1:].any())]
+        spans.append(edges.astype(int).reshape(-1, 2))
+    return BadSpans(tuple(spans), mask.shape[1])
+
+
+def find_untold(bad):
+    """List the stretches in which too few channels are good to tell of the others.
+
+    Parameters
+    ----------
+    bad : BadSpans
+        What is bad.
+
+    Returns
+    -------
+    untold : array of int, shape (n_stretches, 2)
+        Starts and stops in samples.
+    """
+    borders = np.concatenate([spans.ravel() for spans in bad.spans])
+    steps = np.tile([1, -1], len(borders) // 2)
+    times, inverse = np.unique(borders, return_inverse=True)
+    n_good = len(bad) - np.cumsum(np.bincount(inverse.ravel(), weights=steps)).round().astype(int)
+    untold = n_good[:-1] < MIN_GOOD  # from each border to the next
+    return merge_spans(np.stack([times[:-1], times[1:]], axis=1)[untold])
+
+
+def is_bad_annotation(text):
+    """Tell whether an annotation marks bad signal."""
+    return text.upper().startswith("BAD") and not text.upper().startswith(_CUTS)
+
+
+def count_times(inst):
+    """Return the number of samples, of one epoch if there are several."""
+    # The times of a long Raw would be an array as long as its data.
+    return int(inst.n_times) if isinstance(inst, BaseRaw) else len(inst.times)
+
+
+def annotated_spans(inst):
+    """List the bad annotations of a Raw or Epochs in samples.
+
+    Parameters
+    ----------
+    inst : mne.io.BaseRaw | mne.BaseEpochs
+        The data.
+
+    Returns
+    -------
+    spans : list of tuple
+        Index of the annotation, epoch (0 for Raw), start, stop and channel names (empty for all
+        channels), clipped to the data.
+    """
+    annotations = inst.annotations
+    if annotations is None or not len(annotations):
+        return []
+    sfreq, n_times = inst.info["sfreq"], count_times(inst)
+    onsets = np.array(annotations.onset)
+    if isinstance(inst, BaseRaw):
+        zeros = np.array([inst.first_time])  # what MNE counts from, with and without a date
+    else:
+        # MNE counts epochs' annotations from the same zero as their events.
+        zeros = inst.events[:, 0] / inst._raw_sfreq + inst.times[0]
+    spans = []
+    for index, text in enumerate(annotations.description):
+        if not is_bad_annotation(text):
+            continue
+        first = np.round((onsets[index] - zeros) * sfreq).astype(int)
+        last = np.round((onsets[index] + annotations.duration[index] - zeros) * sfreq).astype(int)
+        names = tuple(annotations.ch_names[index])
+        for epoch in np.flatnonzero((last > 0) & (first < n_times) & (last > first)):
+            start, stop = max(0, first[epoch]), min(n_times, last[epoch])
+            spans.append((index, int(epoch), int(start), int(stop), names))
+    return spans
+
+
+def collect_spans(inst, picks, mask=None):
+    """Collect everything that is marked as bad.
+
+    Parameters
+    ----------
+    inst : mne.io.BaseRaw | mne.BaseEpochs | mne.Evoked
+        The data.
+    picks : array of int
+        The channels to look at.
+    mask : array of bool | None
+        What is bad besides ``info["bads"]`` and the annotations, for all channels of ``inst``:
+        ``(n_channels, n_times)`` for Raw and Evoked, ``(n_epochs, n_channels)`` or
+        ``(n_epochs, n_channels, n_times)`` for Epochs.
+
+    Returns
+    -------
+    bad : BadSpans
+        What is bad, channels counted in ``picks``.
+
+    Raises
+    ------
+    ValueError
+        If the mask has another shape or type.
+    """
+    names = [inst.ch_names[pick] for pick in picks]
+    n_times = count_times(inst)
+    n_epochs = len(inst) if isinstance(inst, BaseEpochs) else 1
+    total = n_epochs * n_times
+    found = [[(0, total)] if name in inst.info["bads"] else [] for name in names]
+    if isinstance(inst, (BaseRaw, BaseEpochs)):
+        for _, epoch, start, stop, ch_names in annotated_spans(inst):
+            offset = epoch * n_times
+            for name, spans in zip(names, found, strict=True):
+                if not ch_names or name in ch_names:
+                    spans.append((offset + start, offset + stop))
+    bad = BadSpans(tuple(merge_spans(spans) for spans in found), total)
+    if mask is not None:
+        given = _check_mask(mask, inst, n_epochs, n_times)
+        # Row by row: all at once would be a copy of the mask.
+        rows = [find_spans(given[pick].reshape(1, -1)).spans[0] for pick in picks]
+        bad = bad.join(BadSpans(tuple(rows), total))
+    return bad
+
+
+def collect_mask(inst, picks, mask=None):
+    """Collect everything that is marked as bad, sample by sample.
+
+    Parameters
+    ----------
+    inst : mne.io.BaseRaw | mne.BaseEpochs | mne.Evoked
+        The data.
+    picks : array of int
+        The channels to look at.
+    mask : array of bool | None
+        As in :func:`collect_spans`.
+
+    Returns
+    -------
+    bad : array of bool, shape (n_picks, n_epochs * n_times)
+        True where bad.
+    """
+    return collect_spans(inst, picks, mask).paint()
+
+
+def _check_mask(mask, inst, n_epochs, n_times):
+    """Return a mask as (n_channels, n_epochs, n_times), or say what is wrong with it."""
+    _validate_type(mask, np.ndarray, "mask", "a bool array")
+    n_channels = len(inst.ch_names)
+    shapes = [(n_channels, n_times)]
+    if isinstance(inst, BaseEpochs):
+        shapes = [(n_epochs, n_channels), (n_epochs, n_channels, n_times)]
+    if mask.shape not in shapes:
+        raise ValueError(
+            f"mask must have the shape {' or '.join(map(str, shapes))} (all channels of the data, "
+            f"in their order), got {mask.shape}."
+        )
+    if mask.dtype != bool:
+        raise ValueError(
+            f"mask must be of dtype bool, True where bad, got {mask.dtype}. The labels of an "
+            "autoreject.RejectLog fit after log.labels == 1."
+        )
+    if mask.ndim == 2 and isinstance(inst, BaseEpochs):
+        mask = np.broadcast_to(mask[..., None], (*mask.shape, n_times))
+    return mask.transpose(1, 0, 2) if mask.ndim == 3 else mask[:, None]

@@ -1,0 +1,228 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""One recording, restored and written; what other jobs need too."""
+
+from functools import lru_cache
+from shutil import disk_usage
+
+import mne
+import numpy as np
+
+from .._files import loaded, read_json, read_recording, write_inst
+from .._recording import merge_spans
+from .._version import __version__
+from ..restoration import restore, to_number
+from ._figures import draw_report
+from ._sidecars import copy_positions, make_channels, name_source, write_files, write_sidecars
+
+
+@lru_cache(maxsize=1)
+def load_once(model, device):
+    """Load a model, once in each process."""
+    from ..models import load_model
+
+    return load_model(model, device=device, verbose="error")
+
+
+def describe_input(inst):
+    """Return the facts of a recording for the table.
+
+    Parameters
+    ----------
+    inst : mne.io.Raw | mne.Epochs
+        The recording as it was read.
+
+    Returns
+    -------
+    facts : dict
+        ``duration`` in seconds, ``n_channels`` of EEG, ``sfreq`` and ``bads``.
+    """
+    n_epochs = len(inst) if isinstance(inst, mne.BaseEpochs) else 1
+    n_times = len(inst.times) if isinstance(inst, mne.BaseEpochs) else inst.n_times
+    return dict(
+        duration=n_epochs * n_times / inst.info["sfreq"],
+        n_channels=len(mne.pick_types(inst.info, eeg=True, exclude=())),
+        sfreq=float(inst.info["sfreq"]),
+        bads=list(inst.info["bads"]),
+    )
+
+
+def _check_room(inst, facts, folder, n_bytes):
+    """Raise if the disk has no room for what will be written."""
+    needed = n_bytes * len(inst.ch_names) * facts["duration"] * facts["sfreq"]
+    free = disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            f"No space left: what is made of the recording takes {needed / 1e6:.0f} MB, and the "
+            f"disk has {free / 1e6:.0f} MB left. Make room, or write elsewhere."
+        )
+
+
+def find_seed(unit, settings):
+    """Return the seed of a recording; each has its own, so that draws are independent."""
+    if settings.random_state is None:
+        return None
+    state = np.random.SeedSequence([settings.random_state, *unit.path.as_posix().encode()])
+    return int(state.generate_state(1)[0])
+
+
+def restore_unit(unit, settings, folder):
+    """Restore a recording.
+
+    Parameters
+    ----------
+    unit : Unit
+        The recording.
+    settings : Settings
+        What to do.
+    folder : pathlib.Path
+        Where to write.
+
+    Returns
+    -------
+    paths : list of pathlib.Path
+        The files, the main one last.
+    facts : dict
+        What the row is to tell.
+    """
+    inst = read_recording(unit)
+    facts = describe_input(inst)
+    _check_room(inst, facts, folder, 8 if unit.is_epochs else 4)
+    model = settings.model
+    if settings.uses_network:
+        model = load_once(model, settings.device)
+    with loaded(inst, folder):
+        restored, report = restore(
+            inst,
+            mask="auto" if settings.find_bads else None,
+            method=settings.method,
+            output=settings.output,
+            model=model,
+            line_freq=settings.line_freq,
+            all_channel_gaps=settings.all_channel_gaps,
+            random_state=find_seed(unit, settings),
+            device=settings.device,
+            batch_size=settings.batch_size,
+            return_report=True,
+            copy=False,
+        )
+        done = _describe_report(report, unit.is_epochs)
+        made = _write_restored(unit, settings, folder, restored, report, done)
+    facts.update(done)
+    if settings.figures:
+        place = folder / f"sub-{unit.entities['sub']}" / "figures"
+        place.mkdir(parents=True, exist_ok=True)
+        summary, figures = draw_report(report, place / unit.rename("restored", ""))
+        paths = [path for *_, path in figures if path is not None]
+        facts["summary_html"] = summary
+        facts["figures"] = [
+            dict(title=title, text=text, path=path and path.relative_to(folder).as_posix())
+            for title, text, path in figures
+        ]
+        made = paths + made
+    return made, facts
+
+
+def _describe_report(report, is_epochs):
+    """Return what the table and the sidecar tell of a restoration."""
+    rows = [{key: to_number(value) for key, value in row.items()} for row in report._rows]
+    known = {
+        key: [row[key] for row in rows if row[key] is not None]
+        for key in ("expected_r", "expected_nmse")
+    }
+    found = report.found
+    return dict(
+        channels=rows,
+        spans=_list_spans(report, is_epochs),
+        seconds_restored=sum(row["seconds"] for row in rows),
+        expected_r=float(np.median(known["expected_r"])) if known["expected_r"] else None,
+        expected_nmse=float(np.median(known["expected_nmse"])) if known["expected_nmse"] else None,
+        worst_nmse=max(known["expected_nmse"], default=None),
+        found=None if found is None else dict(channels=found.reasons, n_spans=len(found.spans)),
+        left_out=report.summary.partition(" channel-seconds were left")[1] != "",
+    )
+
+
+def _list_spans(report, is_epochs):
+    """List what was restored of channels that are not bad all through."""
+    whole = {row["channel"] for row in report._rows if row["whole"]}
+    names = [report._ch_names[pick] for pick in report._picks]
+    stretches = {}
+    for stretch in report._stretches:
+        if names[stretch.channel] not in whole:
+            stretches.setdefault(stretch.channel, []).append((stretch.start, stretch.stop))
+    spans, sfreq, n_times = [], report._sfreq, report._shape[1]
+    for channel, found in stretches.items():
+        for start, stop in merge_spans(found):
+            span = dict(channel=names[channel], duration=(stop - start) / sfreq)
+            if is_epochs:
+                span.update(epoch=int(start // n_times))
+            spans.append(dict(span, onset=start / sfreq))
+    return sorted(spans, key=lambda span: (span["onset"], span["channel"]))
+
+
+def _write_restored(unit, settings, folder, inst, report, done):
+    """Write a restored recording with its sidecars; return the files, the main one last."""
+    target = folder / settings.get_target(unit)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    note = write_inst(inst, target)
+    facts = dict(
+        Description=f"Bad channels and stretches of channels were restored. {report.summary}",
+        Sources=[name_source(unit)],
+        Restoration=dict(
+            Version=__version__,
+            Parameters=settings.parameters,
+            Weights=settings.weights,
+            Filters="None: sampling rate and band are those of the source.",
+            Reference="Restored channels stand in the reference of the recording.",
+            Precision=note,
+            Channels=done["channels"],
+            Spans=done["spans"],
+            Found=done["found"],
+            Notes=report.notes,
+        ),
+    )
+    if unit.is_epochs:
+        write_files({".json": read_json(unit, "epo") | facts}, target.with_suffix(""))
+    else:
+        stem = target.with_name(target.name.removesuffix(f"_eeg{target.suffix}"))
+        write_sidecars(unit, inst, done["channels"], facts, stem)
+        copy_positions(unit, settings.folder)
+    if settings.save_std and done["channels"]:
+        _write_std(unit, settings, target, inst, report)
+    main = [target.with_suffix(ext) for ext in (".vmrk", ".eeg", ".vhdr")]
+    main = main if target.suffix == ".vhdr" else [target]
+    others = sorted(path for path in target.parent.iterdir() if path not in main)
+    return others + main
+
+
+def _write_std(unit, settings, target, inst, report):
+    """Write the standard deviations as a recording of the restored channels."""
+    names = [row["channel"] for row in report._rows]
+    picks = [inst.ch_names.index(name) for name in names]
+    info = mne.pick_info(inst.info, picks)
+    info["bads"] = []
+    std = report._read_std(picks)
+    path = target.with_name(target.name.replace("_desc-restored_", "_desc-std_"))
+    facts = dict(
+        Description="Standard deviation of the error of each restored sample; 0 where nothing was "
+        "restored.",
+        Sources=[name_source(unit), f"bids::{unit.path.parent.as_posix()}/{target.name}"],
+    )
+    if unit.is_epochs:
+        made = mne.EpochsArray(std, info, inst.events, inst.tmin, inst.event_id, verbose="error")
+        write_inst(made, path)
+        write_files({".json": facts}, path.with_suffix(""))
+        return
+    made = mne.io.RawArray(std, info, verbose="error")
+    write_inst(made, path)
+    stem = path.with_name(path.name.removesuffix(f"_eeg{path.suffix}"))
+    source = read_json(unit, "eeg")
+    facts.update(SamplingFrequency=info["sfreq"], RecordingDuration=inst.n_times / info["sfreq"])
+    facts.update(EEGChannelCount=len(names), RecordingType="continuous")
+    kept = dict(TaskName=unit.entities.get("task", "n/a"), SoftwareFilters="n/a")
+    kept.update(EEGReference="n/a", PowerLineFrequency="n/a")
+    kept.update({key: source[key] for key in kept if key in source})
+    about = {key: facts[key] for key in ("Description", "Sources")}
+    files = {"_eeg.json": kept | facts, "_channels.tsv": make_channels(made)}
+    write_files(files | {"_channels.json": about}, stem)

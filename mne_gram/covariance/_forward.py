@@ -1,0 +1,127 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""What physics says of how electrodes covary: covariances of cortical sources in a sphere."""
+
+from functools import lru_cache
+
+import mne
+import numpy as np
+from scipy.optimize import nnls
+
+from ..montage import electrode_positions, template_sphere
+from ._conditional import contrast_basis
+
+_N_DIPOLES = 3000
+_DEPTHS = (0.30, 0.50, 0.65, 0.77, 0.87)  # of the head radius; cortex ends at about 0.87
+
+
+@lru_cache(maxsize=1)
+def forward_components(seed=0):
+    """Compute covariances at the electrodes of many kinds of random cortical sources.
+
+    A four-shell sphere (MNE's) fitted to the template head holds dipoles at several depths, in
+    eight parts of the head, radial and tangential.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the dipoles' places.
+
+    Returns
+    -------
+    components : array, shape (n_components, 114, 114)
+        One covariance a kind, of mean variance 1.
+    """
+    places, index = np.unique(electrode_positions(), axis=0, return_inverse=True)
+    origin, radius = template_sphere()
+    names = [f"E{k}" for k in range(len(places))]
+    info = mne.create_info(names, 200.0, "eeg")
+    with mne.utils.use_log_level("error"):
+        montage = mne.channels.make_dig_montage(
+            dict(zip(names, places, strict=True)), coord_frame="head"
+        )
+        info.set_montage(montage)
+        sphere = mne.make_sphere_model(origin, radius)
+        rng = np.random.default_rng(seed)
+        units = rng.normal(size=(_N_DIPOLES, 3))
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
+        units = units[units[:, 2] > -0.6]
+        depth = rng.choice(_DEPTHS, len(units))
+        src = mne.setup_volume_source_space(
+            pos=dict(rr=origin + units * (depth * radius)[:, None], nn=units), sphere=sphere
+        )
+        fwd = mne.make_forward_solution(info, None, src, sphere, meg=False, eeg=True)
+    used = fwd["src"][0]["vertno"]
+    units, depth = units[used], depth[used]
+    lead = fwd["sol"]["data"].reshape(len(places), -1, 3)
+    radial = np.einsum("cpk,pk->cp", lead, units)
+    tangential = lead - radial[..., None] * units
+    octant = (units[:, 0] > 0) + 2 * (units[:, 1] > 0) + 4 * (units[:, 2] > 0.4)
+    components = []
+    for level in _DEPTHS:
+        for part in range(8):
+            pick = (depth == level) & (octant == part)
+            if pick.sum() < 5:
+                continue
+            components.append(radial[:, pick] @ radial[:, pick].T)
+            components.append(np.einsum("cpk,dpk->cd", tangential[:, pick], tangential[:, pick]))
+    components = np.array(components)[:, index][:, :, index]
+    # Noise of each place of its own; two entries of one place share it.
+    components = np.concatenate([components, (index[:, None] == index[None])[None]])
+    return components / np.trace(components, axis1=1, axis2=2)[:, None, None] * len(index)
+
+
+def fit_forward(components, cov, channels):
+    """Mix the components so that they agree with a covariance where that was measured.
+
+    Parameters
+    ----------
+    components : array, shape (n_components, 114, 114)
+        Candidates.
+    cov : array, shape (n_bands, n, n)
+        What was measured.
+    channels : array of int, shape (n,)
+        At which electrodes.
+
+    Returns
+    -------
+    fitted : array, shape (n_bands, 114, 114)
+        The mixtures, with non-negative weights.
+    """
+    return fit_sources(components, cov, np.eye(components.shape[-1])[channels])
+
+
+def fit_sources(components, cov, rows, units=None, own=None):
+    """Mix the components so that they agree with the covariance of any channels.
+
+    Parameters
+    ----------
+    components : array, shape (n_components, 114, 114)
+        Candidates.
+    cov : array, shape (n_bands, n, n)
+        What was measured.
+    rows : array, shape (n, 114)
+        The channels as weighted sums of the electrodes.
+    units : array, shape (n,) | None
+        1 for channels that carry the reference, 0 for bipolar derivations; None if all do.
+    own : array, shape (n, n) | None
+        Covariance that the electrodes do not account for, where their mean variance is 1.
+
+    Returns
+    -------
+    fitted : array, shape (n_bands, 114, 114)
+        The mixtures, with non-negative weights.
+    """
+    basis = contrast_basis(np.ones(len(rows)) if units is None else units)
+    onto = basis @ rows
+    parts = onto @ components @ onto.T
+    if own is not None:
+        parts = parts + basis @ own @ basis.T
+    design = parts.reshape(len(parts), -1).T
+    basis_of_fit, factor = np.linalg.qr(design)  # bands share it, and it is small
+    fitted = []
+    for seen in basis @ cov @ basis.T:
+        amount, _ = nnls(factor, basis_of_fit.T @ seen.ravel())
+        amount[-1] = max(amount[-1], 0.01 * amount.sum())
+        fitted.append(np.tensordot(amount, components, axes=1))
+    return np.array(fitted)

@@ -1,0 +1,267 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The population prior: how the 114 electrodes covary in other people's recordings.
+
+A channel is a linear functional of the potentials at these electrodes: one of them, a weighted sum
+of them (an electrode between entries), or a difference (a bipolar derivation).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..montage import (
+    BIPOLAR,
+    ELECTRODES,
+    INDEX,
+    derivation_ends,
+    electrode_positions,
+    template_sphere,
+)
+from ._bands import N_BANDS
+from ._conditional import complete_covariance, contrast_basis, trace
+
+__all__ = ["Prior", "load_prior"]
+
+_SAME_PLACE = 0.006  # metres: no farther apart than two fittings of one cap
+# What an electrode between entries has for itself, where their mean variance is 1.
+_OWN_NOISE = 0.15
+_PRIOR_FILE = Path(__file__).parents[1] / "data" / "prior.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Covariances of other people's recordings at the 114 electrodes.
+
+    Attributes
+    ----------
+    population : array, shape (n_bands, 114, 114)
+        The mean covariance, of mean variance 1.
+    library : array, shape (n_recordings, n_bands, 114, 114)
+        One covariance a recording, completed to all electrodes by the population's, and scaled like
+        it.
+    weights : array, shape (n_recordings,)
+        How much each counts before a recording is looked at.
+    kernel : array, shape (n_degrees,)
+        Legendre coefficients of the covariance as a function of the angle between electrodes.
+    sources : tuple of tuple of str
+        Data set, subject and file of each recording.
+    """
+
+    population: np.ndarray
+    library: np.ndarray
+    weights: np.ndarray
+    kernel: np.ndarray
+    sources: tuple
+
+
+# ---------------------------------------------------------------------------------------------
+# Channels as functionals of the 114 electrodes
+
+
+def sphere_kernel(cosines, kernel):
+    """Evaluate a covariance function of the angle, given by its Legendre coefficients."""
+    return np.polynomial.legendre.legval(np.clip(cosines, -1, 1), kernel)
+
+
+class Places(NamedTuple):
+    """Channels as functionals of the potentials at the 114 electrodes.
+
+    Attributes
+    ----------
+    rows : array, shape (n_channels, 114)
+        The weights of the electrodes.
+    own : array, shape (n_channels, n_channels)
+        Covariance that the electrodes do not account for, where their mean variance is 1.
+    units : array, shape (n_channels,)
+        1 for channels that carry the reference, 0 for bipolar derivations.
+    known : array of bool, shape (n_channels,)
+        Whether name or position tell where a channel is. The others start uncorrelated.
+    """
+
+    rows: np.ndarray
+    own: np.ndarray
+    units: np.ndarray
+    known: np.ndarray
+
+
+def channel_rows(cmap, prior):
+    """Express channels by the potentials at the 114 electrodes.
+
+    Parameters
+    ----------
+    cmap : ChannelMap
+        What :func:`mne_gram.match_channels` found.
+    prior : Prior
+        The population prior.
+
+    Returns
+    -------
+    places : Places
+        Their weights, and what else is known of them.
+    """
+    n = len(cmap.ch_names)
+    rows = np.zeros((n, len(ELECTRODES)))
+    own = np.zeros((n, n))
+    units = np.ones(n)
+    known = np.ones(n, bool)
+    # An electrode that was matched from afar is not its entry: it is interpolated where it lies.
+    between = [
+        k
+        for k in range(n)
+        if cmap.how[k] in ("position", "none")
+        and np.isfinite(cmap.positions[k]).all()
+        and not cmap.distances[k] <= _SAME_PLACE
+    ]
+    for k, (name, entry) in enumerate(zip(cmap.ch_names, cmap.entries, strict=True)):
+        ends = entry.split("-") if entry in BIPOLAR else derivation_ends(name)
+        if k in between:
+            continue
+        if entry in ELECTRODES:
+            rows[k, INDEX[entry]] = 1.0
+        elif ends is not None:  # any derivation of two electrodes, the montage's 16 or another
+            rows[k, INDEX[ends[0]]], rows[k, INDEX[ends[1]]] = 1.0, -1.0
+            units[k] = 0.0
+        else:
+            known[k] = False
+            own[k, k] = 1.0
+    if between:
+        rows[between], own[np.ix_(between, between)] = _krige(cmap.positions[between], prior.kernel)
+    return Places(rows, own, units, known)
+
+
+def _krige(positions, kernel):
+    """Interpolate the electrodes' potentials at other places, and say what that misses."""
+    origin, _ = template_sphere()
+    places, index = np.unique(electrode_positions(), axis=0, return_index=True)
+    places = places - origin
+    points = positions - origin
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    free = np.r_[1e3 * kernel.sum(), kernel[1:]]  # weights then sum to one, as a reference demands
+    within = sphere_kernel(places @ places.T, free) + 0.02 * np.eye(len(places))
+    across = sphere_kernel(points @ places.T, free)
+    weights = np.linalg.solve(within, across.T).T
+    rows = np.zeros((len(points), len(ELECTRODES)))
+    rows[:, index] = weights / weights.sum(axis=1, keepdims=True)
+    missed = sphere_kernel(points @ points.T, free) - weights @ across.T
+    scale = kernel.sum()
+    return rows, missed / scale + _OWN_NOISE * np.eye(len(points))
+
+
+# ---------------------------------------------------------------------------------------------
+# The bundled prior
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Covariance of one training recording at its own electrodes.
+
+    Attributes
+    ----------
+    source : tuple of str
+        Data set, subject and file.
+    channels : array of int, shape (n,)
+        Montage indices of its electrodes.
+    cov : array, shape (n_bands, n, n)
+        Covariance in each band, relative to the average of these electrodes, of mean variance 1.
+    """
+
+    source: tuple
+    channels: np.ndarray
+    cov: np.ndarray
+
+
+def complete_recording(recording, population, shrinkage=0.1):
+    """Extend a recording's covariance to all electrodes, as large as the population's there.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    population : array, shape (n_bands, 114, 114)
+        The covariance that says how the missing electrodes go with those there are.
+    shrinkage : float
+        Share of the population's covariance mixed in. It makes rank-deficient recordings regular.
+
+    Returns
+    -------
+    cov : array, shape (n_bands, 114, 114)
+        The covariance.
+    """
+    inner = contrast_basis(np.ones(len(recording.channels)))
+    basis = np.zeros((len(inner), len(ELECTRODES)))
+    basis[:, recording.channels] = inner
+    seen = inner @ recording.cov @ inner.T
+    scale = trace(basis @ population @ basis.T) / trace(seen)
+    return complete_covariance(population, basis, scale[:, None, None] * seen, shrinkage)
+
+
+@lru_cache(maxsize=2)
+def load_prior(fname=None):
+    """Load a population prior.
+
+    Parameters
+    ----------
+    fname : path-like | None
+        A file written by ``python -m mne_gram.training._prior``; None for the bundled one.
+
+    Returns
+    -------
+    prior : Prior
+        The prior. It is kept for the next call: do not write into its arrays.
+    """
+    with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
+        population = unpack_symmetric(file["population"].astype(float), len(ELECTRODES))
+        weights, kernel = file["weights"].astype(float), file["kernel"].astype(float)
+    return assemble_prior(read_recordings(fname), population, weights, kernel)
+
+
+def read_recordings(fname=None):
+    """Read the recordings that a prior was estimated from.
+
+    Parameters
+    ----------
+    fname : path-like | None
+        A file written by ``python -m mne_gram.training._prior``; None for the bundled one.
+
+    Returns
+    -------
+    recordings : list of Recording
+        Their covariances.
+    """
+    with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
+        sources = tuple(tuple(str(part) for part in row) for row in file["sources"])
+        n_channels = file["n_channels"].astype(int)
+        channels = np.split(file["channels"].astype(int), np.cumsum(n_channels)[:-1])
+        sizes = N_BANDS * n_channels * (n_channels + 1) // 2
+        covs = np.split(file["covs"].astype(float), np.cumsum(sizes)[:-1])
+    return [
+        Recording(source, index, unpack_symmetric(cov.reshape(N_BANDS, -1), len(index)))
+        for source, index, cov in zip(sources, channels, covs, strict=True)
+    ]
+
+
+def assemble_prior(recordings, population, weights, kernel):
+    """Make a prior of its parts (see :class:`Prior` and :class:`Recording`)."""
+    # Single precision: the library is 36 MB, and these are estimates of a few digits.
+    library = np.array([complete_recording(r, population) for r in recordings], np.float32)
+    sources = tuple(r.source for r in recordings)
+    return Prior(population, library, weights, kernel, sources)
+
+
+def pack_symmetric(matrices):
+    """Keep the upper triangles, shape (..., n, n) to (..., n * (n + 1) / 2)."""
+    return matrices[(..., *np.triu_indices(matrices.shape[-1]))]
+
+
+def unpack_symmetric(packed, n):
+    """Undo :func:`pack_symmetric`."""
+    matrices = np.zeros((*packed.shape[:-1], n, n))
+    rows, cols = np.triu_indices(n)
+    matrices[..., rows, cols] = packed
+    matrices[..., cols, rows] = packed
+    return matrices

@@ -1,0 +1,43 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Embeddings and tokens of the network."""
+
+from ._compute import (
+    compute_embedding,
+    compute_tokens,
+)
+from ._cuts import (
+    Cuts,
+    cut_recording,
+)
+from ._encoding import (
+    POOLS,
+    choose_batch_size,
+    encode_tokens,
+    encode_windows,
+)
+from ._joint import (
+    JointEncoder,
+)
+from ._sets import (
+    Embedding,
+    Tokens,
+    read_embedding,
+    read_tokens,
+)
+
+__all__ = [
+    "Cuts",
+    "Embedding",
+    "JointEncoder",
+    "POOLS",
+    "Tokens",
+    "choose_batch_size",
+    "compute_embedding",
+    "compute_tokens",
+    "cut_recording",
+    "encode_tokens",
+    "encode_windows",
+    "read_embedding",
+    "read_tokens",
+]

@@ -1,0 +1,307 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run the encoders over many windows: vectors of stage 2, base classes of the tokenizer."""
+
+import numpy as np
+from mne.utils import ProgressBar, _check_option, verbose
+
+from ..models import get_device
+from ..models._inference import _TOKENS_PER_BATCH, _evaluating
+
+_PATCH = 200
+#: How the latents of a window can be pooled.
+POOLS = ("cls", "mean", "channels", "times", "patches")
+
+
+@verbose
+def encode_windows(
+    model, x, channels, *, mask=None, pool="cls", batch_size=None, device=None, verbose=None
+):
+    """Turn windows into vectors with the encoder of stage 2.
+
+    Parameters
+    ----------
+    model : GramModel
+        A model with stage 2.
+    x : array of float, shape (n_windows, n_channels, n_patches * 200)
+        Windows at 200 Hz in 0.1 mV. What masked patches hold is not looked at, and may be NaN.
+    channels : array of int, shape (n_channels,)
+        Montage index of each channel.
+    mask : array of bool, shape (n_windows, n_channels, n_patches) | None
+        True where a patch is bad: the network does not see it, and means leave it out. None
+        masks nothing.
+    pool : ``"cls"`` | ``"mean"`` | ``"channels"`` | ``"times"`` | ``"patches"``
+        What becomes of a window: its CLS vector, the mean over its patches, the mean over time
+        of each channel, the mean over channels of each second, or one vector a patch.
+    batch_size : int | None
+        Windows in a batch. None chooses by the size of a window.
+    device : str | torch.device | None
+        Where to compute; the network is moved there and stays. None computes where it is.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    vectors : array of float32, shape (n_windows, ..., dim)
+        ``(n_windows, dim)`` for ``"cls"`` and ``"mean"``, ``(n_windows, n_channels, dim)`` for
+        ``"channels"``, ``(n_windows, n_patches, dim)`` for ``"times"`` and ``(n_windows,
+        n_channels, n_patches, dim)`` for ``"patches"``. NaN where no patch was visible.
+
+    Raises
+    ------
+    ValueError
+        If the model has no stage 2, or the arrays do not fit together.
+    RuntimeError
+        If the device is not there.
+
+    Notes
+    -----
+    Windows longer than the network takes (16 patches) are cut into parts as equal as possible,
+    each of which is encoded by itself. The vectors of the parts are averaged, weighted by how
+    many patches are visible in each; those of ``"times"`` and ``"patches"`` are put in a row.
+    """
+    _check_option("pool", pool, POOLS)
+    gram = _get_network(model, "gram", "Embeddings need stage 2")
+    x, channels, mask = _check_windows(x, channels, mask)
+    n_windows, n_channels, n_patches = mask.shape
+
+    def encode(x, channels, mask):
+        return _pool_latents(gram.encode(x, channels, mask), ~mask, pool)
+
+    shape = {"channels": (n_channels,), "times": (n_patches,), "patches": mask.shape[1:]}
+    vectors = np.full((n_windows, *shape.get(pool, ()), gram.config.dim), np.nan, np.float32)
+    in_a_row = pool in ("times", "patches")
+    weights = (~mask).sum(axis=2)
+    weights = weights if pool == "channels" else weights.sum(axis=1)
+    sums, total = np.zeros(() if in_a_row else vectors.shape), np.maximum(weights, 1)[..., None]
+    parts = _run_parts(encode, gram, x, channels, mask, batch_size, device, "Encoding windows")
+    for rows, (start, stop), values in parts:
+        if in_a_row:
+            vectors[rows, ..., start:stop, :] = values
+            continue
+        share = (~mask[rows, :, start:stop]).sum(axis=2)
+        share = (share if pool == "channels" else share.sum(axis=1))[..., None]
+        sums[rows] += np.where(share > 0, values, 0.0) * share / total[rows]
+    if not in_a_row:
+        vectors[weights > 0] = sums[weights > 0]
+    return vectors
+
+
+@verbose
+def encode_tokens(model, x, channels, *, mask=None, batch_size=None, device=None, verbose=None):
+    """Name the base class of every patch with the tokenizer.
+
+    Parameters
+    ----------
+    model : GramModel
+        A model with a tokenizer.
+    x : array of float, shape (n_windows, n_channels, n_patches * 200)
+        Windows at 200 Hz in 0.1 mV. What masked patches hold is not looked at, and may be NaN.
+    channels : array of int, shape (n_channels,)
+        Montage index of each channel.
+    mask : array of bool, shape (n_windows, n_channels, n_patches) | None
+        True where a patch is bad: it gets no class, and has no part in those of others. None
+        masks nothing.
+    batch_size : int | None
+        Windows in a batch. None chooses by the size of a window.
+    device : str | torch.device | None
+        Where to compute; the network is moved there and stays. None computes where it is.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    tokens : array of int64, shape (n_windows, n_channels, n_patches)
+        Base classes, -1 where masked.
+
+    Raises
+    ------
+    ValueError
+        If the model has no tokenizer, or the arrays do not fit together.
+    RuntimeError
+        If the device is not there.
+
+    Notes
+    -----
+    Windows longer than the network takes (16 patches) are cut into parts as equal as possible.
+    """
+    tokenizer = _get_network(model, "tokenizer", "Base classes need the tokenizer (stage 1)")
+    x, channels, mask = _check_windows(x, channels, mask)
+
+    def encode(x, channels, mask):
+        return _name_visible(tokenizer, x, channels, mask)
+
+    tokens = np.full(mask.shape, -1, np.int64)
+    parts = _run_parts(encode, tokenizer, x, channels, mask, batch_size, device, "Tokenizing")
+    for rows, (start, stop), values in parts:
+        tokens[rows, :, start:stop] = values
+    return tokens
+
+
+def choose_batch_size(n_channels, n_patches, longest):
+    """Return how many windows make a batch, by their size.
+
+    Parameters
+    ----------
+    n_channels, n_patches : int
+        Size of a window.
+    longest : int
+        How many patches the network takes at once; longer windows are cut into parts.
+
+    Returns
+    -------
+    batch_size : int
+        The number of windows.
+    """
+    start, stop = _split_patches(n_patches, longest)[0]
+    return max(1, _TOKENS_PER_BATCH // (n_channels * (stop - start)))
+
+
+def describe_bad(data, good):
+    """Say which windows have nothing good in them.
+
+    Parameters
+    ----------
+    data : array, shape (n_windows, ...)
+        Vectors or base classes.
+    good : array, shape (n_windows,)
+        Share of the patches of each window that are good.
+
+    Returns
+    -------
+    text : str
+        Which, and what to do.
+    """
+    none = np.flatnonzero(good == 0)
+    missing = "NaN" if data.dtype.kind == "f" else "-1"
+    return (
+        f"Everything is marked as bad in {len(none)} of {len(good)} windows "
+        f"({', '.join(map(str, none[:10]))}{', ...' if len(none) > 10 else ''}): they are "
+        f"{missing} throughout. Leave them out where embedding.good == 0, or restore the "
+        "recording first."
+    )
+
+
+def _get_network(model, part, need):
+    """Return one network of a model, or say that it lacks."""
+    network = getattr(model, part)
+    if network is None:
+        raise ValueError(f"{need}, which this model has not. Load one that has it: 'gram-tiny'.")
+    return network
+
+
+def _check_windows(x, channels, mask):
+    """Check shapes and content; return arrays, a mask among them in any case."""
+    x, channels = np.asarray(x), np.asarray(channels)
+    if x.ndim != 3 or x.dtype.kind != "f" or x.shape[2] % _PATCH or 0 in x.shape[1:]:
+        raise ValueError(
+            f"x must be a floating-point array (windows, channels, patches * {_PATCH}), got "
+            f"{x.dtype} {x.shape}."
+        )
+    if channels.shape != x.shape[1:2] or channels.dtype.kind not in "iu":
+        raise ValueError(
+            f"channels must hold {x.shape[1]} montage indices, got {channels.dtype} "
+            f"{channels.shape}."
+        )
+    if len(np.unique(channels)) < len(channels):
+        raise ValueError(
+            "channels holds a montage index twice: the network could not tell these channels "
+            "apart. Keep one channel for each entry."
+        )
+    shape = (*x.shape[:2], x.shape[2] // _PATCH)
+    mask = np.zeros(shape, bool) if mask is None else np.asarray(mask)
+    if mask.shape != shape or mask.dtype != bool:
+        raise ValueError(
+            f"mask must be a bool array (windows, channels, patches) = {shape}, got {mask.dtype} "
+            f"{mask.shape}."
+        )
+    return x, channels.astype(np.int64), mask
+
+
+def _run_parts(encode, network, x, channels, mask, batch_size, device, title):
+    """Yield rows, patches and results of each batch of parts of windows.
+
+    Parts in which nothing is visible are left out.
+    """
+    import torch
+
+    n_windows, n_channels, n_patches = mask.shape
+    parts = _split_patches(n_patches, network.config.max_patches)
+    device = next(network.parameters()).device if device is None else get_device(device)
+    network.to(device)
+    if batch_size is None:
+        batch_size = choose_batch_size(n_channels, n_patches, network.config.max_patches)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    batches = []
+    for start, stop in parts:
+        n_visible = (~mask[..., start:stop]).sum(axis=(1, 2))
+        # Windows of as many visible patches need no padding, so they go together.
+        order = np.argsort(n_visible, kind="stable")
+        order = order[n_visible[order] > 0]
+        batches += [
+            (order[i : i + batch_size], start, stop) for i in range(0, len(order), batch_size)
+        ]
+    channels = torch.from_numpy(channels)
+    for rows, start, stop in ProgressBar(batches, mesg=title):
+        part = x[rows, :, start * _PATCH : stop * _PATCH].astype(np.float32)
+        hidden = mask[rows, :, start:stop]
+        _check_finite(part, hidden)
+        # The context must not stay open while the caller has its turn.
+        with torch.inference_mode(), _evaluating(network):
+            values = encode(
+                torch.from_numpy(part).to(device), channels, torch.from_numpy(hidden).to(device)
+            )
+            values = values.cpu().numpy()
+        yield rows, (start, stop), values
+
+
+def _split_patches(n_patches, longest):
+    """Return start and stop of the fewest parts of at most ``longest``, the longer ones first."""
+    n_parts = -(-n_patches // longest)
+    lengths = np.full(n_parts, n_patches // n_parts)
+    lengths[: n_patches % n_parts] += 1
+    stops = np.cumsum(lengths)
+    return [(int(b - n), int(b)) for n, b in zip(lengths, stops, strict=True)]
+
+
+def _check_finite(x, mask):
+    """Refuse numbers that are none where patches are visible."""
+    finite = np.isfinite(x).reshape(*mask.shape, _PATCH).all(axis=-1)
+    if not (finite | mask).all():
+        raise ValueError(
+            "x holds NaN or infinity in patches that are not masked. Mask them, or fill them with "
+            "an estimate first (mne_gram.restore)."
+        )
+
+
+def _pool_latents(encoding, visible, pool):
+    """Pool an encoding (B, d) and (B, C, n, d) to (B, ..., d), NaN where nothing is visible."""
+    if pool == "cls":
+        return encoding.cls
+    axes = {"mean": (1, 2), "channels": (2,), "times": (1,), "patches": ()}[pool]
+    # Latents are 0 where masked. 0 / 0 makes the NaN.
+    sums = encoding.latents.sum(axes) if axes else encoding.latents
+    return sums / (visible.sum(axes) if axes else visible.int()).unsqueeze(-1)
+
+
+def _name_visible(tokenizer, x, channels, mask):
+    """Return the classes (B, C, n) of visible patches, -1 elsewhere, from visible ones alone."""
+    from ..models._gram import _find_visible, _put, _take
+
+    if not mask.any():
+        return tokenizer.encode(x, channels).indices
+    # The published network sees all patches of a window, so that what a bad one holds would leak
+    # into the classes of good ones. Here it sees the good ones, as stage 2 does.
+    patches, encoder = x.unflatten(2, (-1, _PATCH)), tokenizer.encoder
+    channels = channels.to(x.device)
+    visible = _find_visible(mask.flatten(1))
+    positions = encoder.positions(channels, patches.shape[2]).expand(len(x), -1, -1)
+    tokens = encoder.patch_embedding(_take(patches.flatten(1, 2), visible), visible.valid)
+    tokens = tokens + _take(positions, visible)
+    for block in encoder.blocks:
+        tokens = block(tokens, visible.valid)
+    features = tokenizer.code_head(encoder.norm(tokens))
+    classes = (features.float() @ tokenizer.codebook.T).argmax(-1, keepdim=True)
+    background = classes.new_full((len(x), mask[0].numel(), 1), -1)
+    return _put(classes, visible, background).squeeze(-1).unflatten(1, mask.shape[1:])

@@ -1,0 +1,102 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from ._config import (
+    PATCH_LENGTH,
+    GramConfig,
+    ResidualConfig,
+    TokenizerConfig,
+    gram_base,
+    gram_large,
+    gram_medium,
+    gram_nano,
+    gram_small,
+    gram_tiny,
+    tokenizer_base,
+    tokenizer_nano,
+    tokenizer_small,
+    tokenizer_tiny,
+)
+from ._files import (
+    CONFIG,
+    GramModel,
+    is_model,
+    read_config,
+    save_model,
+)
+from ._gram import (
+    ClassificationNetwork,
+    Encoding,
+    Gram,
+    GramLoss,
+)
+from ._inference import (
+    correct_windows,
+    get_device,
+    predict_windows,
+)
+from ._layers import (
+    as_generator,
+    draw_,
+)
+from ._registry import (
+    ModelInfo,
+    convert_checkpoint,
+    fetch_model,
+    get_models_dir,
+    list_models,
+    load_model,
+)
+from ._residual import (
+    Correction,
+    Residual,
+    residual_loss,
+)
+from ._tokenizer import (
+    Tokenizer,
+    TokenizerLoss,
+    Tokens,
+)
+
+__all__ = [
+    "CONFIG",
+    "ClassificationNetwork",
+    "Correction",
+    "Encoding",
+    "Gram",
+    "GramConfig",
+    "GramLoss",
+    "GramModel",
+    "ModelInfo",
+    "PATCH_LENGTH",
+    "Residual",
+    "ResidualConfig",
+    "Tokenizer",
+    "TokenizerConfig",
+    "TokenizerLoss",
+    "Tokens",
+    "as_generator",
+    "convert_checkpoint",
+    "correct_windows",
+    "draw_",
+    "fetch_model",
+    "get_device",
+    "get_models_dir",
+    "gram_base",
+    "gram_large",
+    "gram_medium",
+    "gram_nano",
+    "gram_small",
+    "gram_tiny",
+    "is_model",
+    "list_models",
+    "load_model",
+    "predict_windows",
+    "read_config",
+    "residual_loss",
+    "save_model",
+    "tokenizer_base",
+    "tokenizer_nano",
+    "tokenizer_small",
+    "tokenizer_tiny",
+]

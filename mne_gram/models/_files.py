@@ -1,0 +1,304 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""A model and its folder: how it is written, and how it is read again.
+
+The folder holds two files: ``config.json`` with the shapes of the networks, the sha256 of the
+weights and a card that says where they come from; ``model.safetensors`` with the weights, names
+prefixed by ``tokenizer.``, ``gram.`` and ``residual.``.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mne.utils import _check_option, _validate_type, logger, verbose
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_FORMAT, _FORMAT_VERSION = "mne_gram", 1
+_PARTS = ("tokenizer", "gram", "residual")
+_DTYPES = ("float32", "float16", "bfloat16")
+
+
+@dataclass
+class GramModel:
+    """The networks of a model and what is known about them.
+
+    Parameters
+    ----------
+    tokenizer : mne_gram.models.Tokenizer | None
+        Stage 1, if the model has it.
+    gram : mne_gram.models.Gram | None
+        Stage 2, if the model has it.
+    residual : mne_gram.models.Residual | None
+        Stage 2 for restoration, which corrects spatial estimates, if the model has it.
+    card : dict
+        Where the weights come from, in entries that JSON can hold.
+    sha256 : str | None
+        Checksum of the file that the weights were read from.
+    """
+
+    tokenizer: object = None
+    gram: object = None
+    residual: object = None
+    card: dict = field(default_factory=dict)
+    sha256: str | None = None
+
+    def __post_init__(self):
+        if self.tokenizer is None and self.gram is None and self.residual is None:
+            raise ValueError("A model needs a tokenizer, stage 2 or both, got neither.")
+        if self.tokenizer is None or self.gram is None:
+            return
+        for name in ("n_classes", "n_channels"):
+            ours = [getattr(part.config, name) for part in (self.tokenizer, self.gram)]
+            if ours[0] != ours[1]:
+                raise ValueError(
+                    f"The two stages do not belong together: {name} is {ours[0]} in the tokenizer "
+                    f"and {ours[1]} in stage 2."
+                )
+
+    @property
+    def config(self):
+        """Shapes of the networks: a dict of dicts, None for a part that the model lacks."""
+        parts = {name: getattr(self, name) for name in _PARTS}
+        return {name: part and part.config.to_dict() for name, part in parts.items()}
+
+    def __repr__(self):
+        parts = [
+            f"{name}: {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M parameters"
+            for name in _PARTS
+            if (part := getattr(self, name)) is not None
+        ]
+        return f"<GramModel | {self.card.get('name', 'unnamed')}, {', '.join(parts)}>"
+
+
+def is_model(folder):
+    """Tell whether a folder holds a model, sound or not."""
+    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def read_model(folder, device):
+    """Read a model.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder.
+    device : torch.device
+        Where to put the networks.
+
+    Returns
+    -------
+    model : GramModel
+        The model, its networks in eval mode and float32.
+
+    Raises
+    ------
+    RuntimeError
+        If the files are not what `save_model` writes, or do not belong together.
+    """
+    config = read_config(folder)
+    logger.info(f"Loading the model in {folder} (sha256 {config['sha256']}).")
+    tensors = _read_weights(folder, config["sha256"])
+    networks = _build_networks(config, folder)
+    _fill_networks(networks, tensors, folder)
+    networks = {name: part.to(device).eval() for name, part in networks.items()}
+    return GramModel(**networks, card=config["card"], sha256=config["sha256"])
+
+
+def read_config(folder):
+    """Read and check ``config.json``."""
+    fname = folder / CONFIG
+    try:
+        config = json.loads(fname.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RuntimeError(f"{fname} is not JSON ({error}). Write or fetch it again.") from None
+    if not isinstance(config, dict) or config.get("format") != _FORMAT:
+        raise RuntimeError(
+            f"{fname} does not describe a model of mne_gram: expected the entry "
+            f'"format": "{_FORMAT}". Give a folder that mne_gram wrote.'
+        )
+    if config.get("format_version") != _FORMAT_VERSION:
+        raise RuntimeError(
+            f"{fname} is of format version {config.get('format_version')!r}, this mne_gram reads "
+            f"version {_FORMAT_VERSION}. Update mne_gram, or fetch or convert the model again."
+        )
+    config.setdefault("residual", None)  # models without it may not name it
+    kinds = dict(sha256=str, card=dict, tokenizer=dict | None, gram=dict | None)
+    kinds["residual"] = dict | None
+    wrong = [k for k, kind in kinds.items() if k not in config or not isinstance(config[k], kind)]
+    if wrong:
+        raise RuntimeError(f"{fname} lacks valid entries {wrong}. Write or fetch it again.")
+    return config
+
+
+def _read_weights(folder, sha256):
+    """Read ``model.safetensors`` if it is the file that the configuration means."""
+    import pooch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    fname = folder / WEIGHTS
+    found = pooch.file_hash(fname, alg="sha256")
+    if found != sha256:
+        raise RuntimeError(
+            f"{fname} is not the file that {CONFIG} describes: its sha256 is {found}, expected "
+            f"{sha256}. It was changed or cut short, so write or fetch the model again."
+        )
+    try:
+        return load_file(fname)
+    except SafetensorError as error:
+        raise RuntimeError(f"{fname} is no safetensors file ({error}).") from None
+
+
+def _build_networks(config, folder):
+    """Return unfilled networks of the configured shapes."""
+    from . import Gram, GramConfig, Residual, ResidualConfig, Tokenizer, TokenizerConfig
+
+    kinds = dict(
+        tokenizer=(Tokenizer, TokenizerConfig),
+        gram=(Gram, GramConfig),
+        residual=(Residual, ResidualConfig),
+    )
+    networks = {}
+    for name, (network, config_class) in kinds.items():
+        if config[name] is None:
+            continue
+        try:
+            networks[name] = network(config_class.from_dict(config[name]), seed=None)
+        except ValueError as error:
+            raise RuntimeError(f"{folder / CONFIG}, entry {name!r}: {error}") from None
+    return networks
+
+
+def _fill_networks(networks, tensors, folder):
+    """Copy the tensors into the networks, all of them and no others."""
+    wanted = {
+        f"{name}.{key}": value
+        for name, network in networks.items()
+        for key, value in network.state_dict().items()
+    }
+    shapes = {
+        key: (tuple(tensors[key].shape), tuple(value.shape))
+        for key, value in wanted.items()
+        if key in tensors
+    }
+    missing = [key for key in wanted if key not in tensors]
+    unexpected = [key for key in tensors if key not in wanted]
+    wrong = [
+        f"{k} {found}, expected {want}" for k, (found, want) in shapes.items() if found != want
+    ]
+    no_float = [key for key in shapes if not tensors[key].is_floating_point()]
+    problems = {
+        "Missing": missing,
+        "unexpected": unexpected,
+        "of wrong shape": wrong,
+        "not floating-point": no_float,
+    }
+    if any(problems.values()):
+        raise RuntimeError(
+            f"{folder / WEIGHTS} does not fit {CONFIG}. "
+            + "; ".join(f"{what}: {names or 'none'}" for what, names in problems.items())
+            + ". Write or fetch the model again."
+        )
+    for name, network in networks.items():
+        # Copying casts half precision to the float32 of the network.
+        network.load_state_dict({key: tensors[f"{name}.{key}"] for key in network.state_dict()})
+
+
+@verbose
+def save_model(model, folder, *, dtype="float32", overwrite=False, verbose=None):
+    """Write a model to a folder.
+
+    Parameters
+    ----------
+    model : GramModel
+        The model.
+    folder : path-like
+        The folder. If it does not exist, it appears with all that is in it at once. If it does,
+        other files in it are left alone.
+    dtype : ``"float32"`` | ``"float16"`` | ``"bfloat16"``
+        How to store the weights. Half precision takes half the space; `load_model` turns it into
+        float32 again.
+    overwrite : bool
+        Whether to replace a model that is there.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    folder : pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a model in the folder and ``overwrite`` is False.
+    ValueError
+        If a weight is not finite, in ``dtype``.
+    """
+    import pooch
+    from safetensors.torch import save_file
+
+    _validate_type(model, GramModel, "model")
+    _check_option("dtype", dtype, _DTYPES)
+    folder = check_target(folder, overwrite)
+    tensors = _get_tensors(model, dtype)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".mne_gram-", dir=folder.parent) as parent:
+        new = Path(parent) / folder.name
+        new.mkdir()
+        save_file(tensors, new / WEIGHTS, metadata={"format": "pt"})
+        os.chmod(new / WEIGHTS, 0o644)  # safetensors keeps it from everybody else
+        config = {
+            "format": _FORMAT,
+            "format_version": _FORMAT_VERSION,
+            "sha256": pooch.file_hash(new / WEIGHTS, alg="sha256"),
+            **model.config,
+            "card": model.card,
+        }
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        (new / CONFIG).write_text(text, encoding="utf-8")
+        if folder.exists():
+            # The configuration goes last and holds the checksum of the weights, so that a pair
+            # of an old and a new file is noticed when it is read.
+            for name in (WEIGHTS, CONFIG):
+                os.replace(new / name, folder / name)
+        else:
+            os.replace(new, folder)
+    logger.info(f"Wrote the model to {folder} (sha256 of the weights {config['sha256']}).")
+    return folder
+
+
+def check_target(folder, overwrite):
+    """Raise if a model cannot be written to a folder."""
+    _validate_type(folder, "path-like", "folder")
+    folder = Path(folder).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; expected a folder or nothing.")
+    taken = [name for name in (CONFIG, WEIGHTS) if (folder / name).exists()]
+    if taken and not overwrite:
+        raise FileExistsError(
+            f"{folder} holds {' and '.join(taken)} already. Name another folder, or pass "
+            f"overwrite=True."
+        )
+    return folder
+
+
+def _get_tensors(model, dtype):
+    """Return all weights by their prefixed names, on the CPU."""
+    import torch
+
+    tensors = {}
+    for part in _PARTS:
+        network = getattr(model, part)
+        for name, value in network.state_dict().items() if network is not None else ():
+            value = value.detach().to("cpu", getattr(torch, dtype)).contiguous()
+            if not torch.isfinite(value).all():
+                raise ValueError(
+                    f"The weight {part}.{name} is not finite in {dtype}. "
+                    + ("Store it as float32." if dtype == "float16" else "Training went wrong.")
+                )
+            tensors[f"{part}.{name}"] = value
+    return tensors

@@ -1,0 +1,453 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Stage 2: the masked autoencoder, which names the base classes of patches that it cannot see."""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ._config import DECODER_DIM, PATCH_LENGTH, GramConfig
+from ._layers import (
+    Linear,
+    PatchEmbedding,
+    Positions,
+    as_generator,
+    as_patches,
+    draw_weight_,
+    init_weights,
+    make_blocks,
+)
+
+
+class Encoding(NamedTuple):
+    """What the encoder makes of a batch of windows."""
+
+    cls: torch.Tensor  #: one vector a window, (B, d)
+    latents: torch.Tensor  #: one vector a patch, 0 where masked, (B, C, n, d)
+
+
+class GramLoss(NamedTuple):
+    """The objective of stage 2 and its parts."""
+
+    loss: torch.Tensor  #: half cross-entropy, half spectral
+    cross_entropy: torch.Tensor  #: mean over masked patches
+    spectral: torch.Tensor  #: mean over visible patches
+    accuracy: torch.Tensor  #: share of masked patches whose class is named right
+    scale: torch.Tensor  #: error of gain and offset at masked patches, 0 without that head
+
+
+class _Visible(NamedTuple):
+    """Where the visible tokens of each window are."""
+
+    index: torch.Tensor  # (B, V) places among the L tokens; the surplus of a short row is padding
+    valid: torch.Tensor | None  # (B, V) False at padding; None where no window needs any
+
+
+def _find_visible(hidden):
+    """Return the places of the False entries of ``hidden (B, L)``, row by row."""
+    n_visible = (~hidden).sum(1)
+    fewest, most = int(n_visible.min()), int(n_visible.max())
+    if fewest == 0:
+        bad = torch.nonzero(n_visible == 0).flatten().tolist()
+        raise ValueError(
+            f"Every patch is masked in window(s) {bad[:10]}: nothing is left to predict from. "
+            f"Leave such windows out."
+        )
+    index = hidden.byte().argsort(dim=1, stable=True)[:, :most]
+    valid = None
+    if fewest < most:
+        valid = torch.arange(most, device=hidden.device) < n_visible[:, None]
+    return _Visible(index, valid)
+
+
+def _take(x, visible):
+    """Take the visible tokens of ``x (B, L, ...)``, with 0 at padding whatever lies there."""
+    x = x.gather(1, visible.index.unsqueeze(2).expand(-1, -1, x.shape[2]))
+    if visible.valid is not None:
+        x = x.masked_fill(~visible.valid.unsqueeze(2), 0.0)
+    return x
+
+
+def _put(tokens, visible, background):
+    """Put ``tokens (B, V, d)`` at their places in ``background (B, L, d)``."""
+    if visible.valid is not None:
+        rest = background.gather(1, visible.index.unsqueeze(2).expand_as(tokens))
+        tokens = torch.where(visible.valid.unsqueeze(2), tokens, rest)
+    return background.scatter(1, visible.index.unsqueeze(2).expand_as(tokens), tokens)
+
+
+class Fusion(nn.Module):  # numpydoc ignore=PR01
+    """Weighted sum of several blocks' outputs, each but the last through a layer of its own."""
+
+    def __init__(self, n_outputs, dim):
+        super().__init__()
+        self.projections = nn.ModuleList(Linear(dim, dim) for _ in range(n_outputs - 1))
+        self.weights = nn.Parameter(torch.ones(n_outputs))
+
+    def forward(self, outputs):  # numpydoc ignore=PR01,RT01
+        """Fuse a list of ``(B, L, d)``."""
+        weights = self.weights.softmax(0)
+        fused = weights[-1] * outputs[-1]
+        for weight, project, x in zip(weights, self.projections, outputs, strict=False):
+            fused = fused + weight * project(x)
+        return fused
+
+
+class GramEncoder(nn.Module):  # numpydoc ignore=PR01
+    """Visible patches to a CLS vector and one latent for each."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.fused_blocks = frozenset(config.fused_blocks)
+        self.patch_embedding = PatchEmbedding(config.n_filters)
+        self.positions = Positions(config.n_channels, config.max_patches, config.dim)
+        self.cls = nn.Parameter(torch.full((config.dim,), math.nan))
+        self.blocks = make_blocks(
+            config.n_blocks,
+            config.dim,
+            config.n_heads,
+            dropout=config.dropout,
+            drop_path=config.drop_path,
+            layer_scale=config.layer_scale,
+        )
+        self.fusion = Fusion(len(config.fused_blocks), config.dim)
+        self.norm = nn.LayerNorm(config.dim)
+
+    def forward(self, tokens, positions, valid=None):  # numpydoc ignore=PR01,RT01
+        """Encode ``tokens (B, V, 200)``; return CLS and latents in one ``(B, 1 + V, d)``."""
+        x = self.patch_embedding(tokens, valid) + positions
+        x = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
+        if valid is not None:
+            valid = F.pad(valid, (1, 0), value=True)
+        outputs = []
+        for i, block in enumerate(self.blocks):
+            x = block(x, valid)
+            if i in self.fused_blocks:
+                outputs.append(x)
+        return self.norm(self.fusion(outputs))
+
+
+class GramDecoder(nn.Module):  # numpydoc ignore=PR01
+    """CLS and latents to one hidden vector for every patch, masked or not."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.project = Linear(config.dim, DECODER_DIM)
+        self.positions = Positions(config.n_channels, config.max_patches, DECODER_DIM)
+        self.blocks = make_blocks(
+            config.decoder_n_blocks,
+            DECODER_DIM,
+            config.decoder_n_heads,
+            dropout=config.dropout,
+            drop_path=config.drop_path,
+            layer_scale=config.layer_scale,
+        )
+        self.norm = nn.LayerNorm(DECODER_DIM)
+        self.head = Linear(DECODER_DIM, config.n_classes, bias=False)
+        self.scale_head = Linear(DECODER_DIM, 2) if config.predict_scale else None
+
+    def assemble(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
+        """Put ``encoded (B, 1 + V, d)`` where it belongs: ``(B, 1 + L, 200)``, CLS in front."""
+        x = self.project(encoded)
+        cls, latents = x[:, :1], x[:, 1:]
+        # A masked place starts as the projected CLS, so it knows the window but not the patch.
+        background = cls.expand(-1, positions.shape[1], -1)
+        x = _put(latents, visible, background) + positions
+        return torch.cat([cls, x], dim=1)
+
+    def forward(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
+        """Turn ``encoded (B, 1 + V, d)`` into ``(B, L, 200)``, ready for the head."""
+        x = self.assemble(encoded, visible, positions)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)[:, 1:]
+
+
+class Gram(nn.Module):
+    """The masked autoencoder: encoder, spectral head and decoder.
+
+    Parameters
+    ----------
+    config : GramConfig
+        The shape of the network.
+    seed : int | torch.Generator | None
+        Where the first weights come from. The global random state is neither read nor moved.
+        None leaves the weights NaN, to be filled by ``load_state_dict``.
+
+    Notes
+    -----
+    Masked patches are never read: whatever they hold, NaN included, changes nothing. Windows of
+    one batch may have masks of different sizes; each gives what it gives alone.
+
+    The network is that of Li, Zheng and Lu (ICASSP 2025) and Li et al. (IEEE Transactions on
+    Affective Computing, 2025, doi:10.1109/TAFFC.2025.3638592).
+    """
+
+    def __init__(self, config, *, seed=0):
+        super().__init__()
+        if not isinstance(config, GramConfig):
+            raise TypeError(f"config must be a GramConfig, got {type(config)}.")
+        self.config = config
+        self.encoder = GramEncoder(config)
+        self.spectral_head = Linear(config.dim, PATCH_LENGTH)
+        self.decoder = GramDecoder(config)
+        if seed is not None:
+            generator = as_generator(seed)
+            init_weights(self, generator)
+            draw_weight_(self.encoder.cls, generator)
+
+    def encode(self, x, channels, mask=None):
+        """Encode the visible patches.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV at 200 Hz.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+        mask : torch.Tensor of bool, shape (B, C, n) | None
+            True where a patch is hidden. None hides nothing.
+
+        Returns
+        -------
+        encoding : Encoding
+            ``cls (B, d)`` and ``latents (B, C, n, d)``, the latter 0 where masked.
+        """
+        encoded, visible, _, patches = self._encode(x, channels, mask)
+        n_windows, n_channels, n_patches, _ = patches.shape
+        background = encoded.new_zeros(n_windows, n_channels * n_patches, encoded.shape[2])
+        latents = _put(encoded[:, 1:], visible, background)
+        return Encoding(encoded[:, 0], latents.unflatten(1, (n_channels, n_patches)))
+
+    def predict_hidden(self, x, channels, mask=None):
+        """Return the decoder's vector of every patch, before the head names a class.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV at 200 Hz.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+        mask : torch.Tensor of bool, shape (B, C, n) | None
+            True where a patch is hidden. None hides nothing.
+
+        Returns
+        -------
+        hidden : torch.Tensor, shape (B, C, n, 200)
+            ``gram.decoder.head`` turns them into logits. Applied to ``hidden[mask]`` it
+            spares the memory that the logits of all patches take.
+        """
+        encoded, visible, channels, patches = self._encode(x, channels, mask)
+        return self._decode(encoded, visible, channels, patches.shape[2])
+
+    def decoder_input(self, x, channels, mask):
+        """Return what the first block of the decoder gets.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV at 200 Hz.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+        mask : torch.Tensor of bool, shape (B, C, n)
+            True where a patch is hidden.
+
+        Returns
+        -------
+        tokens : torch.Tensor, shape (B, 1 + C * n, 200)
+            CLS and one vector a patch, positions added.
+        """
+        encoded, visible, channels, patches = self._encode(x, channels, mask)
+        positions = self.decoder.positions(channels, patches.shape[2])
+        return self.decoder.assemble(encoded, visible, positions)
+
+    def predict(self, x, channels, mask=None):
+        """Return how likely each base class is at every patch.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV at 200 Hz.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+        mask : torch.Tensor of bool, shape (B, C, n) | None
+            True where a patch is hidden. None hides nothing.
+
+        Returns
+        -------
+        logits : torch.Tensor, shape (B, C, n, n_classes)
+            Unnormalised log probabilities. Only those at masked patches were ever trained:
+            where a patch is visible ask the tokenizer.
+        """
+        return self.decoder.head(self.predict_hidden(x, channels, mask))
+
+    def predict_scale(self, hidden, x, mask):
+        """Return how large patches are and where their mean lies.
+
+        Parameters
+        ----------
+        hidden : torch.Tensor, shape (B, C, n, 200)
+            What `predict_hidden` returned.
+        x : torch.Tensor, shape (B, C, n * 200)
+            The windows that it got, 0.1 mV.
+        mask : torch.Tensor of bool, shape (B, C, n)
+            True where a patch is hidden.
+
+        Returns
+        -------
+        gain : torch.Tensor, shape (B, C, n)
+            Standard deviation of each patch over its 200 samples, 0.1 mV.
+        offset : torch.Tensor, shape (B, C, n)
+            Mean of each patch, 0.1 mV.
+
+        Raises
+        ------
+        ValueError
+            If the network was built without that head.
+        """
+        if self.decoder.scale_head is None:
+            raise ValueError(
+                "This network does not predict gain and offset: its configuration says "
+                "predict_scale=False. Put them back from another estimate of the signal."
+            )
+        unit = _visible_scale(x.unflatten(2, (-1, PATCH_LENGTH)), mask)
+        predicted = self.decoder.scale_head(hidden).float()
+        return predicted[..., 0].exp() * unit, predicted[..., 1] * unit
+
+    def forward(self, x, channels, mask, targets, *, scale_weight=1.0):
+        """Return the training objective.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+        mask : torch.Tensor of bool, shape (B, C, n)
+            True where a patch is hidden, at least one in the batch.
+        targets : torch.Tensor of int, shape (B, C, n)
+            Base classes that the tokenizer gives the unmasked windows.
+        scale_weight : float
+            Weight of the error of gain and offset, where the network predicts them.
+
+        Returns
+        -------
+        loss : GramLoss
+            The objective, its parts and the accuracy at the masked patches.
+        """
+        encoded, visible, channels, patches = self._encode(x, channels, mask)
+        mask = mask.to(patches.device)
+        if not mask.any():
+            raise ValueError("mask hides no patch of the batch, so there is nothing to learn.")
+        hidden = self._decode(encoded, visible, channels, patches.shape[2])
+        logits = self.decoder.head(hidden[mask]).float()
+        targets = targets.to(logits.device, torch.int64)[mask]
+        cross_entropy = F.cross_entropy(logits, targets)
+        spectral = self._spectral_loss(encoded[:, 1:], _take(patches.flatten(1, 2), visible))
+        if visible.valid is not None:
+            spectral = spectral[visible.valid]
+        spectral = spectral.mean()
+        accuracy = (logits.detach().argmax(-1) == targets).float().mean()
+        loss, scale = (cross_entropy + spectral) / 2, cross_entropy.new_zeros(())
+        if self.decoder.scale_head is not None:
+            scale = self._scale_loss(hidden[mask], patches, mask)
+            loss = loss + scale_weight * scale
+        return GramLoss(loss, cross_entropy, spectral, accuracy, scale)
+
+    def _scale_loss(self, hidden, patches, mask):
+        """Return the error of log gain and offset of the masked patches, ``hidden (M, 200)``."""
+        patches = patches.float()
+        unit = _visible_scale(patches, mask).expand(mask.shape)[mask]
+        patches = patches[mask]
+        gain = patches.std(-1, unbiased=False) / unit
+        target = torch.stack([(gain + 1e-3).log(), patches.mean(-1) / unit], dim=-1)
+        # Beyond the range of a signal lie artefacts, which must not rule the average.
+        return F.smooth_l1_loss(self.decoder.scale_head(hidden).float(), target)
+
+    def _spectral_loss(self, latents, patches):
+        """Return the error of the predicted amplitude spectrum of each token, ``(B, V)``."""
+        predicted = _standardize(self.spectral_head(latents).float())
+        target = _standardize(torch.fft.fft(patches.float(), dim=-1).abs())
+        return (predicted - target).square().mean(-1)
+
+    def _encode(self, x, channels, mask):
+        patches, channels = as_patches(x, channels, self.encoder.positions, where="Gram")
+        visible = _find_visible(_check_mask(mask, patches).flatten(1))
+        positions = self.encoder.positions(channels, patches.shape[2])
+        positions = positions.expand(len(patches), -1, -1)
+        tokens = _take(patches.flatten(1, 2), visible)
+        encoded = self.encoder(tokens, _take(positions, visible), visible.valid)
+        return encoded, visible, channels, patches
+
+    def _decode(self, encoded, visible, channels, n_patches):
+        positions = self.decoder.positions(channels, n_patches)
+        hidden = self.decoder(encoded, visible, positions)
+        return hidden.unflatten(1, (-1, n_patches))
+
+
+class ClassificationNetwork(nn.Module):
+    """The encoder with a linear layer on its CLS vector, all patches visible.
+
+    Parameters
+    ----------
+    gram : Gram
+        The network whose encoder is used (and trained along, unless frozen).
+    n_classes : int
+        Number of classes.
+    seed : int | torch.Generator
+        Where the first weights of the layer come from.
+    """
+
+    def __init__(self, gram, n_classes, *, seed=0):
+        super().__init__()
+        self.gram = gram
+        self.head = Linear(gram.config.dim, n_classes)
+        init_weights(self.head, as_generator(seed))
+
+    def forward(self, x, channels):
+        """Classify windows.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, C, n * 200)
+            Windows in 0.1 mV at 200 Hz.
+        channels : array-like of int, shape (C,) or (B, C)
+            Montage index of each channel.
+
+        Returns
+        -------
+        logits : torch.Tensor, shape (B, n_classes)
+            Unnormalised log probabilities.
+        """
+        return self.head(self.gram.encode(x, channels).cls)
+
+
+def _check_mask(mask, patches):
+    """Return ``mask`` on the device of ``patches (B, C, n, 200)``, or raise what is wrong."""
+    if mask is None:
+        return torch.zeros(patches.shape[:3], dtype=torch.bool, device=patches.device)
+    mask = torch.as_tensor(mask)
+    if mask.dtype != torch.bool or mask.shape != patches.shape[:3]:
+        raise ValueError(
+            f"mask must be a bool tensor (windows, channels, patches) = "
+            f"{tuple(patches.shape[:3])}, True where hidden, got {mask.dtype} {tuple(mask.shape)}."
+        )
+    return mask.to(patches.device)
+
+
+def _visible_scale(patches, mask):
+    """Return the root mean square deviation of the visible patches, ``(B, 1, 1)``.
+
+    The patch embedding normalises a window as a whole, so that the network cannot tell how large
+    a patch is but for the others.
+    """
+    variance = patches.float().var(-1, unbiased=False).masked_fill(mask, 0.0)
+    mean = variance.sum((1, 2), keepdim=True) / (~mask).sum((1, 2), keepdim=True)
+    return mean.sqrt().clamp_min(1e-4)
+
+
+def _standardize(x):
+    return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-5)

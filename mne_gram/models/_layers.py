@@ -1,0 +1,310 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bricks that the tokenizer and the masked autoencoder share.
+
+Shapes: ``B`` windows, ``L`` tokens (a token is one patch of one channel), ``d`` features.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ._config import N_GROUPS, PATCH_LENGTH
+from ._dropout import attend, dropout
+
+
+# torch's own layers draw their first weights from the global random state. These two draw
+# nothing: `init_weights` fills them from a generator of the network's own. Until then they are
+# NaN, so that a layer which was forgotten shows.
+class _Unfilled:
+    def reset_parameters(self):
+        """Set the weights to NaN."""
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, math.nan)
+
+
+class Linear(_Unfilled, nn.Linear):
+    """A linear layer whose weights are left for `init_weights` to fill."""
+
+
+class Conv2d(_Unfilled, nn.Conv2d):
+    """A convolution whose weights are left for `init_weights` to fill."""
+
+
+class WindowNorm(nn.GroupNorm):
+    """GroupNorm with one mean and variance a group over all *valid* tokens of a window."""
+
+    def forward(self, x, valid=None):  # numpydoc ignore=PR01,RT01
+        """Normalise ``x (B, F, L, T)``; ``valid (B, L)`` is False where a token is padding."""
+        if valid is None:
+            return super().forward(x)
+        grouped = x.float().unflatten(1, (self.num_groups, -1))  # (B, G, F / G, L, T)
+        keep = valid[:, None, None, :, None].to(grouped.dtype)
+        dims = (2, 3, 4)
+        count = keep.sum(dims, keepdim=True) * (grouped.shape[2] * grouped.shape[4])
+        mean = (grouped * keep).sum(dims, keepdim=True) / count
+        var = ((grouped - mean).square() * keep).sum(dims, keepdim=True) / count
+        x = ((grouped - mean) * (var + self.eps).rsqrt()).flatten(1, 2)
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class PatchEmbedding(nn.Module):  # numpydoc ignore=PR01
+    """Three convolutions along the 200 samples of each patch; patches do not touch."""
+
+    def __init__(self, n_filters):
+        super().__init__()
+        self.conv1 = Conv2d(1, n_filters, (1, 15), stride=(1, 8), padding=(0, 7))
+        self.norm1 = WindowNorm(N_GROUPS, n_filters)
+        self.conv2 = Conv2d(n_filters, n_filters, (1, 3), padding=(0, 1))
+        self.norm2 = WindowNorm(N_GROUPS, n_filters)
+        self.conv3 = Conv2d(n_filters, n_filters, (1, 3), padding=(0, 1))
+        self.norm3 = WindowNorm(N_GROUPS, n_filters)
+
+    def forward(self, patches, valid=None):  # numpydoc ignore=PR01,RT01
+        """Turn ``(B, L, 200)`` into ``(B, L, 25 * n_filters)``, feature ``t * n_filters + f``."""
+        x = patches.unsqueeze(1)
+        x = F.gelu(self.norm1(self.conv1(x), valid))
+        x = F.gelu(self.norm2(self.conv2(x), valid))
+        x = F.gelu(self.norm3(self.conv3(x), valid))
+        return x.permute(0, 2, 3, 1).flatten(2)
+
+
+def sinusoid_table(n_rows, dim):  # numpydoc ignore=PR01,RT01
+    """Return ``(n_rows, dim)``: sines in the even columns, cosines in the odd ones."""
+    rate = 1000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    angle = torch.arange(n_rows, dtype=torch.float64)[:, None] * rate
+    return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1).float()
+
+
+class Positions(nn.Module):  # numpydoc ignore=PR01
+    """What tells a token its channel and its time: a row of each table, added."""
+
+    def __init__(self, n_channels, max_patches, dim, *, learned_times=False):
+        super().__init__()
+        # Fixed tables are computed, not stored: half precision would bend them.
+        self.register_buffer("channels", sinusoid_table(n_channels, dim), persistent=False)
+        if learned_times:
+            self.times = nn.Parameter(torch.full((max_patches, dim), math.nan))
+        else:
+            self.register_buffer("times", sinusoid_table(max_patches, dim), persistent=False)
+
+    def forward(self, channels, n_patches):  # numpydoc ignore=PR01,RT01
+        """Return ``(1, L, d)`` for ``channels (C,)``, ``(B, L, d)`` for ``channels (B, C)``."""
+        both = self.channels[channels].unsqueeze(-2) + self.times[:n_patches]  # (..., C, n, d)
+        both = both.flatten(-3, -2)
+        return both if both.ndim == 3 else both.unsqueeze(0)
+
+
+class Attention(nn.Module):  # numpydoc ignore=PR01
+    """Plain multi-head self-attention."""
+
+    def __init__(self, dim, n_heads, dropout):
+        super().__init__()
+        self.n_heads, self.dropout = n_heads, dropout
+        self.query = Linear(dim, dim)
+        self.key = Linear(dim, dim)
+        self.value = Linear(dim, dim)
+        self.proj = Linear(dim, dim)
+
+    def forward(self, x, valid=None):  # numpydoc ignore=PR01,RT01
+        """Let tokens ``x (B, L, d)`` see the tokens that ``valid (B, L)`` allows (None: all)."""
+        q, k, v = (
+            layer(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        x = attend(q, k, v, valid=valid, rate=self.dropout if self.training else 0.0)
+        x = self.proj(x.transpose(1, 2).flatten(2))
+        return dropout(x, self.dropout, self.training)
+
+
+class MLP(nn.Module):  # numpydoc ignore=PR01
+    """Two linear layers with an exact GELU between."""
+
+    def __init__(self, dim, dropout):
+        super().__init__()
+        self.dropout = dropout
+        self.fc1 = Linear(dim, 4 * dim)
+        self.fc2 = Linear(4 * dim, dim)
+
+    def forward(self, x):  # numpydoc ignore=PR01,RT01
+        """Transform each token of ``x (B, L, d)``."""
+        return dropout(self.fc2(F.gelu(self.fc1(x))), self.dropout, self.training)
+
+
+class Block(nn.Module):  # numpydoc ignore=PR01
+    """A pre-norm transformer block, with layer scale and stochastic depth where asked for."""
+
+    def __init__(self, dim, n_heads, *, dropout=0.0, drop_path=0.0, layer_scale=None):
+        super().__init__()
+        self.drop_path = drop_path
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = Attention(dim, n_heads, dropout)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = MLP(dim, dropout)
+        self.scale1 = self.scale2 = None
+        if layer_scale is not None:
+            self.scale1 = nn.Parameter(torch.full((dim,), float(layer_scale)))
+            self.scale2 = nn.Parameter(torch.full((dim,), float(layer_scale)))
+
+    def forward(self, x, valid=None):  # numpydoc ignore=PR01,RT01
+        """Transform ``x (B, L, d)``; ``valid (B, L)`` is False where a token is padding."""
+        x = x + self._branch(self.attn(self.norm1(x), valid), self.scale1)
+        return x + self._branch(self.mlp(self.norm2(x)), self.scale2)
+
+    def _branch(self, x, scale):
+        if scale is not None:
+            x = x * scale
+        if self.training and self.drop_path > 0:
+            keep = x.new_empty(len(x), 1, 1).bernoulli_(1 - self.drop_path)
+            x = x * (keep / (1 - self.drop_path))
+        return x
+
+
+def make_blocks(  # numpydoc ignore=PR01,RT01
+    n_blocks, dim, n_heads, *, dropout, drop_path=0.0, layer_scale=None
+):
+    """Return a list of blocks with stochastic depth rising linearly from 0 to ``drop_path``."""
+    rates = [drop_path * i / max(n_blocks - 1, 1) for i in range(n_blocks)]
+    return nn.ModuleList(
+        Block(dim, n_heads, dropout=dropout, drop_path=rate, layer_scale=layer_scale)
+        for rate in rates
+    )
+
+
+def as_generator(seed):  # numpydoc ignore=PR01,RT01
+    """Return ``seed`` if it is a `torch.Generator`, else a new one (on the CPU) from the int."""
+    if isinstance(seed, torch.Generator):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed must be an int or a torch.Generator, got {type(seed)}.")
+    return torch.Generator(device="cpu").manual_seed(seed)
+
+
+@torch.no_grad()
+def draw_(tensor, fill):  # numpydoc ignore=PR01
+    """Fill a tensor of any device with numbers drawn on the CPU; leave the meta device alone."""
+    if not tensor.is_meta:
+        values = torch.empty(tensor.shape, device="cpu")
+        fill(values)
+        tensor.copy_(values)
+
+
+def draw_weight_(tensor, generator):  # numpydoc ignore=PR01
+    """Fill with a normal of standard deviation 0.02 that is cut at one standard deviation."""
+    draw_(
+        tensor,
+        lambda x: nn.init.trunc_normal_(x, std=0.02, a=-0.02, b=0.02, generator=generator),
+    )
+
+
+@torch.no_grad()
+def init_weights(network, generator, *, torch_convolutions=False):
+    """Fill linear layers and convolutions; the deeper a block, the smaller what it adds.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network. Its norms and layer scales hold their first values already.
+    generator : torch.Generator
+        Where the numbers come from, on the CPU.
+    torch_convolutions : bool
+        If True, convolutions start as torch's own do instead of like linear layers.
+    """
+    for module in network.modules():
+        if isinstance(module, Conv2d) and torch_convolutions:
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            for tensor in (module.weight, module.bias):
+                draw_(tensor, lambda x, b=bound: x.uniform_(-b, b, generator=generator))
+        elif isinstance(module, Linear | Conv2d):
+            draw_weight_(module.weight, generator)
+            if module.bias is not None:
+                module.bias.zero_()
+    for blocks in network.modules():
+        if isinstance(blocks, nn.ModuleList) and len(blocks) and isinstance(blocks[0], Block):
+            for i, block in enumerate(blocks, start=1):
+                block.attn.proj.weight /= math.sqrt(2 * i)
+                block.mlp.fc2.weight /= math.sqrt(2 * i)
+
+
+def check_window(shape, channels, positions, *, where):
+    """Check the layout of a batch of windows against the position tables.
+
+    Parameters
+    ----------
+    shape : tuple of int, (B, C, n)
+        Windows, channels and patches.
+    channels : array-like of int, shape (C,) or (B, C)
+        Montage index of each channel.
+    positions : Positions
+        The tables that hold a row for each montage index and each patch.
+    where : str
+        Name of the network, for the messages.
+
+    Returns
+    -------
+    channels : torch.Tensor of int64, shape (C,) or (B, C)
+        Montage indices, on the network's device.
+    """
+    n_windows, n_channels, n_patches = shape
+    n_rows, max_patches = len(positions.channels), len(positions.times)
+    if not (1 <= n_channels <= n_rows and 1 <= n_patches <= max_patches):
+        raise ValueError(
+            f"{where} takes windows of 1 to {max_patches} patches (seconds) and 1 to {n_rows} "
+            f"channels, got {n_patches} patches of {n_channels} channels. Cut longer recordings "
+            f"into windows, and keep one channel for each montage entry."
+        )
+    channels = torch.as_tensor(channels)
+    if channels.shape not in ((n_channels,), (n_windows, n_channels)):
+        raise ValueError(
+            f"channels must hold one montage index for each of the {n_channels} channels, "
+            f"got shape {tuple(channels.shape)}."
+        )
+    if channels.dtype == torch.bool or channels.is_floating_point() or channels.is_complex():
+        raise ValueError(f"channels must be integers (montage indices), got {channels.dtype}.")
+    if channels.numel() and (channels.min() < 0 or channels.max() >= n_rows):
+        raise ValueError(
+            f"channels must be montage indices from 0 to {n_rows - 1}, got values from "
+            f"{int(channels.min())} to {int(channels.max())}."
+        )
+    return channels.to(positions.channels.device, torch.int64)
+
+
+def as_patches(x, channels, positions, *, where):
+    """Check a batch of windows and cut it into patches.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (B, C, n * 200)
+        The windows, 0.1 mV.
+    channels : array-like of int, shape (C,) or (B, C)
+        Montage index of each channel.
+    positions : Positions
+        The tables that hold a row for each montage index and each patch.
+    where : str
+        Name of the network, for the messages.
+
+    Returns
+    -------
+    patches : torch.Tensor, shape (B, C, n, 200)
+        The windows, cut, on the network's device.
+    channels : torch.Tensor of int64, shape (C,) or (B, C)
+        Montage indices, on the network's device.
+    """
+    if not isinstance(x, torch.Tensor) or x.ndim != 3 or not x.is_floating_point():
+        found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, torch.Tensor) else str(type(x))
+        raise ValueError(
+            f"{where} needs a floating-point tensor (windows, channels, patches * {PATCH_LENGTH}) "
+            f"in 0.1 mV, got {found}."
+        )
+    n_windows, n_channels, n_samples = x.shape
+    if n_samples % PATCH_LENGTH:
+        raise ValueError(
+            f"{where} needs a whole number of patches of {PATCH_LENGTH} samples (one second at "
+            f"200 Hz), got {n_samples} samples."
+        )
+    n_patches = n_samples // PATCH_LENGTH
+    channels = check_window((n_windows, n_channels, n_patches), channels, positions, where=where)
+    x = x.to(positions.channels.device, positions.channels.dtype)
+    return x.unflatten(2, (n_patches, PATCH_LENGTH)), channels

@@ -1,0 +1,355 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bring a recording to a wanted set of electrodes: add what it lacks, restore, order, drop."""
+
+import mne
+import numpy as np
+from mne.io import BaseRaw
+from mne.io.constants import FIFF
+from mne.utils import _check_option, _validate_type, verbose
+
+from ..covariance import MIN_GOOD
+from ._report import RestorationReport
+from ._restore import restore
+from ._wanted import find_wanted, make_info
+
+__all__ = ["harmonize"]
+
+_MAX_SAMPLES = 20_000  # for statistics of what all channels share
+
+
+@verbose
+def harmonize(
+    inst,
+    channels,
+    *,
+    method="auto",
+    output="mean",
+    model="gram-tiny",
+    prior=None,
+    drop_others=True,
+    on_missing="raise",
+    line_freq=None,
+    random_state=None,
+    device=None,
+    batch_size=None,
+    return_report=False,
+    copy=True,
+    verbose=None,
+):
+    """Bring a recording to a wanted set of electrodes.
+
+    Wanted electrodes that the recording lacks are added, and those that are bad are restored, by
+    :func:`mne_gram.restore`. Good samples stay as they are, to the bit.
+
+    Parameters
+    ----------
+    inst : mne.io.Raw | mne.Epochs | mne.Evoked
+        The data, in volts. What is bad is taken from ``info["bads"]`` and from annotations that
+        begin with ``BAD``, as in :func:`mne_gram.restore`.
+    channels : list of str | str | mne.channels.DigMontage | mne.Info
+        The EEG channels that the result has, in this order: 10-05 names (old ones such as ``T3``
+        are understood), the name of a montage that MNE brings along, a montage, or the info of
+        another recording, whose EEG channels are taken.
+    method : "auto" | "spatial" | "gram" | "spline"
+        How to estimate what is lacking or bad, see :func:`mne_gram.restore`.
+    output : "mean" | "sample"
+        The conditional mean, or one draw from the posterior, which has the power that a mean lacks.
+    model : str | path-like | GramModel
+        The network for ``method="gram"``.
+    prior : Prior | path-like | None
+        Covariances of other people's recordings; None for those in the package.
+    drop_others : bool
+        Whether to drop EEG channels that are not wanted. They serve as evidence first, if they are
+        good. If False they follow the wanted ones; those that are bad all through stay as they are.
+    on_missing : "raise" | "warn" | "ignore"
+        What to do about wanted channels of which neither name nor position tells where they are.
+        Unless that raises, those that lack are left out, and those that are bad stay as they are.
+    line_freq : float | None
+        The power line's frequency in Hz, for the network; None as in :func:`mne_gram.restore`.
+    random_state : int | None
+        Seed of ``output="sample"``. The same seed gives the same draw.
+    device : str | torch.device | None
+        Where the network runs; None for the CPU.
+    batch_size : int | None
+        Windows that the network sees at once; None chooses.
+    return_report : bool
+        Whether to return the report too.
+    copy : bool
+        Whether to leave ``inst`` as it is and return a copy. If False, ``inst`` becomes the result
+        once all of it is there: where an error is raised it is as it was.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    inst : mne.io.Raw | mne.Epochs | mne.Evoked
+        The harmonized data, preloaded. The EEG channels stand where the first one stood; other
+        types of channels keep their order.
+    report : RestorationReport
+        What was added and restored, and how far to trust it. Its ``std`` has the shape of the
+        harmonized data, NaN where nothing tells how large the error is. Only with
+        ``return_report=True``.
+
+    Raises
+    ------
+    ValueError
+        If two wanted names are one electrode, a wanted name is unknown or taken by a channel that
+        is no EEG, fewer than two EEG channels are good, or projectors that wait to be applied
+        would miss the new channels; besides, as in :func:`mne_gram.restore`.
+
+    See Also
+    --------
+    mne_gram.restore : Restore channels that are there, but bad.
+    mne.io.Raw.interpolate_to : Spherical splines at all positions of a montage.
+
+    Notes
+    -----
+    A channel that the recording has under another name of the same electrode (``T3`` for ``T7``,
+    ``EEG Fp1-LE`` for ``Fp1``) is renamed to the wanted one. Where ``channels`` is a montage or an
+    info that holds both names of an electrode, as MNE's 10-20 montages do, the newer name counts;
+    a list that holds both is refused.
+
+    New channels get the position in the montage or info; for a list of names, the one on MNE's
+    10-05 template, laid on the head of the recording. So do wanted channels without a position.
+    Channels that have a position keep it.
+
+    New channels stand in the reference of the data, and add nothing that was measured: the rank of
+    the data stays what it was. If the reference electrode itself is wanted, add it first, with
+    :func:`mne.add_reference_channels`: it is known to be zero. An average reference that waits as
+    a projector is renewed for all channels.
+
+    Where annotations mark all channels as bad, restored channels are left as they are. New channels
+    follow the others there by a regression on the good times, and are as bad as these.
+
+    Examples
+    --------
+    >>> import mne_gram
+    >>> raw = mne_gram.datasets.sample().pick(["Fp1", "Fp2", "C3", "C4", "O1", "O2"])
+    >>> raw = mne_gram.harmonize(raw, ["Fz", "C3", "Cz", "C4", "Pz"], verbose="error")
+    >>> raw.ch_names
+    ['Fz', 'C3', 'Cz', 'C4', 'Pz']
+    """
+    _validate_type(inst, (BaseRaw, mne.BaseEpochs, mne.Evoked), "inst", "Raw, Epochs or Evoked")
+    _validate_type(drop_others, bool, "drop_others")
+    _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
+    wanted = find_wanted(inst, channels, on_missing)
+    _check_good(inst)
+    renewed = _check_projectors(inst, wanted.lacking)
+    given, inst = inst, inst.copy()
+    if not isinstance(inst, mne.Evoked):
+        inst.load_data()
+    inst._data = np.asarray(inst._data)  # the copy of a memory-mapped file has no file to grow
+    _rename(inst, wanted.present)
+    _add(inst, wanted)
+    others = [n for n in _eeg_names(inst) if n not in wanted.names]
+    useful = [n for n in others if n not in inst.info["bads"]]
+    good = [n for n in (*wanted.names, *useful) if n not in inst.info["bads"]]
+    inst, report = restore(
+        inst,
+        picks=[*wanted.names, *useful],
+        method=method,
+        output=output,
+        model=model,
+        prior=prior,
+        line_freq=line_freq,
+        random_state=random_state,
+        device=device,
+        batch_size=batch_size,
+        on_missing=on_missing,
+        reset_bads=True,
+        annotate=False,
+        return_report=True,
+        copy=False,
+    )
+    untold = _follow(inst, good, wanted.lacking)
+    order = _order(inst, [*wanted.names, *(() if drop_others else others)])
+    rows = [inst.ch_names.index(name) for name in order]
+    added = [inst.ch_names.index(name) for name in wanted.lacking]
+    inst.reorder_channels(order)
+    if renewed:
+        _renew_average(inst)
+    report = _HarmonizationReport(report, rows, added, untold)
+    if not copy:
+        given.__dict__ = vars(inst)  # at once, now that nothing can fail any more
+        inst = given
+    return (inst, report) if return_report else inst
+
+
+def _eeg_names(inst):
+    """Return the names of all EEG channels."""
+    return [inst.ch_names[k] for k in mne.pick_types(inst.info, eeg=True, exclude=())]
+
+
+def _check_good(inst):
+    """Refuse a recording that tells too little."""
+    eeg = _eeg_names(inst)
+    good = [name for name in eeg if name not in inst.info["bads"]]
+    if len(good) < MIN_GOOD:
+        raise ValueError(
+            f"{len(good)} of {len(eeg)} EEG channels are good; at least {MIN_GOOD} have to be to "
+            "estimate others. Unmark channels that are usable, or leave this recording out."
+        )
+
+
+# ---------------------------------------------------------------------------------------------
+# Changing the recording
+
+
+def _check_projectors(inst, lacking):
+    """Refuse projectors that wait and would miss new channels; tell whether an average waits."""
+    eeg = _eeg_names(inst)
+    waiting = [p for p in inst.info["projs"] if not p["active"]] if lacking else []
+    averages = [p for p in waiting if p["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF]
+    rest = [p for p in waiting if p not in averages and set(p["data"]["col_names"]) & set(eeg)]
+    if rest:
+        raise ValueError(
+            f"Found projectors that are not applied yet ({', '.join(p['desc'] for p in rest)}): "
+            "they would miss the new channels. Apply them first with inst.apply_proj, or take them "
+            "off with inst.del_proj."
+        )
+    return bool(averages)
+
+
+def _rename(inst, present):
+    """Give channels the wanted names, also in annotations."""
+    mapping = {old: new for new, old in present.items() if new != old}
+    if not mapping:
+        return
+    inst.rename_channels(mapping)
+    if isinstance(inst, mne.BaseEpochs) and inst.annotations is not None:  # MNE does it for Raw
+        ch_names = inst.annotations.ch_names
+        for k, names in enumerate(ch_names):
+            ch_names[k] = tuple(mapping.get(name, name) for name in names)
+
+
+def _add(inst, wanted):
+    """Append the channels that lack, NaN and marked as bad, and positions that lack."""
+    for name in wanted.present:
+        loc = inst.info["chs"][inst.ch_names.index(name)]["loc"]
+        if not np.isfinite(loc[:3]).all() or not loc[:3].any():
+            loc[:3] = wanted.positions[name]
+    lacking = wanted.lacking
+    if not lacking:
+        return
+    positions = [wanted.positions[name] for name in lacking]
+    info = make_info(lacking, positions, inst.info["sfreq"])
+    n_times = len(inst.times)
+    if isinstance(inst, BaseRaw):
+        new = mne.io.RawArray(np.full((len(lacking), n_times), np.nan), info, verbose="error")
+    elif isinstance(inst, mne.BaseEpochs):
+        data = np.full((len(inst), len(lacking), n_times), np.nan)
+        new = mne.EpochsArray(data, info, tmin=inst.tmin, proj=False, verbose="error")
+    else:
+        data = np.full((len(lacking), n_times), np.nan)
+        new = mne.EvokedArray(data, info, tmin=inst.tmin, verbose="error")
+    bads = list(inst.info["bads"])
+    inst.add_channels([new], force_update_info=True)
+    inst.info["bads"] = [*bads, *lacking]
+    if not isinstance(inst, mne.BaseEpochs):
+        # The matrix of applied projectors, which MNE leaves at the old size; it is of no more use.
+        inst._projector = None
+    _add_dig(inst.info, dict(zip(lacking, positions, strict=True)))
+
+
+def _add_dig(info, positions):
+    """Put new electrodes among the digitized points, which MNE fits the head to."""
+    located = {name: place for name, place in positions.items() if np.isfinite(place).all()}
+    if not located or info["dig"] is None:
+        return
+    points = mne.channels.make_dig_montage(located, coord_frame="head").dig
+    taken = [p["ident"] for p in info["dig"] if p["kind"] == FIFF.FIFFV_POINT_EEG]
+    for number, point in enumerate(points, max(taken, default=0) + 1):
+        point["ident"] = number
+    with info._unlock():
+        info["dig"] = [*info["dig"], *points]
+
+
+def _follow(inst, good, added):
+    """Let new channels follow the others where nothing was restored, since all are bad then.
+
+    Returns when that is, an array of bool of the shape of one channel. A regression on the restored
+    times continues them without a jump, whereas a constant would ring in filters.
+    """
+    shape = inst._data[..., 0, :].shape
+    if not added:
+        return np.zeros(shape, bool)
+    untold = np.zeros(shape, bool)
+    for name in added:
+        untold |= np.isnan(inst._data[..., inst.ch_names.index(name), :])
+    if not untold.any():
+        return untold
+    gap = untold.ravel()
+    told = np.flatnonzero(~gap)
+    if not len(told):
+        raise ValueError(
+            f"Cannot add {', '.join(added)}: the positions in the recording do not tell where they "
+            "are. Check its montage, or take it off with inst.set_montage(None)."
+        )
+    told = told[:: max(1, len(told) // _MAX_SAMPLES)]
+    x, y = _read(inst, good), _read(inst, added)
+    mean_x, mean_y = (part[:, told].mean(axis=1, keepdims=True) for part in (x, y))
+    weights = np.linalg.lstsq((x[:, told] - mean_x).T, (y[:, told] - mean_y).T, rcond=1e-6)[0]
+    y[:, gap] = weights.T @ (x[:, gap] - mean_x) + mean_y
+    for name, values in zip(added, y, strict=True):
+        inst._data[..., inst.ch_names.index(name), :] = values.reshape(shape)
+    # There they are no worse than the others, which are not called bad all through either.
+    inst.info["bads"] = [name for name in inst.info["bads"] if name not in added]
+    return untold
+
+
+def _read(inst, names):
+    """Return channels x all samples, a copy."""
+    data = inst._data[..., [inst.ch_names.index(name) for name in names], :]
+    return np.moveaxis(data, -2, 0).reshape(len(names), -1)
+
+
+def _order(inst, eeg):
+    """Return all channels in order, EEG where the first of it stood."""
+    types = inst.get_channel_types()
+    first = types.index("eeg")
+    before = inst.ch_names[:first]
+    after = [n for n, t in zip(inst.ch_names, types, strict=True) if t != "eeg" and n not in before]
+    return [*before, *eeg, *after]
+
+
+def _renew_average(inst):
+    """Let an average reference that waits as a projector hold the new channels too."""
+    kinds = [proj["kind"] for proj in inst.info["projs"]]
+    inst.del_proj([k for k, kind in enumerate(kinds) if kind == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF])
+    inst.set_eeg_reference("average", projection=True)
+
+
+class _HarmonizationReport(RestorationReport):
+    """A report whose ``std`` has the shape of the harmonized data.
+
+    Parameters
+    ----------
+    report : RestorationReport
+        The report of the data in which all channels still were.
+    rows : list of int
+        Which of these channels the harmonized data have, in order.
+    added : list of int
+        Which of these channels are new.
+    untold : array of bool, shape ([n_epochs, ]n_times)
+        When new channels merely follow the others.
+    """
+
+    def __init__(self, report, rows, added, untold):
+        vars(self).update(vars(report))  # it is that report, seen from other channels
+        self._final_rows, self._added, self._untold = rows, added, untold
+
+    @property
+    def std(self):
+        """Standard deviation of the error of each sample in volts, 0 where nothing was done.
+
+        It has the shape of the harmonized data. NaN where nothing tells how large the error is.
+        """
+        return self._read_std(self._final_rows)
+
+    def _read_std(self, rows):
+        std = super()._read_std(rows)
+        for k, row in enumerate(rows):
+            if row in self._added:
+                std[..., k, :][self._untold] = np.nan
+        return std

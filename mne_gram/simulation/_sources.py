@@ -1,0 +1,284 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the brain and the amplifier make of a recording, for many windows at once.
+
+Sizes are relative to the cortical background, whose mean variance over the head is one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..montage import CH_NAMES, ELECTRODES
+from ._lead_field import compute_lead_field
+from ._signals import chance, lognormal, normal, normalise, peaks, power_law, uniform, wander
+
+N_SOURCES = 40  # patches of cortex in the background
+
+# Medians and spreads (standard deviation of the logarithm) over windows, set so that windows
+# agree with recordings of four laboratories; doc/simulation.rst has the comparison.
+LEVELS = {
+    "exponent": (1.45, 2.0),  # of the background's spectrum, uniform
+    "knee": (1.0, 0.8),  # Hz
+    "source": (0.2, 0.6),  # spread of sources' sizes in a window, uniform
+    "extent": (0.9, 1.7, 1.8, 0.9),  # weights of the extents of patches
+    "filtered": (0.75, 0.4),  # shares of windows with a narrower band, below and above
+    "white": (0.2, 0.7),
+    "white electrode": (1.0, 0.7),  # within a window
+    "drift": (0.3, 0.8),
+    "drift electrode": (1.0, 0.4),  # within a window
+    "blink": (8.0, 0.5),
+    "gaze": (0.3, 0.6),  # relative to blinks: both are the eyeball's own potential
+    "muscle": (0.3, 0.5),
+    "muscle each": (1.0, 0.3),  # within a window
+    "tonic": (0.2, 0.8),  # of muscles, relative to their bursts
+}
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Where a rhythm comes from, and how large and frequent it is."""
+
+    near: tuple  # electrodes
+    count: int  # patches of cortex
+    freqs: tuple  # of the peak, in Hz, drawn between these
+    level: float  # median
+    spread: float  # of the level over windows, standard deviation of the logarithm
+    width: tuple = (0.04, 0.12)  # standard deviation of the peak, relative to its frequency
+    burst: float = 0.0  # standard deviation in seconds; 0: it waxes and wanes
+    harmonic: float = 0.0  # largest power at twice the frequency
+    asleep: bool = False  # in sleep only
+
+
+RHYTHMS = {
+    "alpha": Rhythm(("O1", "OZ", "O2", "POZ", "PO7", "PO8"), 4, (8.0, 12.0), 0.23, 0.95),
+    "mu": Rhythm(("C3", "C4"), 2, (9.0, 12.5), 0.23, 0.9, harmonic=0.5),
+    "theta": Rhythm(("FZ", "FCZ", "CZ"), 1, (4.0, 7.5), 0.2, 1.0),
+    "beta": Rhythm(
+        ("C3", "C4", "FZ", "F3", "F4"), 3, (14.0, 28.0), 0.4, 0.9, width=(0.1, 0.25), burst=0.15
+    ),
+    "spindle": Rhythm(("CZ", "FZ", "CPZ"), 1, (11.0, 15.0), 0.7, 0.4, burst=0.4, asleep=True),
+    "slow wave": Rhythm(("FZ", "FCZ", "F3", "F4"), 2, (0.6, 1.4), 1.2, 0.5, asleep=True),
+}
+OF_SLEEP = tuple(kind for kind, rhythm in RHYTHMS.items() if rhythm.asleep)
+_ASLEEP = 0.06  # of windows
+_NEAR = 0.25  # standard deviation, in radians, of a rhythm's places
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Signals of one kind.
+
+    Attributes
+    ----------
+    signals : torch.Tensor, shape (n_windows, n_sources, n_times)
+        What the sources do.
+    maps : torch.Tensor, shape (n_windows or 1, n_places, n_sources) | None
+        How electrodes see them; None for signals that are those of the channels.
+    events : torch.Tensor, shape (n_windows, 1 or n_channels, n_times) | None
+        Where it is not zero, an event starts.
+    patches : tuple of torch.Tensor | None
+        For sources in the brain: indices and extents, shape (n_windows, n_sources), and
+        orientations, shape (n_windows, n_sources, 3), in the frames of the lead field.
+    """
+
+    signals: torch.Tensor
+    maps: torch.Tensor | None = None
+    events: torch.Tensor | None = None
+    patches: tuple | None = None
+
+
+class Head:
+    """The lead field on a device.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where to draw.
+    """
+
+    def __init__(self, device):
+        lead = compute_lead_field()
+        self.lead, self.device = lead, device
+        self.index = torch.as_tensor(lead.index, device=device)
+        self.patches = torch.as_tensor(lead.patches, device=device)
+        self.eyes = torch.as_tensor(lead.eyes, device=device)
+        self.muscles = torch.as_tensor(lead.muscles, device=device)
+        self.n_places = self.patches.shape[-1]
+        self.near = {}
+        for kind, rhythm in RHYTHMS.items():
+            ends = lead.directions[[lead.index[CH_NAMES.index(e), 0] for e in rhythm.near]]
+            angle = np.arccos(np.clip(lead.frames[:, 0] @ ends.T, -1, 1)).min(axis=1)
+            near = np.exp(-0.5 * (angle / _NEAR) ** 2).astype(np.float32)
+            self.near[kind] = torch.as_tensor(near, device=device)
+
+    def take(self, values, channels):
+        """Take values at places to channels; derivations are differences of their ends.
+
+        Parameters
+        ----------
+        values : torch.Tensor, shape (n_windows, n_places, n)
+            Maps or signals.
+        channels : torch.Tensor of int, shape (n_windows, n_channels)
+            Entries of the montage.
+
+        Returns
+        -------
+        values : torch.Tensor, shape (n_windows, n_channels, n)
+            What the channels see.
+        """
+        ends = self.index[channels]
+        last = values.shape[-1]
+        first = values.gather(1, ends[..., :1].expand(-1, -1, last))
+        pairs = channels >= len(ELECTRODES)
+        if pairs.any():
+            other = values.gather(1, ends[..., 1:].clamp(min=0).expand(-1, -1, last))
+            first = first - other * pairs[..., None]
+        return first
+
+
+def subtract_average(x, channels):
+    """Subtract the mean of the electrodes from them.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (n_windows, n_channels, n)
+        Signals or maps.
+    channels : torch.Tensor of int, shape (n_windows, n_channels)
+        Entries of the montage.
+
+    Returns
+    -------
+    x : torch.Tensor, shape (n_windows, n_channels, n)
+        The same; derivations stay as they are, and so do single electrodes.
+    """
+    unipolar = (channels < len(ELECTRODES))[..., None].to(x.dtype)
+    count = unipolar.sum(dim=1, keepdim=True)
+    mean = (x * unipolar).sum(dim=1, keepdim=True) / count.clamp(min=1)
+    return x - mean * unipolar * (count > 1)
+
+
+def draw_band(n, grid, generator):
+    """Draw what amplifiers, their owners' filters and notches let through of the power.
+
+    Parameters
+    ----------
+    n : int
+        Number of windows.
+    grid : Grid
+        The frequencies.
+    generator : torch.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    band : torch.Tensor, shape (n, 1, n_freqs)
+        Between 0 and 1.
+    """
+    shape = (n, 1, 1)
+    below, above = (chance(shape, share, generator) for share in LEVELS["filtered"])
+    low = 0.1 + below * uniform(shape, 0.2, 0.7, generator)
+    high = 75.0 - above * uniform(shape, 5.0, 45.0, generator)
+    line = 50.0 + 10.0 * chance(shape, 0.5, generator)
+    notch = 1 - torch.exp(-0.5 * ((grid.freqs - line) / 0.7) ** 2)
+    return pass_band(grid, low, high) * notch
+
+
+def pass_band(grid, low, high):
+    """Return the power that passes between two frequencies in Hz, shape (..., n_freqs)."""
+    return torch.sigmoid(high - grid.freqs) / (1 + (low / grid.freqs) ** 4)
+
+
+# ---------------------------------------------------------------------------------------------
+# Brain
+
+
+def _draw_maps(head, shape, generator, near=None):
+    """Draw patches of cortex: maps, and which patches in which orientation."""
+    near = torch.ones(len(head.patches), device=head.device) if near is None else near
+    extents = torch.tensor(LEVELS["extent"], device=head.device)
+    which, extent = (
+        torch.multinomial(
+            weights.expand(shape[0], -1), shape[1], replacement=True, generator=generator
+        )
+        for weights in (near, extents)
+    )
+    facing = torch.nn.functional.normalize(normal((*shape, 3), 0.0, 1.0, generator), dim=-1)
+    maps = torch.einsum("bsk,bskp->bps", facing, head.patches[which, extent])
+    return maps, (which, extent, facing)
+
+
+def draw_background(head, n, n_sources, grid, band, generator):
+    """Draw patches of cortex whose spectra fall with frequency."""
+    shape = (n, n_sources)
+    maps, patches = _draw_maps(head, shape, generator)
+    spread = uniform((n, 1, 1), *LEVELS["source"], generator)
+    maps = maps * torch.exp(spread * normal((n, 1, n_sources), 0.0, 1.0, generator))
+    maps = maps / maps.square().sum(dim=-1).mean(dim=-1)[:, None, None].sqrt()
+    exponent = uniform((n, 1), *LEVELS["exponent"], generator)
+    exponent = exponent + normal(shape, 0.0, 0.25, generator)
+    knee = lognormal((n, 1), *LEVELS["knee"], generator)
+    power = normalise(power_law(grid, exponent, knee) * band, grid.share)
+    return Part(grid.shape_noise(power, generator), maps, patches=patches)
+
+
+def draw_rhythm(head, kind, n, grid, band, asleep, generator):
+    """Draw one of the rhythms."""
+    rhythm = RHYTHMS[kind]
+    shape = (n, rhythm.count)
+    maps, patches = _draw_maps(head, shape, generator, head.near[kind])
+    level = lognormal((n, 1, 1), rhythm.level / rhythm.count**0.5, rhythm.spread, generator)
+    level = level * lognormal((n, 1, rhythm.count), 1.0, 0.4, generator)
+    if rhythm.asleep:
+        level = level * asleep
+    centre = uniform((n, 1), *rhythm.freqs, generator)
+    width = uniform((n, 1), *rhythm.width, generator) * centre
+    centre = centre * lognormal(shape, 1.0, 0.03, generator)
+    harmonic = uniform(shape, 0.0, rhythm.harmonic, generator) if rhythm.harmonic else None
+    power = peaks(grid, centre, width.expand(shape), harmonic) * band
+    signals = grid.shape_noise(power, generator)
+    if rhythm.burst:
+        signals = signals * draw_bursts(shape, grid, rhythm.burst, 0.4, generator)
+    else:
+        signals = signals * wander(shape, grid, 0.5, generator)
+    return Part(signals, maps * level, patches=patches)
+
+
+def draw_brain(head, n, n_sources, grid, band, generator, asleep=None):
+    """Draw all that the brain does.
+
+    Parameters
+    ----------
+    head : Head
+        The lead field.
+    n, n_sources : int
+        Numbers of windows, and of patches of cortex in the background.
+    grid : Grid
+        The times.
+    band : torch.Tensor, shape (n or 1, 1, n_freqs)
+        What the amplifier lets through.
+    generator : torch.Generator
+        The source of randomness.
+    asleep : bool | None
+        Whether there are spindles and slow waves; None for some windows.
+
+    Returns
+    -------
+    parts : dict of str to Part
+        The background and each rhythm.
+    """
+    asleep = chance((n, 1, 1), _ASLEEP if asleep is None else float(asleep), generator)
+    parts = {"background": draw_background(head, n, n_sources, grid, band, generator)}
+    for kind in RHYTHMS:
+        parts[kind] = draw_rhythm(head, kind, n, grid, band, asleep, generator)
+    return parts
+
+
+def draw_bursts(shape, grid, duration, rate, generator):
+    """Draw envelopes of bursts, of a duration (standard deviation) in seconds, rate a second."""
+    shape, generator = (*shape, grid.n_seconds), grid.choose(generator)
+    size = chance(shape, rate, generator) * lognormal(shape, 1.0, 0.4, generator)
+    times = grid.kernel_times(6 * duration)
+    kernel = torch.exp(-0.5 * ((times - 3 * duration) / duration) ** 2)
+    return grid.convolve(grid.scatter(size, generator), kernel)

@@ -1,0 +1,218 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Estimate the population prior of the spatial expert.
+
+Run ``python -m mne_gram.training._prior --bids-root A --bids-root B --out prior.npz``.
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import mne
+import numpy as np
+from mne.utils import ProgressBar, logger
+from scipy.optimize import nnls
+
+from .._files import read_path
+from .._recording import collect_mask, cut_windows, find_pieces, group_moments
+from ..covariance import (
+    N_BANDS,
+    Recording,
+    assemble_prior,
+    complete_recording,
+    fit_forward,
+    forward_components,
+    pack_symmetric,
+    sphere_kernel,
+)
+from ..montage import ELECTRODES, electrode_positions, match_channels, template_sphere
+from ._subjects import list_recordings, split_subjects
+
+_N_DEGREES = 16
+
+
+def fit_kernel(cov):
+    """Fit a covariance function of the angle between electrodes, as Legendre coefficients."""
+    origin, _ = template_sphere()
+    units = electrode_positions() - origin
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    cosines = units @ units.T
+    design = np.array([sphere_kernel(cosines, row).ravel() for row in np.eye(_N_DEGREES)]).T
+    design = np.c_[design, (cosines > 1 - 1e-9).ravel()]  # noise belongs to no degree
+    coefficients, _ = nnls(design, cov.ravel())
+    return coefficients[:-1]
+
+
+# ---------------------------------------------------------------------------------------------
+# What recordings say
+
+
+def measure_recording(raw, source):
+    """Measure the covariances of one recording.
+
+    Parameters
+    ----------
+    raw : instance of mne.io.BaseRaw
+        The recording.
+    source : tuple of str
+        Data set, subject and file.
+
+    Returns
+    -------
+    recording : Recording | None
+        None if it holds fewer than four electrodes or no clean window.
+    """
+    cmap = match_channels(raw.info, on_missing="ignore")
+    keep = [
+        k
+        for k, name in enumerate(cmap.ch_names)
+        if cmap.entries[k] in ELECTRODES and name not in raw.info["bads"]
+    ]
+    names = [cmap.ch_names[k] for k in keep]
+    if len(names) < 4:
+        return None
+    data = raw.get_data(picks=names)
+    if not np.isfinite(data).all():
+        logger.info(f"{source[-1]}: left out, it holds NaN or infinite values")
+        return None
+    flat = np.ptp(data, axis=1) < 1e-3 * np.median(np.ptp(data, axis=1))
+    if flat.any() or not np.ptp(data, axis=1).any():
+        logger.info(f"{source[-1]}: left out, flat channels {np.array(names)[flat].tolist()}")
+        return None
+    sfreq = raw.info["sfreq"]
+    mask = collect_mask(raw, [raw.ch_names.index(name) for name in names])
+    windows, good = cut_windows(data, mask, find_pieces(raw), sfreq, max_windows=400)
+    moments = group_moments(windows, good, sfreq, np.ones(len(names)))
+    if not moments:
+        return None
+    whole = [m for m in moments if len(m.good) == len(names)]
+    if not whole:
+        logger.info(f"{source[-1]}: left out, no window in which all channels are good")
+        return None
+    cov = whole[0].cov
+    average = np.eye(len(names)) - 1 / len(names)
+    cov = average @ cov @ average
+    cov = cov / np.trace(cov, axis1=1, axis2=2)[:, None, None] * len(names)
+    return Recording(source, cmap.indices[keep], cov)
+
+
+def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
+    """Estimate population and library from recordings that cover different electrodes.
+
+    Expectation-maximisation for the mean covariance with missing electrodes, where the forward
+    model, fitted to agree with the data where both exist, says how the missing ones covary.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+        The measurements.
+    components : array, shape (n_components, 114, 114)
+        From :func:`forward_components`.
+    strength : float
+        How many recordings the forward model is worth.
+    n_iter : int
+        Number of iterations.
+
+    Returns
+    -------
+    prior : Prior
+        The estimate.
+    """
+    # Every person counts once, however many recordings they gave.
+    people = [r.source[:2] for r in recordings]
+    weights = np.array([1 / people.count(person) for person in people])
+    covered = np.unique(np.concatenate([r.channels for r in recordings]))
+    population = np.repeat(components.mean(axis=0)[None], N_BANDS, axis=0)
+    for _ in range(n_iter):
+        forward = fit_forward(components, population[:, covered][:, :, covered], covered)
+        forward /= np.einsum("bii->b", forward)[:, None, None] / len(ELECTRODES)
+        total = strength * forward
+        for recording, weight in zip(recordings, weights, strict=True):
+            total = total + weight * complete_recording(recording, population, shrinkage=0.0)
+        population = total / (strength + weights.sum())
+        population /= np.einsum("bii->b", population)[:, None, None] / len(ELECTRODES)
+    kernel = fit_kernel(forward.mean(axis=0))
+    return assemble_prior(recordings, population, weights, kernel)
+
+
+def save_prior(prior, recordings, fname):
+    """Write a prior, whole or not at all."""
+    fname = Path(fname)
+    arrays = dict(
+        population=pack_symmetric(prior.population).astype(np.float32),
+        covs=np.concatenate([pack_symmetric(r.cov).ravel() for r in recordings]).astype(np.float16),
+        channels=np.concatenate([r.channels for r in recordings]).astype(np.uint8),
+        n_channels=np.array([len(r.channels) for r in recordings]),
+        weights=prior.weights,
+        kernel=prior.kernel,
+        sources=np.array(prior.sources),
+    )
+    fname.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=fname.parent, suffix=".npz", delete=False) as file:
+        try:
+            np.savez_compressed(file, **arrays)
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, fname)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def collect_recordings(roots, every=4):
+    """Measure the training subjects' recordings of BIDS data sets.
+
+    Parameters
+    ----------
+    roots : list of path-like
+        The data sets.
+    every : int
+        The 4th, 8th, ... subject of each, in sorted order, are left out.
+
+    Returns
+    -------
+    recordings : list of Recording
+        One each.
+    """
+    jobs = []
+    roots = [Path(root).resolve() for root in roots]
+    names = [root.name for root in roots]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"Two data sets are in folders of one name ({', '.join(sorted(names))}), which tells "
+            "their people apart. Rename a folder."
+        )
+    for root in roots:
+        paths = list_recordings(root)
+        train, _ = split_subjects([path.subject for path in paths], every)
+        jobs += [(root.name, path) for path in paths if path.subject in train]
+    recordings = []
+    for dataset, path in ProgressBar(jobs, mesg="Recordings"):
+        with mne.utils.use_log_level("error"):
+            raw = read_path(path).load_data()
+        recording = measure_recording(raw, (dataset, f"sub-{path.subject}", path.basename))
+        if recording is not None:
+            recordings.append(recording)
+    return recordings
+
+
+def main(argv=None):
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bids-root", action="append", required=True, help="a data set; repeat")
+    parser.add_argument("--out", required=True, help="the .npz file to write")
+    parser.add_argument(
+        "--hold-out-every", type=int, default=4, help="leave out every n-th subject"
+    )
+    args = parser.parse_args(argv)
+    recordings = collect_recordings(args.bids_root, args.hold_out_every)
+    prior = estimate_prior(recordings, forward_components())
+    save_prior(prior, recordings, args.out)
+    people = {source[:2] for source in prior.sources}
+    size = Path(args.out).stat().st_size / 1e6
+    print(f"{len(recordings)} recordings of {len(people)} people, {size:.2f} MB: {args.out}")
+
+
+if __name__ == "__main__":
+    main()

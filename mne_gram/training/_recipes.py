@@ -1,0 +1,305 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Recipes: everything from BIDS data sets to a model, under one name."""
+
+import dataclasses
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mne.utils import _check_option, logger, verbose
+
+from ..models import (
+    GramConfig,
+    ResidualConfig,
+    TokenizerConfig,
+    gram_base,
+    gram_small,
+    gram_tiny,
+    save_model,
+    tokenizer_base,
+    tokenizer_small,
+    tokenizer_tiny,
+)
+from ._config import TrainingConfig
+from ._corpus import prepare_corpus
+from ._pretraining import pretrain, pretrain_tokenizer
+from ._processes import get_rank, process_group, wait
+from ._residual import pretrain_residual
+from ._runs import choose_device
+from ._storage import read_index
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Shapes and settings of both stages.
+
+    Attributes
+    ----------
+    description : str
+        What the model is good for.
+    tokenizer, gram : TokenizerConfig, GramConfig
+        Shapes of the networks.
+    stage1, stage2 : TrainingConfig
+        How they are trained.
+    stage3 : TrainingConfig
+        How stage 2 is trained for restoration.
+    residual : ResidualConfig
+        Its shape.
+    dtype : str
+        How the weights are stored.
+    """
+
+    description: str
+    tokenizer: TokenizerConfig
+    gram: GramConfig
+    stage1: TrainingConfig
+    stage2: TrainingConfig
+    stage3: TrainingConfig
+    residual: ResidualConfig = ResidualConfig()
+    dtype: str = "float32"
+
+
+_TINY1 = TrainingConfig(
+    n_steps=2500,
+    n_parts=2,
+    tokens_per_part=2048,
+    learning_rate=2e-3,
+    final_learning_rate=1e-5,
+    warm_up=0.02,
+    weight_decay=0.01,
+    average=0.997,
+    simulated_share=0.15,
+    centered=True,
+    free_steps=300,
+    free_guide=True,
+    code_gain=40.0,
+    hold_out_every=10,
+    validate_every=250,
+    checkpoint_every=100,
+)
+_TINY2 = dataclasses.replace(
+    _TINY1,
+    n_steps=1400,
+    learning_rate=4e-4,
+    warm_up=0.05,
+    weight_decay=0.05,
+    free_steps=0,
+    free_guide=False,
+    warm_start=True,
+)
+_TINY3 = TrainingConfig(
+    n_steps=2000,
+    n_parts=1,
+    tokens_per_part=2432,
+    learning_rate=1e-3,
+    final_learning_rate=2e-5,
+    warm_up=0.05,
+    weight_decay=0.05,
+    average=0.997,
+    validate_every=250,
+    checkpoint_every=100,
+)
+# The same on a GPU: larger batches, more steps, half precision where it does no harm.
+_SMALL1 = dataclasses.replace(
+    _TINY1,
+    n_steps=20000,
+    n_parts=4,
+    tokens_per_part=8192,
+    learning_rate=1e-3,
+    free_steps=1000,
+    checkpoint_every=500,
+    validate_every=1000,
+    precision="bfloat16",
+    compile=True,
+)
+_SMALL2 = dataclasses.replace(
+    _SMALL1,
+    learning_rate=4e-4,
+    warm_up=0.05,
+    weight_decay=0.05,
+    free_steps=0,
+    free_guide=False,
+    warm_start=True,
+)
+_SMALL3 = dataclasses.replace(
+    _TINY3, n_steps=20000, tokens_per_part=16384, precision="bfloat16", checkpoint_every=500
+)
+_LARGER = ResidualConfig(n_blocks=6, n_heads=10)
+
+RECIPES = {
+    "gram-tiny": Recipe(
+        "small open model, trained on two CPU cores",
+        tokenizer_tiny(),
+        gram_tiny(),
+        _TINY1,
+        _TINY2,
+        _TINY3,
+        dtype="float16",
+    ),
+    "gram-small": Recipe(
+        "the same for a GPU",
+        tokenizer_small(),
+        gram_small(),
+        _SMALL1,
+        _SMALL2,
+        _SMALL3,
+        _LARGER,
+    ),
+    "gram-base-open": Recipe(
+        "networks of the published Base shape, for a GPU and a large corpus",
+        tokenizer_base(),
+        dataclasses.replace(gram_base(), predict_scale=True),
+        dataclasses.replace(_SMALL1, n_steps=60000, learning_rate=5e-4),
+        dataclasses.replace(_SMALL2, n_steps=60000, learning_rate=5e-4),
+        _SMALL3,
+        _LARGER,
+    ),
+}
+
+
+@verbose
+def run_recipe(
+    name,
+    out,
+    *,
+    bids_roots,
+    hold_out_every=4,
+    device=None,
+    n_jobs=1,
+    corpus=None,
+    changes=None,
+    verbose=None,
+):
+    """Make a model from BIDS data sets: corpus, tokenizer, masked autoencoder, corrections.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``RECIPES``, such as ``"gram-tiny"``.
+    out : path-like
+        Folder of everything: ``corpus/``, ``tokenizer/``, ``gram/``, ``residual/`` and the model
+        itself, in a folder of the recipe's name. What is there already is not done again.
+    bids_roots : list of path-like
+        The data sets.
+    hold_out_every : int | None
+        The 4th, 8th, ... subject of each data set, in sorted order, enter nothing. Without effect
+        on a ``corpus`` that is prepared already.
+    device : str | torch.device | None
+        Where to compute. None is the CPU; ``"auto"`` a GPU if there is one.
+    n_jobs : int
+        Processes that prepare the corpus.
+    corpus : path-like | None
+        A corpus that is prepared already, in place of ``out/corpus``.
+    changes : dict | None
+        Fields of the settings of both stages that shall differ from the recipe, see `adapt`.
+    verbose : bool | str | int | None
+        Control verbosity of the logging output.
+
+    Returns
+    -------
+    model : GramModel
+        The model, as it was written.
+
+    Raises
+    ------
+    ValueError
+        If there is no such recipe, or nothing to train on.
+
+    Notes
+    -----
+    Under ``torchrun`` the first process prepares the corpus while the others wait, for two hours
+    at most: prepare a corpus that takes longer before, and give it as ``corpus``.
+    """
+    _check_option("name", name, list(RECIPES))
+    recipe, out, device = RECIPES[name], Path(out), choose_device(device)
+    stage1 = adapt(recipe.stage1, device, changes)
+    # Processes that train together join first, as the others have to wait for the corpus.
+    with process_group(device):
+        if corpus is None:
+            corpus = out / "corpus"
+            if get_rank() == 0:
+                prepare_corpus(
+                    corpus, bids_roots=bids_roots, hold_out_every=hold_out_every, n_jobs=n_jobs
+                )
+            wait()
+        first = pretrain_tokenizer(
+            corpus, out / "tokenizer", config=recipe.tokenizer, training=stage1, device=device
+        )
+        stage2 = adapt(recipe.stage2, device, {**(changes or {}), "free_steps": 0})
+        model = pretrain(
+            corpus, first, out / "gram", config=recipe.gram, training=stage2, device=device
+        )
+        stage3 = adapt(recipe.stage3, device, {**_take_general(changes), "free_steps": 0})
+        model = pretrain_residual(
+            corpus,
+            model,
+            out / "residual",
+            config=recipe.residual,
+            training=stage3,
+            device=device,
+            n_jobs=n_jobs,
+        )
+        # A corpus that was prepared before tells itself who was held out.
+        selection = read_index(Path(corpus))["selection"]
+        model.card.update(name=name, description=recipe.description, commit=get_commit())
+        model.card.update(selection)
+        if get_rank() == 0:
+            save_model(model, out / name, dtype=recipe.dtype, overwrite=True)
+            logger.info(f"Wrote {out / name}.")
+        wait()
+    return model
+
+
+def _take_general(changes):
+    """Return the changes that mean the same for the third stage."""
+    names = ("n_steps", "seed", "hold_out_every", "log_every", "validate_every")
+    return {name: value for name, value in (changes or {}).items() if name in names}
+
+
+def adapt(training, device, changes=None):
+    """Change settings, and fit them to a device.
+
+    Parameters
+    ----------
+    training : TrainingConfig
+        The settings.
+    device : torch.device
+        Where to compute. On a CPU nothing is compiled or computed in half precision, unless
+        ``changes`` ask for it.
+    changes : dict | None
+        Fields that shall differ. With other ``n_steps``, ``free_steps`` remain the same share of
+        them, if they are not changed too.
+
+    Returns
+    -------
+    training : TrainingConfig
+        The settings for this device.
+    """
+    changes = dict(changes or {})
+    if device.type == "cpu" and (training.compile or training.precision != "float32"):
+        logger.info(
+            "These settings are made for a GPU. Here is none, so training is in single precision, "
+            "is not compiled and takes long; the recipe gram-tiny is made for any machine. On a "
+            "GPU the same command trains as intended."
+        )
+        changes = {"precision": "float32", "compile": False, **changes}
+    n_steps = changes.get("n_steps", training.n_steps)
+    if "free_steps" not in changes:
+        changes["free_steps"] = round(training.free_steps * n_steps / training.n_steps)
+    return dataclasses.replace(training, **changes)
+
+
+def get_commit():
+    """Return the commit of the source tree, None outside of one."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()

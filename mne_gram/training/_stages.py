@@ -1,0 +1,288 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two stages: what each minimises, what it does after a step, how it is measured."""
+
+import torch
+import torch.nn.functional as F
+
+from ._codebook import Codebook, get_perplexity
+from ._interpolating import start_interpolating
+from ._processes import spread
+
+
+@torch.no_grad()
+def find_components(patches, n_components):
+    """Return the principal components of the shapes of patches.
+
+    Parameters
+    ----------
+    patches : torch.Tensor, shape (N, 200)
+        The patches. Means and amplitudes are left out.
+    n_components : int
+        How many, at most 200.
+
+    Returns
+    -------
+    components : torch.Tensor, shape (200, n_components)
+        Orthonormal columns, the largest component first.
+    """
+    shapes = F.normalize(patches - patches.mean(-1, keepdim=True), dim=-1).double()
+    vectors = torch.linalg.eigh(shapes.T @ shapes).eigenvectors
+    # An eigenvector has no sign of its own.
+    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    return (vectors * signs).flip(1)[:, :n_components].float().contiguous()
+
+
+class TokenizerStage:
+    """Stage 1: the tokenizer learns to name patches, and to draw them again.
+
+    Parameters
+    ----------
+    network : mne_gram.models.Tokenizer
+        Trained in place.
+    config : TrainingConfig
+        The settings.
+    """
+
+    name = "tokenizer"
+
+    def __init__(self, network, config):
+        self.network, self.config = network, config
+        self.codebook = Codebook(
+            network, decay=config.codebook_decay, revive_below=config.revive_below
+        )
+        self.guide = None
+
+    def needs_start(self, step):
+        """Tell whether something has to be found in a few batches before a step."""
+        if self.codebook.started:
+            return False
+        lacks_guide = self.config.free_guide and self.guide is None
+        return step >= self.config.free_steps or lacks_guide
+
+    def start(self, step, batches, generator):
+        """Find the guide, or fill the codebook, before a step."""
+        _check_finite(step, batches)
+        if step >= self.config.free_steps:
+            self.start_codebook(batches, generator)
+        else:
+            patches = [batch.x.unflatten(2, (-1, 200)).flatten(0, 2) for batch in batches]
+            n_components = self.codebook.vectors.shape[1]
+            self.guide = spread(find_components(torch.cat(patches), n_components))
+
+    @torch.no_grad()
+    def start_codebook(self, batches, generator):
+        """Fill the codebook from what the encoder makes of some batches."""
+        codes = []
+        was_training = self.network.training
+        self.network.eval()
+        for batch in batches:
+            codes.append(self.network.encode(batch.x, batch.channels).features.flatten(0, 2))
+        self.network.train(was_training)
+        self.codebook.start(torch.cat(codes), generator)
+
+    def get_loss(self, forward, batch):
+        """Return the objective of a batch and what of it is logged."""
+        config = self.config
+        out = forward(
+            batch.x,
+            batch.channels,
+            quantize=self.codebook.started,
+            noise=config.free_noise,
+            guide=self.guide,
+            centered=config.centered,
+            rotation=config.rotation,
+            spectral_weight=config.spectral_weight,
+        )
+        if self.codebook.started:
+            self.codebook.add(out.codes, out.indices)
+        values = {"loss": out.loss, "reconstruction": out.reconstruction}
+        values["commitment"] = out.commitment
+        if config.spectral_weight:
+            values["spectral"] = out.spectral
+        return out.loss, values
+
+    def update(self, step, generator):
+        """Move the codebook; return what is logged of it."""
+        if not self.codebook.started:
+            return {}
+        counts = self.codebook.counts
+        # A class revived at the end would not find its place any more.
+        n_revived = self.codebook.update(generator, revive=step < 0.8 * self.config.n_steps)
+        return {
+            "revived": n_revived,
+            "classes_used": (counts > 0).float().mean().item(),
+        }
+
+    def get_state(self):
+        """Return what a checkpoint has to hold beside the weights."""
+        state = {f"codebook.{key}": value for key, value in self.codebook.get_state().items()}
+        return state if self.guide is None else {**state, "guide": self.guide}
+
+    def set_state(self, tensors):
+        """Continue from what `get_state` returned."""
+        tensors = dict(tensors)
+        self.guide = tensors.pop("guide", None)
+        self.codebook.set_state({key.removeprefix("codebook."): v for key, v in tensors.items()})
+
+    def tidy(self, network):
+        """Bring averaged weights into the form that the network expects."""
+        network.codebook.copy_(F.normalize(network.codebook, dim=-1))
+
+    @torch.no_grad()
+    def evaluate(self, network, batches):
+        """Measure a network on held-out batches.
+
+        Parameters
+        ----------
+        network : mne_gram.models.Tokenizer
+            In eval mode; it stays as it is.
+        batches : list of tuple of (str, Batch)
+            The subject of each batch and the batch.
+
+        Returns
+        -------
+        values : dict
+            Subject to a dict of measures; the subject "" stands for the mean over subjects, and
+            for the classes of all together.
+        """
+        cosines, counts = {}, network.codebook.new_zeros(len(network.codebook))
+        for subject, batch in batches:
+            patches = batch.x.unflatten(2, (-1, 200))
+            indices = network.encode(batch.x, batch.channels).indices
+            decoded = network.decode(indices, batch.channels)
+            counts += torch.bincount(indices.flatten(), minlength=len(counts))
+            plain = F.cosine_similarity(decoded, patches, dim=-1)
+            patches = patches - patches.mean(-1, keepdim=True)
+            decoded = decoded - decoded.mean(-1, keepdim=True)
+            centered = F.cosine_similarity(decoded, patches, dim=-1)
+            both = torch.stack([plain, centered]).flatten(1)
+            cosines.setdefault(subject, []).append(both.cpu())
+        values = {}
+        for subject, parts in cosines.items():
+            plain, centered = torch.cat(parts, dim=1).mean(dim=1).tolist()
+            values[subject] = {"cosine": plain, "cosine_centered": centered}
+        values[""] = _average(values)
+        values[""]["classes_used"] = (counts > 0).float().mean().item()
+        values[""]["perplexity"] = get_perplexity(counts)
+        return values
+
+
+class GramStage:
+    """Stage 2: the masked autoencoder learns to name the patches that it cannot see.
+
+    Parameters
+    ----------
+    network : mne_gram.models.Gram
+        Trained in place.
+    tokenizer : mne_gram.models.Tokenizer
+        Says what the right names are; frozen.
+    config : TrainingConfig
+        The settings.
+    """
+
+    name = "gram"
+
+    def __init__(self, network, tokenizer, config):
+        self.network, self.config = network, config
+        self.tokenizer = tokenizer.eval().requires_grad_(False)
+
+    def needs_start(self, step):
+        """Tell whether weights have to be filled before a step."""
+        return self.config.warm_start and step == 0
+
+    def start(self, step, batches, generator):
+        """Let the network begin as an interpolator."""
+        _check_finite(step, batches)
+        start_interpolating(self.network, self.tokenizer, batches)
+        # From here on processes exchange gradients only.
+        for value in self.network.state_dict().values():
+            spread(value)
+
+    def get_loss(self, forward, batch):
+        """Return the objective of a batch and what of it is logged."""
+        with torch.no_grad():
+            targets = self.tokenizer.encode(batch.x, batch.channels).indices
+        out = forward(
+            batch.x, batch.channels, batch.mask, targets, scale_weight=self.config.scale_weight
+        )
+        values = {"loss": out.loss, "cross_entropy": out.cross_entropy, "spectral": out.spectral}
+        values["accuracy"] = out.accuracy
+        if self.network.config.predict_scale:
+            values["scale"] = out.scale
+        return out.loss, values
+
+    def update(self, step, generator):
+        """Do nothing: there is no codebook to move."""
+        return {}
+
+    def get_state(self):
+        """Return what a checkpoint has to hold beside the weights: nothing."""
+        return {}
+
+    def set_state(self, tensors):
+        """Continue from what `get_state` returned."""
+
+    def tidy(self, network):
+        """Leave averaged weights as they are."""
+
+    @torch.no_grad()
+    def evaluate(self, network, batches):
+        """Measure a network on held-out batches.
+
+        Parameters
+        ----------
+        network : mne_gram.models.Gram
+            In eval mode; it stays as it is.
+        batches : list of tuple of (str, Batch)
+            The subject of each batch and the batch.
+
+        Returns
+        -------
+        values : dict
+            Subject to a dict of measures; the subject "" stands for the mean over subjects.
+            Accuracies are also given for each kind of mask.
+        """
+        parts = {}
+        for subject, batch in batches:
+            targets = self.tokenizer.encode(batch.x, batch.channels).indices
+            out = network(
+                batch.x,
+                batch.channels,
+                batch.mask,
+                targets,
+                scale_weight=self.config.scale_weight,
+            )
+            entry = parts.setdefault(subject, {})
+            for name in ("loss", "cross_entropy", "spectral", "accuracy"):
+                entry.setdefault(name, []).append(getattr(out, name).item())
+            entry.setdefault(f"accuracy_{batch.kind}", []).append(out.accuracy.item())
+            entry.setdefault(f"cross_entropy_{batch.kind}", []).append(out.cross_entropy.item())
+            if network.config.predict_scale:
+                entry.setdefault("scale", []).append(out.scale.item())
+        values = {
+            subject: {name: sum(v) / len(v) for name, v in entry.items()}
+            for subject, entry in parts.items()
+        }
+        values[""] = _average(values)
+        return values
+
+
+def _check_finite(step, batches):
+    """Raise if something would be started from values that are not finite."""
+    for batch in batches:
+        if not torch.isfinite(batch.x).all():
+            raise RuntimeError(
+                f"Step {step + 1} cannot be prepared: a batch has values that are not finite. It "
+                f"holds {'; '.join(sorted(set(batch.sources)))}. Look at these recordings."
+            )
+
+
+def _average(values):
+    """Return the mean over subjects of each measure."""
+    names = dict.fromkeys(name for entry in values.values() for name in entry)
+    means = {}
+    for name in names:
+        found = [entry[name] for entry in values.values() if name in entry]
+        means[name] = sum(found) / len(found)
+    return means

@@ -1,0 +1,105 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""A picture of what was found to be bad."""
+
+import numpy as np
+
+from ._style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    add_legend_beside,
+    check_axis,
+    check_report,
+    open_frame,
+    set_title,
+)
+
+# Colour and hatch by reason.
+_STYLES = {
+    "misfit": (VERMILION, ""),
+    "amplitude": (ORANGE, ""),
+    "flat": (BLUE, "//"),
+    "clipped": (SKY, "\\\\"),
+    "line": (GREEN, ".."),
+    "often": (PURPLE, "xx"),
+    "nan": (BLACK, ""),
+}
+
+
+def plot_bads(report, *, axes=None, show=True):
+    """Draw which channels are bad when.
+
+    Parameters
+    ----------
+    report : BadsReport
+        What :func:`mne_gram.find_bads` returned.
+    axes : matplotlib.axes.Axes | None
+        Where to draw; None makes a figure.
+    show : bool
+        Whether to show the figure.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure: a row each channel that was looked at, in their order. Bars in colour are bad;
+        they reach from end to end where a channel is bad all through. The horizontal axis is in
+        seconds for Raw and in epochs for Epochs.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
+    from mne.viz.utils import plt_show
+
+    check_report(report, "BadsReport", "mne_gram.find_bads")
+    check_axis(axes)
+    names = report.scores.index.tolist()
+    table = report.to_data_frame()
+    start, stop = _get_limits(report)
+    if axes is None:
+        height = 1.2 + 0.16 * max(len(names), 8)
+        axes = plt.subplots(figsize=(8, min(height, 14)), layout="constrained")[1]
+    rows = {name: row for row, name in enumerate(names)}
+    for row in table.itertuples():
+        colour, hatch = _STYLES[row.why]
+        left, right = row.start, row.stop
+        if row.whole:
+            left, right = start, stop
+        elif row.epoch >= 0:
+            left, right = row.epoch - 0.5, row.epoch + 0.5
+        axes.broken_barh(
+            [(left, right - left)],
+            (rows[row.channel] - 0.4, 0.8),
+            facecolor=colour,
+            hatch=hatch,
+            edgecolor="white" if hatch else colour,
+            linewidth=0.0 if hatch else 0.5,
+        )
+    axes.set(xlim=(start, stop), ylim=(len(names) - 0.5, -0.5))
+    axes.set_xlabel("Epoch" if report._is_epochs else "Time (s)")
+    shown = np.arange(0, len(names), 1 + (len(names) - 1) // 70)
+    axes.set_yticks(
+        shown, [names[k] for k in shown], fontsize="x-small" if len(names) > 32 else None
+    )
+    found = [why for why in _STYLES if why in set(table["why"])]
+    handles = [
+        Patch(facecolor=_STYLES[why][0], hatch=_STYLES[why][1], edgecolor="white", label=why)
+        for why in found
+    ]
+    if handles:
+        add_legend_beside(axes, handles=handles)
+    else:
+        set_title(axes, "Nothing was found to be bad")
+    open_frame(axes)
+    plt_show(show)
+    return axes.figure
+
+
+def _get_limits(report):
+    """Return where the horizontal axis starts and ends."""
+    if report._is_epochs:
+        return -0.5, report._n_epochs - 0.5
+    return report._times[0], report._times[1] + 1 / report._sfreq

@@ -1,0 +1,233 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Figures of what was restored, and of how the experts did."""
+
+import mne
+import numpy as np
+
+from ._style import (
+    BLACK,
+    BLUE,
+    LIGHT,
+    VERMILION,
+    add_legend,
+    check_axis,
+    check_report,
+    list_axes,
+    open_frame,
+    set_title,
+)
+
+_Z90 = 1.645
+_MADE_BY = "mne_gram.restore(..., return_report=True)"
+_BAR = 0.32  # height of a bar of the scores in inches
+
+
+def plot_restoration(
+    report, *, picks=None, truth=None, n_channels=6, scores=True, axes=None, show=True
+):
+    """Plot restored channels before and after, with the 90 % interval.
+
+    Parameters
+    ----------
+    report : RestorationReport
+        What :func:`mne_gram.restore` returned.
+    picks : str | list of str | None
+        Names of restored channels, in the order of the rows; None takes those with the most
+        restored time first.
+    truth : mne.io.Raw | mne.Epochs | mne.Evoked | None
+        The recording without its garbage, where it is known.
+    n_channels : int
+        At most this many channels.
+    scores : bool
+        Whether a figure of its own shows :func:`plot_scores` below the channels, where the report
+        has evidence.
+    axes : array of matplotlib.axes.Axes | None
+        An axis a channel; None makes a figure.
+    show : bool
+        Whether to show the figure.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure: a row a channel, in microvolts. Dotted lines are the seams.
+
+    Raises
+    ------
+    ValueError
+        If a channel was not restored, the truth lacks it or that time, or there are too few axes.
+    """
+    from mne.viz.utils import plt_show
+
+    check_report(report, "RestorationReport", _MADE_BY)
+    if n_channels < 1:
+        raise ValueError(f"n_channels must be at least 1, got {n_channels}.")
+    rows = _choose_rows(report, picks)[:n_channels]
+    axes, below = _make_axes(report, len(rows), axes, scores)
+    for axis, row in zip(axes, rows, strict=False):
+        name = row["channel"]
+        excerpt = report._excerpts[name]
+        known = None if truth is None else _read(truth, excerpt, name)
+        _plot_channel(axis, excerpt, row, known)
+    if rows:
+        axes[len(rows) - 1].set_xlabel("Time (s)")
+        add_legend(axes[: len(rows)])
+    else:
+        axes[0].text(0.5, 0.5, "Nothing was restored", ha="center")
+        axes[0].axis("off")
+    if below is not None:
+        plot_scores(report, axes=below, show=False)
+    plt_show(show)
+    return axes[0].figure
+
+
+def _choose_rows(report, picks):
+    """Return the rows of the report to plot."""
+    if picks is None:
+        return sorted(report._rows, key=lambda row: -row["seconds"])
+    picks = [picks] if isinstance(picks, str) else picks
+    described = {row["channel"]: row for row in report._rows}
+    unknown = [name for name in picks if name not in described]
+    if unknown:
+        raise ValueError(
+            f"Found picks that were not restored: {', '.join(unknown)}. The restored channels are "
+            f"{', '.join(described) or 'none'}."
+        )
+    return [described[name] for name in picks]
+
+
+def _make_axes(report, n_rows, axes, scores):
+    """Return an axis a channel, and that of the scores or None."""
+    import matplotlib.pyplot as plt
+
+    n_rows = max(1, n_rows)
+    if axes is not None:
+        return list_axes(axes, n_rows, "channel"), None
+    scores = scores and report.evidence is not None
+    heights = [1.7] * n_rows
+    if scores:
+        heights.append(0.7 + _BAR * len(report.evidence.experts))
+    _, axes = plt.subplots(
+        len(heights),
+        1,
+        figsize=(9, 0.6 + sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        layout="constrained",
+    )
+    axes = list(axes[:, 0])
+    return axes, axes.pop() if scores else None
+
+
+def _plot_channel(axis, excerpt, described, truth):
+    """Plot one channel around its first restored stretch."""
+    inside, times = excerpt.inside, excerpt.times
+    row, std = excerpt.after * 1e6, excerpt.std * 1e6
+    values = row[inside]
+    axis.plot(times, row, color=BLACK, lw=0.7)
+    before = excerpt.before * 1e6
+    axis.plot(times[inside], before, color=LIGHT, lw=0.6, label="before", zorder=0)
+    if np.isfinite(std).all():
+        axis.fill_between(
+            times[inside],
+            values - _Z90 * std,
+            values + _Z90 * std,
+            color=BLUE,
+            alpha=0.2,
+            lw=0,
+            label="90 % interval",
+        )
+    if truth is not None:
+        axis.plot(times[inside], truth[inside] * 1e6, color=VERMILION, lw=0.8, label="truth")
+    axis.plot(times[inside], values, color=BLUE, lw=1, label="restored")
+    for seam in (inside.start, inside.stop - 1):
+        if 0 < seam < len(times) - 1:
+            axis.axvline(times[seam], color=BLACK, lw=0.7, ls=":")
+    # Around the channel's own level, which an amplifier may have put anywhere.
+    middle = np.nanmedian(row)
+    limit = 1.3 * np.nanmax(np.abs(row - middle)) + 3 * np.nanmax(np.append(std, 0))
+    if limit > 0:
+        axis.set_ylim(middle - limit, middle + limit)
+    if len(times) > 1:
+        axis.set_xlim(times[0], times[-1])
+    axis.set_ylabel("µV")
+    n_parts = described["n_segments"]
+    extent = "all through" if described["whole"] else f"{n_parts} part{'s' * (n_parts > 1)}"
+    set_title(axis, f"{described['channel']}: {extent}, {described['seconds']:.1f} s")
+    if np.isfinite(described["expected_r"]):
+        set_title(axis, f"expected r {described['expected_r']:.2f}", loc="right")
+    open_frame(axis)
+
+
+def _read(truth, excerpt, name):
+    """Return a channel of the truth over the time of an excerpt."""
+    if name not in truth.ch_names:
+        raise ValueError(f"Found no channel {name} in truth, which was restored. Leave truth out.")
+    pick = truth.ch_names.index(name)
+    row = np.empty(0)
+    if not isinstance(truth, mne.BaseEpochs):
+        row = truth.get_data(picks=[pick])[0]
+    elif excerpt.epoch < len(truth):
+        row = truth.get_data(picks=[pick], copy=False)[excerpt.epoch, 0]
+    stop = excerpt.start + len(excerpt.times)
+    if len(row) < stop:
+        raise ValueError(
+            f"truth ends before the restored stretch of {name}: expected the recording of the "
+            "report, with all of its epochs and samples."
+        )
+    return row[excerpt.start : stop]
+
+
+def plot_scores(report, *, axes=None, show=True):
+    """Plot the error of each expert on clean patches that were hidden for the purpose.
+
+    Parameters
+    ----------
+    report : RestorationReport
+        What :func:`mne_gram.restore` returned, with evidence.
+    axes : matplotlib.axes.Axes | None
+        Where to plot; None makes a figure.
+    show : bool
+        Whether to show the figure.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure: a bar an expert, that of what was done in blue.
+
+    Raises
+    ------
+    ValueError
+        If the report has no evidence.
+    """
+    import matplotlib.pyplot as plt
+    from mne.viz.utils import plt_show
+
+    check_report(report, "RestorationReport", _MADE_BY)
+    check_axis(axes)
+    evidence = report.evidence
+    if evidence is None:
+        raise ValueError(
+            "Found no evidence in the report: no clean patches were hidden to score the experts."
+        )
+    table = evidence.to_table()
+    if axes is None:
+        _, axes = plt.subplots(figsize=(9, 1 + _BAR * len(table)), layout="constrained")
+    chosen = evidence.find_chosen(report.method)
+    scores = np.array([row[1] for row in table], float)
+    for k, (expert, score, r, weight) in enumerate(table):
+        is_chosen = expert == chosen
+        axes.barh(k, np.nan_to_num(score), color=BLUE if is_chosen else LIGHT, height=0.7)
+        parts = [("NMSE", score), ("r", r), ("weight", weight)]
+        text = ", ".join(f"{name} {value:.2f}" for name, value in parts if np.isfinite(value))
+        axes.text(np.nan_to_num(score), k, f" {text}", va="center", fontsize=8)
+    names = [f"{row[0]} (chosen)" if row[0] == chosen else row[0] for row in table]
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    # Room for the numbers beside the longest bar.
+    axes.set_xlim(0, 1.5 * max(np.nanmax(scores, initial=0), 1e-3))
+    axes.set_xlabel("NMSE")
+    set_title(axes, f"{evidence.title[0].upper()}{evidence.title[1:]}")
+    open_frame(axes)
+    plt_show(show)
+    return axes.figure
