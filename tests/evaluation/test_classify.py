@@ -720,7 +720,7 @@ def test_command_tells_failures(bids_root, tmp_path, capsys, monkeypatch):
 
 @pytest.fixture(scope="module")
 def script():
-    folder = Path(__file__).resolve().parents[1] / "benchmarks"
+    folder = Path(__file__).resolve().parents[2] / "benchmarks"
     if not folder.is_dir():
         pytest.skip("The benchmarks are not beside the tests.")
     sys.path.insert(0, str(folder))

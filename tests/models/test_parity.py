@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The networks compute what the published network computes.
 
-``python tests/test_parity.py`` prints the largest difference of every array;
-``python tests/test_parity.py --write`` writes the data in ``tests/data/parity`` again.
+``python tests/models/test_parity.py`` prints the largest difference of every array;
+``python tests/models/test_parity.py --write`` writes the data in ``tests/data/parity`` again.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from mne_gram.models import ClassificationNetwork, Tokenizer, tokenizer_nano
 from mne_gram.models._published import convert_gram, convert_tokenizer, read_published
 from mne_gram.montage._match import CH_NAMES
 
-DATA = Path(__file__).parent / "data" / "parity"
+DATA = Path(__file__).parents[1] / "data" / "parity"
 CASES = ("clinical19", "bipolar16", "sparse4_long", "one_patch")
 BUNDLED_CASE = "clinical19"
 STAGE1 = (
@@ -261,7 +261,7 @@ def print_table(folder):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the bundled data again")
-    default = Path(__file__).resolve().parents[2] / "shared"
+    default = Path(__file__).resolve().parents[3] / "shared"
     shared_folder = Path(os.environ.get("MNE_GRAM_SHARED", default)) / "parity"
     if parser.parse_args().write:
         write_data(shared_folder)

@@ -11,7 +11,7 @@ import pytest
 
 from mne_gram.evaluation._tables import write_table
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 if not FOLDER.is_dir():
     pytest.skip("The benchmarks are not beside the tests.", allow_module_level=True)
 POWERS = ["power_0.5_4", "power_4_8", "power_8_13", "power_13_30", "power_30_45"]

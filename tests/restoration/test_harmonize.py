@@ -519,7 +519,7 @@ def test_same_name_elsewhere(truth):
 @pytest.fixture(scope="module")
 def bench():
     """Import the script, which is in no package."""
-    folder = Path(__file__).resolve().parents[1] / "benchmarks"
+    folder = Path(__file__).resolve().parents[2] / "benchmarks"
     if not folder.is_dir():
         pytest.skip("The benchmarks are not beside the tests.")
     sys.path.insert(0, str(folder))

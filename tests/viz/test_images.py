@@ -5,7 +5,7 @@
 The pictures lie in ``tests/data/images``. Where a figure was changed on purpose, draw them anew,
 look at them, and commit them::
 
-    MNE_GRAM_RENEW_IMAGES=1 python -m pytest tests/test_viz_images.py
+    MNE_GRAM_RENEW_IMAGES=1 python -m pytest tests/viz/test_images.py
 
 Everything is drawn from numbers that are made up here, and without text, which other versions of
 matplotlib and FreeType set differently: what is written is looked at in the other tests of figures.
@@ -35,7 +35,7 @@ from mne_gram.restoration._evidence import Evidence
 from mne_gram.restoration._gaussian import Segment
 from mne_gram.viz import _style as style
 
-IMAGES = Path(__file__).parent / "data" / "images"
+IMAGES = Path(__file__).parents[1] / "data" / "images"
 # Root mean square of the difference in steps of 255. With matplotlib 3.9, 3.10 and 3.11 it is 0, so
 # this leaves room for other processors. That any kind of line, bar or dot is missing makes more.
 TOLERANCE = 1.5

@@ -66,7 +66,7 @@ def covers(report, name, start, stop):
 
 def load_benchmark():
     """Import the script of the benchmarks, which is no package."""
-    path = Path(__file__).resolve().parents[1] / "benchmarks" / "detection.py"
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "detection.py"
     if not path.is_file():
         pytest.skip("The benchmarks are not beside the tests.")
     spec = importlib.util.spec_from_file_location("benchmark_detection", path)
