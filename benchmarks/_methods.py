@@ -24,12 +24,11 @@ import mne_gram
 from mne_gram.covariance._prior import load_prior, read_recordings
 from mne_gram.restoration import _fit as _estimation
 from mne_gram.restoration import _stacking
-from mne_gram.restoration._correction import repair_residual
 
 LEFT_OUT, SAMPLE = "-left-out", "-sample"
 BASELINES = {"ridge": repair_ridge, "mne": repair_minimum_norm}
 WITHOUT_PRIOR = ("spline", *BASELINES)
-NETWORKS = ("gram", "residual")  # methods that run nothing else beside the spatial estimate
+NETWORKS = ("gram",)  # methods that run nothing else beside the spatial estimate
 # Variants of method="gram": keyword arguments of the network's repair.
 VARIANTS = {
     "gram-argmax": dict(decode="argmax"),
@@ -43,34 +42,20 @@ CEILING = "gram-ceiling"
 # ---------------------------------------------------------------------------------------------
 # Ablations of method="auto": the experts that are left out, or taken in. How that is brought about,
 # with private parts of the package, is in `_change_experts` and nowhere else.
-ABLATIONS = ("auto-without-sphere", "auto-with-spline", "auto-with-residual")
+ABLATIONS = ("auto-without-sphere", "auto-with-spline")
 
 
 @contextlib.contextmanager
 def _change_experts(name):
     """Take an expert from method auto for a while, or give it one more."""
-    find = _estimation._find_experts
-
-    def find_others(plan, cmap):
-        settings = dict(sfreq=plan.info["sfreq"], cmap=cmap, model=load_residual(), line_freq=None)
-        return find(plan, cmap) | {"residual": functools.partial(repair_residual, **settings)}
-
     with contextlib.ExitStack() as stack:
         patch = functools.partial(mock.patch.object, _estimation)
-        if name == "auto-with-residual":
-            stack.enter_context(patch("_find_experts", find_others))
-        elif name == "auto-with-spline":
+        if name == "auto-with-spline":
             stack.enter_context(patch("COMPARED", ()))
             stack.enter_context(mock.patch.object(_stacking, "COMPARED", ()))
         else:  # it is the spatial expert once more, with another covariance
             stack.enter_context(patch("_exchange_covariance", lambda *args: None))
         yield
-
-
-@functools.lru_cache(maxsize=1)
-def load_residual():
-    """Return the bundled network that corrects estimates."""
-    return mne_gram.load_model("gram-tiny-residual")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -205,8 +190,7 @@ def restore(name, inst, mask, priors, model=None, truth=None):
         wanted = mask.reshape(len(mask), len(inst), -1).transpose(1, 0, 2)
     options = {} if model is None else dict(model=model)
     if method.base.startswith(NETWORKS):
-        own = method.base == "residual" and model is None
-        options["model"] = load_residual() if own else load_network(model)
+        options["model"] = load_network(model)
     with _set_up(method.base, truth) as base:
         restored, report = mne_gram.restore(
             inst,

@@ -17,7 +17,7 @@ from _truth import WHOLE
 BASELINE = "spline"
 N_BOOT = 1000
 LEVELS = (0.025, 0.975)
-EXPERTS = ("spatial", "gram", "residual")  # what auto is held against, beside the spline
+EXPERTS = ("spatial", "gram")  # what auto is held against, beside the spline
 
 
 def find_interval(values, statistic=np.median, n_boot=N_BOOT):

@@ -52,7 +52,7 @@ examples:
     _add_scale(parser)
     add("--dry-run", action="store_true", help="tell what would be done and for how long")
     add("--find-bads", action="store_true", help="look for bad channels and stretches as well")
-    methods = ["auto", "spatial", "residual", "gram", "spline"]
+    methods = ["auto", "spatial", "gram", "spline"]
     add("--method", default="auto", choices=methods, help="how to restore (auto)")
     add("--output", default="mean", choices=["mean", "sample"], help="expected signal, or a draw")
     add("--all-channel-gaps", default="keep", choices=["keep", "fill"])

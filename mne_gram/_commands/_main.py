@@ -127,7 +127,7 @@ def _add_restore(commands):
     add("--find-bads", action="store_true", help="look for bad channels and stretches as well")
     add("--montage", metavar="NAME", help="template with positions, as MNE names it")
     add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
-    add("--method", default="auto", choices=["auto", "spatial", "residual", "gram", "spline"])
+    add("--method", default="auto", choices=["auto", "spatial", "gram", "spline"])
     add(
         "--output",
         default="mean",

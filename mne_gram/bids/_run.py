@@ -90,7 +90,7 @@ def run_bids(
     find_bads : bool
         Whether to look for bad channels and stretches (:func:`mne_gram.find_bads`), besides those
         that ``channels.tsv``, ``events.tsv`` and annotations mark.
-    method : "auto" | "spatial" | "residual" | "gram" | "spline"
+    method : "auto" | "spatial" | "gram" | "spline"
         As in :func:`mne_gram.restore`.
     output : "mean" | "sample"
         As in :func:`mne_gram.restore`.
@@ -250,7 +250,7 @@ def _check_arguments(job, on_error, method, output, all_channel_gaps, format, po
     _validate_type(n_jobs, ("int-like", None), "n_jobs")
     if n_jobs == 0:
         raise ValueError("n_jobs is 0, expected a number of processes, or -1 for all cores.")
-    if output == "sample" and method in ("spline", "gram", "residual"):
+    if output == "sample" and method in ("spline", "gram"):
         raise ValueError(f"method={method!r} has no posterior to draw from: use output='mean'.")
 
 
@@ -259,8 +259,6 @@ def _locate_model(model, job, method):
     from ..models._registry import _REGISTRY
 
     _validate_type(model, "path-like", "model")
-    if (model, job, method) == ("gram-tiny", "restore", "residual"):  # which lies in its own folder
-        return "gram-tiny-residual"
     return model if model in _REGISTRY else str(Path(model).expanduser().absolute())
 
 

@@ -55,7 +55,7 @@ class Settings:
             own = {"window", "overlap", "model"}
         if self.job == "restore":
             own = {"method", "output", "all_channel_gaps", "random_state", "extension", "save_std"}
-            own |= {"model"} if self.method in ("gram", "residual") else set()
+            own |= {"model"} if self.method == "gram" else set()
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name in shared | own}
         if "model" in chosen:  # wherever it lies
             chosen["model"] = Path(self.model).name
@@ -75,7 +75,7 @@ class Settings:
     @property
     def uses_network(self):
         """Whether the job needs a network."""
-        return self.job != "restore" or self.method in ("gram", "residual")
+        return self.job != "restore" or self.method == "gram"
 
     @property
     def uses_accelerator(self):

@@ -25,7 +25,6 @@ from ..covariance import (
 )
 from ..montage import ChannelMap, match_channels
 from ..preprocessing import find_line_freq
-from ._correction import repair_residual
 from ._evidence import Evidence
 from ._gaussian import estimate_spatial, recall_steps
 from ._gram import check_positions, repair_gram, repair_spline
@@ -172,9 +171,9 @@ def fit_plan(
     cov = adapt(max_contrasts=_TRIAL_CONTRASTS) if method == TRIAL else adapt()
     spatial = fit_spatial(samples, bad, sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
     network = None
-    if method in ("gram", "residual"):
+    if method == "gram":
         line_freq = _choose_line_freq(samples, bad, info, line_freq)
-        network = Network(_load_network(model, method), cmap, line_freq, options or {})
+        network = Network(_load_network(model), cmap, line_freq, options or {})
     plan = Plan(method, info, units, spatial, network, lost)
     if method not in ("auto", TRIAL):
         return plan
@@ -368,12 +367,10 @@ def _choose_line_freq(samples, bad, info, line_freq):
     return line_freq
 
 
-def _load_network(model, method):
+def _load_network(model):
     """Return a network that was named."""
     from ..models import GramModel, load_model
 
-    if method == "residual" and model == "gram-tiny":  # a part of it that lies in a folder apart
-        model = "gram-tiny-residual"
     return model if isinstance(model, GramModel) else load_model(model)
 
 
@@ -381,14 +378,7 @@ def _add_network(data, mask, pieces, segments, plan, first):
     """Let a network change the estimate."""
     sfreq, network = plan.info["sfreq"], plan.network
     options = dict(line_freq=network.line_freq, **network.options)
-    if plan.method == "gram":
-        repair_gram(data, mask, pieces, sfreq, network.cmap, segments, network.model, **options)
-    else:
-        options.update(sfreq=sfreq, cmap=network.cmap, model=network.model)
-        corrected = repair_residual(data, mask, pieces, segments, **options)
-        values = {(s.channel, s.start): s.values for s in corrected}
-        for segment in segments:
-            segment.values = values.get((segment.channel, segment.start), segment.values)
+    repair_gram(data, mask, pieces, sfreq, network.cmap, segments, network.model, **options)
     steps = recall_steps(plan.spatial, segments, first)
     limit_steps(data, mask, segments, pieces, sfreq, steps)
     for segment in segments:

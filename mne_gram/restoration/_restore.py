@@ -25,7 +25,7 @@ from ._tally import Tally
 
 __all__ = ["RestorationReport", "restore"]
 
-_METHODS = ("auto", "spatial", "residual", "gram", "spline")
+_METHODS = ("auto", "spatial", "gram", "spline")
 _RESTORED, _INVENTED = "RESTORED", "INVENTED"
 
 
@@ -69,18 +69,18 @@ def restore(
         autoreject was given, ``labels == 1`` for those that it returned, where it filled the
         others. ``"auto"`` asks :func:`mne_gram.find_bads`; the log says what it found, and so does
         ``report.found``.
-    method : "auto" | "spatial" | "residual" | "gram" | "spline"
+    method : "auto" | "spatial" | "gram" | "spline"
         ``"spatial"`` is a conditional Gaussian whose covariance adapts from other people's
-        recordings to this one, ``"residual"`` lets a network correct that estimate, ``"gram"``
-        lets the masked autoencoder change its shape, ``"spline"`` is MNE's spherical spline,
-        applied only where a channel is bad. ``"auto"`` hides clean samples of this very recording,
-        restores them by two experts and combines these as it was best there: ``"spatial"``, and
-        the same with a model of the head in place of other people.
+        recordings to this one, ``"gram"`` lets the masked autoencoder change its shape, and
+        ``"spline"`` is MNE's spherical spline, applied only where a channel is bad. ``"auto"``
+        hides clean samples of this very recording, restores them by two experts and combines
+        them as it was best there: ``"spatial"``, and the same with a model of the head in place
+        of other people.
     output : "mean" | "sample"
         The conditional mean, or one draw from the posterior, which has the power that a mean lacks
         below 45 Hz.
     model : str | path-like | GramModel
-        The networks for ``method="gram"`` and ``"residual"``: a name, a folder, or what
+        The networks for ``method="gram"``: a name, a folder, or what
         :func:`mne_gram.load_model` returned.
     prior : Prior | path-like | None
         Covariances of other people's recordings; None for those in the package.
@@ -233,7 +233,7 @@ def _check_arguments(inst, method, output, all_channel_gaps, on_missing, random_
     _check_option("all_channel_gaps", all_channel_gaps, ("keep", "fill"))
     _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
     _validate_type(random_state, ("int-like", None), "random_state")
-    if output == "sample" and method in ("spline", "gram", "residual"):
+    if output == "sample" and method in ("spline", "gram"):
         raise ValueError(
             f"method={method!r} has no posterior to draw from: use output='mean', or "
             "method='spatial'."

@@ -17,7 +17,7 @@ from ..covariance import N_BANDS, sum_bands
 from ._gaussian import estimate_spatial
 
 KINDS = ("whole", "passing")
-EXPERTS = ("sphere", "spline", "residual")
+EXPERTS = ("sphere", "spline")
 # Tried on hidden samples, for the user to see, but given no weight: a share of the spline did not
 # lower the error (benchmarks/restoration.py, method auto-with-spline).
 COMPARED = ("spline",)

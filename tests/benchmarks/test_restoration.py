@@ -352,7 +352,7 @@ def test_ablations(priors, monkeypatch, name, experts):
     estimate = estimation.estimate_block
 
     def watch(data, mask, pieces, plan, first=0):
-        seen.append(set(plan.expert_names) - {"residual"})
+        seen.append(set(plan.expert_names))
         return estimate(data, mask, pieces, plan, first)
 
     monkeypatch.setattr("mne_gram.restoration._blocks.estimate_block", watch)

@@ -58,8 +58,8 @@ def restored(recording):
 def make_evidence(**kwargs):
     """Return what stacking might have found."""
     options = dict(
-        weights={"spatial": np.linspace(0.5, 0.9, 5), "residual": np.linspace(0.5, 0.1, 5)},
-        scores={"spline": 0.62, "spatial": 0.34, "residual": np.float64(0.37), "auto": 0.31},
+        weights={"spatial": np.linspace(0.5, 0.9, 5), "sphere": np.linspace(0.5, 0.1, 5)},
+        scores={"spline": 0.62, "spatial": 0.34, "sphere": np.float64(0.37), "auto": 0.31},
         r={"spline": 0.66, "spatial": 0.81, "auto": 0.83},
         seconds=124.0,
         source="recording",
@@ -397,7 +397,7 @@ def test_evidence_in_table_and_text():
     report = make_report(evidence=make_evidence())
     row = report.to_data_frame().iloc[0]
     assert_allclose(
-        [row[f"weight_{e}"] for e in ("spatial", "residual", "gram", "spline")], [0.7, 0.3, 0, 0]
+        [row[f"weight_{e}"] for e in ("spatial", "sphere", "gram", "spline")], [0.7, 0.3, 0, 0]
     )
     lines = str(report).splitlines()
     start = lines.index("Error on 124 channel-seconds of this recording, clean and hidden:")
@@ -405,7 +405,7 @@ def test_evidence_in_table_and_text():
         ["expert", "NMSE", "r", "weight"],
         ["spline", "0.62", "0.66"],
         ["spatial", "0.34", "0.81", "0.70"],
-        ["residual", "0.37", "0.30"],
+        ["sphere", "0.37", "0.30"],
         ["auto", "0.31", "0.83", "(chosen)"],
     ]
     assert "holds 91% of the hidden samples" in str(report)
@@ -431,13 +431,13 @@ def test_evidence_in_files(tmp_path):
 
     found = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
     evidence = found["evidence"]
-    assert evidence["weights"]["residual"] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
-    assert evidence["scores"]["residual"] == 0.37
+    assert evidence["weights"]["sphere"] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
+    assert evidence["scores"]["sphere"] == 0.37
     assert (evidence["source"], evidence["coverage"]) == ("recording", 0.913)
     assert found["channels"][0]["expected_nmse"] is None and found["output"] == "mean"
     assert any("n_components=4" in note for note in found["notes"])
     report.save(tmp_path / "a.csv")
-    assert "weight_residual" in (tmp_path / "a.csv").read_text().splitlines()[0]
+    assert "weight_sphere" in (tmp_path / "a.csv").read_text().splitlines()[0]
     make_report().save(tmp_path / "b.json")
     assert json.loads((tmp_path / "b.json").read_text())["evidence"] is None
 
@@ -505,7 +505,7 @@ def test_section_with_evidence(page):
     content = get_html(page)
     assert all("<img" in content[title] for title in TITLES[1:])
     assert "holds 91% of the hidden samples" in content[TITLES[0]]
-    assert "Weight of residual" in content[TITLES[0]]
+    assert "Weight of sphere" in content[TITLES[0]]
 
 
 def has_colin27():

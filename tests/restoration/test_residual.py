@@ -15,9 +15,6 @@ from mne_gram.models import Gram, Residual, ResidualConfig, gram_nano, residual_
 from mne_gram.models._files import GramModel
 from mne_gram.models._inference import correct_windows
 from mne_gram.models._residual import Correction, split_bands
-from mne_gram.montage._match import match_channels
-from mne_gram.restoration._correction import repair_residual
-from mne_gram.restoration._gaussian import Segment
 from mne_gram.simulation._simulator import simulate_raw
 from mne_gram.training._config import TrainingConfig
 from mne_gram.training._corpus import prepare_corpus
@@ -233,29 +230,6 @@ def test_training(corpus, tmp_path):
 # --- use ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sfreq", [200.0, 160.0, 512.0])
-def test_repair(sfreq):
-    """Corrections land where the estimate is, at any rate, whatever the unit."""
-    rng = np.random.default_rng(0)
-    info = make_info(np.arange(5))
-    data = 1e-5 * rng.standard_normal((5, round(7 * sfreq)))
-    mask = np.zeros(data.shape, bool)
-    start, stop = round(2 * sfreq), round(4.5 * sfreq)
-    mask[2, start:stop] = True
-    values = data[2, start:stop].copy()
-    segments = [Segment(2, start, stop, values.copy(), np.full(stop - start, 1e-5))]
-    before = data.copy()
-    (found,) = repair_residual(
-        data, mask, [(0, data.shape[1])], segments,
-        sfreq=sfreq, cmap=match_channels(info), model=GramModel(residual=make_lively()),
-        line_freq=None,
-    )  # fmt: skip
-    assert_array_equal(data, before)
-    assert_array_equal(segments[0].values, values)
-    change = found.values - values
-    assert 1e-8 < np.abs(change).max() < 1e-4 and np.isfinite(change).all()
-
-
 def test_windows():
     model = GramModel(residual=make_lively())
     x, channels, mask, spread = (part.numpy() for part in draw_inputs())
@@ -267,14 +241,3 @@ def test_windows():
     assert_allclose(alone, found, atol=1e-5)
     with pytest.raises(ValueError, match="no network that corrects"):
         correct_windows(GramModel(gram=Gram(gram_nano())), x, channels, mask, spread)
-
-
-def test_bundled_network_restores():
-    """The bundled network changes the estimate, by little; the name of the whole finds it."""
-    raw, _ = mne_gram.datasets.sample(return_truth=True, verbose="error")
-    raw.pick(["Fz", "C3", "Cz", "C4", "Pz", "O1", "O2", "F3", "F4", "P3", "P4"])
-    raw.info["bads"] = ["Cz"]
-    plain = mne_gram.restore(raw, method="spatial", verbose="error").get_data("Cz")
-    found = mne_gram.restore(raw, method="residual", verbose="error").get_data("Cz")
-    ratio = (found - plain).std() / plain.std()
-    assert 1e-4 < ratio < 0.3
