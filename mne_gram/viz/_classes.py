@@ -5,7 +5,6 @@
 import numpy as np
 from mne.utils import _validate_type
 
-from ..features import Embedding, Tokens
 from ..montage import INDEX
 from ._style import (
     BLUE,
@@ -92,7 +91,7 @@ def _choose_classes(tokens, n_classes):
     """Return the classes to plot, and the share of each among the tokens or None."""
     if n_classes < 1:
         raise ValueError(f"n_classes must be at least 1, got {n_classes}.")
-    if isinstance(tokens, Tokens):
+    if hasattr(tokens, "n_classes"):  # what compute_tokens returned
         named, counts = np.unique(tokens.data[tokens.data >= 0], return_counts=True)
         order = np.argsort(-counts, kind="stable")[:n_classes]
         classes, shares = named[order], counts[order] / max(1, counts.sum())
@@ -129,7 +128,7 @@ def _decode(tokens, classes, model, channel):
             "the model that named them."
         )
     others = np.arange(model.tokenizer.config.n_classes)
-    if isinstance(tokens, Tokens):
+    if hasattr(tokens, "n_classes"):
         others = tokens.data[tokens.data >= 0]
     channels = [channel, *(INDEX[name] for name in _AROUND if INDEX[name] != channel)]
     shape = (len(classes), _N_DRAWS, len(channels), _N_PATCHES)
@@ -177,7 +176,7 @@ def plot_codebook_usage(tokens, *, axes=None, show=True):
     from mne.viz.utils import plt_show
 
     check_axis(axes)
-    _validate_type(tokens, Tokens, "tokens", "what compute_tokens returned")
+    _check_made_by(tokens, "n_classes", "tokens", "compute_tokens")
     counts = np.unique(tokens.data[tokens.data >= 0], return_counts=True)[1]
     if not len(counts):
         raise ValueError("tokens holds no base class: all patches were bad, or there are none.")
@@ -235,7 +234,7 @@ def plot_embedding(embedding, *, color=None, axes=None, show=True):
     from mne.viz.utils import plt_show
 
     check_axis(axes)
-    _validate_type(embedding, Embedding, "embedding", "what compute_embedding returned")
+    _check_made_by(embedding, "pool", "embedding", "compute_embedding")
     _validate_type(color, (str, None), "color")
     frame = embedding.to_data_frame()
     dim = embedding.data.shape[-1]
@@ -282,3 +281,11 @@ def _scatter(axes, places, values, name):
         rows = (kinds == kind).to_numpy()
         axes.scatter(*places[rows].T, s=16, color=color, marker=marker, label=kind, alpha=0.8)
     add_legend_beside(axes, title=name, fontsize=8, ncols=1 + kinds.nunique() // 20)
+
+
+def _check_made_by(found, attribute, name, function):
+    """Raise unless an argument has an attribute of what a function returns."""
+    if not hasattr(found, attribute):
+        raise TypeError(
+            f"{name} must be what {function} returned, got an instance of {type(found).__name__}."
+        )
