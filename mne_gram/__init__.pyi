@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from . import datasets, metrics, montage, report, training, viz
-from ._commands._sys_info import sys_info
+from ._commands import sys_info
 from ._version import __version__ as __version__
 from .bids import BidsReport, run_bids
 from .decoding import GramClassifier, GramFeatures

@@ -7,7 +7,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from ._main import _add_command
+from ._shared import add_command
 
 _RECIPES = ("tuev", "hmc", "seedv", "shumi")
 
@@ -21,7 +21,7 @@ def add_bench(commands):
 
 def _add_classify(actions):
     """Add the arguments of ``classify``."""
-    parser = _add_command(
+    parser = add_command(
         actions,
         "classify",
         _run_classify,

@@ -1,95 +1,86 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The commands for data sets and for finding bad channels: arguments in, library calls out."""
+"""The command ``bids``: arguments in, library calls out."""
 
 # Imports are nested, so that --help and wrong arguments are answered at once.
-import argparse
 import contextlib
 import json
-import sys
 
-from ._main import _add_command, _get_namer
+from .._version import __version__
+from ._restore import add_restoration_options
+from ._shared import POOLS, add_command, log_to_stderr
 
 
 def add_bids(commands):
-    """Add the commands ``bids`` and ``find-bads``."""
-    _add_bids(commands)
-    _add_find_bads(commands)
-
-
-def _add_bids(commands):
-    """Add the arguments of ``bids``."""
-    parser = _add_command(
+    """Add the command ``bids``."""
+    parser = add_command(
         commands,
         "bids",
         _run_bids,
         "restore or embed all recordings of a BIDS data set",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="""\
-Recordings that are done are skipped, so the same command goes on after it was stopped. The exit
-code is 1 if a recording failed.
-
-examples:
-  mne_gram bids /data/study --dry-run
-  mne_gram bids /data/study --task rest --n-jobs 4
-  mne_gram bids /data/study --job embed --derivatives /scratch/embeddings
-  mne_gram bids /data/study --shard "$SLURM_ARRAY_TASK_ID/20"
-""",
+        example="mne_gram bids /data/study --dry-run\n"
+        "mne_gram bids /data/study --task rest --n-jobs 4\n"
+        "mne_gram bids /data/study --job embed --derivatives /scratch/embeddings\n"
+        'mne_gram bids /data/study --shard "$SLURM_ARRAY_TASK_ID/20"',
+        note="Recordings that are up to date are skipped: after an interruption, the same command "
+        "resumes.\nThe exit code is 1 if any recording failed.",
     )
     add = parser.add_argument
-    add("root", metavar="ROOT", help="the folder that holds dataset_description.json")
+    add("root", metavar="ROOT", help="BIDS root, the folder of dataset_description.json")
     jobs = ["restore", "embed", "tokens"]
-    add("--job", default="restore", choices=jobs, help="what to do with each (restore)")
+    add("--job", default="restore", choices=jobs, help="what to compute (default: restore)")
     for entity in ("subject", "session", "task", "run"):
         add(
             f"--{entity}",
             dest=f"{entity}s",
             nargs="+",
             metavar="LABEL",
-            help=f"only these {entity}s, such as {dict(run='1').get(entity, '01')}",
+            help=f"only these {entity}s, such as {dict(run='1', task='rest').get(entity, '01')}",
         )
-    add("--derivatives", metavar="FOLDER", help="where to write (ROOT/derivatives/mne-gram)")
-    _add_scale(parser)
-    add("--dry-run", action="store_true", help="tell what would be done and for how long")
-    add("--find-bads", action="store_true", help="look for bad channels and stretches as well")
-    methods = ["auto", "spatial", "gram", "spline"]
-    add("--method", default="auto", choices=methods, help="how to restore (auto)")
-    add("--output", default="mean", choices=["mean", "sample"], help="expected signal, or a draw")
-    add("--all-channel-gaps", default="keep", choices=["keep", "fill"])
-    add("--model", default="gram-tiny", help="a name that 'weights list' prints, or a folder")
-    add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
-    add("--random-state", type=int, metavar="SEED", help="seed of random draws")
-    add("--format", default="BrainVision", choices=["BrainVision", "EDF"], help="of recordings")
-    add("--std", action="store_true", help="write the uncertainty of each restored sample too")
-    pools = ["cls", "mean", "channels", "times", "patches"]
-    add("--pool", default="cls", choices=pools, help="what becomes of a window, to embed (cls)")
-    add("--window", type=float, metavar="S", help="length of windows, to embed")
-    add("--overlap", type=float, default=0.0, metavar="S", help="overlap of windows, to embed")
-    add("--device", metavar="NAME", help="where networks run, such as cpu or cuda")
-    add("--batch-size", type=int, metavar="N", help="windows that a network gets at once")
-    add("--no-report", action="store_true", help="draw no figures and write no pages")
-    add("--overwrite", action="store_true", help="do recordings again that are done")
-    add("--stop-on-error", action="store_true", help="end with the first recording that fails")
+    add("--derivatives", metavar="FOLDER", help="output folder (ROOT/derivatives/mne-gram)")
+    _add_scale_options(parser)
+    add("--dry-run", action="store_true", help="only list what would be done, and the run time")
+    add("--find-bads", action="store_true", help="also detect bad channels and segments")
+    add_restoration_options(parser, "--output")
+    add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
+    add(
+        "--format",
+        default="BrainVision",
+        choices=["BrainVision", "EDF"],
+        help="format of restored recordings (default: BrainVision)",
+    )
+    add("--std", action="store_true", help="also write the standard deviation of the error")
+    _add_encoding_options(parser)
+    add("--device", metavar="NAME", help="device for the networks: cpu (default), cuda, ...")
+    add("--batch-size", type=int, metavar="N", help="windows per batch")
+    add("--no-report", action="store_true", help="write no figures and no HTML pages")
+    add("--overwrite", action="store_true", help="process recordings again that are up to date")
+    add("--stop-on-error", action="store_true", help="stop at the first recording that fails")
     add("--json", action="store_true", help="print the table as JSON")
 
 
-def _add_scale(parser):
-    """Add the arguments that spread the work."""
+def _add_scale_options(parser):
+    """Add the options that distribute the work."""
     add = parser.add_argument
-    add("--n-jobs", type=int, metavar="N", help="recordings at a time, -1 for all cores (1)")
-    add("--shard", metavar="I/N", help="do only the I-th of N shares, I from 1 to N")
-    add("--dask", metavar="ADDRESS", help="scheduler of a dask cluster that is to do the work")
+    add("--n-jobs", type=int, metavar="N", help="recordings in parallel, -1 for all cores (1)")
+    add("--shard", metavar="I/N", help="process only the I-th of N shares, I from 1 to N")
+    add("--dask", metavar="ADDRESS", help="address of the scheduler of a dask cluster to use")
+
+
+def _add_encoding_options(parser):
+    """Add the options of the jobs ``embed`` and ``tokens``."""
+    add = parser.add_argument
+    add("--pool", default="cls", choices=POOLS, help="pooling of embeddings (default: cls)")
+    add("--window", type=float, metavar="S", help="window length in seconds, for embed and tokens")
+    add("--overlap", type=float, default=0.0, metavar="S", help="overlap of windows in seconds")
 
 
 def _run_bids(args, parser):
-    """Work on a data set."""
-    import mne
-
+    """Process a data set."""
     from ..bids import run_bids
 
     n_jobs = args.n_jobs if args.n_jobs is not None else (-1 if args.dask else 1)
-    # The standard output is kept for the result.
-    with mne.use_log_level("INFO"), contextlib.redirect_stdout(sys.stderr), _dask(args.dask):
+    with log_to_stderr("INFO"), _dask(args.dask):
         report = run_bids(
             args.root,
             job=args.job,
@@ -121,7 +112,7 @@ def _run_bids(args, parser):
         )
     print(_to_json(report) if args.json else report)
     if report.failures:
-        where = f" ({report.log} tells more)" if report.log else ""
+        where = f" (see {report.log})" if report.log else ""
         names = ", ".join(row["recording"] for row in report.failures[:3])
         more = ", ..." if len(report.failures) > 3 else ""
         raise RuntimeError(
@@ -131,7 +122,7 @@ def _run_bids(args, parser):
 
 @contextlib.contextmanager
 def _dask(address):
-    """Let joblib use a dask cluster, if there is one."""
+    """Let joblib use a dask cluster, if an address is given."""
     if address is None:
         yield
         return
@@ -156,105 +147,11 @@ def _dask(address):
 
 def _to_json(report):
     """Return the table as JSON."""
-    from .._version import __version__
-
     content = dict(
         version=__version__,
         folder=str(report.folder),
         index=str(report.index) if report.index else None,
         log=str(report.log) if report.log else None,
         recordings=json.loads(report.to_data_frame().to_json(orient="records")),
-    )
-    return json.dumps(content, indent=1)
-
-
-def _add_find_bads(commands):
-    """Add the arguments of ``find-bads``."""
-    parser = _add_command(
-        commands,
-        "find-bads",
-        _run_find_bads,
-        "find bad channels and bad stretches of channels in a recording",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="""\
-Nothing in IN is changed; OUT is a copy in which is marked what was found.
-
-examples:
-  mne_gram find-bads sub-01_eeg.vhdr
-  mne_gram find-bads sub-01_eeg.vhdr --json
-  mne_gram find-bads sub-01_raw.fif --output sub-01_marked_raw.fif
-""",
-    )
-    add = parser.add_argument
-    add("input", nargs="?", metavar="IN", help="any format that MNE reads; epochs from -epo.fif")
-    add("--sample", action="store_true", help="take the bundled sample recording as IN")
-    add("--bads", nargs="+", default=[], metavar="NAME", help="channels that are known to be bad")
-    add("--montage", metavar="NAME", help="template with positions, as MNE names it")
-    add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
-    add("--channel-threshold", type=float, default=2.0, metavar="X", help="larger finds less (2)")
-    add("--span-threshold", type=float, default=5.5, metavar="X", help="larger finds less (5.5)")
-    add("--output", metavar="OUT", help="write a copy with marks: .fif, .edf or .vhdr")
-    add("--table", type=_get_namer(".csv"), metavar="FILE", help="write what was found as .csv")
-    add("--json", action="store_true", help="print what was found as JSON")
-    add("--overwrite", action="store_true", help="replace files that exist")
-
-
-def _run_find_bads(args, parser):
-    """Find what is bad in one recording."""
-    if args.sample == (args.input is not None):
-        parser.error("give either IN or --sample")
-    import mne
-
-    from .._files import _io
-    from ..datasets import sample
-    from ..detection import find_bads
-
-    log_level = mne.use_log_level("INFO" if args.verbose else "WARNING")
-    with log_level, contextlib.redirect_stdout(sys.stderr):
-        inst = sample() if args.sample else _io.read_inst(args.input, preload=False)
-        if args.output:
-            _io.check_output(args.output, inst=inst, source=args.input, overwrite=args.overwrite)
-        if args.table:
-            _io.check_output(args.table, source=args.input, overwrite=args.overwrite)
-        _io.mark_bads(inst, args.bads)
-        if args.montage is not None:
-            inst.set_montage(args.montage, match_case=False, on_missing="warn")
-        found = find_bads(
-            inst,
-            line_freq=args.line_freq,
-            channel_threshold=args.channel_threshold,
-            span_threshold=args.span_threshold,
-        )
-        lines = _write_found(found, inst, args)
-    print(_describe_found(found, args) if args.json else "\n".join([str(found), *lines]))
-
-
-def _write_found(found, inst, args):
-    """Write what was asked for, all of it or nothing; return what to say of it."""
-    from .._files import _io
-
-    paths = [path for path in (args.output, args.table) if path]
-    if not paths:
-        return []
-    with _io.staged_together(paths, args.overwrite) as files:
-        if args.output:
-            _io.write_inst(found.mark(inst, copy=False), files[0])
-        if args.table:
-            found.to_data_frame().to_csv(files[-1], index=False)
-    return [f"Wrote {path}." for path in paths]
-
-
-def _describe_found(found, args):
-    """Return what was found as JSON."""
-    from .._version import __version__
-
-    table = json.loads(found.to_data_frame().to_json(orient="records"))
-    content = dict(
-        version=__version__,
-        input="sample" if args.sample else args.input,
-        output=args.output,
-        channels=found.reasons,
-        spans=[row for row in table if not row["whole"]],
-        bridged=found.bridged,
     )
     return json.dumps(content, indent=1)

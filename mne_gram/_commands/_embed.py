@@ -1,112 +1,109 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The commands ``embed`` and ``tokens``: arguments in, library calls out, no logic of their own."""
+"""The commands ``embed`` and ``tokens``: arguments in, library calls out."""
 
 # Imports are nested, so that --help and wrong arguments are answered at once.
-import argparse
-import contextlib
 import json
-import sys
 
 from .._version import __version__
-from ._main import _add_command, _get_namer
+from ._shared import (
+    FIGURES,
+    POOLS,
+    add_command,
+    add_input,
+    add_input_options,
+    add_model,
+    check_input,
+    complete_input,
+    file_name,
+    get_log_level,
+    log_to_stderr,
+    name_input,
+    read_input,
+)
 
 _EXAMPLES = {
-    "embed": (
-        "example: mne_gram embed sub-01_eeg.vhdr sub-01.npz --window 4 --pool mean\n"
-        "then in Python: embedding = mne_gram.read_embedding('sub-01.npz')"
-    ),
-    "tokens": (
-        "example: mne_gram tokens sub-01_eeg.vhdr sub-01.csv --window 4\n"
-        "a row of the table is a second of a channel; .npz is read by mne_gram.read_tokens"
-    ),
+    "embed": "mne_gram embed sub-01_eeg.vhdr sub-01.npz --window 4 --pool mean",
+    "tokens": "mne_gram tokens sub-01_eeg.vhdr sub-01.csv --window 4",
+}
+_NOTES = {
+    "embed": "In Python: embedding = mne_gram.read_embedding('sub-01.npz')",
+    "tokens": "The table has one row per channel and second. mne_gram.read_tokens reads .npz.",
 }
 
 
 def add_embed(commands):
-    """Add the commands that encode recordings."""
-    parser = _add_encoding(commands, "embed", "turn a recording into vectors")
+    """Add the commands ``embed`` and ``tokens``."""
+    parser = _add_encoding(commands, "embed", "compute embeddings of a recording")
     parser.add_argument(
         "--pool",
         default="cls",
-        choices=["cls", "mean", "channels", "times", "patches"],
-        help="what becomes of a window: its CLS vector (the default), the mean over its patches, a "
-        "vector a channel, a second or a patch",
+        choices=POOLS,
+        help="pooling over the window: its CLS vector (default), the mean over its patches, or "
+        "one vector per channel, second or patch",
     )
-    _add_encoding(commands, "tokens", "name the base class of every second of every channel")
+    _add_encoding(commands, "tokens", "compute the token of each second of each channel")
 
 
 def _add_encoding(commands, name, summary):
     """Return the parser of one command, with what both share."""
-    parser = _add_command(
-        *(commands, name, _run_encoding, summary),
-        **dict(epilog=_EXAMPLES[name], formatter_class=argparse.RawDescriptionHelpFormatter),
+    parser = add_command(
+        *(commands, name, _run_encoding, summary), example=_EXAMPLES[name], note=_NOTES[name]
     )
     parser.set_defaults(command=name, pool=None)
     add = parser.add_argument
-    add("input", nargs="?", metavar="IN", help="any format that MNE reads; epochs from -epo.fif")
-    add("output", metavar="OUT", type=_get_namer(".npz", ".csv"), help=".npz, or .csv for a table")
-    add("--sample", action="store_true", help="take the bundled sample recording as IN")
-    add("--window", type=float, metavar="S", help="length of windows in seconds (16)")
-    add("--overlap", type=float, default=0.0, metavar="S", help="seconds by which they overlap")
-    add("--picks", nargs="+", metavar="NAME", help="channels; all EEG if not given")
-    add("--bads", nargs="+", default=[], metavar="NAME", help="further channels that are bad")
+    add_input(parser)
+    add("output", metavar="OUT", type=file_name(".npz", ".csv"), help="file to write: .npz or .csv")
+    add_input_options(parser)
+    add("--window", type=float, metavar="S", help="window length in seconds (default: 16)")
+    add("--overlap", type=float, default=0.0, metavar="S", help="overlap of windows in seconds")
+    add("--picks", nargs="+", metavar="NAME", help="channels to use (default: all EEG channels)")
     add(
         "--on-bads",
         default="mask",
         choices=["mask", "ignore"],
-        help="hide what is bad from the network (the default), or use it as if it were good",
+        help="mask bad channels and segments (default), or use them like good data",
     )
-    add("--montage", metavar="NAME", help="template with positions, as MNE names it")
-    add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
-    add("--no-preprocess", action="store_true", help="the input was preprocessed before (200 Hz)")
-    add("--model", default="gram-tiny", help="a name that 'weights list' prints, or a folder")
-    add("--device", help="cpu (the default) or cuda")
-    add("--batch-size", type=int, metavar="N", help="windows that the network gets at once")
+    add("--no-preprocess", action="store_true", help="IN is preprocessed already (at 200 Hz)")
+    add_model(parser)
+    add("--device", help="device for the network: cpu (default) or cuda")
+    add("--batch-size", type=int, metavar="N", help="windows per batch")
     add(
         "--figure",
-        type=_get_namer(".png", ".pdf", ".svg"),
+        type=file_name(*FIGURES),
         metavar="FILE",
-        help="write a figure of the result as .png, .pdf or .svg",
+        help="plot the result to a .png, .pdf or .svg file",
     )
-    add("--json", action="store_true", help="print what was done as JSON")
-    add("--overwrite", action="store_true", help="replace files that exist")
+    add("--json", action="store_true", help="print the result as JSON")
+    add("--overwrite", action="store_true", help="overwrite existing files")
     return parser
 
 
 def _run_encoding(args, parser):
     """Encode one recording."""
-    if args.sample == (args.input is not None):
-        parser.error("give either IN or --sample")
-    import mne
-
-    from .._files import _io
-    from ..datasets import sample
+    check_input(args, parser)
+    from .._files import check_output, staged_together, write_figure
 
     files = [args.output, *([args.figure] if args.figure else [])]
-    # The standard output is kept for the result.
-    log_level = mne.use_log_level("INFO" if args.verbose else "WARNING")
-    with log_level, contextlib.redirect_stdout(sys.stderr):
+    with log_to_stderr(get_log_level(args)):
         for path in files:
-            _io.check_output(path, source=args.input, overwrite=args.overwrite)
-        inst = sample() if args.sample else _io.read_inst(args.input, preload=False)
-        _io.mark_bads(inst, args.bads)
-        if args.montage is not None:
-            inst.set_montage(args.montage, match_case=False, on_missing="warn")
+            check_output(path, source=args.input, overwrite=args.overwrite)
+        inst = read_input(args)
+        complete_input(inst, args)
         found = _encode(inst, args)
         # A failure, however late, leaves none of the files behind.
-        with _io.staged_together(files, args.overwrite) as staged:
+        with staged_together(files, args.overwrite) as staged:
             if args.output.endswith(".csv"):
                 found.to_data_frame().to_csv(staged[0], index=False)
             else:
                 found.save(staged[0])
             if args.figure:
-                _io.write_figure(_plot(found), staged[1])
+                write_figure(_plot(found), staged[1])
     print(_describe(args, found, files))
 
 
 def _encode(inst, args):
-    """Return the embedding, or the base classes."""
+    """Return the embedding or the tokens."""
     from ..features import compute_embedding, compute_tokens
 
     options = dict(
@@ -135,12 +132,12 @@ def _plot(found):
 
 
 def _describe(args, found, files):
-    """Return what is printed."""
+    """Return the text to print."""
     if not args.json:
         return "\n".join([repr(found), *(f"Wrote {path}." for path in files)])
     result = {
         "version": __version__,
-        "input": "sample" if args.sample else args.input,
+        "input": name_input(args),
         "output": args.output,
         "kind": type(found).__name__,
         "pool": args.pool,

@@ -14,7 +14,7 @@ import traceback
 import warnings
 from pathlib import Path
 
-from ._main import _add_command, _get_namer
+from ._shared import FIGURES, add_command, file_name
 from ._training_fields import FIELDS, add_set, get_changes, get_training
 
 _SIZES = {"tiny": "tiny", "small": "small", "published": "base"}  # that a preset was made for
@@ -35,7 +35,7 @@ def add_pretrain(commands):
     )
     _add_residual(actions)
     _add_recipe(actions)
-    curves = _add_command(
+    curves = add_command(
         actions,
         "curves",
         _run_curves,
@@ -43,13 +43,13 @@ def add_pretrain(commands):
         example="mne_gram pretrain curves runs/tokenizer --out curves.png",
     )
     curves.add_argument("folder", metavar="FOLDER", help="the --out of a run")
-    _add_out(curves, "the figure, .png, .pdf or .svg", type=_get_namer(".png", ".pdf", ".svg"))
+    _add_out(curves, "the figure, .png, .pdf or .svg", type=file_name(*FIGURES))
     curves.add_argument("--overwrite", action="store_true", help="replace a file that exists")
 
 
 def _add_prepare(actions):
     """Add the arguments of ``prepare``."""
-    parser = _add_command(
+    parser = add_command(
         actions,
         "prepare",
         _run_prepare,
@@ -78,7 +78,7 @@ def _add_stage(actions, name, summary):
     example = f"mne_gram pretrain {name} --corpus corpus --out runs/{name}"
     if name == "gram":
         example += " --tokenizer runs/tokenizer"
-    parser = _add_command(actions, name, _run_stage, summary, example=example)
+    parser = add_command(actions, name, _run_stage, summary, example=example)
     parser.set_defaults(stage=name)
     add = parser.add_argument
     add("--corpus", metavar="FOLDER", help="what 'pretrain prepare' wrote")
@@ -96,7 +96,7 @@ def _add_stage(actions, name, summary):
 
 def _add_residual(actions):
     """Add the arguments of ``residual``."""
-    parser = _add_command(
+    parser = add_command(
         actions,
         "residual",
         _run_residual,
@@ -116,7 +116,7 @@ def _add_residual(actions):
 
 def _add_recipe(actions):
     """Add the arguments of ``recipe``."""
-    parser = _add_command(
+    parser = add_command(
         actions,
         "recipe",
         _run_recipe,
@@ -355,11 +355,11 @@ def _run_curves(args, parser):
     """Draw learning curves."""
     if not _is_first():
         return
-    from .._files import _io
+    from .._files import check_output, write_figure
     from ..viz import plot_learning_curve
 
     with _logging():
-        _io.check_output(args.out, overwrite=args.overwrite)
+        check_output(args.out, overwrite=args.overwrite)
         figure = plot_learning_curve(args.folder, show=False)
-        _io.write_figure(figure, args.out, overwrite=args.overwrite)
+        write_figure(figure, args.out, overwrite=args.overwrite)
     print(f"Wrote {args.out}.")

@@ -18,15 +18,18 @@ from ._find import (
     take_shard,
 )
 from ._io import (
+    check_output,
     loaded,
     read_inst,
     staged,
+    staged_together,
     write_figure,
     write_inst,
 )
 
 __all__ = [
     "Unit",
+    "check_output",
     "find_sidecars",
     "find_units",
     "list_input_files",
@@ -39,6 +42,7 @@ __all__ = [
     "read_table",
     "read_tsv",
     "staged",
+    "staged_together",
     "take_shard",
     "write_figure",
     "write_inst",

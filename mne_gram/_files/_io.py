@@ -316,27 +316,3 @@ def _make_folder(folder):
         return TemporaryDirectory(prefix=".mne_gram-", dir=folder)
     except OSError as exc:
         raise PermissionError(f"The folder {folder} cannot be written to: {exc.strerror}.") from exc
-
-
-def mark_bads(inst, names):
-    """Add channels to the bad ones of a recording, in place.
-
-    Parameters
-    ----------
-    inst : mne.io.Raw | mne.Epochs
-        The recording.
-    names : list of str
-        Names of channels.
-
-    Raises
-    ------
-    ValueError
-        If the recording has no such channel.
-    """
-    unknown = [name for name in names if name not in inst.ch_names]
-    if unknown:
-        raise ValueError(
-            f"The recording has no channel {', '.join(unknown)} that could be bad; its channels "
-            f"are {', '.join(inst.ch_names)}."
-        )
-    inst.info["bads"] += [name for name in names if name not in inst.info["bads"]]

@@ -142,4 +142,4 @@ def test_wrong_arguments(args, capsys):
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    assert f"example: mne_gram {command} " in capsys.readouterr().out
+    assert f"example:\n  mne_gram {command} " in capsys.readouterr().out

@@ -268,7 +268,7 @@ def test_overwrite(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "late", ["mne_gram.viz.plot_restoration", "mne_gram._commands._main._describe"]
+    "late", ["mne_gram.viz.plot_restoration", "mne_gram._commands._restore._describe"]
 )
 @pytest.mark.parametrize("is_old", [True, False])
 def test_late_failure(source, tmp_path, capsys, monkeypatch, late, is_old):
@@ -423,7 +423,7 @@ def test_help_teaches_by_an_example_that_can_be_read(path):
     parser = COMMANDS[path]
     text = parser.epilog or ""
     assert parser.description
-    calls = re.findall(rf"(?:^|example: | )(mne_gram {' '.join(path)} .*)$", text, re.MULTILINE)
+    calls = re.findall(rf"(?:^| )(mne_gram {' '.join(path)} .*)$", text, re.MULTILINE)
     calls += re.findall(rf"^ *(mne_gram {' '.join(path)})$", text, re.MULTILINE)
     assert calls, f"no example in the help of {' '.join(path)}"
     for call in calls:

@@ -304,13 +304,3 @@ def test_split_fif(raw, tmp_path):
     assert len(list(tmp_path.iterdir())) > 1
     read = _io.read_inst(tmp_path / "a_raw.fif")
     np.testing.assert_array_equal(read.get_data(), raw.get_data())
-
-
-def test_mark_bads(raw):
-    """Channels are added to the bad ones, once; unknown ones are refused."""
-    raw.info["bads"] = ["C4"]
-    _io.mark_bads(raw, ["Fp1", "C4"])
-    assert raw.info["bads"] == ["C4", "Fp1"]
-    with pytest.raises(ValueError, match="no channel X, Y .* Fp1, Fp2, C3, C4"):
-        _io.mark_bads(raw, ["X", "C3", "Y"])
-    assert raw.info["bads"] == ["C4", "Fp1"]

@@ -1,0 +1,143 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command ``restore``: arguments in, library calls out."""
+
+# Imports are nested, so that --help and wrong arguments are answered at once.
+import json
+import os
+
+from .._version import __version__
+from ._shared import (
+    FIGURES,
+    add_command,
+    add_input,
+    add_input_options,
+    add_model,
+    check_input,
+    complete_input,
+    file_name,
+    get_log_level,
+    log_to_stderr,
+    name_input,
+    read_input,
+)
+
+
+def add_restore(commands):
+    """Add the command ``restore``."""
+    parser = add_command(
+        commands,
+        "restore",
+        _run_restore,
+        "restore bad channels and bad segments of a recording",
+        example="mne_gram restore raw.edf repaired_raw.fif --bads T7 O1 --figure repaired.png\n"
+        "mne_gram restore raw.edf repaired_raw.fif --find-bads --report repaired.txt\n"
+        "mne_gram restore --sample repaired_raw.fif",
+    )
+    add = parser.add_argument
+    add_input(parser)
+    add("output", metavar="OUT", help="file to write: .fif, .edf or .vhdr (epochs: -epo.fif)")
+    add_input_options(parser)
+    add("--find-bads", action="store_true", help="also detect bad channels and segments")
+    add_restoration_options(parser, "--output", dest="kind")
+    add(
+        "--figure",
+        type=file_name(*FIGURES),
+        metavar="FILE",
+        help="plot the recording before and after to a .png, .pdf or .svg file",
+    )
+    add(
+        "--report",
+        type=file_name(".txt", ".json", ".csv"),
+        metavar="FILE",
+        help="write the report to a .txt, .json or .csv file",
+    )
+    add("--json", action="store_true", help="print the report as JSON")
+    add("--overwrite", action="store_true", help="overwrite existing files")
+    add(
+        "--tmp",
+        metavar="FOLDER",
+        help="folder for the temporary file of a large recording, 8 bytes per sample (default: "
+        "the folder of OUT)",
+    )
+
+
+def add_restoration_options(parser, output, **kwargs):
+    """Add the options of `mne_gram.restore`; ``output`` is the flag of the one of that name."""
+    add = parser.add_argument
+    methods = ["auto", "spatial", "gram", "spline"]
+    add("--method", default="auto", choices=methods, help="restoration method (default: auto)")
+    add(
+        output,
+        default="mean",
+        choices=["mean", "sample"],
+        help="expected signal (default), or a random draw that has the power of real EEG",
+        **kwargs,
+    )
+    add(
+        "--all-channel-gaps",
+        default="keep",
+        choices=["keep", "fill"],
+        help="keep the data where all channels are bad (default), or fill the gap",
+    )
+    add_model(parser)
+    add("--random-state", type=int, metavar="SEED", help="seed of random draws")
+
+
+def _run_restore(args, parser):
+    """Restore one recording."""
+    check_input(args, parser)
+    from .._files import check_output, loaded
+
+    with log_to_stderr(get_log_level(args)):
+        inst = read_input(args)
+        check_output(args.output, inst=inst, source=args.input, overwrite=args.overwrite)
+        for path in filter(None, (args.figure, args.report)):
+            check_output(path, source=args.input, overwrite=args.overwrite)
+        complete_input(inst, args)
+        with loaded(inst, args.tmp or os.path.dirname(os.path.abspath(args.output))):
+            text = _restore_and_write(inst, args)
+    print(text)
+
+
+def _restore_and_write(inst, args):
+    """Restore a loaded recording and write all files; return the text to print."""
+    from .._files import staged_together, write_figure, write_inst
+    from ..restoration import restore
+
+    restored, report = restore(
+        inst,
+        mask="auto" if args.find_bads else None,
+        method=args.method,
+        output=args.kind,
+        model=args.model,
+        line_freq=args.line_freq,
+        all_channel_gaps=args.all_channel_gaps,
+        return_report=True,
+        random_state=args.random_state,
+        copy=False,
+    )
+    others = list(filter(None, (args.report, args.figure)))
+    # A failure, however late, leaves none of the files behind.
+    with staged_together([args.output, *others], args.overwrite) as files:
+        note = write_inst(restored, files.pop(0))
+        if args.report:
+            report.save(files.pop(0))
+        if args.figure:
+            write_figure(report.plot(show=False), files.pop(0))
+        return _describe(args, report, note, others)
+
+
+def _describe(args, report, note, others):
+    """Return the text to print."""
+    if not args.json:
+        lines = [str(report), f"Wrote {args.output} ({note})."]
+        return "\n".join(lines + [f"Wrote {path}." for path in others])
+    result = {
+        "version": __version__,
+        "input": name_input(args),
+        "output": args.output,
+        "note": note,
+        "channels": json.loads(report.to_data_frame().to_json(orient="records")),
+    }
+    return json.dumps(result, indent=1)

@@ -1,0 +1,116 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the commands share: how they are declared, where they log, how they read a recording."""
+
+# Imports are nested, so that --help and wrong arguments are answered at once.
+import argparse
+import contextlib
+import sys
+
+FIGURES = (".png", ".pdf", ".svg")
+POOLS = ("cls", "mean", "channels", "times", "patches")
+
+
+def add_command(commands, name, run, summary, *, example, note=""):
+    """Return the parser of a command, with what all commands share.
+
+    ``example`` has one line per call, ``note`` follows the examples in the help.
+    """
+    epilog = "example:\n" + "\n".join(f"  {line}" for line in example.splitlines())
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"{epilog}\n\n{note}".rstrip(),
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="log progress, and show the traceback of an error"
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def add_input(parser):
+    """Add the recording that a command reads; its options follow with `add_input_options`."""
+    parser.add_argument(
+        "input",
+        nargs="?",
+        metavar="IN",
+        help="recording, in any format that MNE reads (epochs: -epo.fif)",
+    )
+
+
+def add_input_options(parser):
+    """Add the options that complete the recording a command reads."""
+    add = parser.add_argument
+    add("--sample", action="store_true", help="use the bundled sample recording as IN")
+    add("--bads", nargs="+", default=[], metavar="NAME", help="names of further bad channels")
+    add("--montage", metavar="NAME", help="template montage with positions, as MNE names it")
+    add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
+
+
+def add_model(parser):
+    """Add the option that names a model."""
+    parser.add_argument(
+        "--model",
+        default="gram-tiny",
+        help="name listed by 'weights list', or a folder (default: gram-tiny)",
+    )
+
+
+def file_name(*extensions):
+    """Return an argparse type: the name of a file with one of some extensions."""
+
+    def check(name):
+        if not name.endswith(extensions):
+            raise argparse.ArgumentTypeError(f"{name} does not end in {', '.join(extensions)}")
+        return name
+
+    return check
+
+
+def check_input(args, parser):
+    """Leave unless exactly one of IN and ``--sample`` is given."""
+    if args.sample == (args.input is not None):
+        parser.error("give either IN or --sample")
+
+
+@contextlib.contextmanager
+def log_to_stderr(level):
+    """Log to the standard error: the standard output is kept for the result."""
+    import mne
+
+    with mne.use_log_level(level), contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def get_log_level(args):
+    """Return the log level of a command that is silent by default."""
+    return "INFO" if args.verbose else "WARNING"
+
+
+def read_input(args):
+    """Return the recording that is asked for, not loaded."""
+    from .._files import read_inst
+    from ..datasets import sample
+
+    return sample() if args.sample else read_inst(args.input, preload=False)
+
+
+def complete_input(inst, args):
+    """Apply ``--bads`` and ``--montage`` to a recording, in place."""
+    unknown = [name for name in args.bads if name not in inst.ch_names]
+    if unknown:
+        raise ValueError(
+            f"The recording has no channel {', '.join(unknown)}, named by --bads; its channels are "
+            f"{', '.join(inst.ch_names)}."
+        )
+    inst.info["bads"] += [name for name in args.bads if name not in inst.info["bads"]]
+    if args.montage is not None:
+        inst.set_montage(args.montage, match_case=False, on_missing="warn")
+
+
+def name_input(args):
+    """Return how results refer to the recording that was read."""
+    return "sample" if args.sample else args.input
