@@ -27,6 +27,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
@@ -43,8 +44,20 @@ html_theme = "pydata_sphinx_theme"
 html_title = project
 html_show_sourcelink = False
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
+html_sidebars = {"index": [], "install": []}
+html_theme_options = {
+    "header_links_before_dropdown": 7,
+    "logo": {
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo_dark.svg",
+        "alt_text": "mne_gram: start page",
+    },
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+    "show_toc_level": 2,
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../tutorials",
