@@ -11,8 +11,9 @@ import numpy as np
 from mne.utils import _validate_type
 
 from ._version import __version__
+from .montage import find_placed
 from .restoration import describe_calibration, describe_extent, format_number
-from .viz import find_placed, plot_channel_map, plot_restoration, plot_scores
+from .viz import plot_channel_map, plot_restoration, plot_scores
 
 __all__ = ["add_restoration"]
 

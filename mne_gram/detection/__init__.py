@@ -2,12 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Find bad channels and segments."""
 
-from ._find_bads import (
-    BadsReport,
-    find_bads,
-)
+from ._find_bads import find_bads
+from ._report import BadsReport
 
-__all__ = [
-    "BadsReport",
-    "find_bads",
-]
+__all__ = ["BadsReport", "find_bads"]

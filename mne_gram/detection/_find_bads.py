@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Find bad channels and bad stretches of channels. Nothing is marked: the user decides."""
+"""Find bad channels and bad segments of single channels, without marking them."""
 
 import mne
 import numpy as np
@@ -11,25 +11,30 @@ from mne.utils import _validate_type, logger, verbose, warn
 from .._recording import pick_eeg
 from ..covariance import Prior, channel_rows, load_prior
 from ..montage import match_channels
-from ._misfit import adapt, fill_roughly, gather_moments, nanmedian, score_channels
+from ._misfit import (
+    WindowScorer,
+    adapt,
+    fill_roughly,
+    gather_moments,
+    mean_band,
+    nanmedian,
+    score_channels,
+)
 from ._report import BadsReport, Span
-from ._signal_checks import find_bridged, find_line
-from ._signals import Signals, check_samples, draw_sample, read_spectra
-from ._window_scores import WindowScorer
-
-__all__ = ["BadsReport", "find_bads"]
+from ._signal_checks import check_samples, find_bridged, find_line
+from ._signals import Signals, draw_sample, read_spectra
 
 _MIN_CHANNELS = 4
 _MIN_SECONDS = 2.0
 _BLOCK = 48  # windows
-_OFTEN = 0.5  # of its time in bad stretches makes a channel bad all through
-_MOST = 0.5  # of the channels at most may be found bad by the others, who must know better
-# A single band is less sure than all of them, so its misfit counts by this factor. This and the
-# two thresholds were chosen on the training subjects.
+_OFTEN = 0.5  # a channel with a larger share of bad segments is bad itself
+_MOST = 0.5  # largest share of channels that can misfit: the others have to predict them
+# The worst band counts by this factor, as a single band is less certain than all of them. The
+# factor and both thresholds were chosen on the training subjects.
 _BAND_SHARE = 0.65
-_TIE = 1.0  # misfits that differ by less are taken away at once
-_REFERENCE = 0.6  # correlation with the prediction of a flat channel that is the reference
-_LOUD = 30.0  # times the size of the EEG
+_TIE = 1.0  # channels whose misfits differ by less are excluded together
+_REFERENCE = 0.6  # correlation with its prediction above which a flat channel is the reference
+_LOUD = 30.0  # times the typical standard deviation of the EEG
 
 
 @verbose
@@ -43,54 +48,54 @@ def find_bads(
     span_threshold=5.5,
     verbose=None,
 ):
-    """Find bad channels, and stretches in which single channels are bad.
+    """Find bad channels and bad segments of single channels.
 
-    A channel is bad where the others do not tell what it holds, though they should: each is
-    predicted from the others by the model that restores them. Besides, there are channels that are
-    flat, clipped, no numbers, huge, or full of line noise.
+    Each channel is predicted from the others by the model that :func:`mne_gram.restore` uses. It is
+    bad where the prediction misses by far more than expected. Channels that are flat, clipped, not
+    finite, far too large or dominated by line noise are found as well.
 
     Parameters
     ----------
     inst : mne.io.Raw | mne.Epochs
-        The data, in volts. They are left as they are. A Raw that is not preloaded is read in
-        blocks. Channels in ``info["bads"]`` have no part in judging the others and are judged
-        themselves; what annotations mark as bad is not looked at.
+        The data, in volts, filtered or not, in any reference. They are not modified, and a Raw that
+        is not preloaded is read in blocks. Channels in ``info["bads"]`` are checked but not used to
+        predict the others. Segments annotated as bad are ignored.
     picks : str | array-like | slice | None
-        The channels to look at; None takes all EEG channels.
+        The channels to check; None takes all EEG channels.
     line_freq : float | None
-        The power line's frequency in Hz. None takes ``info["line_freq"]``, else both 50 and 60.
+        The power line frequency in Hz. None takes ``info["line_freq"]``, or both 50 and 60 Hz if
+        that is not set.
     prior : Prior | path-like | None
-        Covariances of other people's recordings; None for those in the package.
+        Covariances of other subjects' recordings; None takes those in the package.
     channel_threshold : float
-        The misfit beyond which a channel is bad all through: log of the squared error over the
-        expected one, relative to the median channel. A larger value finds less.
+        The misfit above which a channel is bad throughout the recording: the log of the squared
+        prediction error over the expected one, relative to the median channel. A larger value
+        finds fewer channels.
     span_threshold : float
-        The misfit beyond which a window of a channel is bad, relative to what is usual for this
-        channel, in robust standard deviations. A larger value finds less.
+        The misfit above which a channel is bad in a window, relative to its typical misfit, in
+        robust standard deviations. A larger value finds fewer segments.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     report : BadsReport
-        The bad channels, the bad stretches, and why. Its ``mark`` puts them into a copy of the
-        data, its ``mask`` is what :func:`mne_gram.restore` takes.
+        The bad channels and segments, with the reasons. Its ``mark`` method marks them in a copy of
+        the data, and its ``mask`` method returns a mask for :func:`mne_gram.restore`.
 
     Raises
     ------
     ValueError
-        If there is no EEG, there are fewer than 4 usable channels or 2 s to look at, or the data
-        are not in volts.
+        If there are fewer than 4 usable EEG channels or less than 2 s of data, or the data are not
+        in volts.
 
     Notes
     -----
-    The misfit is read between 0.5 and 45 Hz in windows of one second, half overlapping, so that
-    stretches are found to about a quarter of a second; flat, clipped and missing samples are found
-    to the sample. Epochs are bad as a whole, channel by channel. What all channels share, a
-    movement for example, is the fault of none and not found. Channels with neither a known name
-    nor a position cannot be found to misfit all through.
-
-    The data may be filtered or not, in any reference.
+    The misfit is measured from 0.5 to 45 Hz in windows of one second that overlap by half, so the
+    edges of bad segments are accurate to about a quarter of a second. Flat, clipped and missing
+    samples are found exactly. In Epochs, a channel is bad in whole epochs. Artefacts that all
+    channels share, such as movements, are not found. A channel with neither a known name nor a
+    position can have bad segments, but is not found to misfit as a whole.
 
     Examples
     --------
@@ -133,6 +138,7 @@ def find_bads(
 
 
 def _check_arguments(inst, line_freq, channel_threshold, span_threshold):
+    """Validate the arguments of find_bads."""
     _validate_type(inst, (BaseRaw, BaseEpochs), "inst", "Raw or Epochs")
     _validate_type(line_freq, ("numeric", None), "line_freq")
     _validate_type(channel_threshold, "numeric", "channel_threshold")
@@ -145,27 +151,24 @@ def _check_arguments(inst, line_freq, channel_threshold, span_threshold):
 
 
 def _check_amount(signals):
-    """Refuse what is too little to tell good from bad."""
+    """Raise an error if there are too few channels or data to judge by."""
     if len(signals.names) < _MIN_CHANNELS:
         raise ValueError(
-            f"Found {len(signals.names)} EEG channels, expected {_MIN_CHANNELS} or more: with "
-            "fewer, nothing tells which of them is bad."
+            f"Found {len(signals.names)} EEG channels, expected at least {_MIN_CHANNELS}: fewer do "
+            "not show which of them is bad."
         )
     seconds = signals.n_times / signals.sfreq
     if seconds < _MIN_SECONDS or len(signals.starts) == 0:
         raise ValueError(
-            f"Found {seconds:.3g} s of data, expected {_MIN_SECONDS:g} s or more: in less, nothing "
-            "tells what is usual. Look at the recording that these data were cut from."
+            f"Found {seconds:.3g} s of data, expected at least {_MIN_SECONDS:g} s: less does not "
+            "show what is typical. Use the recording that these data were cropped from."
         )
 
 
 def _find_evidence(signals, sample, bads, reasons):
-    """Choose the channels to judge by; add the reasons of those that are huge or full of line.
+    """Return which channels can predict the others, shape (n_channels,).
 
-    Returns
-    -------
-    used : array of bool, shape (n_channels,)
-        Neither bad so far nor marked.
+    Adds the reasons of channels that are far too large or dominated by line noise.
     """
     names = signals.names
     used = np.array([name not in bads and name not in reasons for name in names])
@@ -178,28 +181,25 @@ def _find_evidence(signals, sample, bads, reasons):
     if used.sum() < _MIN_CHANNELS:
         kept = ", ".join(name for name, use in zip(names, used, strict=True) if use) or "none"
         raise ValueError(
-            f"Of {len(names)} EEG channels {kept} are neither marked nor flat, clipped, huge or "
-            f"full of line noise; expected {_MIN_CHANNELS} or more to judge by. Unmark channels "
-            "that are usable, or leave this recording out."
+            f"Found too few usable EEG channels ({kept}), expected at least {_MIN_CHANNELS}: the "
+            f"other {len(names) - used.sum()} are marked as bad, flat, clipped, far too large or "
+            "dominated by line noise. Remove usable channels from info['bads'], or skip this "
+            "recording."
         )
     return used
 
 
 # ---------------------------------------------------------------------------------------------
-# What the others say
+# Judging by the other channels
 
 
 def _judge_channels(names, sample, used, reasons, prior, places, threshold):
-    """Take the worst channels away until none is worse than the threshold.
+    """Exclude the worst channels until none misfits; add their reasons.
 
-    Returns
-    -------
-    used : array of bool, shape (n_channels,)
-        The channels that are left.
-    measures : dict of array, shape (n_channels,)
-        ``misfit`` and ``correlation``.
+    Returns the remaining channels, array of bool (n_channels,), and the measures ``misfit`` and
+    ``correlation``, arrays (n_channels,).
     """
-    order = np.argsort(names)  # by name: the order of the file makes no difference
+    order = np.argsort(names)  # so that the order of channels in the file does not matter
     least = max(_MIN_CHANNELS, int((1 - _MOST) * used.sum()))
     judged, readmitted = used, False
     while True:
@@ -209,12 +209,12 @@ def _judge_channels(names, sample, used, reasons, prior, places, threshold):
         misfit = _combine(bands)
         beyond = used & (misfit > threshold)
         if beyond.any():
-            # A bad channel makes its neighbours look bad: take the worst away, and look again.
+            # A bad channel makes its neighbours look bad: exclude the worst and try again.
             worst = beyond & (misfit > misfit[beyond].max() - _TIE)
             if (used & ~worst).sum() < least:
                 warn(
-                    f"More than {1 - least / judged.sum():.0%} of the channels misfit. Those "
-                    "found so far are reported, but look at the recording yourself."
+                    f"More than {1 - least / judged.sum():.0%} of the channels misfit. Those found "
+                    "so far are reported; please inspect the recording."
                 )
                 break
             used = used & ~worst
@@ -229,41 +229,33 @@ def _judge_channels(names, sample, used, reasons, prior, places, threshold):
 
 
 def _find_reference(names, sample, reasons):
-    """Return the row of the only flat channel, which may be the reference, or None."""
+    """Return the row of the only flat channel, which may be the reference, else None."""
     flat = [row for row, name in enumerate(names) if reasons.get(name) == "flat"]
     if len(flat) != 1 or np.nanmax(sample.std[:, flat[0]]) > 1e-3 * sample.size:
         return None
-    sample.usable[:, flat[0]] = True  # nothing but 0, yet that may be what the others predict
+    sample.usable[:, flat[0]] = True  # always 0, which the others may well predict
     return flat[0]
 
 
 def _spare_reference(row, names, runs, reasons, measures, threshold):
-    """Spare a flat channel that the others predict."""
+    """Remove a flat channel that fits the others from the reasons, and its runs."""
     fits = measures["misfit"][row] <= threshold / 4
     if not (fits and measures["correlation"][row] >= _REFERENCE):
         return runs
-    logger.info("%s is flat, as the reference of the others would be: not bad.", names[row])
+    logger.info("%s is flat and fits the other channels: taken as their reference.", names[row])
     del reasons[names[row]]
     return [run for run in runs if run[0] != row]
 
 
 def _combine(bands):
-    """Return one misfit a channel: that of all bands, or of the worst, whichever says more."""
+    """Return one misfit per channel: over all bands or of the worst, whichever is larger."""
     held = np.isfinite(bands)
-    count = held.sum(axis=0)
-    mean = np.where(held, bands, 0).sum(axis=0) / np.maximum(count, 1)
     worst = np.where(held, bands, -np.inf).max(axis=0)
-    return np.where(count > 0, np.maximum(mean, _BAND_SHARE * worst), np.nan)
+    return np.where(held.any(axis=0), np.maximum(mean_band(bands), _BAND_SHARE * worst), np.nan)
 
 
 def _judge_windows(signals, sample, used, runs, prior, places, threshold):
-    """Find the windows in which a channel is unlike itself.
-
-    Returns
-    -------
-    found : list of tuple
-        Row, start, stop, why and score.
-    """
+    """Return runs (row, start, stop, why, score) of windows in which a channel misfits."""
     cov = adapt(sample.spectra, np.flatnonzero(used), prior, places)
     scorer = WindowScorer(cov, places.units, used, sample.spectra, sample.usable)
     usable = signals.find_usable(runs)
@@ -277,18 +269,18 @@ def _judge_windows(signals, sample, used, runs, prior, places, threshold):
         for window, row in np.argwhere((scores > threshold) | loud):
             start, stop = signals.cover[index[window]].tolist()
             score = float(scores[window, row])
-            # What is loud beyond doubt is bad even if all channels are.
+            # Such amplitudes are bad even if all channels have them.
             why = "misfit" if score > threshold else "amplitude"
             found.append((int(row), start, stop, why, score if why == "misfit" else np.nan))
     return found
 
 
 # ---------------------------------------------------------------------------------------------
-# From samples to stretches
+# From samples to segments
 
 
 def _to_spans(signals, inst, runs, reasons):
-    """Join runs to spans; a channel of which they are the larger part is bad all through."""
+    """Return the spans of all channels; one that is mostly bad gets the reason "often" instead."""
     spans = []
     for row, name in enumerate(signals.names):
         own = sorted(run[1:] for run in runs if run[0] == row)
@@ -306,7 +298,7 @@ def _to_spans(signals, inst, runs, reasons):
 
 
 def _join(runs, gap):
-    """Join runs of one channel (start, stop, why, score) that lie no farther apart than a gap."""
+    """Join runs of one channel (start, stop, why, score) at most ``gap`` samples apart."""
     joined = []
     for start, stop, why, score in sorted(runs):
         if joined and start <= joined[-1][1] + gap:
@@ -321,7 +313,7 @@ def _join(runs, gap):
 
 
 def _to_epochs(joined, name, inst):
-    """Mark each epoch that a run touches, as a whole, with what is worst in it."""
+    """Return one span per epoch that a run touches, with the longest run's reason."""
     n_times = len(inst.times)
     start, stop = float(inst.times[0]), float(inst.times[-1] + 1 / inst.info["sfreq"])
     epochs = {}

@@ -1,12 +1,10 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""How badly each channel fits what the others say of it.
+"""How well each channel is predicted by the others.
 
-Signals are here as *spectra*: the Fourier coefficients of windows that
-:func:`mne_gram.covariance._bands.band_products` returns, one array of the shape
-``(n_windows, n_channels, n_frequencies)`` a band. A *misfit* is the logarithm of a squared error of
-prediction over what was
-to be expected of it.
+*Spectra* are the Fourier coefficients of windows, one array ``(n_windows, n_channels,
+n_frequencies)`` per band. A *misfit* is the log of a squared prediction error relative to the
+expected one.
 """
 
 import numpy as np
@@ -14,25 +12,20 @@ import numpy as np
 from ..covariance import Moments, adapt_covariance, interpolation_operators, trace
 
 _RIDGE = 1e-3  # of the mean variance, as for interpolation
-# No prediction has quite the right gain: this share of the predicted power counts as expected
-# error. It keeps a blink, of which each frontal channel tells, from being called a fault of each.
+# No prediction has exactly the right gain: this share of the predicted power counts as expected
+# error. Otherwise a blink would make every frontal channel look bad.
 _GAIN_ERROR = 0.1
 _N_GROUPS = 4
-_LOUD = 6.0  # windows this much stronger than the median one count no more than that
+_LOUD = 6.0  # the power of a window counts up to this multiple of the median
+_MOST = 1 / 3  # largest share of channels that can be found bad in one window
 
 
 # ---------------------------------------------------------------------------------------------
-# Whole channels: predicted by a model that has not seen them
+# Whole channels: predicted by a model that was not fitted to them
 
 
 def gather_moments(spectra, channels):
-    """Compute the covariance of some channels, with loud windows weighted down.
-
-    Returns
-    -------
-    moments : list of Moments
-        One entry, for :func:`mne_gram.covariance._conditional.adapt_covariance`.
-    """
+    """Return a list with the moments of some channels, loud windows weighted down."""
     spectra = [values[:, channels] for values in spectra]
     power = sum((np.abs(values) ** 2).sum(axis=(1, 2)) for values in spectra)
     alive = power[power > 0]
@@ -50,12 +43,12 @@ def gather_moments(spectra, channels):
 
 
 def adapt(spectra, channels, prior, places):
-    """Fit the population prior to what some channels held; the others keep what it says of them."""
+    """Adapt the prior to some channels; the others keep the covariance that it predicts."""
     return adapt_covariance(prior, *places, gather_moments(spectra, channels))
 
 
 def fill_roughly(spectra, usable, used, prior, places):
-    """Fill windows of channels that say nothing there, in place, by what the others say."""
+    """Fill unusable windows of channels in place with predictions from the other channels."""
     whole = (usable | ~used).all(axis=1)
     if whole.all():
         return
@@ -77,38 +70,24 @@ def fill_roughly(spectra, usable, used, prior, places):
                 values[np.ix_(members, bad)] = weight @ values[members][:, good]
 
 
-def predict_left_out(spectra, cov, units, good, left):
-    """Measure the misfit of channels that had no part in the covariance.
+def predict_left_out(spectra, cov, carries_reference, good, left):
+    """Measure the misfit of channels ``left``, predicted from ``good``.
 
-    Parameters
-    ----------
-    spectra : list of array
-        The windows.
-    cov : array, shape (n_bands, n_channels, n_channels)
-        The covariance that was made without the channels ``left``.
-    units : array, shape (n_channels,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    good, left : array of int
-        The channels to predict from, and to predict.
-
-    Returns
-    -------
-    misfit : array, shape (n_bands, n_windows, n_left)
-        NaN in bands that hold nothing.
-    correlation : array, shape (n_windows, n_left)
-        Of channel and prediction, over all bands.
+    Returns misfit (n_bands, n_windows, n_left), NaN in bands without data, and correlation with the
+    prediction over all bands (n_windows, n_left). ``cov`` was fitted without the channels ``left``.
     """
-    weights, error = interpolation_operators(cov, units, good, left)
+    weights, error = interpolation_operators(cov, carries_reference, good, left)
+    share = carries_reference[good] / max(carries_reference[good].sum(), 1)
     pairs = []
     for values, weight in zip(spectra, weights, strict=True):
-        mean = np.einsum("c,wcf->wf", units[good] / max(units[good].sum(), 1), values[:, good])
-        values = values - units[:, None] * mean[:, None]
+        mean = np.einsum("c,wcf->wf", share, values[:, good])
+        values = values - carries_reference[:, None] * mean[:, None]
         pairs.append((values[:, left], weight @ values[:, good]))
     return _compare(pairs, np.diagonal(error, axis1=1, axis2=2))
 
 
 def _compare(pairs, expected):
-    """Compare channels with their predictions, a pair of spectra and an expected error a band."""
+    """Compare channels with predictions: one pair of spectra and one expected error per band."""
     misfit = np.full((len(pairs), *pairs[0][0].shape[:2]), np.nan)
     sums = np.zeros((3, *pairs[0][0].shape[:2]))
     for row, (values, predicted), error in zip(misfit, pairs, expected, strict=True):
@@ -126,33 +105,12 @@ def _compare(pairs, expected):
 
 
 def score_channels(spectra, usable, used, order, prior, places):
-    """Score channels by how badly a model that has not seen them predicts them.
+    """Score channels by the misfit to a model that was not fitted to them.
 
-    A covariance that learnt from a bad channel would take its noise for normal. So the channels
-    are dealt into groups, and each group is predicted by the population prior adapted to the
-    others. Channels that are not in use are predicted from all that are.
-
-    Parameters
-    ----------
-    spectra : list of array
-        The windows.
-    usable : array of bool, shape (n_windows, n_channels)
-        Where a channel says anything; elsewhere it is filled roughly and not scored.
-    used : array of bool, shape (n_channels,)
-        The channels to learn and to predict from.
-    order : array of int, shape (n_channels,)
-        In which order to deal them, so that the result doesn't depend on that of the file.
-    prior, places
-        The population prior, and what :func:`mne_gram.covariance._prior.channel_rows` returned.
-
-    Returns
-    -------
-    misfit : array, shape (n_bands, n_channels)
-        Median over windows, relative to the median channel in each window. NaN for channels of
-        which the prior knows nothing.
-    correlation : array, shape (n_channels,)
-        Median over windows of the correlation with the prediction.
+    Channels in ``used`` are dealt in ``order`` into groups, each predicted from the rest. Returns
+    misfit (n_bands, n_channels), NaN where the prior does not cover a channel, and correlation.
     """
+    # A covariance fitted to a bad channel would take its noise for normal.
     n_windows, n_channels = usable.shape
     windowed = np.full((len(spectra), n_windows, n_channels), np.nan)
     correlation = np.full((n_windows, n_channels), np.nan)
@@ -168,14 +126,14 @@ def score_channels(spectra, usable, used, order, prior, places):
         windowed[:, :, group], correlation[:, group] = found
     windowed[:, ~usable] = np.nan
     correlation[~usable] = np.nan
-    # A window in which all channels are hard to predict is no fault of any.
+    # A window in which all channels are hard to predict says nothing about any of them.
     windowed -= nanmedian(windowed[:, :, used], axis=2)[..., None]
     misfit = nanmedian(windowed, axis=1)
     return misfit - nanmedian(misfit[:, used], axis=1)[:, None], nanmedian(correlation, axis=0)
 
 
 def nanmedian(values, axis):
-    """Return the median of what is not NaN, NaN where nothing is (and no warning)."""
+    """Return the median of the values that are not NaN; NaN, without a warning, if all are."""
     values = np.sort(values, axis=axis)  # NaN comes last
     count = np.isfinite(values).sum(axis=axis, keepdims=True)
     low, high = (count - 1).clip(0) // 2, count // 2
@@ -185,77 +143,141 @@ def nanmedian(values, axis):
 
 
 # ---------------------------------------------------------------------------------------------
-# Windows: each channel predicted by all others, in closed form
+# Windows: each channel predicted from all others, in closed form
 
 
-def find_precision(cov, units, ridge=_RIDGE):
-    """Invert a covariance in the frame that knows nothing of the reference.
+def find_precision(cov, carries_reference, ridge=_RIDGE):
+    """Invert a covariance (..., n, n) independently of the reference.
 
-    Parameters
-    ----------
-    cov : array, shape (..., n, n)
-        Covariance in any reference.
-    units : array, shape (n,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    ridge : float
-        Added to the diagonal, relative to the mean variance.
-
-    Returns
-    -------
-    precision : array, shape (..., n, n)
-        The limit of the inverse when anything may be added to all channels alike: ``precision @
-        units`` is 0. ``(precision @ x)[i] / precision[i, i]`` is what the prediction of channel
-        ``i`` by all others misses, and ``1 / precision[i, i]`` the expected square of that.
+    ``precision @ carries_reference`` is 0. ``(precision @ x)[i] / precision[i, i]`` is the error of
+    predicting channel i from all others, and ``1 / precision[i, i]`` the expected square of it.
     """
-    units = np.asarray(units, float)
-    n = len(units)
-    frame = np.eye(n) - np.outer(units, units) / max(units.sum(), 1)
+    ones = np.asarray(carries_reference, float)
+    n = len(ones)
+    frame = np.eye(n) - np.outer(ones, ones) / max(ones.sum(), 1)
     cov = frame @ cov @ frame.T
     scale = trace(cov)[..., None, None] / n
-    # As nothing is left along units, any variance may stand there while inverting.
-    inverse = np.linalg.inv(cov + scale * (ridge * np.eye(n) + np.outer(units, units) / n))
-    if not units.any():
+    # No variance is left along ones: any variance there makes the matrix invertible.
+    inverse = np.linalg.inv(cov + scale * (ridge * np.eye(n) + np.outer(ones, ones) / n))
+    if not ones.any():
         return inverse
-    along = inverse @ units
-    return inverse - along[..., :, None] * along[..., None, :] / (along @ units)[..., None, None]
+    along = inverse @ ones
+    return inverse - along[..., :, None] * along[..., None, :] / (along @ ones)[..., None, None]
 
 
 def drop_channel(precision, channel):
-    """Return the precision of the other channels alone; the channel's own row becomes 0."""
+    """Return the precision of the other channels; the row and column of this channel become 0."""
     row = precision[..., channel, :]
     left = precision - row[..., :, None] * row[..., None, :] / row[..., channel, None, None]
     left[..., channel, :] = left[..., :, channel] = 0.0
     return left
 
 
-def predict_each(spectra, precision, units, used):
-    """Measure the misfit of each channel in use, predicted by all the others in use.
+def predict_each(spectra, precision, carries_reference, used):
+    """Measure the misfit of each channel in ``used``, predicted from all others in ``used``.
 
-    Parameters
-    ----------
-    spectra : list of array
-        The windows.
-    precision : array, shape (n_bands, n_channels, n_channels)
-        Rows of channels that are not in use are 0.
-    units : array, shape (n_channels,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    used : array of bool, shape (n_channels,)
-        The channels in use.
-
-    Returns
-    -------
-    misfit : array, shape (n_bands, n_windows, n_channels)
-        NaN for channels not in use and bands that hold nothing.
+    Returns an array (n_bands, n_windows, n_channels), NaN for other channels and empty bands.
     """
-    share = units * used
+    share = carries_reference * used
     share = share / max(share.sum(), 1)
     own = np.diagonal(precision, axis1=1, axis2=2)[:, used]
     pairs = []
     for values, matrix, scale in zip(spectra, precision, own, strict=True):
         missed = matrix[used] @ values / scale[:, None]
-        values = values - units[:, None] * np.einsum("c,wcf->wf", share, values)[:, None]
-        values = values[:, used]
+        mean = np.einsum("c,wcf->wf", share, values)
+        values = (values - carries_reference[:, None] * mean[:, None])[:, used]
         pairs.append((values, values - missed))
-    misfit = np.full((len(spectra), len(spectra[0]), len(units)), np.nan)
+    misfit = np.full((len(spectra), len(spectra[0]), len(carries_reference)), np.nan)
     misfit[..., used] = _compare(pairs, 1 / own)[0]
     return misfit
+
+
+class WindowScorer:
+    """Score windows of channels relative to the typical misfit in the recording.
+
+    ``spectra`` and ``usable`` (n_windows, n_channels) are windows from the whole recording, ``cov``
+    (n_bands, n_channels, n_channels) is adapted to it, ``used`` are the channels to score.
+    """
+
+    def __init__(self, cov, carries_reference, used, spectra, usable):
+        self._carries_reference, self._used = carries_reference, used
+        rows = np.flatnonzero(used)
+        start = np.zeros_like(cov)
+        start[:, rows[:, None], rows] = find_precision(
+            cov[:, rows[:, None], rows], carries_reference[rows]
+        )
+        self._start, self._kept = start, {}
+        misfit = self._measure(spectra, usable)
+        self._level = nanmedian(nanmedian(misfit, axis=2), axis=1)
+        relative = self._excuse(misfit)
+        self._usual = nanmedian(relative, axis=1)
+        relative = relative - self._usual[:, None]
+        pooled = np.concatenate([relative, mean_band(relative)[None]])
+        pooled = np.abs(pooled.reshape(len(pooled), -1))
+        self._spread = 1.4826 * nanmedian(pooled, axis=1)
+
+    def _precision(self, dropped):
+        """Return the precision without some channels (indices in any order)."""
+        key = tuple(sorted(dropped))
+        if not key:
+            return self._start
+        if key not in self._kept:
+            if len(self._kept) > 64:  # successive windows often miss the same channels
+                self._kept.clear()
+            self._kept[key] = drop_channel(self._precision(key[:-1]), key[-1])
+        return self._kept[key]
+
+    def _measure(self, spectra, usable):
+        """Measure the misfit of windows, grouped by their usable channels."""
+        misfit = np.full((len(spectra), *usable.shape), np.nan)
+        patterns, inverse = np.unique(usable & self._used, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            if pattern.sum() < 3:
+                continue
+            members = np.flatnonzero(inverse.ravel() == number)
+            precision = self._precision(np.flatnonzero(self._used & ~pattern).tolist())
+            subset = [values[members] for values in spectra]
+            misfit[:, members] = predict_each(subset, precision, self._carries_reference, pattern)
+        return misfit
+
+    def _excuse(self, misfit):
+        """Subtract the excess that all channels share in a window."""
+        common = nanmedian(misfit, axis=2) - self._level[:, None]
+        return misfit - np.maximum(np.nan_to_num(common), 0)[..., None]
+
+    def _rate(self, misfit):
+        """Return the largest excess over the typical misfit, in robust standard deviations."""
+        excess = self._excuse(misfit) - self._usual[:, None]
+        excess = np.concatenate([excess, mean_band(excess)[None]])
+        with np.errstate(invalid="ignore"):
+            scores = excess / np.maximum(self._spread, 1e-3)[:, None, None]
+        return np.where(np.isfinite(scores), scores, -np.inf).max(axis=0)
+
+    def __call__(self, spectra, usable, threshold):
+        """Score windows; channels beyond the threshold no longer predict the others.
+
+        Returns an array (n_windows, n_channels), ``-inf`` where a channel is not scored.
+        """
+        usable = usable & self._used
+        scores = self._rate(self._measure(spectra, usable))
+        most = max(1, int(_MOST * self._used.sum()))
+        for window in np.flatnonzero((scores > threshold).any(axis=1)):
+            subset = [values[window : window + 1] for values in spectra]
+            left, found = usable[window].copy(), {}
+            current = scores[window].copy()
+            while len(found) < most and current.max() > threshold and left.sum() > 3:
+                worst = int(current.argmax())
+                found[worst] = current[worst]
+                left[worst] = False
+                current = self._rate(self._measure(subset, left[None]))[0]
+            scores[window] = current
+            scores[window, list(found)] = list(found.values())
+        return scores
+
+
+def mean_band(values):
+    """Return the mean over the bands, the first axis, that contain data."""
+    held = np.isfinite(values)
+    count = held.sum(axis=0)
+    total = np.where(held, values, 0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

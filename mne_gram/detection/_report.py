@@ -1,7 +1,8 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was found to be bad, and how to put it to use."""
+"""The report of find_bads."""
 
+import textwrap
 from typing import NamedTuple
 
 import mne
@@ -11,22 +12,23 @@ from mne.io import BaseRaw
 from mne.utils import _validate_type, warn
 
 _PREFIX = "BAD_gram_"
-_SHOWN = 8  # names or spans in a summary
+_SHOWN = 8  # pairs of bridged channels in the printed report
+_WIDTH = 72  # columns of the printed report
 
 
 class Span(NamedTuple):
-    """A stretch of one channel that is bad.
+    """A bad segment of one channel.
 
     Attributes
     ----------
     channel : str
         Name of the channel.
     start, stop : float
-        In seconds from the first sample of a Raw, or on the time axis of an epoch.
+        Seconds from the first sample of a Raw, or on the time axis of an epoch.
     why : str
         ``"nan"``, ``"flat"``, ``"clipped"``, ``"amplitude"`` or ``"misfit"``.
     score : float
-        For ``"misfit"`` the largest excess in robust standard deviations, else NaN.
+        For ``"misfit"`` the largest excess in robust standard deviations, otherwise NaN.
     epoch : int | None
         Number of the epoch; None for Raw.
     """
@@ -40,95 +42,92 @@ class Span(NamedTuple):
 
 
 class BadsReport:
-    """Channels and stretches of channels that were found to be bad.
+    """Bad channels and bad segments of single channels.
 
-    Nothing is marked until :meth:`mark` is called, or the :meth:`mask` handed to
-    :func:`mne_gram.restore`.
+    Returned by :func:`mne_gram.find_bads`. Nothing is marked until you call :meth:`mark` or pass
+    the :meth:`mask` to :func:`mne_gram.restore`.
 
     Parameters
     ----------
     inst : mne.io.Raw | mne.Epochs
-        The data that were looked at.
+        The data that were checked.
     picks : array of int, shape (n_picks,)
-        The channels that were looked at.
+        The channels that were checked.
     reasons : dict of str
-        Why a channel is bad all through, by name.
+        Why channels are bad, by name.
     spans : list of Span
-        Bad stretches of the other channels.
+        Bad segments of the other channels.
     measures : dict of array, shape (n_picks,)
-        What was measured of each channel.
+        The measures of each channel.
     bridged : list of tuple of str
-        Pairs of channels that are nearly the same signal.
+        Pairs of channels with nearly identical signals.
 
     Attributes
     ----------
+    ch_names : list of str
+        The channels that were checked.
     channels : list of str
-        Names of channels that are bad all through, in the order of the data.
+        The bad channels, in the order of the data.
     reasons : dict of str
-        Why: ``"nan"``, ``"flat"``, ``"clipped"``, ``"amplitude"``, ``"line"``, ``"misfit"``, or
-        ``"often"`` for a channel of which more than half is in bad stretches.
+        Why each of them is bad: ``"nan"``, ``"flat"``, ``"clipped"``, ``"amplitude"``, ``"line"``,
+        ``"misfit"``, or ``"often"`` if more than half of the channel is in bad segments.
     spans : list of Span
-        Bad stretches of other channels; whole epochs for Epochs.
+        Bad segments of other channels; whole epochs for Epochs.
     bridged : list of tuple of str
-        A hint: pairs of channels that are nearly the same signal, as if gel joined the electrodes.
-        They are not counted as bad.
+        Pairs of channels with nearly identical signals, perhaps joined by gel. They do not count as
+        bad.
+    start, stop : float
+        Time range of the data, or of each epoch, in seconds.
+    n_epochs : int | None
+        Number of epochs; None for Raw.
     """
 
     def __init__(self, inst, picks, reasons, spans, measures, bridged):
-        self._is_epochs = isinstance(inst, BaseEpochs)
-        self._n_epochs = len(inst) if self._is_epochs else 1
-        self._times = float(inst.times[0]), float(inst.times[-1])
-        self._sfreq = inst.info["sfreq"]
-        self._names = [inst.ch_names[pick] for pick in picks]
+        self._step = 1 / inst.info["sfreq"]
         self._measures = measures
-        self.reasons = {name: reasons[name] for name in self._names if name in reasons}
+        self.n_epochs = len(inst) if isinstance(inst, BaseEpochs) else None
+        self.start, self.stop = float(inst.times[0]), float(inst.times[-1]) + self._step
+        self.ch_names = [inst.ch_names[pick] for pick in picks]
+        self.reasons = {name: reasons[name] for name in self.ch_names if name in reasons}
         self.channels = list(self.reasons)
         self.spans = sorted(spans, key=lambda s: (s.epoch or 0, s.start, s.channel))
         self.bridged = list(bridged)
 
     @property
-    def _seconds(self):
-        """How long each channel is."""
-        return self._n_epochs * (self._times[1] - self._times[0] + 1 / self._sfreq)
-
-    @property
     def scores(self):
-        """What was measured of each channel, a :class:`pandas.DataFrame` with a row each.
+        """The measures of each channel, a :class:`pandas.DataFrame` with one row per channel.
 
-        ``misfit`` (log of the squared error with which the other channels predict it, over the
-        expected one, relative to the median channel; the worst band counts too), ``correlation``
-        (with that prediction), ``line`` (root mean square of the power line in volts),
-        ``amplitude`` (median over windows of the standard deviation in volts), ``seconds`` in bad
-        stretches, ``bad`` and ``why``. Misfit and correlation are NaN where neither the name nor
-        the position of a channel is known.
+        The columns are ``misfit`` (log of the squared error of predicting the channel from the
+        others over the expected one, relative to the median channel; the worst band counts too),
+        ``correlation`` (with that prediction), ``line`` (root mean square of the power line in
+        volts), ``amplitude`` (median over windows of the standard deviation in volts), ``seconds``
+        in bad segments, ``bad`` and ``why``. Misfit and correlation are NaN for channels with
+        neither a known name nor a position.
         """
         import pandas as pd
 
-        seconds = {name: 0.0 for name in self._names}
+        seconds = dict.fromkeys(self.ch_names, 0.0)
         for span in self.spans:
             seconds[span.channel] += span.stop - span.start
-        columns = dict(self._measures, seconds=[seconds[name] for name in self._names])
-        columns["bad"] = [name in self.reasons for name in self._names]
-        columns["why"] = [self.reasons.get(name, "") for name in self._names]
-        return pd.DataFrame(columns, index=pd.Index(self._names, name="channel"))
+        columns = dict(self._measures, seconds=[seconds[name] for name in self.ch_names])
+        columns["bad"] = [name in self.reasons for name in self.ch_names]
+        columns["why"] = [self.reasons.get(name, "") for name in self.ch_names]
+        return pd.DataFrame(columns, index=pd.Index(self.ch_names, name="channel"))
 
     def to_data_frame(self):
-        """Return what was found as a table.
+        """Return the bad channels and segments as a table.
 
         Returns
         -------
         df : pandas.DataFrame
-            A row each channel that is bad all through and each bad stretch: ``channel``,
-            ``epoch`` (-1 where there are none), ``start`` and ``stop`` in seconds, ``why``,
-            ``score`` and ``whole``.
+            One row per bad channel and per bad segment: ``channel``, ``epoch`` (-1 for bad channels
+            and for Raw), ``start`` and ``stop`` in seconds, ``why``, ``score`` and ``whole``
+            (whether the channel is bad throughout the recording).
         """
         import pandas as pd
 
-        start, stop = self._times[0], self._times[1] + 1 / self._sfreq
-        rows = [
-            dict(channel=name, epoch=-1, start=start, stop=stop, why=why, score=np.nan, whole=True)
-            for name, why in self.reasons.items()
-        ]
+        whole = dict(epoch=-1, start=self.start, stop=self.stop, score=np.nan, whole=True)
+        rows = [dict(whole, channel=name, why=why) for name, why in self.reasons.items()]
         for span in self.spans:
             row = span._asdict()
             row["epoch"] = -1 if span.epoch is None else span.epoch
@@ -137,13 +136,13 @@ class BadsReport:
         return pd.DataFrame(rows, columns=names)
 
     def mask(self, inst):
-        """Return what was found as a mask for :func:`mne_gram.restore`.
+        """Return the bad channels and segments as a mask for :func:`mne_gram.restore`.
 
         Parameters
         ----------
         inst : mne.io.Raw | mne.Epochs
-            The data that were looked at, or a version of them: filtered, re-referenced, resampled,
-            with other channels besides.
+            The data that were checked, or a version of them: filtered, re-referenced, resampled, or
+            with additional channels.
 
         Returns
         -------
@@ -154,12 +153,12 @@ class BadsReport:
         Raises
         ------
         ValueError
-            If ``inst`` lacks a channel that was found to be bad, or has another length.
+            If a bad channel is missing in ``inst``, or the length differs.
         """
         self._check(inst)
         rows = {name: row for row, name in enumerate(inst.ch_names)}
         whole = [rows[name] for name in self.channels]
-        if self._is_epochs:
+        if self.n_epochs is not None:
             mask = np.zeros((len(inst), len(rows)), bool)
             mask[:, whole] = True
             for span in self.spans:
@@ -174,28 +173,29 @@ class BadsReport:
         return mask
 
     def to_annotations(self, inst):
-        """Return the bad stretches as annotations that name their channel.
+        """Return the bad segments as annotations of single channels.
 
         Parameters
         ----------
         inst : mne.io.Raw
-            The data that were looked at, or a version of them.
+            The data that were checked, or a version of them.
 
         Returns
         -------
         annotations : mne.Annotations
-            One a stretch, described as ``BAD_gram_`` and why. Add them to ``inst.annotations``.
+            One per segment, with the description ``BAD_gram_`` and the reason. Add them to
+            ``inst.annotations``.
 
         Raises
         ------
         ValueError
-            If the data are Epochs, which hold no stretches: use :meth:`mask`.
+            If the data are Epochs, which have no annotated segments: use :meth:`mask`.
         """
         self._check(inst)
-        if self._is_epochs:
+        if self.n_epochs is not None:
             raise ValueError(
-                "Found Epochs, expected Raw: stretches of Epochs are whole epochs of a channel. "
-                "Use mask(epochs) and hand it to mne_gram.restore."
+                "Found Epochs, expected Raw: bad epochs of single channels cannot be annotated. "
+                "Pass report.mask(epochs) to mne_gram.restore."
             )
         dated = inst.annotations.orig_time is not None
         shift = inst.first_time if dated else 0.0
@@ -208,100 +208,114 @@ class BadsReport:
         )
 
     def mark(self, inst, copy=True):
-        """Mark what was found in the data.
+        """Mark the bad channels and segments in the data.
 
         Parameters
         ----------
         inst : mne.io.Raw | mne.Epochs
-            The data that were looked at, or a version of them.
+            The data that were checked, or a version of them.
         copy : bool
-            Whether to leave ``inst`` as it is and return a copy.
+            If True, modify and return a copy.
 
         Returns
         -------
         inst : mne.io.Raw | mne.Epochs
-            With the channels added to ``info["bads"]`` and, for Raw, the stretches annotated.
+            The data, with the channels added to ``info["bads"]`` and, for Raw, the segments
+            annotated.
 
         Notes
         -----
-        MNE drops an epoch that touches a ``BAD`` annotation, also if that names a single channel,
-        unless ``reject_by_annotation=False``. Restore before you epoch.
+        MNE drops every epoch that overlaps with a ``BAD`` annotation, even of a single channel,
+        unless ``reject_by_annotation=False``. So restore the recording before you epoch it.
         """
         self._check(inst)
         inst = inst.copy() if copy else inst
         new = [name for name in self.channels if name not in inst.info["bads"]]
         inst.info["bads"] = [*inst.info["bads"], *new]
-        if self._is_epochs and self.spans:
+        if self.n_epochs is not None and self.spans:
             warn(
-                f"{len(self.spans)} bad epochs of single channels cannot be marked in Epochs. Use "
-                "mask(epochs) and hand it to mne_gram.restore."
+                f"{len(self.spans)} bad epochs of single channels cannot be marked in Epochs. Pass "
+                "report.mask(epochs) to mne_gram.restore."
             )
         elif self.spans:
             annotations = inst.annotations.copy()
-            if annotations.orig_time is None:  # MNE then counts what it is given from the start
+            if annotations.orig_time is None:  # MNE then counts onsets from the first sample
                 annotations.onset -= inst.first_time
             inst.set_annotations(annotations + self.to_annotations(inst))
         return inst
 
     def plot(self, *, axes=None, show=True):
-        """Draw which channels are bad when.
+        """Plot when which channels are bad.
 
         Parameters
         ----------
         axes : matplotlib.axes.Axes | None
-            Where to draw; None makes a figure.
+            The axes to plot in; None creates a figure.
         show : bool
             Whether to show the figure.
 
         Returns
         -------
         fig : matplotlib.figure.Figure
-            The figure, as :func:`mne_gram.viz.plot_bads` draws it.
+            The figure of :func:`mne_gram.viz.plot_bads`.
         """
         from ..viz import plot_bads
 
         return plot_bads(self, axes=axes, show=show)
 
     def _check(self, inst):
-        """Refuse data that cannot be those that were looked at."""
-        kind = (BaseEpochs, "Epochs") if self._is_epochs else (BaseRaw, "Raw")
-        _validate_type(inst, kind[0], "inst", kind[1])
-        found = {*self.channels, *(span.channel for span in self.spans)}
-        lacking = [name for name in self._names if name in found and name not in inst.ch_names]
-        if lacking:
+        """Raise an error if these cannot be the data that were checked."""
+        is_epochs = self.n_epochs is not None
+        kind, name = (BaseEpochs, "Epochs") if is_epochs else (BaseRaw, "Raw")
+        _validate_type(inst, kind, "inst", name)
+        bad = {*self.channels, *(span.channel for span in self.spans)}
+        missing = [name for name in self.ch_names if name in bad and name not in inst.ch_names]
+        if missing:
             raise ValueError(
-                f"The data lack {', '.join(lacking)}, found to be bad in others. Give the data "
-                "that were looked at, or call find_bads with these."
+                f"Found no {', '.join(missing)} in these data, expected all channels that are bad. "
+                "Pass the data that were checked, or call find_bads on these."
             )
-        times = float(inst.times[0]), float(inst.times[-1])
-        step = max(1 / self._sfreq, 1 / inst.info["sfreq"])
-        n_epochs = len(inst) if self._is_epochs else 1
-        if n_epochs != self._n_epochs or np.abs(np.subtract(times, self._times)).max() > 1.5 * step:
-            size = f"{n_epochs} epochs of " if self._is_epochs else ""
-            old = f"{self._n_epochs} epochs of " if self._is_epochs else ""
+        n_epochs, step = len(inst) if is_epochs else None, 1 / inst.info["sfreq"]
+        start, stop = float(inst.times[0]), float(inst.times[-1]) + step
+        off = max(abs(start - self.start), abs(stop - step - (self.stop - self._step)))
+        if n_epochs != self.n_epochs or off > 1.5 * max(step, self._step):
             raise ValueError(
-                f"Found {size}{times[0]:g} to {times[1]:g} s, expected {old}{self._times[0]:g} to "
-                f"{self._times[1]:g} s. Call find_bads with these data."
+                f"Found {_describe_size(n_epochs, start, stop)}, expected "
+                f"{_describe_size(self.n_epochs, self.start, self.stop)}. Call find_bads on these "
+                "data."
             )
 
     def __str__(self):
-        """Say in words what was found."""
-        share = sum(span.stop - span.start for span in self.spans)
-        share /= max(self._seconds * len(self._names), 1e-12)
-        whole = ", ".join(f"{name} ({why})" for name, why in self.reasons.items()) or "none"
-        pieces = f"{len(self.spans)} in {len({span.channel for span in self.spans})} channels"
+        """Return the report as text."""
+        seconds = sum(span.stop - span.start for span in self.spans)
+        total = (self.n_epochs or 1) * (self.stop - self.start) * len(self.ch_names)
+        channels = ", ".join(f"{name} ({why})" for name, why in self.reasons.items()) or "none"
+        segments = "none"
+        if self.spans:
+            n_channels = len({span.channel for span in self.spans})
+            share = 100 * seconds / max(total, 1e-12)
+            segments = f"{len(self.spans)} in {n_channels} channels, {share:.2g} % of the data"
         lines = [
-            f"Looked at {len(self._names)} EEG channels. Nothing is marked yet: see mark and mask.",
-            f"Bad all through: {whole}.",
-            f"Bad for a while: {pieces}, {100 * share:.2g} % of the data.",
+            f"Checked {len(self.ch_names)} EEG channels.",
+            f"Bad channels: {channels}.",
+            f"Bad segments: {segments}.",
         ]
         if self.bridged:
             pairs = ", ".join("-".join(pair) for pair in self.bridged[:_SHOWN])
             more = ", ..." if len(self.bridged) > _SHOWN else ""
-            lines.append(f"Perhaps bridged: {pairs}{more}.")
-        return "\n".join(lines)
+            lines.append(f"Possibly bridged: {pairs}{more}.")
+        if self.channels or self.spans:
+            lines.append("Nothing is marked yet: use report.mark(inst) or report.mask(inst).")
+        wrapped = [textwrap.wrap(line, _WIDTH, subsequent_indent="  ") for line in lines]
+        return "\n".join(line for part in wrapped for line in part)
 
     def __repr__(self):
-        """Return a line for the prompt."""
-        kind = "epochs of channels" if self._is_epochs else "stretches"
+        """Return one line."""
+        kind = "segments" if self.n_epochs is None else "epochs of single channels"
         return f"<BadsReport | {len(self.channels)} bad channels, {len(self.spans)} bad {kind}>"
+
+
+def _describe_size(n_epochs, start, stop):
+    """Return the size of data for an error message."""
+    epochs = "" if n_epochs is None else f"{n_epochs} epochs of "
+    return f"{epochs}{start:g} to {stop:g} s"

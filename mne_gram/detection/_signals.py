@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""A recording that is read a block at a time, and the windows that it is cut into."""
+"""Blocks and windows of a recording, and a sample of its windows."""
 
 from dataclasses import dataclass
 
@@ -11,43 +11,13 @@ from mne.io import BaseRaw
 from .._recording import annotated_spans, find_pieces
 from ..covariance import WINDOW, band_products
 from ..preprocessing import check_units
-from ._signal_checks import FLAT_SECONDS, choose_clipped, find_flat, find_plateaus, measure_line
+from ._signal_checks import measure_line
 
-_MAX_WINDOWS = 80  # that tell what is usual; more of them hardly change it
-_BLOCK_SECONDS = 30.0
-_MOSTLY = 0.5  # of its time
+_MAX_WINDOWS = 80  # in the sample; more of them hardly change what is found
 
 
 class Signals:
-    """Some channels of a Raw or Epochs, epochs one after another.
-
-    Parameters
-    ----------
-    inst : mne.io.Raw | mne.Epochs
-        The data.
-    picks : array of int, shape (n_picks,)
-        The channels.
-
-    Attributes
-    ----------
-    names : list of str
-        Names of the channels.
-    sfreq : float
-        Sampling rate in Hz.
-    n_times : int
-        Number of samples, over all epochs.
-    pieces : list of tuple of int
-        Stretches of continuous time.
-    length : int
-        Samples of a window.
-    starts : array of int, shape (n_windows,)
-        First samples of windows, half overlapping.
-    cover : array of int, shape (n_windows, 2)
-        The samples that each window speaks for: its middle, and at the ends of a piece all there
-        is. These follow one another without a gap.
-    hidden : list of tuple
-        Row, start and stop of what annotations mark as bad.
-    """
+    """Selected channels of Raw or Epochs, epochs laid end to end, cut into windows."""
 
     def __init__(self, inst, picks):
         if isinstance(inst, BaseEpochs) and not inst.preload:
@@ -56,12 +26,14 @@ class Signals:
         self.names = [inst.ch_names[pick] for pick in picks]
         self.sfreq = inst.info["sfreq"]
         self._epoch_length = len(inst.times)
+        # Start and stop of each segment of continuous time, in samples.
         if isinstance(inst, BaseRaw):
-            self.pieces = [(a, b) for a, b in find_pieces(inst) if b > a]
+            self.segments = [(a, b) for a, b in find_pieces(inst) if b > a]
         else:
             step = self._epoch_length
-            self.pieces = [(k * step, (k + 1) * step) for k in range(len(inst))]
-        self.n_times = self.pieces[-1][1] if self.pieces else 0
+            self.segments = [(k * step, (k + 1) * step) for k in range(len(inst))]
+        self.n_times = self.segments[-1][1] if self.segments else 0
+        # Row, start and stop of what annotations mark as bad.
         self.hidden = []
         for _, epoch, start, stop, names in annotated_spans(inst):
             offset = epoch * self._epoch_length
@@ -72,12 +44,16 @@ class Signals:
         self._cut()
 
     def _cut(self):
-        """Place the windows."""
-        longest = max((b - a for a, b in self.pieces), default=0)
+        """Place windows in the segments, half overlapping: length, starts (n_windows,), cover.
+
+        ``cover`` (n_windows, 2) is the time that each window stands for: its middle, and at the
+        ends of a segment all up to the edge, so that nothing is left out.
+        """
+        longest = max((b - a for a, b in self.segments), default=0)
         self.length = min(round(WINDOW * self.sfreq), longest)
         hop = max(1, self.length // 2)
         starts, cover = [], []
-        for a, b in self.pieces:
+        for a, b in self.segments:
             if b - a < self.length:
                 continue
             own = [*range(a, b - self.length, hop), b - self.length]
@@ -88,15 +64,7 @@ class Signals:
         self.cover = np.array(cover, int).reshape(-1, 2)
 
     def read(self, start, stop):
-        """Return all channels from one sample to another.
-
-        Returns
-        -------
-        data : array, shape (n_channels, stop - start)
-            In volts, NaN where annotations mark them as bad.
-        hidden : array of bool, shape (n_channels, stop - start)
-            Where that is.
-        """
+        """Return data in volts, NaN where hidden, and where that is: (n_channels, stop - start)."""
         if isinstance(self._inst, BaseRaw):
             data = np.array(self._inst.get_data(picks=self._picks, start=start, stop=stop), float)
         else:
@@ -113,23 +81,15 @@ class Signals:
         return data, hidden
 
     def read_windows(self, index):
-        """Return windows that follow one another, shape (n_windows, n_channels, length)."""
+        """Return successive windows, shape (n_windows, n_channels, length)."""
         starts = self.starts[index]
         data, _ = self.read(starts[0], starts[-1] + self.length)
         return np.stack([data[:, s : s + self.length] for s in starts - starts[0]])
 
     def find_usable(self, runs):
-        """Tell in which windows a channel has nothing that is hidden or in a list of runs.
+        """Return in which windows channels contain nothing hidden and no run (row, start, ...).
 
-        Parameters
-        ----------
-        runs : list of tuple
-            Row, start and stop first.
-
-        Returns
-        -------
-        usable : array of bool, shape (n_windows, n_channels)
-            True where all of it can be used.
+        Array of bool, shape (n_windows, n_channels).
         """
         usable = np.ones((len(self.starts), len(self.names)), bool)
         for row, start, stop, *_ in [*runs, *self.hidden]:
@@ -140,7 +100,7 @@ class Signals:
 
 
 def _find_holes(raw):
-    """List where nothing was recorded, start and stop in samples."""
+    """Return start and stop, in samples, of gaps in the acquisition."""
     annotations, sfreq = raw.annotations, raw.info["sfreq"]
     holes = [text.upper().startswith("BAD_ACQ_SKIP") for text in annotations.description]
     starts = np.round((annotations.onset[holes] - raw.first_time) * sfreq).astype(int)
@@ -148,49 +108,24 @@ def _find_holes(raw):
     return list(zip(starts.clip(0).tolist(), stops.tolist(), strict=True))
 
 
-def pick_spread(n, most):
-    """Return at most so many indices, evenly spread."""
-    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(int)
-
-
-def to_runs(mask):
-    """List the runs of True of a vector as start and stop."""
-    edges = np.flatnonzero(np.diff(np.r_[0, np.asarray(mask, "i1"), 0]))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
 # ---------------------------------------------------------------------------------------------
-# What is usual in a recording, and what its samples give away
+# A sample of windows that shows what is typical of the recording
 
 
 @dataclass(eq=False)
 class Sample:
-    """Windows from all over the recording.
+    """Windows spread over the whole recording; amplitudes are in volts."""
 
-    Attributes
-    ----------
-    index : array of int, shape (n_windows,)
-        Which windows.
-    spectra : list of array, shape (n_windows, n_channels, n_frequencies)
-        Their Fourier coefficients, one array a band.
-    usable : array of bool, shape (n_windows, n_channels)
-        Where a channel says anything.
-    std, line : array, shape (n_windows, n_channels)
-        Standard deviation, and how large the power line is, in volts; NaN where some is no number.
-    size : float
-        How large the EEG is.
-    """
-
-    index: np.ndarray
-    spectra: list
-    usable: np.ndarray
-    std: np.ndarray
-    line: np.ndarray
-    size: float
+    index: np.ndarray  # (n_windows,), their numbers among all windows
+    spectra: list  # of (n_windows, n_channels, n_frequencies), one array per band
+    usable: np.ndarray  # (n_windows, n_channels), where a channel can be judged
+    std: np.ndarray  # (n_windows, n_channels), NaN where not finite
+    line: np.ndarray  # the same for the root mean square of the power line
+    size: float  # typical standard deviation of the EEG
 
 
 def read_spectra(signals, index):
-    """Read windows; return them with 0 for what is no number, and their spectra."""
+    """Return windows with 0 for those not finite, which ones are finite, and their spectra."""
     windows = signals.read_windows(index)
     finite = np.isfinite(windows).all(axis=2)
     windows[~finite] = 0.0
@@ -198,18 +133,19 @@ def read_spectra(signals, index):
 
 
 def draw_sample(signals, line_freqs):
-    """Read windows from all over the recording, and find out how large the EEG is."""
-    index = pick_spread(len(signals.starts), _MAX_WINDOWS)
+    """Return the Sample of a recording."""
+    n = len(signals.starts)
+    index = np.linspace(0, n - 1, min(n, _MAX_WINDOWS)).round().astype(int)
     parts = []
     for number in index:
         windows, finite, spectra = read_spectra(signals, np.array([number]))
         check = np.where(finite[0][:, None], windows[0], np.nan).astype(np.float32)
-        # A line that all channels share is the reference's.
+        # Line noise that all channels share comes from the reference.
         centred = windows - np.median(windows, axis=1, keepdims=True)
         line = measure_line(centred, signals.sfreq, line_freqs)
         parts.append((spectra, finite, windows.std(axis=2), line, check[:, ::4]))
     check = np.concatenate([part[4] for part in parts], axis=1)
-    # Where recording paused, files hold zeros.
+    # Pauses of the recording are stored as zeros.
     recorded = (np.nan_to_num(check) != 0).any(axis=0)
     check_units(check[:, recorded] if recorded.any() else check)
     spectra = [np.concatenate(values) for values in zip(*(part[0] for part in parts), strict=True)]
@@ -217,52 +153,3 @@ def draw_sample(signals, line_freqs):
     std[~finite] = line[~finite] = np.nan
     size = float(np.median(std[finite & (std > 0)]))
     return Sample(index, spectra, finite, std, line, size)
-
-
-def check_samples(signals, size):
-    """Find what is no number, flat or clipped.
-
-    Returns
-    -------
-    runs : list of tuple
-        Row, start, stop, why and score (NaN).
-    reasons : dict of str
-        Why, of channels of which that is the larger part.
-    """
-    margin = round(2 * FLAT_SECONDS * signals.sfreq)
-    block = max(1, round(_BLOCK_SECONDS * signals.sfreq))
-    runs, n_hidden = [], np.zeros(len(signals.names), int)
-    plateaus = [[] for _ in signals.names]
-    limits = np.array([[np.inf, -np.inf]] * len(signals.names))
-    for first, last in signals.pieces:
-        for start in range(first, last, block):
-            stop = min(start + block, last)
-            left, right = max(first, start - margin), min(last, stop + margin)
-            data, hidden = signals.read(left, right)
-            flat = find_flat(data, signals.sfreq, size)
-            inside = slice(start - left, stop - left)
-            data, hidden, flat = data[:, inside], hidden[:, inside], flat[:, inside]
-            missing = ~np.isfinite(data) & ~hidden
-            n_hidden += hidden.sum(axis=1)
-            data[~np.isfinite(data)] = np.nan
-            for row, signal in enumerate(data):
-                for why, mask in (("nan", missing[row]), ("flat", flat[row])):
-                    runs += [(row, start + a, start + b, why, np.nan) for a, b in to_runs(mask)]
-                limits[row] = (
-                    np.fmin(limits[row, 0], np.fmin.reduce(signal)),
-                    np.fmax(limits[row, 1], np.fmax.reduce(signal)),
-                )
-                found = find_plateaus(signal, signals.sfreq, size)
-                plateaus[row] += [(start + a, start + b, value) for a, b, value in found]
-    for row, found in enumerate(plateaus):
-        clipped = choose_clipped(found, *limits[row], signals.sfreq)
-        runs += [(row, a, b, "clipped", np.nan) for a, b in clipped]
-    seen = signals.n_times - n_hidden
-    reasons = {}
-    for row, name in enumerate(signals.names):
-        spent = {}
-        for _, start, stop, why, _ in (run for run in runs if run[0] == row):
-            spent[why] = spent.get(why, 0) + stop - start
-        if spent and sum(spent.values()) > _MOSTLY * seen[row]:
-            reasons[name] = max(spent, key=spent.get)
-    return runs, reasons

@@ -5,6 +5,7 @@
 from ._head import (
     FAR,
     electrode_positions,
+    find_placed,
     fit_sphere,
     read_positions,
     template_montage,
@@ -38,6 +39,7 @@ __all__ = [
     "clean_name",
     "derivation_ends",
     "electrode_positions",
+    "find_placed",
     "fit_sphere",
     "match_channels",
     "parse_name",

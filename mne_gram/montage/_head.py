@@ -135,6 +135,12 @@ def read_positions(info, idx):
     return positions
 
 
+def find_placed(info):
+    """Return which channels of an info have a position, array of bool (n_channels,)."""
+    places = np.array([ch["loc"][:3] for ch in info["chs"]])
+    return np.isfinite(places).all(axis=1) & places.any(axis=1)
+
+
 def _similarity(source, target):
     """Return scale, rotation and shift of the least-squares fit of source to target.
 

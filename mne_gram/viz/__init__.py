@@ -2,32 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Figures.
 
-Each function returns the figure, draws on the ``axes`` that it is given, and shows it
+Each function returns a figure, plots in the given ``axes`` if there are any, and shows the figure
 unless ``show=False``.
 """
 
-from ._bads import (
-    plot_bads,
-)
-from ._channel_map import (
-    find_placed,
-    plot_channel_map,
-)
-from ._classes import (
-    plot_base_classes,
-    plot_codebook_usage,
-    plot_embedding,
-)
-from ._curves import (
-    plot_learning_curve,
-)
-from ._restored import (
-    plot_restoration,
-    plot_scores,
-)
+from ._bads import plot_bads
+from ._channel_map import plot_channel_map
+from ._classes import plot_base_classes, plot_codebook_usage, plot_embedding
+from ._curves import plot_learning_curve
+from ._restored import plot_restoration, plot_scores
 
 __all__ = [
-    "find_placed",
     "plot_bads",
     "plot_base_classes",
     "plot_channel_map",

@@ -56,9 +56,11 @@ def plot_bads(report, *, axes=None, show=True):
 
     check_report(report, "BadsReport", "mne_gram.find_bads")
     check_axis(axes)
-    names = report.scores.index.tolist()
+    names = report.ch_names
     table = report.to_data_frame()
-    start, stop = _get_limits(report)
+    start, stop = report.start, report.stop
+    if report.n_epochs is not None:
+        start, stop = -0.5, report.n_epochs - 0.5
     if axes is None:
         height = 1.2 + 0.16 * max(len(names), 8)
         axes = plt.subplots(figsize=(8, min(height, 14)), layout="constrained")[1]
@@ -79,7 +81,7 @@ def plot_bads(report, *, axes=None, show=True):
             linewidth=0.0 if hatch else 0.5,
         )
     axes.set(xlim=(start, stop), ylim=(len(names) - 0.5, -0.5))
-    axes.set_xlabel("Epoch" if report._is_epochs else "Time (s)")
+    axes.set_xlabel("Time (s)" if report.n_epochs is None else "Epoch")
     shown = np.arange(0, len(names), 1 + (len(names) - 1) // 70)
     axes.set_yticks(
         shown, [names[k] for k in shown], fontsize="x-small" if len(names) > 32 else None
@@ -96,10 +98,3 @@ def plot_bads(report, *, axes=None, show=True):
     open_frame(axes)
     plt_show(show)
     return axes.figure
-
-
-def _get_limits(report):
-    """Return where the horizontal axis starts and ends."""
-    if report._is_epochs:
-        return -0.5, report._n_epochs - 0.5
-    return report._times[0], report._times[1] + 1 / report._sfreq

@@ -5,6 +5,7 @@
 import mne
 import numpy as np
 
+from ..montage import find_placed
 from ._style import BLACK, LIGHT, SCALE, check_axis, check_report, set_title
 
 
@@ -82,20 +83,3 @@ def plot_channel_map(report, *, axes=None, show=True):
     set_title(axes, f"{done.sum()} of {len(done)} channels restored", loc="center")
     plt_show(show)
     return axes.figure
-
-
-def find_placed(info):
-    """Find which channels have a position.
-
-    Parameters
-    ----------
-    info : mne.Info
-        The channels.
-
-    Returns
-    -------
-    placed : array of bool, shape (n_channels,)
-        True where there is one.
-    """
-    places = np.array([ch["loc"][:3] for ch in info["chs"]])
-    return np.isfinite(places).all(axis=1) & places.any(axis=1)

@@ -103,7 +103,7 @@ def recording(tmp_path_factory):
 def test_find_bads(recording, capsys):
     """What is found is printed, as text and as JSON."""
     assert main(["find-bads", str(recording)]) == 0
-    assert "Looked at" in capsys.readouterr().out
+    assert "Checked 64 EEG channels" in capsys.readouterr().out
     assert main(["find-bads", str(recording), "--json", "--bads", "FT8"]) == 0
     printed = json.loads(capsys.readouterr().out)
     flat = [span for span in printed["spans"] if span["channel"] == "Cz"]
