@@ -214,10 +214,10 @@ def compute_features(epochs):
 # Cases
 
 
-def list_raw_cases(raw, experts):
+def list_raw_cases(raw):
     """Yield name, function, arguments and options of each case of a Raw."""
     bad, mask = damage_raw(raw)
-    for method in ("auto", "spatial", "spline", "gram", *experts):
+    for method in ("auto", "spatial", "spline", "gram"):
         inst = place(bad) if method == "spline" else bad
         yield f"restore {method}", restore, (inst,), dict(method=method, mask=mask)
     options = dict(method="spatial", output="sample", random_state=7, mask=mask)
@@ -291,12 +291,11 @@ def list_classifier_cases():
 
 def list_cases(wanted):
     """Yield the cases of all recordings that are wanted, under the recordings' names."""
-    groups = dict(sample=lambda: list_raw_cases(mne_gram.datasets.sample(), ("residual",)))
+    groups = dict(sample=lambda: list_raw_cases(mne_gram.datasets.sample()))
     for dataset, name in RAWS.items():
         # Not from the first sample, so that ``first_samp`` counts.
         groups[dataset] = lambda dataset=dataset, name=name: list_raw_cases(
-            read(dataset, name).crop(2, 2 + SECONDS, include_tmax=False),
-            ("residual",) if dataset == "eegmat" else (),
+            read(dataset, name).crop(2, 2 + SECONDS, include_tmax=False)
         )
     groups["alcohol"] = lambda: list_trial_cases(read_trials())
     groups["long"] = lambda: list_long_cases(
