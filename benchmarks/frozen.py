@@ -375,8 +375,8 @@ def measure_difference(old, new):
 
 
 def compare(fname, wanted, tolerance):
-    """Compute all outputs and compare them with those stored; return how many differ."""
-    n_same = n_unlike = 0
+    """Compute all outputs and compare them with those stored; return how many do not agree."""
+    n_same = n_unlike = n_failed = 0
     with np.load(fname, allow_pickle=False) as stored:
         if not np.array_equal(stored["versions"], get_versions()):
             print(f"Stored with {', '.join(stored['versions'])}.")
@@ -386,6 +386,7 @@ def compare(fname, wanted, tolerance):
         for case, found in compute(wanted, forgive=True):
             if isinstance(found, Exception):
                 print(f"{case}: failed with {type(found).__name__}: {found}", flush=True)
+                n_failed += 1
                 continue
             for key, value in found.items():
                 name = f"{case}/{key}"
@@ -400,7 +401,9 @@ def compare(fname, wanted, tolerance):
     for name in sorted(left):
         print(f"{name}: in the file only")
     print(f"{n_same} outputs agree, {n_unlike} differ, {len(left)} are missing.")
-    return n_unlike + len(left)
+    if n_failed:
+        print(f"{n_failed} cases failed.")
+    return n_unlike + len(left) + n_failed
 
 
 def main():
