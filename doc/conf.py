@@ -26,7 +26,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
+    "math_renderer",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
@@ -45,6 +45,7 @@ html_title = project
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_math_renderer = "mathml"
 html_favicon = "_static/favicon.svg"
 html_sidebars = {"index": [], "install": []}
 html_theme_options = {
