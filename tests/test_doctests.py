@@ -22,7 +22,9 @@ def list_modules():
 
 
 def test_there_are_examples():
-    assert {"mne_gram.restoration._restore", "mne_gram.restoration._harmonize"} <= set(list_modules())
+    assert {"mne_gram.restoration._restore", "mne_gram.restoration._harmonize"} <= set(
+        list_modules()
+    )
 
 
 @pytest.mark.parametrize("name", list_modules())
