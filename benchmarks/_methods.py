@@ -18,10 +18,11 @@ from unittest import mock
 import mne
 import numpy as np
 from _truth import flat
+from make_prior import estimate_prior
 from ridge import repair_minimum_norm, repair_ridge
 
 import mne_gram
-from mne_gram.covariance._prior import load_prior, read_recordings
+from mne_gram.covariance import forward_components, load_prior, read_recordings
 from mne_gram.restoration import _fit as _estimation
 from mne_gram.restoration import _stacking
 
@@ -134,8 +135,6 @@ def load_priors(fname, datasets):
     priors : dict of str | None to Prior
         By the data set left out; None for the whole.
     """
-    from mne_gram.training._prior import estimate_prior, forward_components
-
     priors = {None: load_prior(fname)}
     if datasets:
         recordings, components = read_recordings(fname), forward_components()

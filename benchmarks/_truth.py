@@ -6,13 +6,14 @@ import mne
 import numpy as np
 from mne_bids import read_raw_bids
 
+from mne_gram._files import list_recordings
 from mne_gram.montage._match import (
     ELECTRODES,
     electrode_positions,
     match_channels,
     template_sphere,
 )
-from mne_gram.training._subjects import list_recordings, split_subjects
+from mne_gram.training import split_subjects
 
 DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")
 WHOLE = {"one": None, "10%": 0.10, "25%": 0.25, "50%": 0.50, "cluster": None}

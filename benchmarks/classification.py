@@ -24,13 +24,14 @@ from pathlib import Path
 
 from _cost import measure_cost, tell_costs
 
+from mne_gram._files import list_recordings
 from mne_gram.datasets import read_bids_epochs, read_bids_windows
 from mne_gram.evaluation._classify import compare_classifiers, write_comparison
 from mne_gram.evaluation._figures import plot_scores
 from mne_gram.evaluation._methods import DEFAULT, parse_method
 from mne_gram.evaluation._tables import tell_seconds, tell_summary, write_table
 from mne_gram.evaluation._tasks import IMAGERY_BAND, STATE_BAND, make_task, make_transform
-from mne_gram.training._subjects import list_recordings, split_subjects
+from mne_gram.training import split_subjects
 
 WINDOW = 4.0  # seconds
 STATES = dict(eegmat=("rest", "arithmetic"), mdd=("eyesopen", "eyesclosed"))

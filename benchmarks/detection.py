@@ -24,14 +24,15 @@ from pathlib import Path
 
 import mne
 import numpy as np
+from make_prior import estimate_prior
 from mne_bids import read_raw_bids
 from scipy.signal import butter, sosfiltfilt
 
 import mne_gram
-from mne_gram.covariance._prior import Prior, load_prior, read_recordings
+from mne_gram._files import list_recordings
+from mne_gram.covariance import Prior, forward_components, load_prior, read_recordings
 from mne_gram.montage._match import electrode_positions, match_channels
-from mne_gram.training._prior import estimate_prior, forward_components
-from mne_gram.training._subjects import list_recordings, split_subjects
+from mne_gram.training import split_subjects
 
 DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")
 WHOLE_KINDS = ("flat", "noise", "drift", "line", "other", "swapped")

@@ -14,11 +14,12 @@ import mne
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from mne_gram._files import list_recordings
 from mne_gram._recording._windows import find_pieces
 from mne_gram.covariance._conditional import contrast_basis, stein_divergence
 from mne_gram.montage._match import CH_NAMES, ELECTRODES, electrode_positions, match_channels
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
-from mne_gram.training._subjects import list_recordings, split_subjects
+from mne_gram.training import split_subjects
 
 BANDS = {"delta": (0.5, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 70)}
 REGIONS = {"front": ("FP", "AF", "F"), "middle": ("C", "CP", "FC"), "back": ("P", "PO", "O")}

@@ -33,7 +33,6 @@ def add_pretrain(commands):
         metavar="FOLDER",
         help="what 'pretrain tokenizer' wrote, or a model that has a tokenizer",
     )
-    _add_residual(actions)
     _add_recipe(actions)
     curves = add_command(
         actions,
@@ -92,26 +91,6 @@ def _add_stage(actions, name, summary):
     _add_device(parser)
     add("--overwrite", action="store_true", help="start anew where there is a checkpoint")
     return parser
-
-
-def _add_residual(actions):
-    """Add the arguments of ``residual``."""
-    parser = add_command(
-        actions,
-        "residual",
-        _run_residual,
-        "train the network that corrects spatial estimates",
-        example="mne_gram pretrain residual --corpus corpus --out runs/residual",
-    )
-    add = parser.add_argument
-    add("--corpus", required=True, metavar="FOLDER", help="what 'pretrain prepare' wrote")
-    add("--model", default="gram-tiny", metavar="FOLDER", help="whose stage 2 it starts from")
-    _add_out(parser, "folder of the run; if it holds a checkpoint, that goes on")
-    add("--steps", dest="n_steps", type=int, metavar="N", help="steps of the optimiser")
-    add("--draws", type=int, default=10, metavar="N", help="uses of each minute of recording")
-    _add_device(parser)
-    _add_jobs(parser)
-    add("--overwrite", action="store_true", help="start anew where there is a checkpoint")
 
 
 def _add_recipe(actions):
@@ -286,27 +265,6 @@ def _run_stage(args, parser):
     _print_model(model, Path(args.out) / "model", [args.stage])
 
 
-def _run_residual(args, parser):
-    """Train the network that corrects spatial estimates."""
-    with _telling_what_is_kept(args.out, args.overwrite), _logging():
-        from ..training import _recipes as recipes
-        from ..training import choose_device, pretrain_residual
-
-        changes = {} if args.n_steps is None else {"n_steps": args.n_steps}
-        training = recipes.RECIPES["gram-tiny"].stage3
-        model = pretrain_residual(
-            args.corpus,
-            args.model,
-            args.out,
-            training=recipes.adapt(training, choose_device(args.device), changes),
-            n_draws=args.draws,
-            device=args.device,
-            n_jobs=args.jobs,
-            overwrite=args.overwrite,
-        )
-    _print_model(model, Path(args.out) / "model", ["residual"])
-
-
 def _load_tokenizer(name):
     """Return the model in a folder, or the one that a run left there."""
     from ..models import is_model, load_model
@@ -336,7 +294,7 @@ def _run_recipe(args, parser):
             corpus=args.corpus,
             changes=changes,
         )
-    _print_model(model, Path(args.out) / args.name, ["tokenizer", "gram", "residual"])
+    _print_model(model, Path(args.out) / args.name, ["tokenizer", "gram"])
 
 
 def _print_model(model, folder, stages):

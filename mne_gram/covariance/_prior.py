@@ -207,7 +207,7 @@ def load_prior(fname=None):
     Parameters
     ----------
     fname : path-like | None
-        A file written by ``python -m mne_gram.training._prior``; None for the bundled one.
+        A file written by ``benchmarks/make_prior.py``; None for the bundled one.
 
     Returns
     -------
@@ -226,7 +226,7 @@ def read_recordings(fname=None):
     Parameters
     ----------
     fname : path-like | None
-        A file written by ``python -m mne_gram.training._prior``; None for the bundled one.
+        A file written by ``benchmarks/make_prior.py``; None for the bundled one.
 
     Returns
     -------

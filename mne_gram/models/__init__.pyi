@@ -4,7 +4,6 @@
 from ._config import (
     PATCH_LENGTH,
     GramConfig,
-    ResidualConfig,
     TokenizerConfig,
     gram_base,
     gram_large,
@@ -31,7 +30,6 @@ from ._gram import (
     GramLoss,
 )
 from ._inference import (
-    correct_windows,
     get_device,
     predict_windows,
 )
@@ -47,11 +45,6 @@ from ._registry import (
     list_models,
     load_model,
 )
-from ._residual import (
-    Correction,
-    Residual,
-    residual_loss,
-)
 from ._tokenizer import (
     Tokenizer,
     TokenizerLoss,
@@ -61,7 +54,6 @@ from ._tokenizer import (
 __all__ = [
     "CONFIG",
     "ClassificationNetwork",
-    "Correction",
     "Encoding",
     "Gram",
     "GramConfig",
@@ -69,15 +61,12 @@ __all__ = [
     "GramModel",
     "ModelInfo",
     "PATCH_LENGTH",
-    "Residual",
-    "ResidualConfig",
     "Tokenizer",
     "TokenizerConfig",
     "TokenizerLoss",
     "Tokens",
     "as_generator",
     "convert_checkpoint",
-    "correct_windows",
     "draw_",
     "fetch_model",
     "get_device",
@@ -93,7 +82,6 @@ __all__ = [
     "load_model",
     "predict_windows",
     "read_config",
-    "residual_loss",
     "save_model",
     "tokenizer_base",
     "tokenizer_nano",

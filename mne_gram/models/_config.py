@@ -215,43 +215,6 @@ class GramConfig(_Config):
             )
 
 
-@dataclass(frozen=True)
-class ResidualConfig(_Config):
-    """Shape of the network that corrects spatial estimates.
-
-    Attributes
-    ----------
-    n_filters : int
-        Filters of the patch embedding; the network is ``25 * n_filters`` wide.
-    n_blocks, n_heads : int
-        Transformer blocks and heads of each.
-    mix_dim : int
-        Length of the vectors, a band, whose products weigh the signals that are mixed.
-    n_channels : int
-        Montage entries (rows of the channel table).
-    max_patches : int
-        Longest window in patches (rows of the time table).
-    dropout : float
-        Dropout rate in training.
-    """
-
-    n_filters: int = 8
-    n_blocks: int = 3
-    n_heads: int = 5
-    mix_dim: int = 16
-    n_channels: int = 130
-    max_patches: int = 16
-    dropout: float = 0.0
-
-    def __post_init__(self):
-        self._check_counts(
-            *("n_filters", "n_blocks", "n_heads", "mix_dim", "n_channels", "max_patches")
-        )
-        self._check_filters()
-        self._check_heads(self.dim, "n_heads")
-        self._check_rate("dropout")
-
-
 def tokenizer_base():
     """Return the shape of the published tokenizer.
 

@@ -4,7 +4,7 @@
 
 The folder holds two files: ``config.json`` with the shapes of the networks, the sha256 of the
 weights and a card that says where they come from; ``model.safetensors`` with the weights, names
-prefixed by ``tokenizer.``, ``gram.`` and ``residual.``.
+prefixed by ``tokenizer.`` and ``gram.``.
 """
 
 import json
@@ -17,7 +17,7 @@ from mne.utils import _check_option, _validate_type, logger, verbose
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _FORMAT, _FORMAT_VERSION = "mne_gram", 1
-_PARTS = ("tokenizer", "gram", "residual")
+_PARTS = ("tokenizer", "gram")
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -31,8 +31,6 @@ class GramModel:
         Stage 1, if the model has it.
     gram : mne_gram.models.Gram | None
         Stage 2, if the model has it.
-    residual : mne_gram.models.Residual | None
-        Stage 2 for restoration, which corrects spatial estimates, if the model has it.
     card : dict
         Where the weights come from, in entries that JSON can hold.
     sha256 : str | None
@@ -41,12 +39,11 @@ class GramModel:
 
     tokenizer: object = None
     gram: object = None
-    residual: object = None
     card: dict = field(default_factory=dict)
     sha256: str | None = None
 
     def __post_init__(self):
-        if self.tokenizer is None and self.gram is None and self.residual is None:
+        if self.tokenizer is None and self.gram is None:
             raise ValueError("A model needs a tokenizer, stage 2 or both, got neither.")
         if self.tokenizer is None or self.gram is None:
             return
@@ -124,9 +121,7 @@ def read_config(folder):
             f"{fname} is of format version {config.get('format_version')!r}, this mne_gram reads "
             f"version {_FORMAT_VERSION}. Update mne_gram, or fetch or convert the model again."
         )
-    config.setdefault("residual", None)  # models without it may not name it
     kinds = dict(sha256=str, card=dict, tokenizer=dict | None, gram=dict | None)
-    kinds["residual"] = dict | None
     wrong = [k for k, kind in kinds.items() if k not in config or not isinstance(config[k], kind)]
     if wrong:
         raise RuntimeError(f"{fname} lacks valid entries {wrong}. Write or fetch it again.")
@@ -154,13 +149,9 @@ def _read_weights(folder, sha256):
 
 def _build_networks(config, folder):
     """Return unfilled networks of the configured shapes."""
-    from . import Gram, GramConfig, Residual, ResidualConfig, Tokenizer, TokenizerConfig
+    from . import Gram, GramConfig, Tokenizer, TokenizerConfig
 
-    kinds = dict(
-        tokenizer=(Tokenizer, TokenizerConfig),
-        gram=(Gram, GramConfig),
-        residual=(Residual, ResidualConfig),
-    )
+    kinds = dict(tokenizer=(Tokenizer, TokenizerConfig), gram=(Gram, GramConfig))
     networks = {}
     for name, (network, config_class) in kinds.items():
         if config[name] is None:

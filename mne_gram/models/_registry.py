@@ -49,9 +49,6 @@ class _Entry:
 
 _REGISTRY = {
     "gram-tiny": _Entry("A small model that comes with the package.", bundled=True),
-    "gram-tiny-residual": _Entry(
-        'Corrects spatial estimates (method="residual"); comes with the package.', bundled=True
-    ),
     "gram-base": _Entry(
         "The published Gram-Base (Li et al. 2025). Two files to download by hand and convert."
     ),
@@ -149,9 +146,8 @@ def load_model(name_or_path="gram-tiny", *, device=None, verbose=None):
     Returns
     -------
     model : GramModel
-        The networks, in eval mode and float32, as ``.tokenizer``, ``.gram`` and ``.residual`` (None
-        where the model lacks one), their shapes as ``.config`` and what is known about them as
-        ``.card``.
+        The networks, in eval mode and float32, as ``.tokenizer`` and ``.gram`` (None where the
+        model lacks one), their shapes as ``.config`` and what is known about them as ``.card``.
 
     Raises
     ------

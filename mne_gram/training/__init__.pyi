@@ -31,11 +31,11 @@ from ._recipes import (
     Recipe,
     run_recipe,
 )
-from ._residual import (
-    pretrain_residual,
-)
 from ._runs import (
     choose_device,
+)
+from ._sources import (
+    split_subjects,
 )
 
 __all__ = [
@@ -50,11 +50,11 @@ __all__ = [
     "local_random_state",
     "prepare_corpus",
     "pretrain",
-    "pretrain_residual",
     "pretrain_tokenizer",
     "published_gram",
     "published_tokenizer",
     "read_corpus",
     "read_log",
     "run_recipe",
+    "split_subjects",
 ]

@@ -11,7 +11,6 @@ from mne.utils import _check_option, logger, verbose
 
 from ..models import (
     GramConfig,
-    ResidualConfig,
     TokenizerConfig,
     gram_base,
     gram_small,
@@ -25,7 +24,6 @@ from ._config import TrainingConfig
 from ._corpus import prepare_corpus
 from ._pretraining import pretrain, pretrain_tokenizer
 from ._processes import get_rank, process_group, wait
-from ._residual import pretrain_residual
 from ._runs import choose_device
 from ._storage import read_index
 
@@ -42,10 +40,6 @@ class Recipe:
         Shapes of the networks.
     stage1, stage2 : TrainingConfig
         How they are trained.
-    stage3 : TrainingConfig
-        How stage 2 is trained for restoration.
-    residual : ResidualConfig
-        Its shape.
     dtype : str
         How the weights are stored.
     """
@@ -55,8 +49,6 @@ class Recipe:
     gram: GramConfig
     stage1: TrainingConfig
     stage2: TrainingConfig
-    stage3: TrainingConfig
-    residual: ResidualConfig = ResidualConfig()
     dtype: str = "float32"
 
 
@@ -88,18 +80,6 @@ _TINY2 = dataclasses.replace(
     free_guide=False,
     warm_start=True,
 )
-_TINY3 = TrainingConfig(
-    n_steps=2000,
-    n_parts=1,
-    tokens_per_part=2432,
-    learning_rate=1e-3,
-    final_learning_rate=2e-5,
-    warm_up=0.05,
-    weight_decay=0.05,
-    average=0.997,
-    validate_every=250,
-    checkpoint_every=100,
-)
 # The same on a GPU: larger batches, more steps, half precision where it does no harm.
 _SMALL1 = dataclasses.replace(
     _TINY1,
@@ -122,10 +102,6 @@ _SMALL2 = dataclasses.replace(
     free_guide=False,
     warm_start=True,
 )
-_SMALL3 = dataclasses.replace(
-    _TINY3, n_steps=20000, tokens_per_part=16384, precision="bfloat16", checkpoint_every=500
-)
-_LARGER = ResidualConfig(n_blocks=6, n_heads=10)
 
 RECIPES = {
     "gram-tiny": Recipe(
@@ -134,7 +110,6 @@ RECIPES = {
         gram_tiny(),
         _TINY1,
         _TINY2,
-        _TINY3,
         dtype="float16",
     ),
     "gram-small": Recipe(
@@ -143,8 +118,6 @@ RECIPES = {
         gram_small(),
         _SMALL1,
         _SMALL2,
-        _SMALL3,
-        _LARGER,
     ),
     "gram-base-open": Recipe(
         "networks of the published Base shape, for a GPU and a large corpus",
@@ -152,8 +125,6 @@ RECIPES = {
         dataclasses.replace(gram_base(), predict_scale=True),
         dataclasses.replace(_SMALL1, n_steps=60000, learning_rate=5e-4),
         dataclasses.replace(_SMALL2, n_steps=60000, learning_rate=5e-4),
-        _SMALL3,
-        _LARGER,
     ),
 }
 
@@ -171,15 +142,15 @@ def run_recipe(
     changes=None,
     verbose=None,
 ):
-    """Make a model from BIDS data sets: corpus, tokenizer, masked autoencoder, corrections.
+    """Make a model from BIDS data sets: corpus, tokenizer, masked autoencoder.
 
     Parameters
     ----------
     name : str
         A key of ``RECIPES``, such as ``"gram-tiny"``.
     out : path-like
-        Folder of everything: ``corpus/``, ``tokenizer/``, ``gram/``, ``residual/`` and the model
-        itself, in a folder of the recipe's name. What is there already is not done again.
+        Folder of everything: ``corpus/``, ``tokenizer/``, ``gram/`` and the model itself, in a
+        folder of the recipe's name. What is there already is not done again.
     bids_roots : list of path-like
         The data sets.
     hold_out_every : int | None
@@ -230,16 +201,6 @@ def run_recipe(
         model = pretrain(
             corpus, first, out / "gram", config=recipe.gram, training=stage2, device=device
         )
-        stage3 = adapt(recipe.stage3, device, {**_take_general(changes), "free_steps": 0})
-        model = pretrain_residual(
-            corpus,
-            model,
-            out / "residual",
-            config=recipe.residual,
-            training=stage3,
-            device=device,
-            n_jobs=n_jobs,
-        )
         # A corpus that was prepared before tells itself who was held out.
         selection = read_index(Path(corpus))["selection"]
         model.card.update(name=name, description=recipe.description, commit=get_commit())
@@ -249,12 +210,6 @@ def run_recipe(
             logger.info(f"Wrote {out / name}.")
         wait()
     return model
-
-
-def _take_general(changes):
-    """Return the changes that mean the same for the third stage."""
-    names = ("n_steps", "seed", "hold_out_every", "log_every", "validate_every")
-    return {name: value for name, value in (changes or {}).items() if name in names}
 
 
 def adapt(training, device, changes=None):

@@ -21,8 +21,8 @@ from ._corpus import Corpus, read_corpus
 from ._loop import move, train
 from ._masks import MASK_KINDS
 from ._processes import get_rank, process_group, wait
+from ._sources import split_subjects
 from ._stages import GramStage, TokenizerStage
-from ._subjects import split_subjects
 
 
 def build_tokenizer(config, training, first):

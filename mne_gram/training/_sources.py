@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._subjects import list_recordings, split_subjects
+from .._files import list_recordings
 
 _SUBJECT = re.compile(r"(?:^|_)sub-([a-zA-Z0-9]+)(?:_|$)")
 _SIDECARS = ("eeg", "channels", "events", "electrodes", "coordsystem")
@@ -123,6 +123,26 @@ def _check_names(sources):
                 f"Two data sets are in folders called {source.dataset}, which is what tells their "
                 "people apart. Rename a folder."
             )
+
+
+def split_subjects(subjects, every=4):
+    """Hold out every n-th subject of a data set in sorted order.
+
+    Parameters
+    ----------
+    subjects : iterable of str
+        The subjects of one data set.
+    every : int
+        With 4, the 4th, 8th, ... are held out.
+
+    Returns
+    -------
+    train, test : list of str
+        Sorted and disjoint.
+    """
+    subjects = sorted(set(subjects))
+    test = subjects[every - 1 :: every]
+    return [subject for subject in subjects if subject not in test], test
 
 
 def hold_out_subjects(sources, every, hold_out):

@@ -91,7 +91,7 @@ def got(monkeypatch):
         found.update(kwargs, args=args)
         _stop()
 
-    for name in ("corpus.prepare_corpus", "pretraining.pretrain_tokenizer", "recipes.run_recipe"):
+    for name in ("prepare_corpus", "pretrain_tokenizer", "run_recipe"):
         monkeypatch.setattr(f"mne_gram.training.{name}", spy)
     return found
 
@@ -210,7 +210,7 @@ def test_tokenizer_of_another_size(tokenizer, corpus, tmp_path, capsys, monkeypa
         asked.append(config)
         _stop()
 
-    monkeypatch.setattr("mne_gram.training._pretraining.pretrain", spy)
+    monkeypatch.setattr("mne_gram.training.pretrain", spy)
     args = ["--tokenizer", str(tokenizer), "--size", "tiny"]
     assert _train("gram", corpus, tmp_path, *args) == 1
     assert asked == [dataclasses.replace(models.gram_tiny(), n_classes=64)]
@@ -264,7 +264,7 @@ def test_published_gram(tokenizer, tmp_path, monkeypatch):
     """Stage 2 has published settings of its own."""
     asked = []
     monkeypatch.setattr(
-        "mne_gram.training._pretraining.pretrain", lambda *a, training, **k: asked.append(training)
+        "mne_gram.training.pretrain", lambda *a, training, **k: asked.append(training)
     )
     args = ["pretrain", "gram", "--tokenizer", str(tokenizer), "--out", str(tmp_path)]
     main([*args, "--preset", "published", "--steps", "9"])  # fails later, as nothing comes back
@@ -327,8 +327,7 @@ def quick_recipe(monkeypatch):
         n_steps=2, n_parts=1, tokens_per_part=128, start_tokens=128, hold_out_every=2
     )
     shapes = models.tokenizer_nano(), models.gram_nano()
-    small = models.ResidualConfig(n_filters=4, n_blocks=1, n_heads=4, mix_dim=4)
-    recipe = recipes.Recipe("for a test", *shapes, *[training] * 3, small, "float16")
+    recipe = recipes.Recipe("for a test", *shapes, training, training, "float16")
     monkeypatch.setitem(RECIPES, "quick", recipe)
 
 
@@ -346,16 +345,14 @@ def test_recipe(lab, tmp_path, quick_recipe, capsys):
     printed = capsys.readouterr().out
     assert "tokenizer: 2 steps" in printed and "gram: 2 steps" in printed
     assert f"The model is in {out / 'quick'}." in printed
-    assert sorted(path.name for path in out.iterdir()) == [
-        *("corpus", "gram", "quick", "residual", "tokenizer")
-    ]
+    assert sorted(path.name for path in out.iterdir()) == ["corpus", "gram", "quick", "tokenizer"]
     model = mne_gram.load_model(out / "quick")
     assert model.card["name"] == "quick" and model.card["hold_out_every"] == 4
     (data,) = model.card["stages"]["gram"]["data"]
     # Of 0 to 4 the fourth is held out for good, and every second of the rest is watched.
     assert data["subjects_trained_on"] == ["0", "2"] and data["subjects_watched"] == ["1", "4"]
     assert main(command) == 0
-    assert capsys.readouterr().err.count("Going on after step 2 of 2") == 3
+    assert capsys.readouterr().err.count("Going on after step 2 of 2") == 2
 
 
 def test_recipe_with_a_corpus(corpus, tmp_path, quick_recipe):
@@ -442,7 +439,7 @@ def test_interrupted(corpus, tmp_path, capsys, monkeypatch, overwrite):
 @pytest.mark.parametrize("command", ["tokenizer", "recipe", "prepare"])
 def test_interrupted_early(corpus, lab, tmp_path, capsys, monkeypatch, command):
     """Before the first checkpoint there is nothing to go on from, and no traceback."""
-    for name in ("corpus.prepare_corpus", "runs.run_stage"):
+    for name in ("prepare_corpus", "_runs.run_stage"):
         monkeypatch.setattr(f"mne_gram.training.{name}", _interrupt)
     args = {
         "tokenizer": ["--corpus", str(corpus)],
@@ -464,11 +461,9 @@ def test_other_processes_are_silent(lab, tmp_path, capsys, monkeypatch):
     def pretend(*args, **kwargs):
         mne.utils.logger.info("Working.")
         warnings.warn("Careful.", stacklevel=1)
-        return mne_gram.models._registry.GramModel(
-            models.Tokenizer(models.tokenizer_nano()), card=card
-        )
+        return models.GramModel(models.Tokenizer(models.tokenizer_nano()), card=card)
 
-    monkeypatch.setattr("mne_gram.training._pretraining.pretrain_tokenizer", pretend)
+    monkeypatch.setattr("mne_gram.training.pretrain_tokenizer", pretend)
     command = ["pretrain", "tokenizer", "--out", str(tmp_path)]
     assert main(command) == 0
     # What one process does alone the others leave to it.
@@ -476,11 +471,11 @@ def test_other_processes_are_silent(lab, tmp_path, capsys, monkeypatch):
     assert main(["pretrain", "prepare", *others]) == 0
     assert main(["pretrain", "curves", "nowhere", "--out", str(tmp_path / "a.png")]) == 0
     assert capsys.readouterr() == ("", "") and list(tmp_path.iterdir()) == []
-    monkeypatch.setattr("mne_gram.training._pretraining.pretrain_tokenizer", _interrupt)
+    monkeypatch.setattr("mne_gram.training.pretrain_tokenizer", _interrupt)
     with pytest.raises(SystemExit) as exc:
         main(command)
     assert exc.value.code == 130 and capsys.readouterr().err == ""
-    monkeypatch.setattr("mne_gram.training._pretraining.pretrain_tokenizer", _stop)
+    monkeypatch.setattr("mne_gram.training.pretrain_tokenizer", _stop)
     assert main(command) == 1
     assert capsys.readouterr().err == "mne_gram: error: enough\n"
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
+from mne_gram._files import list_recordings
 from mne_gram.covariance._bands import N_BANDS
 from mne_gram.covariance._conditional import (
     Moments,
@@ -41,7 +42,7 @@ from mne_gram.montage._match import (
     match_channels,
     template_sphere,
 )
-from mne_gram.training._subjects import list_recordings, split_subjects
+from mne_gram.training import split_subjects
 
 some = settings(deadline=None, max_examples=30)
 PRIOR_FILE = Path(mne_gram.__file__).parent / "data" / "prior.npz"

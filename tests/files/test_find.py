@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_gram._files._find import Unit, find_units, take_shard
+from mne_gram._files._find import Unit, find_units, list_recordings, take_shard
 
 
 def _make(root, *names):
@@ -72,3 +72,11 @@ def test_wrong_shards(shard):
     """They are refused with an example."""
     with pytest.raises(ValueError, match="i from 1 to n"):
         take_shard([1, 2], shard)
+
+
+def test_no_data_set(tmp_path):
+    with pytest.raises(ValueError, match="no dataset_description.json"):
+        list_recordings(tmp_path)
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8.0"}')
+    with pytest.raises(ValueError, match="no EEG recording"):
+        list_recordings(tmp_path)

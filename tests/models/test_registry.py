@@ -233,9 +233,7 @@ def test_broken_folders(model, tmp_path):
 
 
 def test_load_model_says_what_it_takes(model, tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"known by name \(gram-tiny, gram-tiny-residual, gram-base\)"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"known by name \(gram-tiny, gram-base\)"):
         load_model("gram-huge")
     (tmp_path / "base.pth").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match="is a file; .*convert_checkpoint"):
@@ -269,17 +267,17 @@ def test_models_dir(monkeypatch, tmp_path):
 
 def test_list_models(model, models_dir):
     rows = {row.name: row for row in list_models()}
-    assert set(rows) == {"gram-tiny", "gram-tiny-residual", "gram-base"}
+    assert set(rows) == {"gram-tiny", "gram-base"}
     base = rows["gram-base"]
     assert base.where == models_dir / "gram-base" and not base.present and base.sha256 is None
     assert "published" in base.description
     assert rows["gram-tiny"].where.parts[-3:] == ("data", "models", "gram-tiny")
     folder = save_model(model, models_dir / "gram-base")
-    base = list_models()[2]
+    base = list_models()[1]
     assert base.present and base.sha256 == pooch.file_hash(folder / "model.safetensors")
     assert_same_networks(load_model("gram-base"), model)
     (folder / "config.json").write_text("{", encoding="utf-8")
-    assert list_models()[2].sha256 is None
+    assert list_models()[1].sha256 is None
 
 
 def test_bundled_model(model, tmp_path, monkeypatch):

@@ -908,7 +908,8 @@ def test_other_laboratories(shared, dataset):
     """On held-out people of each data set the repair beats the spline."""
     from mne_bids import read_raw_bids
 
-    from mne_gram.training._subjects import list_recordings, split_subjects
+    from mne_gram._files import list_recordings
+    from mne_gram.training import split_subjects
 
     paths = list_recordings(shared / "eeg" / dataset)
     _, test = split_subjects([path.subject for path in paths])

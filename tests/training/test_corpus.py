@@ -23,7 +23,7 @@ from mne_gram.training import _recordings, _storage
 from mne_gram.training._corpus import Corpus, prepare_corpus, read_corpus
 from mne_gram.training._marking import SECOND, _find_stuck, cut_pieces, find_joins, mark_recorded
 from mne_gram.training._recordings import quantise
-from mne_gram.training._sources import list_sources
+from mne_gram.training._sources import list_sources, split_subjects
 from mne_gram.training._storage import get_file, prepare_one
 
 NAMES = ["Fp1", "Fp2", "C3", "C4", "O1", "O2"]
@@ -579,6 +579,19 @@ def test_processes_change_nothing(tmp_path, three_files):
 
 # ---------------------------------------------------------------------------------------------
 # Which recordings
+
+
+@pytest.mark.parametrize(
+    ("every", "test"),
+    [(4, ["04", "08"]), (3, ["03", "06", "09"]), (1, None), (20, [])],
+)
+def test_split_of_subjects(every, test):
+    subjects = [f"{k:02}" for k in (3, 1, 2, 9, 8, 7, 4, 5, 6)] + ["01", "03"]  # in any order
+    everyone = sorted(set(subjects))
+    train, found = split_subjects(subjects, every)
+    assert found == (everyone if test is None else test)
+    assert sorted(train + found) == everyone
+    assert split_subjects(reversed(subjects), every) == (train, found)
 
 
 def test_held_out_subjects(tmp_path):

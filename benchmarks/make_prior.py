@@ -1,13 +1,11 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Estimate the population prior of the spatial expert.
+"""Make ``mne_gram/data/prior.npz``: the population prior of the spatial estimate.
 
-Run ``python -m mne_gram.training._prior --bids-root A --bids-root B --out prior.npz``.
+Run ``python benchmarks/make_prior.py --bids-root A --bids-root B --out prior.npz``.
 """
 
 import argparse
-import os
-import tempfile
 from pathlib import Path
 
 import mne
@@ -15,9 +13,10 @@ import numpy as np
 from mne.utils import ProgressBar, logger
 from scipy.optimize import nnls
 
-from .._files import read_path
-from .._recording import collect_mask, cut_windows, find_pieces, group_moments
-from ..covariance import (
+from mne_gram._files import list_recordings, read_path, staged
+from mne_gram._recording import collect_mask, find_pieces, group_moments
+from mne_gram._recording._windows import cut_windows
+from mne_gram.covariance import (
     N_BANDS,
     Recording,
     assemble_prior,
@@ -27,8 +26,8 @@ from ..covariance import (
     pack_symmetric,
     sphere_kernel,
 )
-from ..montage import ELECTRODES, electrode_positions, match_channels, template_sphere
-from ._subjects import list_recordings, split_subjects
+from mne_gram.montage import ELECTRODES, electrode_positions, match_channels, template_sphere
+from mne_gram.training import split_subjects
 
 _N_DEGREES = 16
 
@@ -45,24 +44,10 @@ def fit_kernel(cov):
     return coefficients[:-1]
 
 
-# ---------------------------------------------------------------------------------------------
-# What recordings say
-
-
 def measure_recording(raw, source):
-    """Measure the covariances of one recording.
+    """Return the covariances of a Raw, or None if it has too few electrodes or no clean window.
 
-    Parameters
-    ----------
-    raw : instance of mne.io.BaseRaw
-        The recording.
-    source : tuple of str
-        Data set, subject and file.
-
-    Returns
-    -------
-    recording : Recording | None
-        None if it holds fewer than four electrodes or no clean window.
+    ``source`` is the data set, the subject and the file.
     """
     cmap = match_channels(raw.info, on_missing="ignore")
     keep = [
@@ -104,25 +89,12 @@ def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
     Expectation-maximisation for the mean covariance with missing electrodes, where the forward
     model, fitted to agree with the data where both exist, says how the missing ones covary.
 
-    Parameters
-    ----------
-    recordings : list of Recording
-        The measurements.
-    components : array, shape (n_components, 114, 114)
-        From :func:`forward_components`.
-    strength : float
-        How many recordings the forward model is worth.
-    n_iter : int
-        Number of iterations.
-
-    Returns
-    -------
-    prior : Prior
-        The estimate.
+    ``components`` come from `forward_components`, shape (n_components, 114, 114); ``strength`` is
+    the number of recordings that the forward model counts as.
     """
-    # Every person counts once, however many recordings they gave.
-    people = [r.source[:2] for r in recordings]
-    weights = np.array([1 / people.count(person) for person in people])
+    # Every subject counts once, whatever their number of recordings.
+    subjects = [r.source[:2] for r in recordings]
+    weights = np.array([1 / subjects.count(subject) for subject in subjects])
     covered = np.unique(np.concatenate([r.channels for r in recordings]))
     population = np.repeat(components.mean(axis=0)[None], N_BANDS, axis=0)
     for _ in range(n_iter):
@@ -138,7 +110,7 @@ def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
 
 
 def save_prior(prior, recordings, fname):
-    """Write a prior, whole or not at all."""
+    """Write a prior, completely or not at all."""
     fname = Path(fname)
     arrays = dict(
         population=pack_symmetric(prior.population).astype(np.float32),
@@ -150,38 +122,19 @@ def save_prior(prior, recordings, fname):
         sources=np.array(prior.sources),
     )
     fname.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=fname.parent, suffix=".npz", delete=False) as file:
-        try:
-            np.savez_compressed(file, **arrays)
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, fname)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with staged(fname, overwrite=True) as path:
+        np.savez_compressed(path, **arrays)
 
 
 def collect_recordings(roots, every=4):
-    """Measure the training subjects' recordings of BIDS data sets.
-
-    Parameters
-    ----------
-    roots : list of path-like
-        The data sets.
-    every : int
-        The 4th, 8th, ... subject of each, in sorted order, are left out.
-
-    Returns
-    -------
-    recordings : list of Recording
-        One each.
-    """
+    """Measure the recordings of BIDS data sets, without every n-th subject in sorted order."""
     jobs = []
     roots = [Path(root).resolve() for root in roots]
     names = [root.name for root in roots]
     if len(set(names)) < len(names):
         raise ValueError(
-            f"Two data sets are in folders of one name ({', '.join(sorted(names))}), which tells "
-            "their people apart. Rename a folder."
+            f"Two data sets are in folders of the same name ({', '.join(sorted(names))}), so their "
+            "subjects cannot be told apart. Rename a folder."
         )
     for root in roots:
         paths = list_recordings(root)
@@ -200,7 +153,9 @@ def collect_recordings(roots, every=4):
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bids-root", action="append", required=True, help="a data set; repeat")
+    parser.add_argument(
+        "--bids-root", action="append", required=True, help="a data set; repeatable"
+    )
     parser.add_argument("--out", required=True, help="the .npz file to write")
     parser.add_argument(
         "--hold-out-every", type=int, default=4, help="leave out every n-th subject"
@@ -209,9 +164,9 @@ def main(argv=None):
     recordings = collect_recordings(args.bids_root, args.hold_out_every)
     prior = estimate_prior(recordings, forward_components())
     save_prior(prior, recordings, args.out)
-    people = {source[:2] for source in prior.sources}
+    subjects = {source[:2] for source in prior.sources}
     size = Path(args.out).stat().st_size / 1e6
-    print(f"{len(recordings)} recordings of {len(people)} people, {size:.2f} MB: {args.out}")
+    print(f"{len(recordings)} recordings of {len(subjects)} subjects, {size:.2f} MB: {args.out}")
 
 
 if __name__ == "__main__":

@@ -1,26 +1,35 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The prior's making: what physics says, what recordings say, and the command line."""
+"""Making the population prior: measured recordings, the estimate, the command line."""
+
+import importlib.util
+from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.covariance._bands import N_BANDS
-from mne_gram.covariance._prior import Recording, load_prior, read_recordings, sphere_kernel
-from mne_gram.montage._match import ELECTRODES, INDEX, electrode_positions, template_sphere
-from mne_gram.training._prior import (
-    collect_recordings,
-    estimate_prior,
-    fit_forward,
-    fit_kernel,
+from mne_gram._files import list_recordings
+from mne_gram.covariance import (
+    N_BANDS,
+    Recording,
     forward_components,
-    main,
-    measure_recording,
-    save_prior,
+    load_prior,
+    read_recordings,
+    sphere_kernel,
 )
-from mne_gram.training._subjects import list_recordings, split_subjects
+from mne_gram.montage import ELECTRODES, INDEX, electrode_positions, template_sphere
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "make_prior.py"
+if not SCRIPT.is_file():
+    pytest.skip("The benchmarks are not beside the tests.", allow_module_level=True)
+spec = importlib.util.spec_from_file_location("make_prior", SCRIPT)
+make_prior = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make_prior)
+collect_recordings, main = make_prior.collect_recordings, make_prior.main
+estimate_prior, fit_kernel = make_prior.estimate_prior, make_prior.fit_kernel
+measure_recording, save_prior = make_prior.measure_recording, make_prior.save_prior
 
 SOURCE = ("set", "sub-01", "sub-01_eeg.edf")
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
@@ -43,71 +52,6 @@ def make_raw(names=NAMES, seconds=20.0, sfreq=100.0, seed=0, cov=None):
     info = mne.create_info(list(names), sfreq, "eeg")
     info["line_freq"] = 50.0
     return mne.io.RawArray(1e-5 * root @ white, info, verbose="error")
-
-
-# ---------------------------------------------------------------------------------------------
-# Subjects
-
-
-@pytest.mark.parametrize(
-    ("every", "test"),
-    [(4, ["04", "08"]), (3, ["03", "06", "09"]), (1, None), (20, [])],
-)
-def test_split(every, test):
-    subjects = [f"{k:02}" for k in (3, 1, 2, 9, 8, 7, 4, 5, 6)] + ["01", "03"]  # in any order
-    everyone = sorted(set(subjects))
-    train, found = split_subjects(subjects, every)
-    assert found == (everyone if test is None else test)
-    assert sorted(train + found) == everyone
-    assert split_subjects(reversed(subjects), every) == (train, found)
-
-
-def test_no_data_set(tmp_path):
-    with pytest.raises(ValueError, match="no dataset_description.json"):
-        list_recordings(tmp_path)
-    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8.0"}')
-    with pytest.raises(ValueError, match="no EEG recording"):
-        list_recordings(tmp_path)
-
-
-# ---------------------------------------------------------------------------------------------
-# Physics
-
-
-def test_components_are_covariances(components):
-    assert components.shape[1:] == (114, 114) and len(components) > 40
-    assert_allclose(np.trace(components, axis1=1, axis2=2), 114)
-    assert_allclose(components, components.swapaxes(1, 2), atol=1e-9)
-    assert np.linalg.eigvalsh(components).min() > -1e-8 * 114
-    # Entries of one place are one electrode.
-    for pair in (["T3", "T7"], ["CB1", "PO9"]):
-        corner = components[:, indices(pair)][:, :, indices(pair)]
-        assert_allclose(corner, np.repeat(corner[:, :1, :1], 2, 1).repeat(2, 2), rtol=1e-6)
-
-
-def test_components_fall_off_with_distance(components):
-    mean = components[:-1].mean(axis=0)
-    spread = np.sqrt(np.diag(mean))
-    r = mean / np.outer(spread, spread)
-    near, far = r[tuple(indices(["C3", "C1"]))], r[tuple(indices(["C3", "P8"]))]
-    assert near > 0.7 and near > far + 0.3
-
-
-def test_components_are_the_same_again(components):
-    assert_array_equal(forward_components(), components)
-
-
-def test_fitted_mixture_agrees_where_it_was_measured(components):
-    amounts = np.random.default_rng(0).exponential(size=(N_BANDS, len(components)))
-    truth = np.tensordot(amounts, components, axes=1)
-    channels = indices([*NAMES, "Cz", "Pz", "Fz", "T7", "T8", "FC5", "PO4", "TP9"])
-    fitted = fit_forward(components, truth[:, channels][:, :, channels], channels)
-    assert fitted.shape == (N_BANDS, 114, 114)
-    assert np.linalg.eigvalsh(fitted).min() > -1e-8 * fitted.max()
-    average = np.eye(114) - 1 / 114
-    for found, true in zip(average @ fitted @ average, average @ truth @ average, strict=True):
-        # At the other electrodes too, as far as physics goes.
-        assert np.linalg.norm(found - true) < 0.15 * np.linalg.norm(true)
 
 
 def test_kernel_is_found():
@@ -166,7 +110,7 @@ def test_too_few_electrodes_are_not_measured(bads):
 
 
 def draw_recordings(truth, channels, dataset, n, seed):
-    """Draw recordings of people whose covariances scatter around a truth."""
+    """Draw recordings of subjects whose covariances scatter around a truth."""
     rng = np.random.default_rng(seed)
     average = np.eye(len(channels)) - 1 / len(channels)
     recordings = []
@@ -182,7 +126,7 @@ def draw_recordings(truth, channels, dataset, n, seed):
     return recordings
 
 
-def test_estimate_from_people_with_different_electrodes(components):
+def test_estimate_from_subjects_with_different_electrodes(components):
     """What two groups share is found, at the electrodes of either and between them."""
     rng = np.random.default_rng(0)
     amounts = rng.exponential(size=(N_BANDS, len(components))) ** 3
@@ -212,7 +156,7 @@ def test_estimate_from_people_with_different_electrodes(components):
             assert np.linalg.norm(a - b) < 0.35 * np.linalg.norm(b)
 
 
-def test_people_count_once(components):
+def test_subjects_count_once(components):
     recordings = draw_recordings(components[:N_BANDS], indices(NAMES), "a", 3, seed=0)
     again = Recording(
         ("a", "sub-0", "sub-0_run-2_eeg.edf"), recordings[0].channels, recordings[0].cov
@@ -248,7 +192,7 @@ def test_saved_prior_is_read_back(components, tmp_path):
 
 @pytest.fixture(scope="module")
 def bids_root(tmp_path_factory):
-    """Return a data set of five people; the second has two runs, the third has no 10-20 names."""
+    """Return a data set of five subjects; the second has two runs, the third has no 10-20 names."""
     from mne_bids import BIDSPath, make_dataset_description, write_raw_bids
 
     root = tmp_path_factory.mktemp("data") / "tiny"
@@ -278,7 +222,7 @@ def test_recordings_of_a_data_set(bids_root):
     ]
 
 
-def test_held_out_people_are_left_out(bids_root):
+def test_held_out_subjects_are_left_out(bids_root):
     recordings = collect_recordings([bids_root])
     assert [r.source[:2] for r in recordings] == [
         ("tiny", "sub-01"),
@@ -296,7 +240,7 @@ def test_command_line(bids_root, tmp_path, capsys):
     out.write_text("an older file")
     main(["--bids-root", str(bids_root), "--out", str(out)])
     printed = capsys.readouterr().out
-    assert "4 recordings of 3 people" in printed and str(out) in printed
+    assert "4 recordings of 3 subjects" in printed and str(out) in printed
     assert [path.name for path in tmp_path.iterdir()] == ["prior.npz"]  # no temporary file is left
     prior = load_prior(out)
     assert_array_equal(prior.weights, [1, 0.5, 0.5, 1])
