@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""A picture of what was found to be bad."""
+"""Bad channels and segments over time."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ._style import (
     set_title,
 )
 
-# Colour and hatch by reason.
+# Colour and hatch of each reason.
 _STYLES = {
     "misfit": (VERMILION, ""),
     "amplitude": (ORANGE, ""),
@@ -32,23 +32,23 @@ _STYLES = {
 
 
 def plot_bads(report, *, axes=None, show=True):
-    """Draw which channels are bad when.
+    """Plot when which channels are bad.
 
     Parameters
     ----------
     report : BadsReport
-        What :func:`mne_gram.find_bads` returned.
+        The report returned by :func:`mne_gram.find_bads`.
     axes : matplotlib.axes.Axes | None
-        Where to draw; None makes a figure.
+        The axes to plot in; None creates a figure.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: a row each channel that was looked at, in their order. Bars in colour are bad;
-        they reach from end to end where a channel is bad all through. The horizontal axis is in
-        seconds for Raw and in epochs for Epochs.
+        The figure, with one row per channel that was checked. Coloured bars are bad segments, and
+        extend over the whole recording for bad channels. The horizontal axis is in seconds for Raw
+        and in epochs for Epochs.
     """
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
@@ -94,7 +94,7 @@ def plot_bads(report, *, axes=None, show=True):
     if handles:
         add_legend_beside(axes, handles=handles)
     else:
-        set_title(axes, "Nothing was found to be bad")
+        set_title(axes, "No bad channels or segments")
     open_frame(axes)
     plt_show(show)
     return axes.figure

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""A map of the restored channels on the head."""
+"""The restored channels on the head."""
 
 import mne
 import numpy as np
@@ -10,23 +10,23 @@ from ._style import BLACK, LIGHT, SCALE, check_axis, check_report, set_title
 
 
 def plot_channel_map(report, *, axes=None, show=True):
-    """Plot on the head which channels were restored, and with which error to expect.
+    """Plot the restored channels on the head, coloured by their expected error.
 
     Parameters
     ----------
     report : RestorationReport
-        What :func:`mne_gram.restore` returned.
+        The report returned by :func:`mne_gram.restore`.
     axes : matplotlib.axes.Axes | None
-        Where to plot; None makes a figure.
+        The axes to plot in; None creates a figure.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure. Restored channels are large, named and coloured by the expected NMSE (white
-        where the method does not tell), those bad all through have a thick edge; the others are
-        dots.
+        The figure. Restored channels are large, labelled and coloured by the expected NMSE (white
+        where the method does not estimate it), with a thick edge if the whole channel was restored.
+        The other channels are dots.
 
     Raises
     ------
@@ -41,13 +41,13 @@ def plot_channel_map(report, *, axes=None, show=True):
     placed = find_placed(report._info)
     if not placed.any():
         raise ValueError(
-            "Found no channel with a position, expected some: set them with inst.set_montage "
+            "Found no channel positions, expected at least one: set them with inst.set_montage "
             "before restoring."
         )
     info = mne.pick_info(report._info, np.flatnonzero(placed))
     if axes is None:
         _, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
-    # Only where MNE puts the channels is of use here.
+    # MNE projects the positions; its dots are replaced.
     mne.viz.plot_sensors(info, kind="topomap", ch_type="eeg", axes=axes, show=False)
     points = axes.collections[0]
     places = np.array(points.get_offsets())

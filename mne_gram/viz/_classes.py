@@ -19,56 +19,56 @@ from ._style import (
     set_title,
 )
 
-_MARKERS = ("o", "^", "s", "v", "D", "P", "X")  # tell further kinds, beside the colour
+_MARKERS = ("o", "^", "s", "v", "D", "P", "X")  # distinguish more categories than there are colours
 _PATCH = 200
-# What a class is decoded among: channels all over the head, some seconds, several draws.
+# Classes are decoded within windows of these channels, patches and random draws.
 _AROUND = "FP1 FP2 F7 F3 FZ F4 F8 T7 C3 C4 T8 P7 P3 PZ P4 P8 O1 O2".split()
 _N_PATCHES, _N_DRAWS = 8, 4
 
 
 def plot_base_classes(tokens, *, model=None, n_classes=20, ch_name="Cz", axes=None, show=True):
-    """Plot what base classes look like.
+    """Plot the waveforms of base classes.
 
     Parameters
     ----------
     tokens : Tokens | array-like of int
-        What :func:`mne_gram.compute_tokens` returned, of which the most frequent classes are
-        plotted; or the classes to plot.
+        The tokens returned by :func:`mne_gram.compute_tokens`, whose most frequent classes are
+        plotted, or a list of classes to plot.
     model : path-like | GramModel | None
-        The model whose tokenizer decodes them. None takes the one that named ``tokens``, or
-        ``"gram-tiny"``.
+        The model whose tokenizer decodes them. None takes the one that computed ``tokens``, or
+        ``"gram-tiny"`` for a list of classes.
     n_classes : int
-        At most this many classes.
+        The maximum number of classes.
     ch_name : str
-        The channel, an entry of the montage, at which they are decoded.
+        The channel, an entry of the montage, for which they are decoded.
     axes : array of matplotlib.axes.Axes | None
-        An axis a class; None makes a figure.
+        One per class; None creates a figure.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: the waveform of each class over one second. The decoder gives no amplitude, so
-        they are brought to variance 1.
+        The figure, with the waveform of each class over one second, scaled to variance 1 as the
+        decoder returns no amplitude.
 
     Raises
     ------
     ValueError
-        If there is no class to plot, the model is another one than that which named them, there
-        are too few axes, or the channel is no entry of the montage.
+        If there is no class to plot, ``tokens`` were computed by another model, there are too few
+        axes, or the channel is not in the montage.
 
     Notes
     -----
-    The decoder normalises over all patches of a window, and makes nothing of a class that stands
-    alone. So each is decoded among others, drawn at random from ``tokens`` (from all classes, if
-    only some were named), on a window of the whole head, and averaged over a few such draws.
+    The decoder normalises over all patches of a window, so a class cannot be decoded alone. Each is
+    decoded in windows of the whole head whose other patches are drawn at random from ``tokens``, or
+    from all classes if a list was given, and averaged over several draws.
     """
     from mne.viz.utils import plt_show
 
     if ch_name.upper() not in INDEX:
         raise ValueError(
-            f"{ch_name} is no entry of the montage; mne_gram.montage.CH_NAMES lists them."
+            f"ch_name must be one of mne_gram.montage.CH_NAMES, got {ch_name!r} instead."
         )
     classes, shares = _choose_classes(tokens, n_classes)
     if axes is not None:
@@ -88,7 +88,7 @@ def plot_base_classes(tokens, *, model=None, n_classes=20, ch_name="Cz", axes=No
 
 
 def _choose_classes(tokens, n_classes):
-    """Return the classes to plot, and the share of each among the tokens or None."""
+    """Return the classes to plot, and for each its share among the tokens or None."""
     if n_classes < 1:
         raise ValueError(f"n_classes must be at least 1, got {n_classes}.")
     if hasattr(tokens, "n_classes"):  # what compute_tokens returned
@@ -99,18 +99,18 @@ def _choose_classes(tokens, n_classes):
         classes = np.asarray(tokens)
         if classes.ndim != 1 or (classes.size and classes.dtype.kind not in "iu"):
             raise ValueError(
-                "tokens must be what compute_tokens returned or a list of base classes, got an "
-                f"array of {classes.dtype} {classes.shape}."
+                "tokens must be returned by compute_tokens or a list of base classes, got an array "
+                f"of {classes.dtype} and shape {classes.shape}."
             )
         classes = classes[:n_classes]
         shares = [None] * len(classes)
     if not len(classes):
-        raise ValueError("tokens holds no base class: all patches were bad, or there are none.")
+        raise ValueError("tokens contains no base class: all patches are bad, or there are none.")
     return classes, shares
 
 
 def _decode(tokens, classes, model, channel):
-    """Return the waveform of each class, decoded among others and brought to variance 1."""
+    """Return the waveform of each class, scaled to variance 1, shape (n_classes, 200)."""
     import torch
 
     from ..models import GramModel, load_model
@@ -119,13 +119,13 @@ def _decode(tokens, classes, model, channel):
         model = getattr(tokens, "model", None) or "gram-tiny"
     model = model if isinstance(model, GramModel) else load_model(model)
     if model.tokenizer is None:
-        raise ValueError("The model has no tokenizer to decode base classes with.")
-    named_by = getattr(tokens, "sha256", None)
-    if named_by is not None and named_by != model.sha256:
+        raise ValueError("Found a model without a tokenizer, which decodes base classes.")
+    sha256 = getattr(tokens, "sha256", None)
+    if sha256 is not None and sha256 != model.sha256:
         raise ValueError(
-            f"The base classes were named by other weights (sha256 {named_by[:12]}...) than those "
-            f"of the model ({str(model.sha256)[:12]}...): their numbers mean nothing to it. Give "
-            "the model that named them."
+            f"The tokens were computed with other weights (sha256 {sha256[:12]}...) than the model "
+            f"has ({str(model.sha256)[:12]}...), so their classes differ. Pass the model that "
+            "computed them."
         )
     others = np.arange(model.tokenizer.config.n_classes)
     if hasattr(tokens, "n_classes"):
@@ -143,7 +143,7 @@ def _decode(tokens, classes, model, channel):
 
 
 def _standardize(waveforms):
-    """Bring waveforms to mean 0 and variance 1."""
+    """Scale waveforms to mean 0 and variance 1 over the last axis."""
     waveforms = waveforms - waveforms.mean(axis=-1, keepdims=True)
     return waveforms / np.maximum(waveforms.std(axis=-1, keepdims=True), 1e-12)
 
@@ -154,23 +154,23 @@ def plot_codebook_usage(tokens, *, axes=None, show=True):
     Parameters
     ----------
     tokens : Tokens
-        What :func:`mne_gram.compute_tokens` returned.
+        The tokens returned by :func:`mne_gram.compute_tokens`.
     axes : matplotlib.axes.Axes | None
-        Where to plot; None makes a figure.
+        The axes to plot in; None creates a figure.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: the share of patches of each class that occurs, the most frequent first, on
-        logarithmic axes. The title tells how many occur, and the perplexity: how many equally
-        frequent classes would be as diverse.
+        The figure, with the share of patches of each class that occurs, sorted, on logarithmic
+        axes. The title gives the number of classes that occur, and the perplexity: the number of
+        equally frequent classes that would be as diverse.
 
     Raises
     ------
     ValueError
-        If all patches were bad.
+        If all patches are bad.
     """
     import matplotlib.pyplot as plt
     from mne.viz.utils import plt_show
@@ -179,7 +179,7 @@ def plot_codebook_usage(tokens, *, axes=None, show=True):
     _check_made_by(tokens, "n_classes", "tokens", "compute_tokens")
     counts = np.unique(tokens.data[tokens.data >= 0], return_counts=True)[1]
     if not len(counts):
-        raise ValueError("tokens holds no base class: all patches were bad, or there are none.")
+        raise ValueError("tokens contains no base class: all patches are bad, or there are none.")
     shares = np.sort(counts)[::-1] / counts.sum()
     perplexity = np.exp(-(shares * np.log(shares)).sum())
     if axes is None:
@@ -187,7 +187,7 @@ def plot_codebook_usage(tokens, *, axes=None, show=True):
     ranks = np.arange(1, len(shares) + 1)
     axes.loglog(ranks, shares, ".-", color=BLUE, lw=1, ms=4, label="classes")
     even = 1 / tokens.n_classes
-    label = f"all {tokens.n_classes} alike"
+    label = f"all {tokens.n_classes} equally often"
     axes.axhline(even, color=GREY, ls="--", lw=1, label=label)
     title = f"{len(shares)} of {tokens.n_classes} classes occur, perplexity {perplexity:.0f}"
     axes.set(xlabel="Rank", ylabel="Share of patches")
@@ -199,26 +199,25 @@ def plot_codebook_usage(tokens, *, axes=None, show=True):
 
 
 def plot_embedding(embedding, *, color=None, axes=None, show=True):
-    """Plot the two directions in which vectors vary most.
+    """Plot embedding vectors along their first two principal components.
 
     Parameters
     ----------
     embedding : Embedding
-        What :func:`mne_gram.compute_embedding` returned.
+        The embedding returned by :func:`mne_gram.compute_embedding`.
     color : str | None
-        The column of ``embedding.to_data_frame()`` that tells the colour: ``"event"``,
-        ``"onset"``, ``"channel"``, or one of the metadata. None takes the event where there are
-        several kinds, else the onset.
+        The column of ``embedding.to_data_frame()`` that sets the colour: ``"event"``, ``"onset"``,
+        ``"channel"``, or a metadata column. None takes the event if there are several kinds, and
+        the onset otherwise.
     axes : matplotlib.axes.Axes | None
-        Where to plot; None makes a figure.
+        The axes to plot in; None creates a figure.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: a dot a vector, at its first two principal components. Vectors that are NaN
-        are left out.
+        The figure, with one dot per vector. Vectors with NaN are left out.
 
     Raises
     ------
@@ -227,8 +226,8 @@ def plot_embedding(embedding, *, color=None, axes=None, show=True):
 
     Notes
     -----
-    That kinds lie apart here, or do not, is no measure of how well they can be told apart: the
-    two directions are those of most variance, whatever it comes from.
+    Do not judge from this figure how well categories can be classified: the components are the
+    directions of largest variance, whatever its source.
     """
     import matplotlib.pyplot as plt
     from mne.viz.utils import plt_show
@@ -242,11 +241,13 @@ def plot_embedding(embedding, *, color=None, axes=None, show=True):
     there = np.isfinite(vectors).all(axis=1)
     vectors, frame = vectors[there], frame[there]
     if len(vectors) < 3:
-        raise ValueError(f"Found {len(vectors)} vectors that are not NaN, expected at least 3.")
+        raise ValueError(f"Found {len(vectors)} vectors without NaN, expected at least 3.")
     if color is None:
         color = "event" if "event" in frame and frame["event"].nunique() > 1 else "onset"
     if color not in frame:
-        raise ValueError(f"There is no column {color!r}, only {', '.join(map(str, frame))}.")
+        raise ValueError(
+            f"color must be one of {', '.join(map(str, frame))}, got {color!r} instead."
+        )
     places, shares = _project(vectors)
     if axes is None:
         _, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
@@ -259,17 +260,17 @@ def plot_embedding(embedding, *, color=None, axes=None, show=True):
 
 
 def _project(vectors):
-    """Return the first two principal components, and their shares of the variance."""
+    """Return the first two principal components (n_vectors, 2) and their variance ratios."""
     centered = vectors - vectors.mean(axis=0)
     _, values, directions = np.linalg.svd(centered, full_matrices=False)
-    # A direction has no sign of its own; the same data shall always give the same figure.
+    # The sign of a component is arbitrary: fix it, so that figures are reproducible.
     largest = np.abs(directions).argmax(axis=1)
     directions *= np.sign(directions[np.arange(len(directions)), largest])[:, None]
     return centered @ directions[:2].T, values[:2] ** 2 / max((values**2).sum(), 1e-300)
 
 
 def _scatter(axes, places, values, name):
-    """Draw dots, coloured along a scale of numbers or by kind."""
+    """Plot dots, coloured by value if numeric and by category otherwise."""
     if values.dtype.kind in "fiu":
         drawn = axes.scatter(*places.T, c=values.to_numpy(), s=14, cmap=SCALE)
         axes.figure.colorbar(drawn, ax=axes, label="Onset (s)" if name == "onset" else name)
@@ -284,8 +285,8 @@ def _scatter(axes, places, values, name):
 
 
 def _check_made_by(found, attribute, name, function):
-    """Raise unless an argument has an attribute of what a function returns."""
+    """Raise an error if an argument lacks an attribute of what a function returns."""
     if not hasattr(found, attribute):
         raise TypeError(
-            f"{name} must be what {function} returned, got an instance of {type(found).__name__}."
+            f"{name} must be returned by {function}, got an instance of {type(found).__name__}."
         )

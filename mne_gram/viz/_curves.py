@@ -7,39 +7,37 @@ from mne.utils import _validate_type
 from ..training import COLUMNS, read_log
 from ._style import BLUE, LIGHT, VERMILION, add_legend, list_axes, make_grid, open_frame, set_title
 
-_SMOOTH = 25  # the smoothed line averages over this part of the run
+_SMOOTH = 25  # the smoothed line averages over 1/25 of the run
 
 
 def plot_learning_curve(log, *, names=None, axes=None, show=True):
-    """Plot what a training run logged, over its steps.
+    """Plot the logged quantities of a training run over its steps.
 
     Parameters
     ----------
     log : path-like | pandas.DataFrame
-        The folder of the run, the ``log.csv`` in it, or that table with the columns ``step``,
-        ``split``, ``subject``, ``name`` and ``value``.
+        The folder of the run, its ``log.csv``, or the table that it contains, with columns
+        ``step``, ``split``, ``subject``, ``name`` and ``value``.
     names : str | list of str | None
-        The quantities to plot, such as ``["loss", "accuracy"]``; None takes all that were logged,
-        in that order.
+        The quantities to plot, such as ``["loss", "accuracy"]``; None plots all, in the order of
+        the log.
     axes : matplotlib.axes.Axes | array of matplotlib.axes.Axes | None
-        An axis a quantity; None makes a figure.
+        One per quantity; None creates a figure.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: an axis a quantity. Blue is training, pale as it is and strong smoothed;
-        vermilion are the people held out, all together, and grey is each of them. Where the
-        validation was logged by subject only, its line is the mean over subjects.
+        The figure. Blue is training, pale for single steps and strong when smoothed. Vermilion is
+        the mean over held-out subjects, and grey are single subjects.
 
     Raises
     ------
     FileNotFoundError
         If there is no log.
     ValueError
-        If the file or the table is not a log, a quantity was not logged, or there are too few
-        axes.
+        If the file or table is not a log, a quantity was not logged, or there are too few axes.
     """
     from mne.viz.utils import plt_show
 
@@ -74,15 +72,15 @@ def _read(log):
     missing = [name for name in COLUMNS if name not in log]
     if missing:
         raise ValueError(
-            f"The table is not the log of a run: it lacks the column(s) {', '.join(missing)}, and "
-            f"has {', '.join(map(str, log.columns)) or 'none'}. Give the folder of the run."
+            f"Found the columns {', '.join(map(str, log.columns)) or 'none'}, expected those of a "
+            f"log: {', '.join(missing)} are missing. Pass the folder of the run."
         )
     if not all(pd.api.types.is_numeric_dtype(log[name]) for name in ("step", "value")):
         raise ValueError(
             f"The columns step and value must be numbers, got {log['step'].dtype} and "
             f"{log['value'].dtype}."
         )
-    # A table that pandas read itself has NaN where the subject is left empty.
+    # Tables read by pandas itself have NaN for an empty subject.
     return log.assign(subject=log["subject"].astype(object).fillna(""))
 
 
@@ -97,13 +95,13 @@ def _choose_names(frame, names):
     if unknown or not names:
         raise ValueError(
             f"Found names that were not logged: {', '.join(unknown) or 'none given'}. Expected "
-            f"some of {', '.join(logged) or 'none: the log is empty'}."
+            f"some of {', '.join(logged) or 'none, as the log is empty'}."
         )
     return names
 
 
 def _plot_quantity(axis, rows):
-    """Plot one quantity: training, validation, and the subjects of the validation."""
+    """Plot training and validation values of one quantity, and those of single subjects."""
     train = rows[(rows["split"] == "train") & (rows["subject"] == "")]
     if len(train):
         mean = train.groupby("step")["value"].mean()
@@ -125,5 +123,5 @@ def _plot_quantity(axis, rows):
 
 
 def _mark(values):
-    """Return the marker of a line: of a single value there is no line."""
+    """Return a marker for a line of a single value, which would be invisible, else None."""
     return "." if len(values) == 1 else None

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figures of what was restored, and of how the experts did."""
+"""Restored signals, and the errors of the experts."""
 
 import mne
 import numpy as np
@@ -31,31 +31,33 @@ def plot_restoration(
     Parameters
     ----------
     report : RestorationReport
-        What :func:`mne_gram.restore` returned.
+        The report returned by :func:`mne_gram.restore`.
     picks : str | list of str | None
-        Names of restored channels, in the order of the rows; None takes those with the most
-        restored time first.
+        Names of restored channels, in the order to plot; None takes those with the longest
+        restored time.
     truth : mne.io.Raw | mne.Epochs | mne.Evoked | None
-        The recording without its garbage, where it is known.
+        The recording without the artefacts, if known.
     n_channels : int
-        At most this many channels.
+        The maximum number of channels.
     scores : bool
-        Whether a figure of its own shows :func:`plot_scores` below the channels, where the report
-        has evidence.
+        Whether to add :func:`plot_scores` below the channels, if a new figure is created and the
+        report has evidence.
     axes : array of matplotlib.axes.Axes | None
-        An axis a channel; None makes a figure.
+        One per channel; None creates a figure.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: a row a channel, in microvolts. Dotted lines are the seams.
+        The figure, with one row per channel, in microvolts. Dotted lines are the edges of the
+        restored segment.
 
     Raises
     ------
     ValueError
-        If a channel was not restored, the truth lacks it or that time, or there are too few axes.
+        If a channel was not restored, truth does not contain it or is too short, or there are too
+        few axes.
     """
     from mne.viz.utils import plt_show
 
@@ -82,7 +84,7 @@ def plot_restoration(
 
 
 def _choose_rows(report, picks):
-    """Return the rows of the report to plot."""
+    """Return the rows of the report, as dicts, to plot."""
     if picks is None:
         return sorted(report._rows, key=lambda row: -row["seconds"])
     picks = [picks] if isinstance(picks, str) else picks
@@ -97,7 +99,7 @@ def _choose_rows(report, picks):
 
 
 def _make_axes(report, n_rows, axes, scores):
-    """Return an axis a channel, and that of the scores or None."""
+    """Return one axes object per channel, and that of the scores or None."""
     import matplotlib.pyplot as plt
 
     n_rows = max(1, n_rows)
@@ -120,7 +122,7 @@ def _make_axes(report, n_rows, axes, scores):
 
 
 def _plot_channel(axis, excerpt, described, truth):
-    """Plot one channel around its first restored stretch."""
+    """Plot one channel around its first restored segment."""
     inside, times = excerpt.inside, excerpt.times
     row, std = excerpt.after * 1e6, excerpt.std * 1e6
     values = row[inside]
@@ -143,7 +145,7 @@ def _plot_channel(axis, excerpt, described, truth):
     for seam in (inside.start, inside.stop - 1):
         if 0 < seam < len(times) - 1:
             axis.axvline(times[seam], color=BLACK, lw=0.7, ls=":")
-    # Around the channel's own level, which an amplifier may have put anywhere.
+    # Limits are relative to the median: amplifiers may add any offset.
     middle = np.nanmedian(row)
     limit = 1.3 * np.nanmax(np.abs(row - middle)) + 3 * np.nanmax(np.append(std, 0))
     if limit > 0:
@@ -151,8 +153,10 @@ def _plot_channel(axis, excerpt, described, truth):
     if len(times) > 1:
         axis.set_xlim(times[0], times[-1])
     axis.set_ylabel("µV")
-    n_parts = described["n_segments"]
-    extent = "all through" if described["whole"] else f"{n_parts} part{'s' * (n_parts > 1)}"
+    n_segments = described["n_segments"]
+    extent = f"{n_segments} segment{'s' * (n_segments > 1)}"
+    if described["whole"]:
+        extent = "whole channel"
     set_title(axis, f"{described['channel']}: {extent}, {described['seconds']:.1f} s")
     if np.isfinite(described["expected_r"]):
         set_title(axis, f"expected r {described['expected_r']:.2f}", loc="right")
@@ -160,9 +164,9 @@ def _plot_channel(axis, excerpt, described, truth):
 
 
 def _read(truth, excerpt, name):
-    """Return a channel of the truth over the time of an excerpt."""
+    """Return a channel of the truth over the time of an excerpt, shape (n_times,)."""
     if name not in truth.ch_names:
-        raise ValueError(f"Found no channel {name} in truth, which was restored. Leave truth out.")
+        raise ValueError(f"Found no channel {name} in truth, expected all restored channels.")
     pick = truth.ch_names.index(name)
     row = np.empty(0)
     if not isinstance(truth, mne.BaseEpochs):
@@ -172,28 +176,28 @@ def _read(truth, excerpt, name):
     stop = excerpt.start + len(excerpt.times)
     if len(row) < stop:
         raise ValueError(
-            f"truth ends before the restored stretch of {name}: expected the recording of the "
-            "report, with all of its epochs and samples."
+            f"truth ends before the restored segment of {name}: expected the recording of the "
+            "report, with all epochs and samples."
         )
     return row[excerpt.start : stop]
 
 
 def plot_scores(report, *, axes=None, show=True):
-    """Plot the error of each expert on clean patches that were hidden for the purpose.
+    """Plot the error of each expert on hidden clean patches.
 
     Parameters
     ----------
     report : RestorationReport
-        What :func:`mne_gram.restore` returned, with evidence.
+        The report returned by :func:`mne_gram.restore`, with evidence.
     axes : matplotlib.axes.Axes | None
-        Where to plot; None makes a figure.
+        The axes to plot in; None creates a figure.
     show : bool
         Whether to show the figure.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: a bar an expert, that of what was done in blue.
+        The figure, with one bar per expert; the method that was used is blue.
 
     Raises
     ------
@@ -208,7 +212,7 @@ def plot_scores(report, *, axes=None, show=True):
     evidence = report.evidence
     if evidence is None:
         raise ValueError(
-            "Found no evidence in the report: no clean patches were hidden to score the experts."
+            "Found no evidence in the report: the experts were not scored on hidden clean patches."
         )
     table = evidence.to_table()
     if axes is None:

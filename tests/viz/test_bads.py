@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The picture of what was found to be bad."""
+"""The figure of bad channels and segments."""
 
 import matplotlib
 import mne
@@ -60,7 +60,7 @@ def test_bad_channels_reach_from_end_to_end():
     fig.canvas.draw()
 
 
-def test_stretches_lie_where_they_are():
+def test_segments_lie_where_they_are():
     raw = make_raw()
     raw._data[2, 2000:3000] = 0.0
     report = find_bads(raw, verbose="error")
@@ -87,7 +87,7 @@ def test_nothing_bad_says_so():
     report = find_bads(make_raw(), verbose="error")
     axes = plt.subplots()[1]
     assert plot_bads(report, axes=axes, show=False) is axes.figure
-    assert axes.get_title(loc="left") == "Nothing was found to be bad"
+    assert axes.get_title(loc="left") == "No bad channels or segments"
     assert not axes.collections
 
 

@@ -94,7 +94,7 @@ def test_names_and_own_axes():
     fig, axis = plt.subplots()
     plot_learning_curve(make_log(), names="loss", axes=axis, show=False)
     assert axis.get_xlabel() == "Step"
-    with pytest.raises(ValueError, match="Found 1 axes, expected 2: one a quantity"):
+    with pytest.raises(ValueError, match="Found 1 axes, expected 2: one per quantity"):
         plot_learning_curve(make_log(), names=names, axes=axis)
 
 
@@ -118,7 +118,7 @@ def test_bad_input(tmp_path):
         plot_learning_curve(tmp_path)
     with pytest.raises(TypeError, match="log must be"):
         plot_learning_curve(3)
-    with pytest.raises(ValueError, match=r"lacks the column\(s\) split, subject, name, value"):
+    with pytest.raises(ValueError, match="split, subject, name, value are missing"):
         plot_learning_curve(pd.DataFrame({"step": [1], "loss": [0.5]}))
     with pytest.raises(ValueError, match="not logged: lost. Expected some of loss, learning_rate"):
         plot_learning_curve(make_log(), names=["loss", "lost"])

@@ -89,8 +89,8 @@ def test_what_is_drawn(restored, truth):
     assert left < raw.times[500] - 1 and right > raw.times[900] + 1
     row = report.to_data_frame().set_index("channel").loc["C3"]
     assert fig.axes[1].get_title(loc="right") == f"expected r {row.expected_r:.2f}"
-    assert fig.axes[0].get_title(loc="left") == "F3: all through, 20.0 s"
-    assert fig.axes[1].get_title(loc="left") == "C3: 1 part, 2.5 s"
+    assert fig.axes[0].get_title(loc="left") == "F3: whole channel, 20.0 s"
+    assert fig.axes[1].get_title(loc="left") == "C3: 1 segment, 2.5 s"
     assert {axis.get_ylabel() for axis in fig.axes} == {"µV"}
     # Dotted lines where the restored stretch meets good signal; a whole channel has no seams.
     seams = [[k.get_xdata()[0] for k in axis.lines if k.get_ls() == ":"] for axis in fig.axes]
@@ -237,7 +237,7 @@ def test_bad_input(restored, truth):
         plot_restoration(report, n_channels=0)
     with pytest.raises(ValueError, match="Found no channel F3 in truth"):
         plot_restoration(report, truth=truth.copy().drop_channels("F3"))
-    with pytest.raises(ValueError, match="truth ends before the restored stretch of F3"):
+    with pytest.raises(ValueError, match="truth ends before the restored segment of F3"):
         plot_restoration(report, truth=truth.copy().crop(0, 5))
 
 
@@ -327,7 +327,7 @@ def test_channel_map(restored, truth):
     assert_allclose(others.get_offsets(), places[[1, 4, 5, 6, 7]])
     assert_allclose(marked.get_array(), nmse[["F3", "C3", "C4"]])
     assert marked.get_clim() == (0, 1)
-    assert marked.get_linewidths()[0] > marked.get_linewidths()[1]  # bad all through
+    assert marked.get_linewidths()[0] > marked.get_linewidths()[1]  # the whole channel
     names = {text.get_text(): text.xy for text in axis.texts if text.get_text()}
     assert set(names) == {"F3", "C3", "C4"}
     assert_allclose(names["C4"], places[3])
@@ -367,5 +367,5 @@ def test_channel_map_needs_positions(truth):
     _, report = restore(
         raw.set_montage(None), method="spatial", return_report=True, verbose="error"
     )
-    with pytest.raises(ValueError, match="no channel with a position"):
+    with pytest.raises(ValueError, match="no channel positions"):
         plot_channel_map(report, show=False)
