@@ -1,46 +1,27 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Classical features of trials: covariances in the tangent space, and band power.
-
-Each trial is measured by itself (:func:`measure_covariances`). What the measurement is compared
-with, the mean of the trials that were learnt from or of the person's own trials, is kept by
-:class:`Tangent` and :class:`BandPower`.
-"""
+"""Classical features of trials: covariances in the tangent space, and band power."""
 
 import numpy as np
+from scipy.signal import welch
 
-# Below a hertz a trial of a few seconds tells little, above 45 Hz there is muscle and line.
-#: Bands in Hz, of which the upper edge belongs to the next one.
-EDGES = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 20.0), (20.0, 30.0), (30.0, 45.0))
-_SEGMENT = 400  # samples at 200 Hz, the segments whose spectra are averaged
+# Below 1 Hz, trials of a few seconds contain little information; above 45 Hz, muscle and line.
+#: Default bands in Hz; the upper edge belongs to the next band.
+BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 20.0), (20.0, 30.0), (30.0, 45.0))
+_SEGMENT = 400  # samples at 200 Hz per segment of the averaged spectrum
 _SFREQ = 200.0
-# Directions that hold less of the mean covariance than this, relative to the largest, are not
-# compared: an average reference, and components that were taken out, leave none but rounding.
+# Directions with less of the mean covariance than this, relative to the largest, are ignored: an
+# average reference or removed components leave nothing but rounding errors there.
 _RANK_TOL = 1e-3
-_CHUNK = 2**23  # values that are worked on at once
+_CHUNK = 2**23  # values that are processed at once
 
 
-def measure_covariances(x, bands=EDGES):
-    """Measure the covariance of the channels in each band.
+def measure_covariances(x, bands=BANDS):
+    """Return covariances (n_trials, n_bands, n_channels, n_channels) of trials at 200 Hz.
 
-    Parameters
-    ----------
-    x : array, shape (n_trials, n_channels, n_times)
-        Trials at 200 Hz.
-    bands : sequence of tuple of float
-        Lower and upper edge of each in Hz.
-
-    Returns
-    -------
-    cov : array, shape (n_trials, n_bands, n_channels, n_channels)
-        Real part of the cross-spectra over the frequencies of the bands, averaged over segments
-        of two seconds that overlap by half, shrunk towards a multiple of the identity.
-
-    Notes
-    -----
-    The shrinkage is that of Chen et al. (2010, IEEE Transactions on Signal Processing 58,
-    doi:10.1109/TSP.2010.2053029, eq. 23, the oracle approximating one), with as many samples as
-    the band has in this time: twice the bandwidth times the duration.
+    The real part of the cross-spectra over segments of 2 s that overlap by half, shrunk towards a
+    multiple of the identity by the oracle approximating shrinkage (Chen et al. 2010,
+    doi:10.1109/TSP.2010.2053029, eq. 23) with twice bandwidth times duration as sample size.
     """
     n_trials, n_channels, n_times = x.shape
     length = min(_SEGMENT, n_times)
@@ -65,19 +46,19 @@ def measure_covariances(x, bands=EDGES):
 
 
 def _find_inside(freqs, bands):
-    """Return which frequencies are in each band."""
+    """Return one mask of the frequencies per band."""
     inside = [(freqs >= low) & (freqs < high) for low, high in bands]
     for (low, high), found in zip(bands, inside, strict=True):
         if not found.any():
             raise ValueError(
-                f"No frequency lies between {low:g} and {high:g} Hz: those that can be told apart "
-                f"in these trials are {freqs[1]:g} Hz apart. Give wider bands, or longer trials."
+                f"No frequency lies between {low:g} and {high:g} Hz: the frequency resolution of "
+                f"these trials is {freqs[1]:g} Hz. Use wider bands or longer trials."
             )
     return inside
 
 
 def _shrink(cov, dof):
-    """Shrink covariances towards a multiple of the identity."""
+    """Shrink covariances (..., p, p) towards a multiple of the identity."""
     p = cov.shape[-1]
     mean = np.trace(cov, axis1=-2, axis2=-1)[..., None, None] / p
     square = (cov**2).sum(axis=(-2, -1), keepdims=True)
@@ -88,7 +69,7 @@ def _shrink(cov, dof):
 
 
 def _whiten(mean):
-    """Return what makes a covariance white where it has rank, and the projector on the rest."""
+    """Return the whitening matrix of a mean (p, p) where it has rank, and the other projector."""
     values, vectors = np.linalg.eigh(mean)
     keep = values > _RANK_TOL * values[-1]
     kept, rest = vectors[:, keep], vectors[:, ~keep]
@@ -102,63 +83,31 @@ def _log(cov):
     return (vectors * values[..., None, :]) @ vectors.swapaxes(-1, -2)
 
 
-class Compared:
-    """Measurements less their mean, of all trials or of each person's own.
+class Recentring:
+    """Measurements relative to their mean, over all trials or over each subject's own trials."""
 
-    Attributes
-    ----------
-    mean : array
-        Of the trials that were learnt from.
-    own : dict
-        Of those of each person, where they are told apart.
-    """
-
-    def fit(self, measured, people=None, weights=None):
-        """Learn what to compare with.
-
-        Parameters
-        ----------
-        measured : array, shape (n_trials, ...)
-            The measurements.
-        people : array, shape (n_trials,) | None
-            Whose trial each is; None does not tell people apart.
-        weights : array, shape (n_trials,) | None
-            How much each trial counts; None counts all alike.
-
-        Returns
-        -------
-        self : Compared
-            The same.
-        """
+    def fit_mean(self, measured, subjects=None, weights=None):
+        """Compute the mean of measurements (n_trials, ...), and each subject's if passed."""
         weights = np.ones(len(measured)) if weights is None else weights
-        self.mean, self.own = np.average(measured, axis=0, weights=weights), {}
-        for person in [] if people is None else np.unique(people[weights > 0]).tolist():
-            rows = people == person
-            self.own[person] = np.average(measured[rows], axis=0, weights=weights[rows])
+        self.mean, self.own_means = np.average(measured, axis=0, weights=weights), {}
+        for subject in [] if subjects is None else np.unique(subjects[weights > 0]).tolist():
+            rows = subjects == subject
+            own = np.average(measured[rows], axis=0, weights=weights[rows])
+            self.own_means[subject] = own
         return self
 
-    def transform(self, measured, people=None):
-        """Compare trials with the mean.
+    def recentre(self, measured, subjects=None):
+        """Return features (n_trials, n_features) of measurements relative to the mean.
 
-        Parameters
-        ----------
-        measured : array, shape (n_trials, ...)
-            The measurements.
-        people : array, shape (n_trials,) | None
-            Whose trial each is. Those of people who were not met before are compared with the
-            mean of their trials here.
-
-        Returns
-        -------
-        features : array, shape (n_trials, n_features)
-            A row a trial.
+        Subjects that were not in `fit_mean` are compared with the mean of their trials here.
         """
-        if people is None:
+        if subjects is None:
             return self._compare(measured, self.mean)
         features = None
-        for person in np.unique(people).tolist():
-            rows = people == person
-            mean = self.own[person] if person in self.own else measured[rows].mean(axis=0)
+        for subject in np.unique(subjects).tolist():
+            rows = subjects == subject
+            is_known = subject in self.own_means
+            mean = self.own_means[subject] if is_known else measured[rows].mean(axis=0)
             part = self._compare(measured[rows], mean)
             if features is None:
                 features = np.empty((len(measured), part.shape[1]))
@@ -170,37 +119,44 @@ class Compared:
         return (measured - mean).reshape(len(measured), -1)
 
 
-class Tangent(Compared):
-    """Covariances seen from their mean.
+class _BandFeatures(Recentring):
+    """Features that are measured in bands; subclasses say what is measured."""
 
-    Parameters
-    ----------
-    bands : sequence of tuple of float
-        As in `measure_covariances`.
-
-    Notes
-    -----
-    Each band's covariance is whitened by the mean, and of what comes out the logarithm is taken;
-    its upper triangle, with off-diagonal elements times the root of 2, are the features. This is
-    the tangent space of Barachant et al. (2012, IEEE Transactions on Biomedical Engineering 59,
-    doi:10.1109/TBME.2011.2172210) at the arithmetic mean. With a mean for each person it is the
-    alignment of He and Wu (2020, IEEE Transactions on Biomedical Engineering 67,
-    doi:10.1109/TBME.2019.2913914), in each band.
-    """
-
-    def __init__(self, bands=EDGES):
+    def __init__(self, bands=BANDS):
         self.bands = bands
 
+    def fit_transform(self, trials, weights=None):
+        """Compute the mean of trials and return their features, shape (n_trials, n_features)."""
+        measured = trials.map(self.measure)
+        self.ch_names = trials.ch_names
+        self.sizes = self._get_sizes(len(self.ch_names))
+        return self.fit_mean(measured, trials.subjects, weights).recentre(measured, trials.subjects)
+
+    def transform(self, trials):
+        """Return the features of trials, shape (n_trials, n_features)."""
+        return self.recentre(trials.map(self.measure), trials.subjects)
+
+
+class Tangent(_BandFeatures):
+    """Covariances in the tangent space at their arithmetic mean, one block per band.
+
+    Barachant et al. (2012), doi:10.1109/TBME.2011.2172210; with one mean per subject the alignment
+    of He and Wu (2020), doi:10.1109/TBME.2019.2913914, in each band.
+    """
+
+    kind = "tangent"
+
     def measure(self, x):
-        """Return `measure_covariances` of trials in these bands."""
+        """Return the covariances (n_trials, n_bands, n_channels, n_channels) of trials."""
         return measure_covariances(x, self.bands)
 
-    def count(self, n_channels):
-        """Return how many features there are, in blocks that could be used alone: the bands."""
+    def _get_sizes(self, n_channels):
+        """Return the number of features in each block."""
         return [n_channels * (n_channels + 1) // 2] * len(self.bands)
 
     @staticmethod
     def _compare(cov, mean):
+        """Whiten by the mean and take the logarithm; return the upper triangles."""
         features = []
         upper = np.triu_indices(mean.shape[-1])
         size = np.where(upper[0] == upper[1], 1.0, np.sqrt(2))
@@ -210,53 +166,35 @@ class Tangent(Compared):
             features.append(found[:, upper[0], upper[1]] * size)
         return np.concatenate(features, axis=1)
 
-    def name(self, ch_names):
-        """Return a name for each feature."""
-        rows, columns = np.triu_indices(len(ch_names))
+    def get_feature_names_out(self):
+        """Return one name per feature, a list."""
+        rows, columns = np.triu_indices(len(self.ch_names))
         return [
-            f"tangent_{low:g}-{high:g}Hz_{ch_names[i]}_{ch_names[j]}"
+            f"tangent_{low:g}-{high:g}Hz_{self.ch_names[i]}_{self.ch_names[j]}"
             for low, high in self.bands
             for i, j in zip(rows, columns, strict=True)
         ]
 
 
-class BandPower(Compared):
-    """Logarithm of the power in each band, less its mean.
+class BandPower(_BandFeatures):
+    """Logarithm of the power in each band relative to its mean, all in one block."""
 
-    Parameters
-    ----------
-    bands : sequence of tuple of float
-        Lower and upper edge of each in Hz.
-    """
-
-    def __init__(self, bands=EDGES):
-        self.bands = bands
+    kind = "bandpower"
 
     def measure(self, x):
-        """Measure the logarithm of the power.
-
-        Parameters
-        ----------
-        x : array, shape (n_trials, n_channels, n_times)
-            Trials at 200 Hz.
-
-        Returns
-        -------
-        power : array, shape (n_trials, n_channels, n_bands)
-            Natural logarithm of the mean power density.
-        """
-        from scipy.signal import welch
-
+        """Return the log of the mean power density, shape (n_trials, n_channels, n_bands)."""
         freqs, power = welch(x, _SFREQ, nperseg=min(_SEGMENT, x.shape[-1]))
         inside = _find_inside(freqs, self.bands)
         power = np.stack([power[..., keep].mean(axis=-1) for keep in inside], axis=-1)
-        # A flat channel has no power; it is the same in all trials then and tells nothing.
+        # A flat channel has no power, which is then the same in all trials.
         return np.log(np.maximum(power, np.finfo(np.float32).tiny)).astype(float)
 
-    def count(self, n_channels):
-        """Return how many features there are, in one block."""
+    def _get_sizes(self, n_channels):
+        """Return the number of features in each block."""
         return [n_channels * len(self.bands)]
 
-    def name(self, ch_names):
-        """Return a name for each feature."""
-        return [f"power_{low:g}-{high:g}Hz_{name}" for name in ch_names for low, high in self.bands]
+    def get_feature_names_out(self):
+        """Return one name per feature, a list."""
+        return [
+            f"power_{low:g}-{high:g}Hz_{name}" for name in self.ch_names for low, high in self.bands
+        ]

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._files import staged
 from .._version import __version__
-from ..decoding import keeping
+from ..decoding import cache_encodings
 
 # What the network made of trials, which is the same in every fold, by process.
 _KEPT = {}
@@ -75,7 +75,7 @@ def run_unit(task, method, seed, fold):
     for train, test in fold.pairs:
         estimator = method.make(task, seed)
         groups = subjects[train] if task.protocol != "within" else None
-        with warnings.catch_warnings(), mne.use_log_level("error"), keeping(_KEPT):
+        with warnings.catch_warnings(), mne.use_log_level("error"), cache_encodings(_KEPT):
             # What a method has to say about each of hundreds of fits is not for the reader of a
             # table. What goes wrong is raised.
             warnings.simplefilter("ignore")

@@ -15,6 +15,7 @@ from ._encoding import (
     choose_batch_size,
     encode_tokens,
     encode_windows,
+    split_patches,
 )
 from ._joint import (
     JointEncoder,
@@ -40,4 +41,5 @@ __all__ = [
     "encode_windows",
     "read_embedding",
     "read_tokens",
+    "split_patches",
 ]

@@ -153,7 +153,7 @@ def choose_batch_size(n_channels, n_patches, longest):
     batch_size : int
         The number of windows.
     """
-    start, stop = _split_patches(n_patches, longest)[0]
+    start, stop = split_patches(n_patches, longest)[0]
     return max(1, _TOKENS_PER_BATCH // (n_channels * (stop - start)))
 
 
@@ -226,7 +226,7 @@ def _run_parts(encode, network, x, channels, mask, batch_size, device, title):
     import torch
 
     n_windows, n_channels, n_patches = mask.shape
-    parts = _split_patches(n_patches, network.config.max_patches)
+    parts = split_patches(n_patches, network.config.max_patches)
     device = next(network.parameters()).device if device is None else get_device(device)
     network.to(device)
     if batch_size is None:
@@ -256,7 +256,7 @@ def _run_parts(encode, network, x, channels, mask, batch_size, device, title):
         yield rows, (start, stop), values
 
 
-def _split_patches(n_patches, longest):
+def split_patches(n_patches, longest):
     """Return start and stop of the fewest parts of at most ``longest``, the longer ones first."""
     n_parts = -(-n_patches // longest)
     lengths = np.full(n_parts, n_patches // n_parts)

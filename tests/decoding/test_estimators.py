@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import mne_gram
-from mne_gram.decoding._estimators import GramClassifier, GramFeatures
+from mne_gram.decoding import GramClassifier, GramFeatures
 from mne_gram.models import Gram, gram_nano
 from mne_gram.models._files import GramModel
 from mne_gram.models._registry import save_model
@@ -95,11 +95,6 @@ class _ClassifierView(_View, GramClassifier):
         X = self._promote(X, reset=True)
         return super().fit(X, y, sample_weight=sample_weight, groups=groups)
 
-    def partial_fit(self, X, y, classes=None, *, sample_weight=None, groups=None):
-        """Fit to more rows of numbers."""
-        X = self._promote(X, reset=not hasattr(self, "classes_"))
-        return super().partial_fit(X, y, classes, sample_weight=sample_weight, groups=groups)
-
     def _get_logits(self, X):
         check_is_fitted(self)
         return super()._get_logits(self._promote(X, reset=False))
@@ -121,12 +116,6 @@ _ROUNDING = {
         "last digits, depend on how many windows are in a batch; 1e-7 is asked for."
     )
 }
-_KEEPS_NOTHING = {
-    "check_fit_score_takes_y": (
-        "It calls partial_fit after fit, which keeps no features of its trials that others could "
-        "be joined to; the error says to begin with partial_fit."
-    )
-}
 _DRAWS = {
     "check_sample_weight_equivalence_on_dense_data": (
         "Trials are drawn into batches, and a trial of weight 2 is in one batch, whereas two "
@@ -135,8 +124,8 @@ _DRAWS = {
 }
 FAILURES = {
     "features": _ROUNDING,
-    "probe": {**_ROUNDING, **_KEEPS_NOTHING},
-    "probe, C=1": {**_ROUNDING, **_KEEPS_NOTHING},
+    "probe": _ROUNDING,
+    "probe, C=1": _ROUNDING,
     "lora": {**_ROUNDING, **_DRAWS},
     "full": {**_ROUNDING, **_DRAWS},
 }
@@ -256,7 +245,7 @@ def test_kinds_of_features(features, nano):
 
 def test_kinds_count_alike():
     """In the probe, a kind of a thousand noisy features does not drown one that tells more."""
-    from mne_gram.decoding._linear_probe import Layout, View, fit_probe
+    from mne_gram.decoding._linear_probe import FeatureLayout, FeatureView, fit_probe
 
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
@@ -265,7 +254,7 @@ def test_kinds_count_alike():
     )
     codes, weights = y[:100], np.ones(100)
     scores = []
-    for layout in (None, Layout((4, 1000), (View((1.0, 1.0)),))):
+    for layout in (None, FeatureLayout((4, 1000), (FeatureView((1.0, 1.0)),))):
         probe = fit_probe(x[:100], codes, 2, weights, chosen=10.0, layout=layout)
         scores.append(np.mean(probe.get_logits(x[100:]).argmax(axis=1) == y[100:]))
     assert scores[1] > 0.85 > scores[0] + 0.05
@@ -410,7 +399,7 @@ def test_other_weights_are_noticed(tmp_path):
     save_model(GramModel(gram=Gram(gram_nano(), seed=0)), folder)
     clf = _make(str(folder), ch_names=NAMES, sfreq=160.0).fit(x, y)
     save_model(GramModel(gram=Gram(gram_nano(), seed=1)), folder, overwrite=True)
-    with pytest.raises(RuntimeError, match="holds other weights"):
+    with pytest.raises(RuntimeError, match="has other weights"):
         clf.predict(x)
 
 
@@ -451,7 +440,7 @@ def test_other_montage(adapt, nano):
 
 
 # ---------------------------------------------------------------------------------------------
-# Weights, and learning in steps
+# Weights, and fitting again
 
 
 @pytest.mark.parametrize("adapt", KINDS)
@@ -474,43 +463,6 @@ def test_weights(adapt, nano):
         np.testing.assert_allclose(other.predict_proba(x), alone.predict_proba(x), atol=1e-3)
 
 
-def test_partial_fit_of_the_probe(nano):
-    """Piece by piece, the probe becomes what it is from all trials at once."""
-    x, y = _draw(60)
-    settings = dict(ch_names=NAMES, sfreq=160.0)
-    whole = _make(nano, **settings).fit(x, y)
-    pieces = _make(nano, **settings)
-    one_class = y == "open"
-    pieces.partial_fit(x[one_class][:3], y[one_class][:3], classes=["open", "closed"])
-    assert set(pieces.predict(x)) == {"open"}
-    assert (pieces.predict_proba(x)[:, 0] > 0).all()
-    pieces = _make(nano, **settings)
-    for start in range(0, 60, 20):
-        rows = slice(start, start + 20)
-        pieces.partial_fit(x[rows], y[rows], whole.classes_, groups=np.full(20, start))
-    pieces.met_ = [(f, labels._replace(groups=None)) for f, labels in pieces.met_]
-    pieces.partial_fit(x[:1], y[:1], sample_weight=[0.5])
-    again = _make(nano, **settings)
-    for start in range(0, 60, 20):
-        again.partial_fit(x[start : start + 20], y[start : start + 20], classes=whole.classes_)
-    assert again.C_ == whole.C_
-    np.testing.assert_allclose(again.predict_proba(x), whole.predict_proba(x), atol=1e-3)
-    with pytest.raises(ValueError, match="Begin with partial_fit"):
-        whole.partial_fit(x, y)
-
-
-@pytest.mark.parametrize("adapt", ["lora", "full"])
-def test_partial_fit_of_networks(adapt, nano):
-    """Each call takes the network further."""
-    x, y = _draw(40)
-    clf = _make(nano, adapt, ch_names=NAMES, sfreq=160.0)
-    clf.partial_fit(x, y, classes=["closed", "open"])
-    first = sklearn.metrics.log_loss(y, clf.predict_proba(x))
-    for _ in range(6):
-        clf.partial_fit(x, y)
-    assert sklearn.metrics.log_loss(y, clf.predict_proba(x)) < first - 0.02
-
-
 @pytest.mark.parametrize("adapt", KINDS)
 def test_warm_start(adapt, nano):
     """A second fit goes on where the first one ended; classes have to be the same."""
@@ -524,14 +476,14 @@ def test_warm_start(adapt, nano):
         best = clf.history_[clf.best_epoch_]["validation_loss"]
         clf.fit(x, y)
         assert clf.history_[0]["validation_loss"] == pytest.approx(best, abs=1e-4)
-    with pytest.raises(ValueError, match="warm_start=True needs the classes of before"):
+    with pytest.raises(ValueError, match="warm_start=True needs the classes of the former fit"):
         clf.fit(x, np.arange(30) % 2)
 
 
 @pytest.mark.parametrize("adapt", KINDS)
 def test_groups_are_not_parted(adapt, nano, monkeypatch):
     """No group is on both sides of any fold inside of a fit."""
-    from mne_gram.decoding import _learning
+    from mne_gram.decoding import _fine_tuning, _linear_probe
 
     x, y = _draw(36)
     groups = np.repeat(list("abcdef"), 6)
@@ -543,8 +495,9 @@ def test_groups_are_not_parted(adapt, nano, monkeypatch):
         folds.extend((rows[train], rows[test]) for train, test in found)
         return found
 
-    make_folds = _learning.make_folds
-    monkeypatch.setattr(_learning, "make_folds", spy)
+    make_folds = _linear_probe.make_folds
+    for module in (_fine_tuning, _linear_probe):
+        monkeypatch.setattr(module, "make_folds", spy)
     _make(nano, adapt, ch_names=NAMES, sfreq=160.0, n_epochs=1).fit(x, y, groups=groups)
     assert len(folds) >= 5
     for train, test in folds:
@@ -564,7 +517,7 @@ def test_groups_are_not_parted(adapt, nano, monkeypatch):
         (None, {}, "requires y to be passed"),
         (np.linspace(0, 1, 12), {}, "Unknown label type"),
         (["a", "b"] * 6, {"groups": np.zeros(12)}, "All 12 epochs are of one group"),
-        (["a", "b"] * 6, {"groups": np.zeros(3)}, "groups must have a value for each of the 12"),
+        (["a", "b"] * 6, {"groups": np.zeros(3)}, "groups must have one value for each of the 12"),
         (["a", "b"] * 6, {"groups": [0, 1] * 6}, "Found 1 group of class 'a'"),
         (["a", "b"] * 6, {"sample_weight": np.zeros(12)}, "non-zero"),
         (["a", "b"] * 6, {"sample_weight": -np.ones(12)}, "[Nn]egative"),
@@ -584,8 +537,8 @@ def test_bad_labels(adapt, labels, kwargs, match, nano):
     [
         ({"adapt": "tune"}, ValueError, "adapt"),
         ({"features": "spectrum"}, ValueError, "features"),
-        ({"features": ()}, ValueError, "features must name"),
-        ({"features": ("embedding", "embedding")}, ValueError, "features must name"),
+        ({"features": ()}, ValueError, "features must be one or more"),
+        ({"features": ("embedding", "embedding")}, ValueError, "features must be one or more"),
         ({"pool": "max"}, ValueError, "pool"),
         ({"C": -1.0}, ValueError, "C must be positive"),
         ({"cv": 7}, ValueError, "Found 6 trials of class 'closed', fewer than the 7 folds"),
@@ -623,15 +576,11 @@ def test_bad_trials(nano):
     clf.fit(_make_epochs(x), y)
     with pytest.raises(ValueError, match="not in volts"):
         clf.predict(_make_epochs(1e6 * x))
-    with pytest.raises(ValueError, match="classes must be given"):
-        _make(nano).partial_fit(_make_epochs(x), y)
-    with pytest.raises(ValueError, match="not among the classes"):
-        _make(nano).partial_fit(_make_epochs(x), y, classes=["open", "shut"])
 
 
 def test_encodings_are_kept_if_asked(nano, monkeypatch):
     """The network is not asked twice for the same trial of the same channels."""
-    from mne_gram.decoding import _trial_features
+    from mne_gram.decoding import _feature_kinds
 
     asked = []
 
@@ -639,12 +588,12 @@ def test_encodings_are_kept_if_asked(nano, monkeypatch):
         asked.append(len(x))
         return encode(backbone, x, *args, **kwargs)
 
-    encode = _trial_features.encode_windows
-    monkeypatch.setattr(_trial_features, "encode_windows", count)
+    encode = _feature_kinds.encode_windows
+    monkeypatch.setattr(_feature_kinds, "encode_windows", count)
     x, _ = _draw(6)
     features = GramFeatures("embedding", model=nano, ch_names=NAMES, sfreq=160.0, line_freq=False)
     alone = features.fit_transform(x)
-    with _trial_features.keeping({}):
+    with _feature_kinds.cache_encodings({}):
         features.fit_transform(x[:4])
         np.testing.assert_allclose(features.transform(x), alone, atol=1e-5)
         features.set_params(pool="cls").fit_transform(x)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from mne_gram.decoding._signal_features import EDGES, BandPower, Tangent, measure_covariances
+from mne_gram.decoding._signal_features import BANDS, BandPower, Tangent, measure_covariances
 
 some = settings(deadline=None, max_examples=20)
 KINDS = pytest.mark.parametrize("kind", [Tangent, BandPower])
@@ -33,7 +33,7 @@ def test_covariances_hold_the_power_of_their_band():
     x[0, 0] = 3 * np.sin(2 * np.pi * 10.5 * times)  # variance 4.5
     x[0, 1] = np.sin(2 * np.pi * 25 * times)
     cov = measure_covariances(x)[0]
-    alpha, beta = [low for low, _ in EDGES].index(8), [low for low, _ in EDGES].index(20)
+    alpha, beta = [low for low, _ in BANDS].index(8), [low for low, _ in BANDS].index(20)
     total = np.trace(cov, axis1=1, axis2=2)
     assert_allclose(total[alpha], 4.5, rtol=0.02)
     assert_allclose(total[beta], 0.5, rtol=0.02)
@@ -65,40 +65,42 @@ def test_distances_do_not_depend_on_the_electrodes_mixing(seed):
     found = []
     for data in (x, mix(x, rng)):
         cov = np.stack([np.cov(trial) for trial in data])[:, None]
-        z = Tangent().fit(cov).transform(cov)
+        z = Tangent().fit_mean(cov).recentre(cov)
         found.append(np.linalg.norm(z[:, None] - z[None], axis=-1))
     assert_allclose(found[0], found[1], atol=1e-6 * found[0].max())
 
 
 @KINDS
-def test_people_are_compared_with_themselves(kind):
-    """What differs between people, and is the same in all of their trials, is gone."""
+def test_subjects_are_compared_with_themselves(kind):
+    """What differs between subjects, and is the same in all of their trials, is gone."""
     one, other = make_trials(seed=1), 5 * make_trials(seed=1)
-    x, people = np.concatenate([one, other]), np.repeat(["a", "b"], 12)
+    x, subjects = np.concatenate([one, other]), np.repeat(["a", "b"], 12)
     measured = kind().measure(x)
-    z = kind().fit(measured, people).transform(measured, people)
+    z = kind().fit_mean(measured, subjects).recentre(measured, subjects)
     assert_allclose(z[:12], z[12:], atol=1e-6)
-    apart = kind().fit(measured).transform(measured)
+    apart = kind().fit_mean(measured).recentre(measured)
     assert np.abs(apart[:12] - apart[12:]).max() > 1
 
 
 @KINDS
-def test_known_people_keep_their_mean_and_new_ones_get_theirs(kind):
+def test_known_subjects_keep_their_mean_and_new_ones_get_theirs(kind):
     measured = kind().measure(make_trials())
-    people = np.repeat(["a", "b"], 6)
-    learnt = kind().fit(measured, people)
-    both = learnt.transform(measured, people)
+    subjects = np.repeat(["a", "b"], 6)
+    learnt = kind().fit_mean(measured, subjects)
+    both = learnt.recentre(measured, subjects)
     # One trial of somebody who was met is what it was among the others.
-    assert_allclose(learnt.transform(measured[:1], people[:1])[0], both[0])
-    as_new = learnt.transform(measured[:6], np.repeat("c", 6))
+    assert_allclose(learnt.recentre(measured[:1], subjects[:1])[0], both[0])
+    as_new = learnt.recentre(measured[:6], np.repeat("c", 6))
     assert_allclose(as_new, both[:6], atol=1e-12)
 
 
 @KINDS
 def test_a_name_a_feature(kind):
     measured = kind().measure(make_trials())
-    names = kind().name(["C3", "C4", "Cz", "Pz"])
-    assert kind().fit(measured).transform(measured).shape == (12, len(names))
+    features = kind().fit_mean(measured)
+    features.ch_names = ["C3", "C4", "Cz", "Pz"]
+    names = features.get_feature_names_out()
+    assert features.recentre(measured).shape == (12, len(names))
     assert len(set(names)) == len(names)
 
 
@@ -119,7 +121,7 @@ def test_lost_rank_tells_nothing():
     found = []
     for _ in range(2):
         cov = np.stack([np.cov(trial) for trial in x + 1e-7 * rng.standard_normal(x.shape)])
-        found.append(Tangent().fit(cov[:, None]).transform(cov[:, None]))
+        found.append(Tangent().fit_mean(cov[:, None]).recentre(cov[:, None]))
     assert_allclose(found[0], found[1], atol=1e-3)
 
 
@@ -128,4 +130,4 @@ def test_flat_channels_give_numbers():
     x[:, 2] = 0
     for kind in (Tangent, BandPower):
         measured = kind().measure(x)
-        assert np.isfinite(kind().fit(measured).transform(measured)).all()
+        assert np.isfinite(kind().fit_mean(measured).recentre(measured)).all()

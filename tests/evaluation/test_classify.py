@@ -23,7 +23,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from mne_gram._commands._main import main
 from mne_gram.datasets import RECIPES
-from mne_gram.decoding._estimators import GramClassifier
+from mne_gram.decoding import GramClassifier
 from mne_gram.evaluation import _baselines as baselines
 from mne_gram.evaluation import _classify as classify
 from mne_gram.evaluation import _tables as tables

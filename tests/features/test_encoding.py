@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.features._encoding import POOLS, _split_patches, encode_tokens, encode_windows
+from mne_gram.features._encoding import POOLS, encode_tokens, encode_windows, split_patches
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.models._registry import GramModel
 
@@ -93,7 +93,7 @@ def test_long_windows_are_cut_and_weighted(model):
 
 @given(n_patches=st.integers(1, 200), longest=st.integers(1, 20))
 def test_parts_are_equal_and_few(n_patches, longest):
-    parts = _split_patches(n_patches, longest)
+    parts = split_patches(n_patches, longest)
     lengths = [b - a for a, b in parts]
     assert [p for a, b in parts for p in range(a, b)] == list(range(n_patches))
     assert max(lengths) <= longest and max(lengths) - min(lengths) <= 1

@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from mne_gram.decoding import _adapting
-from mne_gram.decoding._adaptation import apply_adaptation, predict_adapted
-from mne_gram.decoding._adapting import Training, adapt_network, draw_batches
-from mne_gram.decoding._epochs_input import Block, Trials
-from mne_gram.decoding._lora import Adapter
-from mne_gram.decoding._recipe import RECIPES, choose_recipe
+from mne_gram.decoding import _fine_tuning
+from mne_gram.decoding._adapted_encoder import Adapter, apply_adaptation, predict_adapted
+from mne_gram.decoding._fine_tuning import (
+    SCHEDULES,
+    FineTuner,
+    choose_schedule,
+    draw_batches,
+    fine_tune,
+)
+from mne_gram.decoding._input_formats import TrialStack
+from mne_gram.decoding._trial_reader import Trials
 from mne_gram.features._encoding import encode_windows
 from mne_gram.models import Gram, gram_nano
 from mne_gram.models._files import GramModel
@@ -31,20 +36,20 @@ def _make_trials(n=24, lengths=(200,), seed=0):
     """Return trials of two classes, which differ in how strong a rhythm is in one channel."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
-    blocks = []
+    stacks = []
     for rows, length in zip(np.array_split(np.arange(n), len(lengths)), lengths, strict=True):
         x = 0.2 * rng.standard_normal((len(rows), 3, length))
         x[:, 1] += 0.6 * y[rows, None] * np.sin(2 * np.pi * 10 * np.arange(length) / 200)
-        blocks.append(Block(rows, x.astype(np.float32)))
-    return Trials(blocks, ["C3", "Cz", "C4"], CHANNELS), y
+        stacks.append(TrialStack(rows, x.astype(np.float32)))
+    return Trials(stacks, ["C3", "Cz", "C4"], CHANNELS), y
 
 
 def _train(kind, backbone, trials, y, *, seed=0, start=None, **changes):
-    recipe = choose_recipe(kind, **{"n_epochs": 4, "batch_size": 8, **changes})
-    training = Training(backbone, kind, 2, recipe, 2, seed, start=start)
+    schedule = choose_schedule(kind, **{"n_epochs": 4, "batch_size": 8, **changes})
+    tuner = FineTuner(backbone, kind, 2, schedule, 2, seed, start=start)
     rows = np.arange(len(y))
     weights = np.ones(len(y))
-    return adapt_network(training, trials, y, weights, rows[rows % 3 > 0], rows[rows % 3 == 0])
+    return fine_tune(tuner, trials, y, weights, rows[rows % 3 > 0], rows[rows % 3 == 0])
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
@@ -73,11 +78,11 @@ def test_best_epoch_is_restored(kind, monkeypatch):
     backbone, (trials, y) = _make_backbone(), _make_trials()
     seen = []
 
-    def evaluate(training, *args):
-        seen.append({name: value.numpy().copy() for name, value in training.average.items()})
+    def evaluate(tuner, *args):
+        seen.append({name: value.numpy().copy() for name, value in tuner.average.items()})
         return (0.1, 0.9) if len(seen) == 3 else (1.0, 0.0)
 
-    monkeypatch.setattr(Training, "evaluate", evaluate)
+    monkeypatch.setattr(FineTuner, "evaluate", evaluate)
     found = _train(kind, backbone, trials, y)
     assert found.best_epoch == 2 and len(seen) == len(found.history) == 5
     assert found.history[2]["validation_loss"] == 0.1
@@ -104,11 +109,11 @@ def test_history(kind):
 
 
 def test_stops_without_gain(monkeypatch):
-    """Training ends after as many epochs without gain as the recipe says."""
+    """Training ends after as many epochs without gain as the schedule says."""
     backbone, (trials, y) = _make_backbone(), _make_trials()
-    monkeypatch.setattr(Training, "evaluate", lambda *args: (1.0, 0.0))
-    recipe = dataclasses.replace(choose_recipe("lora", n_epochs=9), patience=3)
-    monkeypatch.setitem(RECIPES, "lora", recipe)
+    monkeypatch.setattr(FineTuner, "evaluate", lambda *args: (1.0, 0.0))
+    schedule = dataclasses.replace(choose_schedule("lora", n_epochs=9), patience=3)
+    monkeypatch.setitem(SCHEDULES, "lora", schedule)
     found = _train("lora", backbone, trials, y, n_epochs=9)
     assert found.best_epoch == 0 and len(found.history) == 4
 
@@ -133,15 +138,15 @@ def test_determinism(kind, rates):
 def test_adapters_start_at_zero():
     """Before any step the adapted network is the frozen one; only adapters and head learn."""
     backbone, (trials, _) = _make_backbone(), _make_trials()
-    training = Training(backbone, "lora", 2, choose_recipe("lora"), 2, 0)
-    layers = [m for m in training.network.modules() if isinstance(m, Adapter)]
+    tuner = FineTuner(backbone, "lora", 2, choose_schedule("lora"), 2, 0)
+    layers = [m for m in tuner.network.modules() if isinstance(m, Adapter)]
     assert len(layers) == 6 * 2  # four of attention and two of the MLP in both blocks
-    learnt = {name.rpartition(".")[2] for name in training.learnt}
+    learnt = {name.rpartition(".")[2] for name in tuner.learnt}
     assert learnt == {"up", "down", "weight", "bias"}
-    assert sum(n.startswith("head") for n in training.learnt) == 2
-    x = trials.blocks[0].data
+    assert sum(n.startswith("head") for n in tuner.learnt) == 2
+    x = trials.stacks[0].data
     wanted = encode_windows(backbone, x, CHANNELS)
-    start = training.get_result(training.average)
+    start = tuner.get_result(tuner.average)
     found = encode_windows(apply_adaptation(backbone, start), x, CHANNELS)
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
@@ -149,19 +154,19 @@ def test_adapters_start_at_zero():
 def test_merged_adapters():
     """Merged into the weights, adapters compute what they computed beside them."""
     backbone, (trials, y) = _make_backbone(), _make_trials(20, lengths=(200, 3600))
-    training = Training(backbone, "lora", 2, choose_recipe("lora"), 2, 0)
+    tuner = FineTuner(backbone, "lora", 2, choose_schedule("lora"), 2, 0)
     generator = torch.Generator().manual_seed(3)
-    for name, value in training.average.items():
+    for name, value in tuner.average.items():
         if "gram" in name:
             value.copy_(0.1 * torch.randn(value.shape, generator=generator))
-    loss, _ = training.evaluate(trials, y, np.ones(20), np.arange(20))
-    logits = predict_adapted(backbone, training.get_result(training.average), trials)
+    loss, _ = tuner.evaluate(trials, y, np.ones(20), np.arange(20))
+    logits = predict_adapted(backbone, tuner.get_result(tuner.average), trials)
     losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(20), y]
     assert losses.mean() == pytest.approx(loss, rel=1e-4)
     plain = predict_adapted(
-        backbone, Training(backbone, "lora", 2, choose_recipe("lora"), 2, 0).get_result(
-            {k: v for k, v in training.average.items() if "gram" not in k}
-            | {k: torch.zeros_like(v) for k, v in training.average.items() if "gram" in k}
+        backbone, FineTuner(backbone, "lora", 2, choose_schedule("lora"), 2, 0).get_result(
+            {k: v for k, v in tuner.average.items() if "gram" not in k}
+            | {k: torch.zeros_like(v) for k, v in tuner.average.items() if "gram" in k}
         ), trials,
     )  # fmt: skip
     assert np.abs(plain - logits).max() > 1e-2
@@ -170,14 +175,14 @@ def test_merged_adapters():
 def test_layer_decay():
     """The published shares: 1 above the blocks, 0.65 less with each layer below, CLS last."""
     backbone = _make_backbone()
-    training = Training(backbone, "full", 2, choose_recipe("full"), 2, 0)
+    tuner = FineTuner(backbone, "full", 2, choose_schedule("full"), 2, 0)
     shares, decays = {}, {}
-    names = {id(p): name for name, p in training.learnt.items()}
-    for group in training.optimizer.param_groups:
+    names = {id(p): name for name, p in tuner.learnt.items()}
+    for group in tuner.optimizer.param_groups:
         for parameter in group["params"]:
             shares[names[id(parameter)]] = group["share"]
             decays[names[id(parameter)]] = group["weight_decay"]
-    assert set(shares) == set(training.learnt)
+    assert set(shares) == set(tuner.learnt)
     expected = {
         "head.weight": 1.0,
         "gram.encoder.patch_embedding.conv1.weight": 1.0,
@@ -194,13 +199,13 @@ def test_layer_decay():
 
 def test_rate():
     """The learning rate rises over the warm-up and falls to zero as a cosine."""
-    training = Training(_make_backbone(), "full", 2, choose_recipe("full"), 2, 0)
+    tuner = FineTuner(_make_backbone(), "full", 2, choose_schedule("full"), 2, 0)
     rates = []
-    for training.n_steps in range(50 * 4):
-        rates.append(training._get_rate(4, 50))
+    for tuner.n_steps in range(50 * 4):
+        rates.append(tuner._get_rate(4, 50))
     assert rates[0] == 1 / 20 and rates[19] == rates[20] == 1.0
     assert np.all(np.diff(rates[20:]) < 0) and rates[-1] < 1e-3
-    assert choose_recipe("full", n_epochs=10).n_warmup == 1
+    assert choose_schedule("full", n_epochs=10).n_warmup == 1
 
 
 @pytest.mark.parametrize("n, batch_size", [(17, 8), (3, 8), (24, 8), (9, 1)])
@@ -209,10 +214,10 @@ def test_no_trial_is_dropped(n, batch_size):
     trials, _ = _make_trials(n, lengths=(200, 400))
     rows = np.arange(n)[1:]
     batches = draw_batches(trials, rows, batch_size, np.random.default_rng(0))
-    seen = np.concatenate([trials.blocks[block].rows[which] for block, which in batches])
+    seen = np.concatenate([trials.stacks[stack].rows[which] for stack, which in batches])
     assert sorted(seen) == rows.tolist()
     for number in range(2):
-        sizes = [len(which) for block, which in batches if block == number]
+        sizes = [len(which) for stack, which in batches if stack == number]
         assert not sizes or (max(sizes) <= batch_size and max(sizes) - min(sizes) <= 1)
 
 
@@ -221,33 +226,33 @@ def test_parts_of_a_batch(monkeypatch):
     backbone, (trials, y) = _make_backbone(), _make_trials(8)
     results = []
     for size, weights in ((4096, np.ones(8)), (6, np.ones(8)), (6, 3 * np.ones(8))):
-        monkeypatch.setattr(_adapting, "_TOKENS_AT_ONCE", size)
-        training = Training(backbone, "full", 2, choose_recipe("full"), 2, 0)
-        training._take_step(trials, 0, np.arange(8), y, weights, (0, 0))
-        results.append(training.network.head.weight.detach().numpy().copy())
+        monkeypatch.setattr(_fine_tuning, "_TOKENS_AT_ONCE", size)
+        tuner = FineTuner(backbone, "full", 2, choose_schedule("full"), 2, 0)
+        tuner._take_step(trials, 0, np.arange(8), y, weights, (0, 0))
+        results.append(tuner.network.head.weight.detach().numpy().copy())
     np.testing.assert_allclose(results[1], results[0], atol=1e-6)
     np.testing.assert_allclose(results[2], results[0], atol=1e-6)
     weights = np.where(y == 1, 1.0, 1e-9)
-    training = Training(backbone, "full", 2, choose_recipe("full"), 2, 0)
-    training._take_step(trials, 0, np.arange(8), y, weights, (0, 0))
-    bias = training.network.head.bias.detach()
+    tuner = FineTuner(backbone, "full", 2, choose_schedule("full"), 2, 0)
+    tuner._take_step(trials, 0, np.arange(8), y, weights, (0, 0))
+    bias = tuner.network.head.bias.detach()
     assert bias[1] > 0 > bias[0]
 
 
 def test_average_is_used():
     """What is evaluated and stored is the running average, not the last weights."""
     backbone, (trials, y) = _make_backbone(), _make_trials()
-    training = Training(backbone, "full", 2, choose_recipe("full"), 2, 0)
+    tuner = FineTuner(backbone, "full", 2, choose_schedule("full"), 2, 0)
     weights, rows = np.ones(len(y)), np.arange(len(y))
-    expected = training.average["head.bias"].clone()
+    expected = tuner.average["head.bias"].clone()
     for k in range(3):
-        training._take_step(trials, 0, rows, y, weights, (0, k))
+        tuner._take_step(trials, 0, rows, y, weights, (0, k))
         decay = (1 + k) / (10 + k)
-        expected.lerp_(training.learnt["head.bias"].detach(), 1 - decay)
-    result = training.get_result(training.average)
+        expected.lerp_(tuner.learnt["head.bias"].detach(), 1 - decay)
+    result = tuner.get_result(tuner.average)
     np.testing.assert_allclose(result.intercept, expected, atol=1e-8)
-    assert not np.allclose(result.intercept, training.learnt["head.bias"].detach())
-    loss, _ = training.evaluate(trials, y, weights, rows)
+    assert not np.allclose(result.intercept, tuner.learnt["head.bias"].detach())
+    loss, _ = tuner.evaluate(trials, y, weights, rows)
     logits = predict_adapted(backbone, result, trials)
     losses = np.logaddexp.reduce(logits, axis=1) - logits[rows, y]
     assert losses.mean() == pytest.approx(loss, rel=1e-5)
@@ -255,7 +260,7 @@ def test_average_is_used():
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_going_on(kind):
-    """A former result is where the next training starts."""
+    """A former result is where the next tuner starts."""
     backbone, (trials, y) = _make_backbone(), _make_trials()
     first = _train(kind, backbone, trials, y, learning_rate=5e-3)
     second = _train(kind, backbone, trials, y, start=first)
@@ -271,15 +276,15 @@ def test_going_on(kind):
         ({"learning_rate": -1.0}, "learning_rate must be"),
     ],
 )
-def test_bad_recipes(changes, match):
+def test_bad_schedules(changes, match):
     """Settings that cannot be are refused."""
     with pytest.raises(ValueError, match=match):
-        choose_recipe("full", **changes)
+        choose_schedule("full", **changes)
 
 
 def test_loss_that_is_no_number():
-    """A broken signal stops training with a hint."""
+    """A broken signal stops tuner with a hint."""
     backbone, (trials, y) = _make_backbone(), _make_trials()
-    trials.blocks[0].data[4] = np.nan  # a trial that is learnt from
+    trials.stacks[0].data[4] = np.nan  # a trial that is learnt from
     with pytest.raises(RuntimeError, match="lower learning_rate"):
         _train("full", backbone, trials, y)

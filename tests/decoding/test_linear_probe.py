@@ -8,10 +8,9 @@ from numpy.testing import assert_allclose
 from scipy.special import expit
 from sklearn.base import clone
 
-from mne_gram.decoding import _layout as layout_module
-from mne_gram.decoding._estimators import GramClassifier, GramFeatures
-from mne_gram.decoding._linear_probe import Chosen, Layout, View, fit_probe
-from mne_gram.decoding._signal_features import EDGES
+from mne_gram.decoding import GramClassifier, GramFeatures, _linear_probe
+from mne_gram.decoding._linear_probe import FeatureLayout, FeatureView, ProbeChoice, fit_probe
+from mne_gram.decoding._signal_features import BANDS
 
 NAMES = ["Fz", "C3", "C4", "Pz", "O1", "O2"]
 SETTINGS = dict(features="tangent", ch_names=NAMES, sfreq=200.0, line_freq=False)
@@ -33,7 +32,7 @@ def test_the_band_that_tells_counts(freq, band):
     x, y = _draw(40, freq=freq, gain=0.7)
     clf = GramClassifier(**SETTINGS).fit(x, y)
     weights = clf.band_weights_
-    assert list(weights) == [EDGES, *((band,) for band in EDGES), ((8.0, 30.0),)]
+    assert list(weights) == [BANDS, *((band,) for band in BANDS), ((8.0, 30.0),)]
     assert_allclose(sum(weights.values()), 1)
     single = {bands: weight for bands, weight in weights.items() if len(bands) == 1}
     assert max(single, key=single.get) == (band,)
@@ -55,7 +54,7 @@ def test_fixed_strength_takes_all_bands_together():
     x, y = _draw(40)
     clf = GramClassifier(C=1.0, **SETTINGS).fit(x, y)
     assert list(clf.band_weights_.values())[0] == 1.0 and clf.C_ == 1.0
-    given = GramClassifier(C=1.0, bands=EDGES, **SETTINGS).fit(x, y)
+    given = GramClassifier(C=1.0, bands=BANDS, **SETTINGS).fit(x, y)
     assert_allclose(clf.predict_proba(x), given.predict_proba(x), atol=1e-10)
 
 
@@ -82,7 +81,7 @@ def test_warm_start_keeps_the_weights():
 
 
 def test_groups_count_once():
-    """However many trials a person has, there are as many independent ones as people."""
+    """However many trials a subject has, there are as many independent ones as subjects."""
     x, y = _draw(40, gain=0.4)
     groups = np.repeat(np.arange(5), 8)
     clf = GramClassifier(**SETTINGS).fit(x, y, groups=groups)
@@ -93,14 +92,12 @@ def test_groups_count_once():
 
 
 def test_many_trials_take_all_bands_together(monkeypatch):
-    monkeypatch.setattr(layout_module, "MOST_TRIALS", 39)
+    monkeypatch.setattr(_linear_probe, "MOST_TRIALS", 39)
     x, y = _draw(40)
     clf = GramClassifier(**SETTINGS).fit(x, y)
-    assert clf.band_weights_ == {EDGES: 1.0} and clf.probe_.losses is not None
+    assert clf.band_weights_ == {BANDS: 1.0} and clf.probe_.losses is not None
     assert clf.score(*_draw(40, seed=1)) > 0.9
-    clf = GramClassifier(**SETTINGS).partial_fit(x[:20], y[:20], classes=[0, 1])
-    assert len(clf.band_weights_) == 8
-    assert clf.partial_fit(x[20:], y[20:]).band_weights_ == {EDGES: 1.0}
+    assert len(clf.fit(x[:39], y[:39]).band_weights_) == 8
 
 
 @pytest.mark.parametrize(
@@ -132,12 +129,12 @@ def test_average_of_views(n_features):
     y = np.arange(40) % 2
     x = rng.standard_normal((40, n_features)) * rng.uniform(0.5, 2, n_features) + 0.5 * y[:, None]
     size = n_features // 3
-    first, second = View((0.3, 1.0, 0.0)), View((0.3, 0.0, 1.0))
-    layout = Layout((size,) * 3, (first, second))
+    first, second = FeatureView((0.3, 1.0, 0.0)), FeatureView((0.3, 0.0, 1.0))
+    layout = FeatureLayout((size,) * 3, (first, second))
     options = dict(layout=layout)
-    both = fit_probe(x, y, 2, np.ones(40), chosen=Chosen((1.0, 10.0), (0.3, 0.7)), **options)
-    one = fit_probe(x, y, 2, np.ones(40), chosen=Chosen((1.0,), (1.0,)), **options)
-    other = fit_probe(x, y, 2, np.ones(40), chosen=Chosen((1.0, 10.0), (0.0, 1.0)), **options)
+    both = fit_probe(x, y, 2, np.ones(40), chosen=ProbeChoice((1.0, 10.0), (0.3, 0.7)), **options)
+    one = fit_probe(x, y, 2, np.ones(40), chosen=ProbeChoice((1.0,), (1.0,)), **options)
+    other = fit_probe(x, y, 2, np.ones(40), chosen=ProbeChoice((1.0, 10.0), (0.0, 1.0)), **options)
     logits = 0.3 * one.get_logits(x) + 0.7 * other.get_logits(x)
     assert_allclose(both.get_logits(x), logits, atol=1e-8)
     assert not one.coef[:, 2 * size :].any() and one.coef[:, : 2 * size].any()
@@ -157,7 +154,7 @@ def test_weights_of_views():
     y = np.arange(60) % 2
     x = np.c_[rng.standard_normal(60) + 0.8 * y, rng.standard_normal(60)]
     folds = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
-    layout = Layout((1, 1), (View((1.0, 0.0), 0.25), View((0.0, 1.0), 0.75)))
+    layout = FeatureLayout((1, 1), (FeatureView((1.0, 0.0), 0.25), FeatureView((0.0, 1.0), 0.75)))
     for n_units in (None, 4):
         probe = fit_probe(x, y, 2, np.ones(60), folds=folds, layout=layout, n_units=n_units)
         losses = np.array([own.min() for own in probe.losses])
@@ -174,7 +171,10 @@ def test_weight_is_as_many_copies(n_features):
     half = rng.standard_normal((45, n_features // 2)) + 0.4 * y[:, None]
     x = np.c_[half, half + 0.3 * rng.standard_normal(half.shape)]  # each half tells about as much
     where = np.repeat(np.arange(45), copies)
-    layout = Layout((n_features // 2,) * 2, (View((1.0, 0.5)), View((1.0, 0.0)), View((0.0, 1.0))))
+    layout = FeatureLayout(
+        (n_features // 2,) * 2,
+        (FeatureView((1.0, 0.5)), FeatureView((1.0, 0.0)), FeatureView((0.0, 1.0))),
+    )
 
     def fit(rows, weights):
         part = rows // 15

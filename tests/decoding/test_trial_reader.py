@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mne_gram
-from mne_gram.decoding._epochs_input import TrialReader
-from mne_gram.decoding._trial_signals import to_network
+from mne_gram.decoding._trial_filter import preprocess_trials
+from mne_gram.decoding._trial_reader import TrialReader
 from mne_gram.montage._match import CH_NAMES
 
 NAMES = ["Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2"]
@@ -34,8 +34,8 @@ def _make_reader(**kwargs):
 
 
 def _get_single(trials):
-    (block,) = trials.blocks
-    return block.data
+    (stack,) = trials.stacks
+    return stack.data
 
 
 @pytest.mark.parametrize("n_times, sfreq", [(400, 160.0), (801, 200.0), (2200, 200.0)])
@@ -44,7 +44,7 @@ def test_same_as_preprocess(n_times, sfreq, reference):
     """Short trials by matrices and long ones by MNE both give what `preprocess` gives."""
     data = _draw(3, n_times)
     epochs = _make_epochs(data, sfreq=sfreq)
-    x = to_network(data, epochs.info, 50.0, reference)
+    x = preprocess_trials(data, epochs.info, 50.0, reference)
     wanted = mne_gram.preprocess(epochs, line_freq=50.0, reference=reference, verbose="error")
     assert x.dtype == np.float32
     np.testing.assert_allclose(x, 1e4 * wanted.get_data(), atol=1e-6)
@@ -100,7 +100,7 @@ def test_unequal_lengths(lengths):
     data = [trial[:, :length] for trial, length in zip(_draw(), lengths, strict=False)]
     reader = _make_reader()
     trials = reader.fit_read(data)
-    assert len(trials) == len(data) and len(trials.blocks) == len(set(lengths))
+    assert len(trials) == len(data) and len(trials.stacks) == len(set(lengths))
     sums = trials.map(lambda x: x.sum(axis=-1))
     for trial, row in zip(data, sums, strict=True):
         alone = _get_single(reader.read(trial[None]))
@@ -112,7 +112,7 @@ def test_unequal_epochs():
     data = _draw()
     items = [_make_epochs(data[k : k + 1, :, : 400 - 100 * (k % 2)]) for k in range(4)]
     trials = _make_reader().fit_read(items)
-    assert [block.rows.tolist() for block in trials.blocks] == [[1, 3], [0, 2]]
+    assert [stack.rows.tolist() for stack in trials.stacks] == [[1, 3], [0, 2]]
 
 
 def test_bads_are_left_out():
@@ -162,7 +162,7 @@ def test_line_frequency_is_learnt():
     data = _draw(6, 640) + 2e-5 * np.sin(2 * np.pi * 50 * times)
     data += 1e-4 * (np.arange(8)[:, None] - 3.5) * np.sin(2 * np.pi * 50 * times)
     reader = TrialReader(ch_names=NAMES, sfreq=SFREQ)
-    with pytest.warns(RuntimeWarning, match="peak of the power line at 50 Hz"):
+    with pytest.warns(RuntimeWarning, match="power line peak at 50 Hz"):
         x = _get_single(reader.fit_read(data))
     assert reader.line == 50.0
     np.testing.assert_allclose(_get_single(reader.read(data[:1])), x[:1], atol=1e-5)
@@ -185,18 +185,18 @@ def test_warnings_at_fit_only():
         (lambda x: x * 1e6, "Pa?[^.]*not in volts|X has to be in volts.*MOABB"),
         (lambda x: x * 1e-9, "X has to be in volts"),
         (lambda x: x[:, :, :150], "shortest epoch has 150 samples, 0.938 s"),
-        (lambda x: x[:, :5], "X has 5 channels .* names 8"),
+        (lambda x: x[:, :5], "X has 5 channels .* has 8"),
         (lambda x: x[0], r"X has shape \(8, 400\)"),
         (lambda x: x[:0], r"X has shape \(0, 8, 400\)"),
         (lambda x: [x[0], x[1][:5]], "different numbers of channels"),
         (lambda x: np.where(np.arange(8)[:, None] == 2, np.nan, x), "NaN .* 6 of 6 epochs, in C3"),
-        (lambda x: [_make_epochs(x), x[0]], "one trial an item"),
-        (lambda x: [_make_epochs(x)], "one trial an item.*length 6"),
-        (lambda x: _make_epochs(x)[:0], "holds no epoch"),
+        (lambda x: [_make_epochs(x), x[0]], "one trial per item"),
+        (lambda x: [_make_epochs(x)], "one trial per item.*length 6"),
+        (lambda x: _make_epochs(x)[:0], "contains no epoch"),
         (lambda x: [_make_epochs(x[:1]), _make_epochs(x[:1], sfreq=200.0)], "160 Hz"),
         (
             lambda x: [_make_epochs(x[:1]), _make_epochs(x[:1, :6], NAMES[:6])],
-            "Item 1 of X lacks channels that item 0 has: O1, O2",
+            "Channels of item 0 of X are missing from item 1: O1, O2",
         ),
     ],
 )
@@ -209,7 +209,7 @@ def test_bad_trials(change, match):
 @pytest.mark.parametrize("x", ["epochs.fif", None, [["a"]], {"x": 1}, np.array([["a"]])])
 def test_no_trials(x):
     """What holds no numbers is refused with a list of what may be given."""
-    with pytest.raises(TypeError, match="X has to be mne.Epochs, an array"):
+    with pytest.raises(TypeError, match="X must be mne.Epochs, an array"):
         _make_reader().fit_read(x)
 
 
@@ -234,7 +234,7 @@ def test_bad_epochs():
         ({}, "info=epochs.info, or ch_names"),
         ({"ch_names": NAMES}, "info=epochs.info, or ch_names"),
         ({"ch_names": "Cz", "sfreq": 200.0}, "ch_names must be a list"),
-        ({"ch_names": ["Cz"] * 8, "sfreq": 200.0}, "ch_names must be a list of different"),
+        ({"ch_names": ["Cz"] * 8, "sfreq": 200.0}, "ch_names must be a list of unique"),
         ({"ch_names": NAMES, "sfreq": -1.0}, "positive rate"),
         ({"ch_names": NAMES, "sfreq": SFREQ, "line_freq": -50.0}, "line_freq must be"),
         ({"ch_names": NAMES, "sfreq": 5.0, "line_freq": True}, "line_freq must be"),

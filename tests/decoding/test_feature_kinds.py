@@ -5,8 +5,8 @@
 import numpy as np
 import pytest
 
-from mne_gram.decoding._estimators import GramClassifier
-from mne_gram.decoding._trial_features import KINDS
+from mne_gram.decoding import GramClassifier
+from mne_gram.decoding._feature_kinds import KINDS
 from mne_gram.models import Gram, gram_nano
 from mne_gram.models._files import GramModel, save_model
 

@@ -1,0 +1,99 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Descriptions of parameters that several public functions and estimators share."""
+
+import inspect
+import re
+
+_MODEL = """\
+model : path-like{kinds}
+    The name of a model that :func:`mne_gram.list_models` lists, or the folder of one{more}."""
+
+_DOCS = {
+    # Estimators
+    "X": """\
+X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
+    The trials, in volts.""",
+    "features": """\
+features : str | tuple of str
+    One or more kinds of features, which are concatenated: ``"embedding"`` (the encoder's output),
+    ``"tangent"`` (covariances in the tangent space) and ``"bandpower"``.""",
+    "model": _MODEL.format(kinds="", more=""),
+    "pool_trials": """\
+pool : "cls" | "mean" | "channels"
+    How the embedding of a trial is pooled: the CLS vector, the mean over patches, or one mean per
+    channel, which has ``n_channels`` times as many features.""",
+    "bands": """\
+bands : list of tuple of float | None
+    Lower and upper edges in Hz of the bands for covariances and band power. None takes six bands
+    from 1 to 45 Hz.""",
+    "info": """\
+info : mne.Info | None
+    The info of arrays. Not needed for epochs.""",
+    "ch_names": """\
+ch_names : list of str | None
+    Instead of ``info``: the channel names of arrays.""",
+    "sfreq": """\
+sfreq : float | None
+    Instead of ``info``: the sampling rate of arrays in Hz.""",
+    "line_freq": """\
+line_freq : float | False | None
+    The power line frequency in Hz, as in :func:`mne_gram.preprocess`.""",
+    "reference": """\
+reference : "average" | None
+    The reference, as in :func:`mne_gram.preprocess`.""",
+    "missing": """\
+missing : "raise" | "harmonize"
+    What to do if later trials are missing channels that were present in `fit`: ``"harmonize"``
+    estimates them with :func:`mne_gram.harmonize` from all trials that are passed together.""",
+    "align": """\
+align : str | None
+    The column of the epochs' metadata that identifies the subject, such as ``"subject"``. Trials
+    are then compared with the mean of the same subject's trials instead of the mean of all. This
+    needs no labels, but trials of all classes: see the Notes of :class:`mne_gram.GramFeatures`.""",
+    "device_cpu": """\
+device : str | None
+    The device of the network; None means the CPU.""",
+    # Embeddings and tokens
+    "inst": """\
+inst : mne.io.Raw | mne.Epochs
+    The recording, in volts. It is not modified.""",
+    "model_or_loaded": _MODEL.format(kinds=" | GramModel", more=", or a loaded model"),
+    "picks": """\
+picks : str | array-like | slice | None
+    The EEG channels to use; None takes all. The average reference always uses all of them.""",
+    "window": """\
+window : float | None
+    For Raw: the window length in whole seconds; None takes the most that the network takes at
+    once (16 s). Epochs are already windows.""",
+    "overlap": """\
+overlap : float
+    For Raw: the overlap of windows in seconds.""",
+    "on_missing": """\
+on_missing : "raise" | "warn" | "ignore"
+    What to do if channels match no entry of the montage. They are left out.""",
+    "preprocess": """\
+preprocess : bool
+    Whether to apply :func:`mne_gram.preprocess`. If False, the recording has to be at 200 Hz.""",
+    "batch_size": """\
+batch_size : int | None
+    The number of windows that the network gets at once; None chooses it by their size.""",
+    "device": """\
+device : str | torch.device | None
+    The device of the network; None leaves the network where it is.""",
+    "verbose": """\
+verbose : bool | str | int | None
+    Control verbosity of the logging output.""",
+    "no_patch": """\
+ValueError
+    If no patch (one second) fits into an epoch or a segment of the Raw, no channel matches an
+    entry of the montage, or the recording cannot be preprocessed.""",
+}
+
+
+def fill_doc(obj):
+    """Replace ``%(name)s`` in a docstring by the shared description; use it below ``verbose``."""
+    if obj.__doc__:
+        doc = inspect.cleandoc(obj.__doc__)
+        obj.__doc__ = re.sub(r"%\((\w+)\)s", lambda found: _DOCS[found[1]], doc)
+    return obj

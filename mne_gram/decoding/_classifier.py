@@ -1,0 +1,369 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Classification of trials, with the interface of scikit-learn."""
+
+import numpy as np
+from mne.utils import _check_option
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from .._docs import fill_doc
+from ._backbone import check_same, load_backbone
+from ._base import (
+    DEFAULT_FEATURES,
+    TrialEstimator,
+    TrialLabels,
+    check_classes,
+    check_labels,
+    draw_seed,
+)
+from ._linear_probe import learn_probe, make_layout
+
+
+@fill_doc
+class GramClassifier(ClassifierMixin, TrialEstimator):
+    """Classify trials.
+
+    Parameters
+    ----------
+    adapt : "probe" | "lora" | "full"
+        What is trained. ``"probe"``: a regularised linear model of features; the network is not
+        changed. ``"lora"``: also low-rank adapters of the encoder's linear layers, starting from
+        a probe. ``"full"``: the whole encoder, with the published settings.
+    %(features)s
+        For ``adapt="probe"``.
+    %(model)s
+    %(pool_trials)s
+        For ``adapt="probe"``.
+    bands : list of tuple of float | None
+        Lower and upper edges in Hz of the bands for covariances and band power. None takes six
+        bands from 1 to 45 Hz and, as an alternative to them, 8 to 30 Hz.
+    C : float | None
+        Inverse strength of the probe's penalty, for features whose variances add up to 1, with all
+        bands together. None chooses the strength and the weight of each band by the log loss
+        over folds of the training trials.
+    cv : int | cross-validation generator | iterable | None
+        The folds, of which ``"lora"`` and ``"full"`` hold out one. None makes 5, or as many as the
+        rarest class has trials (or groups).
+    class_weight : "balanced" | dict | None
+        Weights of the classes, as elsewhere in scikit-learn.
+    n_epochs : int | None
+        The maximum number of epochs for ``"lora"`` and ``"full"``; None takes 20 and 50.
+    learning_rate : float | None
+        The highest learning rate; None takes 1e-3 for ``"lora"`` and 5e-4 for ``"full"``.
+    batch_size : int | None
+        The maximum number of trials in a training step; None takes 32 for ``"lora"`` and 128 for
+        ``"full"``. Small data sets get smaller batches, so that an epoch has eight steps.
+    rank : int
+        The rank of the adapters of ``"lora"``.
+    warm_start : bool
+        Whether `fit` continues from the former fit: the probe keeps the chosen strength and the
+        weights of the bands, as long as features and bands are the same; networks keep their
+        weights.
+    random_state : int | numpy.random.RandomState | None
+        Seed of the order of trials, the initial weights and the choice of validation trials. The
+        probe is deterministic.
+    %(info)s
+    %(ch_names)s
+    %(sfreq)s
+    %(line_freq)s
+    %(reference)s
+    %(missing)s
+    %(align)s
+        For ``adapt="probe"``. Unless ``groups`` are passed to `fit`, the folds are also split by
+        subject.
+    %(device_cpu)s
+        A fitted classifier uses the CPU if the device is missing.
+
+    Attributes
+    ----------
+    classes_ : array, shape (n_classes,)
+        The labels.
+    ch_names_ : list of str
+        The channels, which later trials need to have, in any order.
+    C_ : float
+        The strength of the penalty of the bands with the largest weight (probe).
+    band_weights_ : dict
+        The weights of the model of all bands together and of each band alone (probe of
+        covariances). The keys are tuples of bands.
+    history_ : list of dict
+        Losses and kappa of each epoch (``"lora"``, ``"full"``).
+    best_epoch_ : int
+        The epoch whose weights are used; 0 is the start. ``"lora"`` takes the one with the least
+        validation loss, ``"full"`` the one with the best kappa.
+
+    See Also
+    --------
+    GramFeatures : The features alone.
+
+    Notes
+    -----
+    The forms of trials are described in the Notes of :class:`mne_gram.GramFeatures`.
+
+    The default combines covariances with a small share of the embedding, which for held-out
+    subjects was as good as covariances alone or somewhat better; the embedding of the bundled
+    model alone is worse. The benchmark of classifiers (``mne_gram bench classify``) compares them
+    on any data set.
+
+    One linear model is fitted to the covariances of all bands together and one to each band alone,
+    including 8 to 30 Hz, each with the embedding. They are averaged with the weights
+    ``exp(-n * loss)``, where ``n`` is the number of trials (of groups, if passed) and ``loss`` the
+    log loss over the folds; all bands together have half of the prior weight. With few trials of
+    one subject, a single band often has most of the weight. With more than 2000 trials, only all
+    bands together are fitted.
+
+    ``groups`` (such as subjects) passed to `fit` are not split, neither in the folds that choose
+    the strength nor in the validation trials of ``"lora"`` and ``"full"``. Without groups, folds
+    contain consecutive trials.
+
+    ``"full"`` follows Li et al. (2025): AdamW, learning rates that decrease by a factor of 0.65
+    from each layer to the one below, weight decay 0.05, label smoothing 0.1, five of 50 epochs of
+    warm-up followed by a cosine, averaged weights, and a stop after 20 epochs without a better
+    kappa of the averaged weights on the validation trials; the best epoch is used.
+
+    A fitted classifier contains only arrays: the linear model, and the adapters or the fine-tuned
+    encoder. The network itself is loaded by its name when it is needed.
+    """
+
+    def __init__(
+        self,
+        adapt="probe",
+        *,
+        features=DEFAULT_FEATURES,
+        model="gram-tiny",
+        pool="channels",
+        bands=None,
+        C=None,
+        cv=None,
+        class_weight=None,
+        n_epochs=None,
+        learning_rate=None,
+        batch_size=None,
+        rank=8,
+        warm_start=False,
+        random_state=None,
+        info=None,
+        ch_names=None,
+        sfreq=None,
+        line_freq=None,
+        reference="average",
+        missing="raise",
+        align=None,
+        device=None,
+    ):
+        self.adapt = adapt
+        self.features = features
+        self.model = model
+        self.pool = pool
+        self.bands = bands
+        self.C = C
+        self.cv = cv
+        self.class_weight = class_weight
+        self.n_epochs = n_epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.rank = rank
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.info = info
+        self.ch_names = ch_names
+        self.sfreq = sfreq
+        self.line_freq = line_freq
+        self.reference = reference
+        self.missing = missing
+        self.align = align
+        self.device = device
+
+    @fill_doc
+    def fit(self, X, y, *, sample_weight=None, groups=None):
+        """Train the classifier.
+
+        Parameters
+        ----------
+        %(X)s
+        y : array-like, shape (n_epochs,)
+            The labels, numbers or strings.
+        sample_weight : array-like, shape (n_epochs,) | None
+            The weight of each trial. Trials of weight 0 are left out.
+        groups : array-like, shape (n_epochs,) | None
+            Trials of one group, such as a subject, are not split between training and validation.
+
+        Returns
+        -------
+        self : GramClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If there is only one class, labels and trials differ in number, a class has fewer
+            trials (groups) than there are folds, or all trials are of one group; and as in
+            :func:`mne_gram.preprocess`.
+        """
+        self._check_settings()
+        y = check_labels(X, y)
+        classes = np.unique(y)
+        check_classes(classes)
+        former = self._get_former(classes) if self.warm_start else None
+        self._forget()
+        trials = self._fit_read(X)
+        self.classes_ = classes
+        labels = self._label(trials, y, sample_weight, groups)
+        check_classes(classes[np.unique(labels.codes[labels.rows])])
+        learn = self._learn_probe if self.adapt == "probe" else self._learn_network
+        learn(trials, labels, former)
+        return self
+
+    @fill_doc
+    def decision_function(self, X):
+        """Return the scores of the classes.
+
+        Parameters
+        ----------
+        %(X)s
+
+        Returns
+        -------
+        scores : array, shape (n_epochs, n_classes) | (n_epochs,)
+            Unnormalised log probabilities; of two classes, the log odds of the second.
+        """
+        logits = self._get_logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    @fill_doc
+    def predict(self, X):
+        """Predict the classes of trials.
+
+        Parameters
+        ----------
+        %(X)s
+
+        Returns
+        -------
+        y : array, shape (n_epochs,)
+            The most probable label of each trial.
+        """
+        named = self._get_logits(X).argmax(axis=1)
+        return self.classes_[named]
+
+    @fill_doc
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        %(X)s
+
+        Returns
+        -------
+        proba : array, shape (n_epochs, n_classes)
+            In the order of ``classes_``.
+        """
+        return softmax(self._get_logits(X), axis=1)
+
+    @fill_doc
+    def predict_log_proba(self, X):
+        """Return the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        %(X)s
+
+        Returns
+        -------
+        log_proba : array, shape (n_epochs, n_classes)
+            In the order of ``classes_``.
+        """
+        return log_softmax(self._get_logits(X), axis=1)
+
+    def _check_settings(self):
+        """Check the settings before any work is done."""
+        _check_option("adapt", self.adapt, ("probe", "lora", "full"))
+        if self.C is not None and not self.C > 0:
+            raise ValueError(f"C must be positive or None, got {self.C!r}.")
+        if int(self.rank) != self.rank or self.rank < 1:
+            raise ValueError(f"rank must be a whole number of at least 1, got {self.rank!r}.")
+        if self.align is not None and self.adapt != "probe":
+            raise ValueError(
+                f"align={self.align!r} is for adapt='probe'; got adapt={self.adapt!r}, which "
+                "learns from the signals themselves. Set align=None."
+            )
+        self._make_features(None)
+        load_backbone(self.model, self.device)
+
+    def _forget(self):
+        """Delete the attributes of a former fit."""
+        names = "kinds_ layout_ subjects_ probe_ C_ band_weights_ adaptation_ history_ best_epoch_"
+        for name in names.split():
+            vars(self).pop(name, None)
+
+    def _get_former(self, classes):
+        """Return what a warm start continues from, or None."""
+        if not hasattr(self, "classes_"):
+            return None
+        if not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"warm_start=True needs the classes of the former fit, {self.classes_.tolist()}, "
+                f"got {classes.tolist()}. Set it to False to start again."
+            )
+        if self.adapt != "probe":
+            return getattr(self, "adaptation_", None)
+        if not hasattr(self, "probe_"):
+            return None
+        chosen = self.probe_.chosen  # of the first view only if C was set
+        return self.layout_.views[: len(chosen.weights)], chosen
+
+    def _label(self, trials, y, sample_weight, groups):
+        """Return the `TrialLabels` of trials."""
+        n = len(trials)
+        if groups is None and trials.subjects is not None and len(set(trials.subjects)) > 1:
+            groups = trials.subjects
+        weights = _check_sample_weight(sample_weight, np.empty(n), ensure_non_negative=True)
+        if groups is not None:
+            groups = np.asarray(groups)
+            if groups.shape != (n,):
+                raise ValueError(
+                    f"groups must have one value for each of the {n} epochs, got shape "
+                    f"{groups.shape}."
+                )
+        if self.class_weight is not None:
+            weights = weights * compute_sample_weight(self.class_weight, y)
+        return TrialLabels(np.searchsorted(self.classes_, y), weights, groups)
+
+    def _learn_network(self, trials, labels, former):
+        """Fine-tune the network and keep what changed."""
+        from ._fine_tuning import FineTuningSettings, learn_network
+
+        changes = {k: getattr(self, k) for k in ("n_epochs", "learning_rate", "batch_size")}
+        seed = draw_seed(self.random_state)
+        where = self.adapt, self.model, self.device
+        settings = FineTuningSettings(*where, int(self.rank), seed, self.C, self.cv, changes)
+        self.adaptation_ = learn_network(settings, trials, labels, self.classes_, former)
+        self.history_, self.best_epoch_ = self.adaptation_.history, self.adaptation_.best_epoch
+
+    def _learn_probe(self, trials, labels, former):
+        """Fit the linear model and keep it."""
+        x = self._fit_features(self._make_features(None, alternatives=True), trials, labels.weights)
+        self.layout_ = make_layout(self.kinds_, self.bands, len(labels.rows))
+        chosen = self.C
+        if chosen is None and former and former[0] == self.layout_.views:
+            chosen = former[1]
+        self.probe_ = learn_probe(x, labels, self.classes_, chosen, self.cv, self.layout_)
+        self.C_ = self.probe_.C
+        names = [view.name for view in self.layout_.views]
+        if names[0]:
+            self.band_weights_ = dict(zip(names, self.probe_.chosen.weights, strict=False))
+
+    def _get_logits(self, X):
+        """Return unnormalised log probabilities, shape (n_epochs, n_classes)."""
+        check_is_fitted(self, "classes_")
+        trials = self.reader_.read(X)
+        if hasattr(self, "probe_"):
+            return self.probe_.get_logits(self._get_features(trials))
+        from ._adapted_encoder import predict_adapted
+
+        backbone = load_backbone(self.model, self.device, fall_back=True)
+        check_same(backbone, self.adaptation_.sha256, self.model)
+        return predict_adapted(backbone, self.adaptation_, trials)

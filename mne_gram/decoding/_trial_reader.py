@@ -1,0 +1,181 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Read and preprocess trials, always with the channels of the first ones."""
+
+from dataclasses import dataclass, field
+
+import mne
+import numpy as np
+from mne.utils import _check_option, _validate_type, warn
+
+from ..montage import CH_NAMES, match_channels
+from ..preprocessing import SFREQ, check_units, find_line_freq
+from ..restoration import harmonize
+from ._input_formats import TrialStack, read_input, read_subjects
+from ._trial_filter import preprocess_trials, to_epochs, warn_of_info
+
+PATCH = 200  # samples in a patch, one second at 200 Hz
+_N_SAMPLES = 2**20  # used to check the unit
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Trials at 200 Hz in 0.1 mV."""
+
+    stacks: list  #: of TrialStack, float32
+    ch_names: list
+    channels: np.ndarray  #: montage indices, (n_channels,)
+    subjects: np.ndarray | None = None  #: the subject of each trial, (n_trials,)
+
+    def __len__(self):
+        return sum(len(stack.rows) for stack in self.stacks)
+
+    def map(self, function):
+        """Apply a function (n, n_channels, n_times) -> (n, ...) to all trials, (n_trials, ...)."""
+        parts = [np.asarray(function(stack.data)) for stack in self.stacks]
+        values = np.empty((len(self), *parts[0].shape[1:]), parts[0].dtype)
+        for stack, part in zip(self.stacks, parts, strict=True):
+            values[stack.rows] = part
+        return values
+
+
+def whole_seconds(x):
+    """Return trials (..., n_times) at 200 Hz up to the end of their last whole second."""
+    return x[..., : x.shape[-1] // PATCH * PATCH]
+
+
+@dataclass
+class TrialReader:
+    """Reads trials; the parameters are those of `GramFeatures`."""
+
+    info: object = None
+    ch_names: object = None
+    sfreq: object = None
+    line_freq: object = None
+    reference: object = "average"
+    missing: str = "raise"
+    align: str | None = None
+    #: Set by `fit_read`: names and montage indices of the channels, and the line frequency.
+    names: list = field(default=None, init=False)
+    channels: np.ndarray = field(default=None, init=False)
+    line: object = field(default=None, init=False)
+
+    def fit_read(self, x):
+        """Read trials; remember their channels and the power line frequency."""
+        _check_option("missing", self.missing, ("raise", "harmonize"))
+        _check_option("reference", self.reference, ("average", None))
+        trials = self._open(x)
+        self.channels = match_channels(trials.info, verbose="error").indices
+        self.names = list(trials.info["ch_names"])
+        self.line = _choose_line(trials, self.line_freq)
+        if trials.has_filters:
+            longest = max(trials.stacks, key=lambda stack: stack.data.shape[2]).data
+            warn_of_info(longest, trials.info, self.line, self.reference)
+        return self._prepare(trials)
+
+    def read(self, x):
+        """Read trials with the channels of those in `fit_read`, in the same order."""
+        return self._prepare(self._arrange(self._open(x)))
+
+    def _open(self, x):
+        """Return the good EEG channels as `InputTrials`."""
+        trials = read_input(x, self.info, self.ch_names, self.sfreq)
+        if self.align is not None:
+            trials = trials._replace(subjects=read_subjects(x, self.align))
+        sfreq = trials.info["sfreq"]
+        shortest = min(stack.data.shape[2] for stack in trials.stacks)
+        if round(shortest * SFREQ / sfreq) < PATCH:
+            raise ValueError(
+                f"The shortest epoch has {shortest} samples, {shortest / sfreq:.3g} s at "
+                f"{sfreq:g} Hz. The model takes whole seconds: pass epochs of at least 1 s."
+            )
+        return trials
+
+    def _arrange(self, trials):
+        """Put the channels into the order of the first trials; estimate missing ones, or raise."""
+        found = list(trials.info["ch_names"])
+        if found == self.names:
+            return trials
+        entries = match_channels(trials.info, on_missing="ignore", verbose="error").indices
+        places = {int(entry): k for k, entry in enumerate(entries) if entry >= 0}
+        order = [
+            found.index(name) if name in found else places.get(int(entry))
+            for name, entry in zip(self.names, self.channels, strict=True)
+        ]
+        missing = [name for name, k in zip(self.names, order, strict=True) if k is None]
+        if not missing:
+            stacks = [TrialStack(rows, data[:, order]) for rows, data in trials.stacks]
+            info = mne.pick_info(trials.info, order, verbose="error")
+            return trials._replace(stacks=stacks, info=info)
+        if self.missing == "raise":
+            raise ValueError(
+                f"{len(missing)} of the {len(self.names)} channels that the model was fitted to "
+                f"are not among the good EEG channels of X: {', '.join(missing)}. Fit the model "
+                "without them (epochs.pick), or have them estimated with missing='harmonize'."
+            )
+        wanted = [CH_NAMES[entry] for entry in self.channels]
+        stacks = []
+        for rows, data in trials.stacks:
+            epochs = to_epochs(data, trials.info)
+            epochs = harmonize(epochs, wanted, method="spatial", copy=False, verbose="error")
+            stacks.append(TrialStack(rows, epochs.get_data(copy=False)))
+        return trials._replace(stacks=stacks, info=epochs.info)
+
+    def _prepare(self, trials):
+        """Filter, resample, re-reference and scale; return `Trials`."""
+        stacks = []
+        for rows, data in trials.stacks:
+            _check_finite(data, trials.info["ch_names"])
+            _check_units(data, trials.has_filters)
+            data = preprocess_trials(data, trials.info, self.line, self.reference)
+            stacks.append(TrialStack(rows, data))
+        return Trials(stacks, list(self.names), self.channels, trials.subjects)
+
+
+def _choose_line(trials, line_freq):
+    """Return the power line frequency to remove from all trials, or None."""
+    _validate_type(line_freq, ("numeric", bool, None), "line_freq")
+    if line_freq is False:
+        return None
+    if line_freq is True or (line_freq is not None and line_freq <= 0):
+        raise ValueError(f"line_freq must be a positive frequency, False or None, got {line_freq}.")
+    if line_freq is None:
+        line_freq = trials.info["line_freq"]
+    if line_freq is None:
+        data = max(trials.stacks, key=lambda stack: stack.data.size).data
+        if not np.isfinite(data).all():
+            return None  # an error with the channel names follows
+        line_freq = find_line_freq(data, trials.info["sfreq"])
+        if line_freq is not None:
+            warn(
+                f"Found a power line peak at {line_freq:g} Hz, which is removed. Set line_freq to "
+                "the frequency, or to False to keep it."
+            )
+    return line_freq
+
+
+def _check_finite(data, ch_names):
+    """Raise if there are NaN or infinite values in data (n_trials, n_channels, n_times)."""
+    finite = np.isfinite(data.sum(axis=2))
+    if finite.all():
+        return
+    names = [name for name, ok in zip(ch_names, finite.all(axis=0), strict=True) if not ok]
+    n_bad = int((~finite.all(axis=1)).sum())
+    raise ValueError(
+        f"Found NaN or infinity in {n_bad} of {len(data)} epochs, in {', '.join(names)}. Drop "
+        "these epochs, mark the channels as bad in info['bads'], or restore them first with "
+        "mne_gram.restore."
+    )
+
+
+def _check_units(data, has_filters):
+    """Raise if data cannot be in volts."""
+    try:
+        check_units(data[:: max(1, data.size // _N_SAMPLES)])
+    except ValueError as error:
+        if has_filters:
+            raise
+        raise ValueError(
+            f"{str(error).split('. ')[0]}. X has to be in volts: multiply microvolts, which MOABB "
+            "gives unless return_epochs=True, by 1e-6."
+        ) from None
