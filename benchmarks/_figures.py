@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from _cells import BANDS, power_name
+from _names import name_condition, name_method
 from _summary import average_draws, find_headline, find_interval
 from _truth import REGIMES, WHOLE
 
-# Okabe and Ito's colours, which the colour-blind can tell apart; the markers help besides.
+# Okabe and Ito's colours, which colour-blind readers can tell apart; the markers help in addition.
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#0072B2", "#999999")
 MARKERS = "osD^vPX*"
 RC = {
@@ -86,7 +87,7 @@ def _build_page(folder, pictures, text):
         '<html lang="en"><head><meta charset="utf-8"><title>Restoration</title>',
         "<style>body{font-family:sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
         "img{max-width:100%}pre{overflow-x:auto;font-size:12px}</style></head><body>",
-        "<h1>Restoring hidden samples of held-out people's recordings</h1>",
+        "<h1>Restoring hidden samples in recordings of held-out subjects</h1>",
     ]
     for name, caption in pictures:
         data = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
@@ -103,10 +104,10 @@ def _add_legend(fig, style):
     """Put one legend above all panels."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], ls="", label=name, ms=7, **look) for name, look in style.items()]
-    fig.legend(
-        handles=handles, loc="outside upper center", ncols=min(5, len(handles)), frameon=False
-    )
+    handles = [
+        Line2D([], [], ls="", label=name_method(name), ms=7, **look) for name, look in style.items()
+    ]
+    fig.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)
 
 
 def _spread(names):
@@ -134,7 +135,7 @@ def _draw_marks(ax, labels, marks, style, horizontal=True):
         ax.set_ylim(len(labels) - 0.5, -0.5)
 
 
-def _set_ratio_axis(axis, setter, ticks=(0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5)):
+def set_ratio_axis(axis, setter, ticks=(0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5)):
     """Give an axis of ratios a logarithmic scale with readable numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -164,7 +165,7 @@ def plot_headlines(fig, rows, style):
     _draw_marks(ax, list(marks), marks, style)
     ax.axvline(1, color="0.3", lw=1)
     ax.axvline(0.5, color="0.3", lw=1, ls=":")
-    _set_ratio_axis(ax.xaxis, ax.set_xscale)
+    set_ratio_axis(ax.xaxis, ax.set_xscale)
     ax.set_xlabel("NMSE over the spline's, geometric mean over cells")
     _add_legend(fig, style)
     return (
@@ -190,7 +191,7 @@ def plot_ratios(fig, cells, style):
         ax.axvline(1, color="0.3", lw=1)
         n = max(c["n"] for c in cells if c["dataset"] == dataset)
         ax.set_title(f"{dataset} (n = {n})")
-        _set_ratio_axis(ax.xaxis, ax.set_xscale, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5))
+        set_ratio_axis(ax.xaxis, ax.set_xscale, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5))
     fig.supxlabel("NMSE over the spline's")
     _add_legend(fig, style)
     return (
@@ -242,15 +243,15 @@ def plot_power(fig, cells, style):
         ax.plot(where, np.exp(np.log(table).mean(axis=0)), ls="", ms=9, mec="white", **look)
     ax.axhspan(0.9, 1.1, **GOOD)
     ax.axhline(1, color="0.3", lw=1)
-    _set_ratio_axis(ax.yaxis, ax.set_yscale)
+    set_ratio_axis(ax.yaxis, ax.set_yscale)
     ax.set_xticks(range(len(BANDS)), labels)
     ax.grid(False, axis="x")
     ax.set_xlabel("band, Hz")
     ax.set_ylabel("power over true power")
     _add_legend(fig, style)
     return (
-        "Power of channels that were hidden all through, over their true power: cells (small) and "
-        "their geometric mean (large). Shaded: the goal for draws from the posterior."
+        "Power of channels hidden throughout the recording, over their true power: cells (small) "
+        "and their geometric mean (large). Shaded: the goal for draws from the posterior."
     )
 
 
@@ -289,12 +290,12 @@ def plot_decoding(fig, table, style):
             ax.errorbar(row["accuracy"], place, xerr=ends, capsize=3, ms=8, lw=1.5, ls="", **look)
         ax.axvline(0.5, color="0.3", lw=1, ls=":")
         ax.axvline(own[0]["accuracy"], color="0.3", lw=1)
-        ax.set_yticks(range(len(own)), [row["condition"] for row in own])
+        ax.set_yticks(range(len(own)), [name_condition(row["condition"]) for row in own])
         ax.grid(False, axis="y")
         ax.invert_yaxis()
-        ax.set_title(f"{task} ({own[0]['n']} people)")
+        ax.set_title(f"{task} ({own[0]['n']} subjects)")
         ax.set_xlabel("accuracy")
     return (
-        "Decoders trained on clean data meet a quarter of bad channels: mean over people with the "
-        "95 % bootstrap interval. Line: clean; dotted: chance."
+        "Decoders trained on clean data, tested with a quarter of the channels bad: mean over "
+        "subjects with the 95 % bootstrap interval. Line: clean; dotted: chance."
     )

@@ -16,11 +16,40 @@ from pathlib import Path
 
 import numpy as np
 from _decoding import summarize_decoding
+from _names import (
+    CONDITIONS,
+    METHODS,
+    TASKS,
+    name_condition,
+    name_decoder,
+    name_method,
+    name_regime,
+    name_task,
+    sort_decoders,
+    sort_names,
+)
 from _summary import find_headline, pool_coverage, pool_power, summarize
 from _truth import REGIMES, WHOLE
 
 FOLDER = Path(__file__).resolve().parents[1] / "doc" / "tables"
-NAMES = {"spline": "spherical spline", "mne": "minimum norm"}
+HEADLINES = [
+    "method",
+    "all cells (95 % interval)",
+    "largest cell",
+    "whole channels",
+    "segments, patches",
+    "NMSE above 1",
+    "coverage of the 90 % interval",
+    "seconds per minute of EEG",
+]
+CLASSIFIERS = [
+    "task",
+    "method",
+    "all subjects",
+    "difference from the best classical decoder",
+    "whole recordings",
+    "subjects not used in pre-training",
+]
 BANDS = ("0.5 to 4 Hz", "4 to 8", "8 to 13", "13 to 30", "30 to 45")
 
 
@@ -54,17 +83,10 @@ def tell_interval(value, low, high, digits=3):
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def tell_method(name):
-    """Return how a method is called in the tables."""
-    if name.endswith("-left-out"):
-        return f"{tell_method(name.removesuffix('-left-out'))}, data set unseen"
-    return NAMES.get(name, name)
-
-
 def write_restoration(fname):
     """Write the tables of hidden samples and of decoding."""
     rows = read_rows(fname)
-    methods = list(dict.fromkeys(row["method"] for row in rows))
+    methods = sort_names(dict.fromkeys(row["method"] for row in rows), METHODS)
     cells = summarize(rows, methods)
     partly = [regime for regime in REGIMES if regime not in WHOLE]
     table = []
@@ -74,7 +96,7 @@ def write_restoration(fname):
         covered = pool_coverage(rows, method)
         table.append(
             [
-                tell_method(method),
+                name_method(method),
                 tell_interval(*(heads[0][k] for k in ("ratio", "low", "high"))) if whole else "",
                 f"{heads[0]['largest']:.3f}",
                 *("" if head is None else f"{head['ratio']:.3f}" for head in heads[1:]),
@@ -83,12 +105,11 @@ def write_restoration(fname):
                 f"{np.mean([r['seconds_per_minute'] for r in rows if r['method'] == method]):.2f}",
             ]
         )
-    header = ["method", "all cells (95 % interval)", "largest", "whole channels", "parts"]
-    write_rows("restoration_headlines", [*header, "NMSE > 1", "within 90 %", "s a minute"], table)
+    write_rows("restoration_headlines", HEADLINES, table)
     _write_cells(cells, [m for m in methods if not m.endswith("-sample")])
     powers = {method: pool_power(cells, method) for method in methods}
     table = [
-        [tell_method(m), *(f"{v:.2f} ({a:.2f} to {b:.2f})" for v, a, b in zip(*p, strict=True))]
+        [name_method(m), *(f"{v:.2f} ({a:.2f} to {b:.2f})" for v, a, b in zip(*p, strict=True))]
         for m, p in powers.items()
         if p is not None
     ]
@@ -99,53 +120,74 @@ def write_restoration(fname):
 
 
 def _write_cells(cells, methods):
-    """Write the ratio of each cell, a column a method."""
+    """Write the ratio of each cell, one column per method."""
     found = {}
     for cell in cells:
         key = cell["dataset"], cell["regime"], cell["n"]
         found.setdefault(key[:2], {})[cell["method"]] = cell
+    others = [method for method in methods if method not in ("auto", "spline")]
     table = []
-    for (dataset, regime), own in found.items():
-        spline = own["spline"]
-        row = [dataset, regime, spline["n"], f"{spline['nmse']:.3f}"]
-        for method in methods[1:]:
-            row.append(f"{own[method]['ratio']:.3f}" if method in own else "")
-        best = own["auto"]
-        row += [f"{best['low']:.2f} to {best['high']:.2f}", f"{best['nmse']:.3f}"]
-        table.append([*row, f"{best['r']:.3f}", f"{100 * best['coverage']:.0f} %"])
-    header = ["data set", "hidden", "n", "NMSE of the spline", *map(tell_method, methods[1:])]
-    header += ["auto: interval", "NMSE", "r", "within 90 %"]
+    for dataset in dict.fromkeys(key[0] for key in found):
+        for regime in sort_names([key[1] for key in found if key[0] == dataset], REGIMES):
+            own = found[dataset, regime]
+            spline, best = own["spline"], own["auto"]
+            row = [dataset, name_regime(regime), spline["n"], f"{best['ratio']:.3f}"]
+            row.append(f"{best['low']:.2f} to {best['high']:.2f}")
+            row += [f"{own[m]['ratio']:.3f}" if m in own else "" for m in others]
+            row += [f"{spline['nmse']:.3f}", f"{best['nmse']:.3f}", f"{best['r']:.3f}"]
+            table.append([*row, f"{100 * best['coverage']:.0f} %"])
+    header = ["data set", "hidden", "recordings", name_method("auto"), "95 % interval"]
+    header += [*map(name_method, others), "NMSE of the spline", "NMSE", "r", "coverage"]
     write_rows("restoration_cells", header, table)
+
+
+def _find_place(row, tasks, order):
+    """Return what sorts conditions within their task."""
+    name = row["condition"]
+    return tasks.index(row["task"]), order.index(name) if name in order else len(order)
 
 
 def _write_decoding(found):
     """Write how decoders fare with each condition."""
+    order = [*CONDITIONS, *METHODS]
+    tasks = list(dict.fromkeys(row["task"] for row in found))
+    found = sorted(found, key=lambda row: _find_place(row, tasks, order))
     table = [
         [
             row["task"],
-            tell_method(row["condition"]),
+            name_condition(row["condition"]),
             row["n"],
             tell_interval(row["accuracy"], row["low"], row["high"]),
             tell_interval(row["gain"], row["gain_low"], row["gain_high"]),
         ]
         for row in found
     ]
-    header = ["task", "channels", "people", "accuracy (95 %)", "minus spline (95 %)"]
+    header = [
+        "task",
+        "channels",
+        "subjects",
+        "accuracy (95 %)",
+        "minus spline (95 %)",
+    ]
     write_rows("restoration_decoding", header, table)
 
 
 def write_classification(folder, name="classification"):
-    """Write the table of classifiers, a row a task and method."""
+    """Write the table of classifiers, one row per task and method."""
     table = []
-    for fname in sorted(folder.glob("*_summary.csv")):
-        task = fname.stem.removesuffix("_summary")
-        summary = read_rows(fname)
-        gaps = read_rows(fname.with_name(f"{task}_differences.csv"))
-        for row in (row for row in summary if row["level"] == "window" and row["people"] == "all"):
-            table.append([task, row["method"], *_tell_classifier(row, summary, gaps)])
-    header = ["task", "method", "windows, all people", "minus the best classical"]
-    header += ["recordings", "windows, people never met"]
-    write_rows(name, header, table)
+    found = [fname.stem.removesuffix("_summary") for fname in folder.glob("*_summary.csv")]
+    for task in sort_names(sorted(found), TASKS):
+        summary = read_rows(folder / f"{task}_summary.csv")
+        gaps = read_rows(folder / f"{task}_differences.csv")
+        rows = {
+            row["method"]: row
+            for row in summary
+            if row["level"] == "window" and row["people"] == "all"
+        }
+        for method in sort_decoders(rows):
+            told = _tell_classifier(rows[method], summary, gaps)
+            table.append([name_task(task), name_decoder(method), *told])
+    write_rows(name, CLASSIFIERS, table)
 
 
 def _tell_classifier(row, summary, gaps):

@@ -71,8 +71,9 @@ def rows(tmp_path):
 
 
 def test_headlines(make_tables, rows):
-    spline, auto, ridge = make_tables("restoration_headlines", "--restoration", rows)
-    assert spline["method"] == "spherical spline" and auto["method"] == "auto"
+    auto, ridge, spline = make_tables("restoration_headlines", "--restoration", rows)
+    assert auto["method"] == "mne_gram, default" and ridge["method"] == "ridge on own clean data"
+    assert spline["method"] == "spherical spline (MNE)"
     assert spline["all cells (95 % interval)"] == "1.000 (1.000 to 1.000)"
     # Ten cells of 0.5 and four of 0.25; with both draws of the same recording of ``a``, its seven
     # cells are 0.8 or 1.2 times that.
@@ -80,31 +81,39 @@ def test_headlines(make_tables, rows):
     edges = [middle * factor ** (7 / 14) for factor in (0.8, 1.2)]
     text = f"{middle:.3f} ({edges[0]:.3f} to {edges[1]:.3f})"
     assert auto["all cells (95 % interval)"] == text == "0.410 (0.367 to 0.449)"
-    assert (auto["largest"], auto["whole channels"], auto["parts"]) == ("0.500", "0.500", "0.250")
-    assert auto["NMSE > 1"] == "4.8 %"  # one of 21 rows: half of 2.4
-    assert auto["within 90 %"] == "88 %"  # (300 * 0.8 + 100 + 100) / 500
-    assert spline["within 90 %"] == "" and auto["s a minute"] == "2.00"
+    parts = "segments, patches"
+    assert (auto["largest cell"], auto["whole channels"], auto[parts]) == (
+        "0.500",
+        "0.500",
+        "0.250",
+    )
+    assert auto["NMSE above 1"] == "4.8 %"  # one of 21 rows: half of 2.4
+    covered = "coverage of the 90 % interval"
+    assert auto[covered] == "88 %"  # (300 * 0.8 + 100 + 100) / 500
+    assert spline[covered] == "" and auto["seconds per minute of EEG"] == "2.00"
     # A method that has not all regimes has no mean over all cells.
     assert ridge["all cells (95 % interval)"] == ridge["whole channels"] == ""
-    assert ridge["parts"] == "0.500"
+    assert ridge[parts] == "0.500"
 
 
 def test_cells(make_tables, rows):
     cells = make_tables("restoration_cells", "--restoration", rows)
     assert len(cells) == 14
     found = {(cell["data set"], cell["hidden"]): cell for cell in cells}
-    assert found["a", "segments"]["ridge"] == "0.500" and found["a", "one"]["ridge"] == ""
-    assert found["a", "one"] == {
+    ridge = "ridge on own clean data"
+    assert found["a", "segments"][ridge] == "0.500"
+    assert [cell["hidden"] for cell in cells[:2]] == ["one channel", "10 % of channels"]
+    assert found["a", "one channel"] == {
         "data set": "a",
-        "hidden": "one",
-        "n": "2",
+        "hidden": "one channel",
+        "recordings": "2",
+        "mne_gram, default": "0.500",
+        "95 % interval": "0.40 to 0.60",
+        ridge: "",
         "NMSE of the spline": "0.750",
-        "auto": "0.500",
-        "ridge": "",
-        "auto: interval": "0.40 to 0.60",
         "NMSE": "0.350",  # of 0.4 * 1 and 0.6 * 0.5
         "r": "0.700",
-        "within 90 %": "90 %",
+        "coverage": "90 %",
     }
 
 
@@ -112,7 +121,7 @@ def test_power(make_tables, rows):
     (row,) = make_tables("restoration_power", "--restoration", rows)
     bands = ["0.5 to 4 Hz", "4 to 8", "8 to 13", "13 to 30", "30 to 45"]
     # The square root of 0.4 * 0.9, from whole channels alone.
-    assert row == {"method": "auto", **dict.fromkeys(bands, "0.60 (0.40 to 0.90)")}
+    assert row == {"method": "mne_gram, default", **dict.fromkeys(bands, "0.60 (0.40 to 0.90)")}
 
 
 def test_decoding(make_tables, rows):
@@ -123,16 +132,16 @@ def test_decoding(make_tables, rows):
         for condition, value in (("clean", clean), ("spline", spline), ("auto-left-out", spline))
     ]
     write_table(rows.with_name("rows_decoding.csv"), table)
-    clean, spline, unseen = make_tables("restoration_decoding", "--restoration", rows)
+    clean, unseen, spline = make_tables("restoration_decoding", "--restoration", rows)
     assert clean == {
         "task": "eyes",
         "channels": "clean",
-        "people": "2",
+        "subjects": "2",
         "accuracy (95 %)": "0.800 (0.700 to 0.900)",
         "minus spline (95 %)": "0.300 (0.200 to 0.400)",
     }
-    assert spline["channels"] == "spherical spline"
-    assert unseen["channels"] == "auto, data set unseen"
+    assert spline["channels"] == "spherical spline (MNE)"
+    assert unseen["channels"] == "mne_gram, data set left out of the library"
     assert unseen["minus spline (95 %)"] == "0.000 (0.000 to 0.000)"
 
 
@@ -156,14 +165,41 @@ def test_classification(make_tables, tmp_path):
     ]
     for name, table in (("summary", summary), ("differences", differences)):
         write_table(tmp_path / f"eegmat_{name}.csv", table)
-    classical, gram, chance = make_tables("classification", "--classification", tmp_path)
+    gram, classical, chance = make_tables("classification", "--classification", tmp_path)
     assert gram == {
-        "task": "eegmat",
-        "method": "gram-probe",
-        "windows, all people": "0.750 (0.650 to 0.850)",
-        "minus the best classical": "0.150 (0.050 to 0.250)",
-        "recordings": "0.800 (0.700 to 0.900)",
-        "windows, people never met": "0.700 (0.600 to 0.800)",
+        "task": "rest or arithmetic (eegmat)",
+        "method": "GramClassifier()",
+        "all subjects": "0.750 (0.650 to 0.850)",
+        "difference from the best classical decoder": "0.150 (0.050 to 0.250)",
+        "whole recordings": "0.800 (0.700 to 0.900)",
+        "subjects not used in pre-training": "0.700 (0.600 to 0.800)",
     }
-    assert (classical["method"], chance["method"]) == ("csp-lda", "chance")
-    assert classical["minus the best classical"] == classical["recordings"] == ""
+    assert classical["method"] == "common spatial patterns, LDA" and chance["method"] == "chance"
+    assert classical["difference from the best classical decoder"] == ""
+    assert classical["whole recordings"] == ""
+
+
+def test_names_of_classifiers(monkeypatch):
+    """A method of the benchmark reads as it is written in Python."""
+    monkeypatch.syspath_prepend(FOLDER)
+    names = importlib.import_module("_names")
+    long = 'gram-probe+align=subject+features="tangent"'
+    assert names.name_decoder(long) == 'GramClassifier(align="subject", features="tangent")'
+    assert names.name_decoder("gram-lora+n_epochs=4") == 'GramClassifier("lora", n_epochs=4)'
+    order = names.sort_decoders(["chance", "csp-lda", long, "gram-probe", "x"])
+    assert order == ["gram-probe", long, "csp-lda", "chance", "x"]
+
+
+def test_figures_of_the_tables(make_tables, rows, tmp_path, monkeypatch):
+    """They are drawn from the tables alone; names are on the axis, where nothing cuts them off."""
+    make_tables("restoration_headlines", "--restoration", rows)
+    script = importlib.import_module("draw_tables")
+    monkeypatch.setattr(script, "DOC", tmp_path)
+    (tmp_path / "images").mkdir()
+    script.main()
+    images = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert images == ["restoration_headline.png", "restoration_ratios.png"]
+    fig = script.Figure()
+    script.plot_headline(fig, script.read_table("restoration_headlines"))
+    labels = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    assert labels == ["mne_gram, default", "ridge on own clean data"]
