@@ -40,6 +40,8 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
+smartquotes = False  # code in tables keeps its quotes
+
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_show_sourcelink = False
