@@ -7,7 +7,7 @@ import numpy as np
 from mne_bids import read_raw_bids
 
 from mne_gram._files import list_recordings
-from mne_gram.montage._match import (
+from mne_gram.montage import (
     ELECTRODES,
     electrode_positions,
     match_channels,

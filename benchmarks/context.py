@@ -31,7 +31,7 @@ from mne_gram._recording._windows import cut_windows, window_products
 from mne_gram.covariance._bands import degrees_of_freedom, split_bands
 from mne_gram.covariance._conditional import adapt_covariance, contrast_basis
 from mne_gram.covariance._prior import channel_rows, load_prior
-from mne_gram.montage._match import match_channels
+from mne_gram.montage import match_channels
 from mne_gram.restoration._fit import estimate_block, find_moments, fit_plan
 
 DATASETS = ("eegmat", "eegmmi", "mdd")  # alcohol has no continuous time

@@ -31,7 +31,7 @@ from scipy.signal import butter, sosfiltfilt
 import mne_gram
 from mne_gram._files import list_recordings
 from mne_gram.covariance import Prior, forward_components, load_prior, read_recordings
-from mne_gram.montage._match import electrode_positions, match_channels
+from mne_gram.montage import electrode_positions, match_channels
 from mne_gram.training import split_subjects
 
 DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")

@@ -17,7 +17,7 @@ from scipy.stats import wasserstein_distance
 from mne_gram._files import list_recordings
 from mne_gram._recording._windows import find_pieces
 from mne_gram.covariance._conditional import contrast_basis, stein_divergence
-from mne_gram.montage._match import CH_NAMES, ELECTRODES, electrode_positions, match_channels
+from mne_gram.montage import CH_NAMES, ELECTRODES, electrode_positions, match_channels
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
 from mne_gram.training import split_subjects
 

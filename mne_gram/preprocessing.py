@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The preprocessing that the model was trained with, and checks of what it is given."""
+"""The preprocessing that the model was trained with, and checks of the data."""
 
 import mne
 import numpy as np
@@ -15,29 +15,29 @@ SFREQ = 200.0  # the model's sampling rate in Hz
 VOLTS_TO_MODEL = 1e4  # the network works in units of 0.1 mV
 
 _EDGES = ("edge", "bad_acq_skip")  # annotations across which MNE does not filter
-_FIR_SECONDS = 3.3  # a Hamming window's length is 3.3 / (transition bandwidth in Hz)
+_FIR_SECONDS = 3.3  # the length of a Hamming window is 3.3 / (transition bandwidth in Hz)
 
 
 def check_units(data):
-    """Refuse data whose size shows that they are not in volts.
+    """Raise an error if the amplitude shows that data are not in volts.
 
     Parameters
     ----------
     data : array, shape (..., n_channels, n_times)
-        EEG; NaN where it is not to be looked at.
+        EEG; NaN are ignored.
 
     Raises
     ------
     ValueError
-        If the median absolute value, after subtraction of each channel's own median, is above
+        If the median absolute value, after subtraction of the median of each channel, is above
         10 mV or below 1 nV.
 
     Notes
     -----
-    The channel's median goes first because amplifiers without a high-pass, such as BioSemi's,
-    record electrode offsets of tens of millivolts under an EEG of microvolts.
+    The median of each channel is subtracted because amplifiers without a high-pass, such as
+    BioSemi's, record electrode offsets of tens of millivolts.
     """
-    step = max(1, data.shape[-1] // 20_000)  # a median needs no more samples than that
+    step = max(1, data.shape[-1] // 20_000)  # enough for a median
     data = np.asarray(data)[..., ::step]
     seen = np.isfinite(data).any(axis=-1)
     if not seen.any():
@@ -47,7 +47,7 @@ def check_units(data):
     if 1e-9 <= level <= 1e-2:
         return
     if level == 0:
-        remedy = "The channels are flat: mark those without a signal as bad in info['bads']."
+        remedy = "The channels are flat: add those without a signal to info['bads']."
     elif level > 1e-2:
         factor = "1e-6 (microvolts to volts)" if level > 0.5 else "1e-6 or 1e-3"
         remedy = (
@@ -65,31 +65,32 @@ def check_units(data):
 
 
 def find_line_freq(data, sfreq):
-    """Find the frequency of the power line by its peak in the spectrum.
+    """Find the power line frequency from its peak in the spectrum.
 
     Parameters
     ----------
     data : array, shape (..., n_channels, n_times)
-        EEG in any unit. Seconds with NaN in a channel are left out for it.
+        EEG in any unit. Segments of a channel with NaN are left out.
     sfreq : float
         The sampling rate in Hz.
 
     Returns
     -------
     line_freq : float | None
-        50.0 or 60.0, whichever stands out more; None where neither has at least twice the power
-        of its neighbourhood in the median channel (more in less data), or the rate is too low.
+        50.0 or 60.0, whichever stands out more; None if the power of both is less than twice that
+        of neighbouring frequencies in the median channel (more for short data), or the sampling
+        rate is too low.
     """
     length = min(int(2 * sfreq), data.shape[-1])  # two seconds resolve half a hertz
     if length < sfreq / 2:
         return None
     freqs = np.fft.rfftfreq(length, 1 / sfreq)
     starts = np.arange(0, data.shape[-1] - length + 1, max(length // 2, 1))
-    starts = starts[:: max(1, len(starts) // 60)]  # a minute or two of a long recording will do
+    starts = starts[:: max(1, len(starts) // 60)]  # a minute or two of a long recording is enough
     segments = np.stack([data[..., start : start + length] for start in starts], axis=-2)
     segments = segments - segments.mean(axis=-1, keepdims=True)
     power = np.abs(np.fft.rfft(segments * np.hanning(length))) ** 2
-    # (n_channels, n_spectra, n_freqs): over segments, and over epochs where there are any.
+    # (n_channels, n_spectra, n_freqs), spectra of all segments and epochs.
     power = np.moveaxis(power, -3, 0).reshape(data.shape[-2], -1, len(freqs))
     power = power[(power > 0).all(axis=-1).any(axis=-1)]  # neither flat nor NaN throughout
     if len(power) == 0:
@@ -104,31 +105,31 @@ def find_line_freq(data, sfreq):
             base = np.maximum(np.median(power[:, around], axis=-1), np.finfo(float).tiny)
             ratios[line] = np.median(power[:, near.argmin()] / base)
     best = max(ratios, key=ratios.get, default=None)
-    # The fewer the spectra, the larger a ratio noise alone can reach.
+    # With fewer spectra, noise alone reaches larger ratios.
     enough = max(2, 1 + 20 / np.sqrt(n_spectra))
     return best if best is not None and ratios[best] >= enough else None
 
 
 def _eeg_picks(inst):
-    """Return all EEG channels and the good ones, after refusing what cannot be processed."""
+    """Return the picks of all and of good EEG channels; raise an error for unsuitable data."""
     picks = mne.pick_types(inst.info, eeg=True, exclude=())
     if (
         inst.info["custom_ref_applied"] == FIFF.FIFFV_MNE_CUSTOM_REF_CSD
         or "csd" in inst.get_channel_types()
     ):
         raise ValueError(
-            "Found current source density, expected potentials: take the data from before "
+            "Found current source density, expected potentials: use the data before "
             "mne.preprocessing.compute_current_source_density."
         )
     if len(picks) == 0:
         found = ", ".join(inst.get_channel_types(unique=True))
         raise ValueError(
-            f"Found no EEG channel (the types are {found}). Set the types with "
+            f"Found no EEG channels (the types are {found}). Set the types with "
             "inst.set_channel_types."
         )
     good = mne.pick_types(inst.info, eeg=True, exclude="bads")
     if len(good) == 0:
-        raise ValueError("All EEG channels are marked as bad: there is nothing to work with.")
+        raise ValueError("Found no good EEG channels: all are marked as bad.")
     names = {inst.ch_names[k] for k in picks}
     waiting = [
         proj["desc"]
@@ -139,32 +140,32 @@ def _eeg_picks(inst):
     ]
     if waiting:
         raise ValueError(
-            f"Found projectors that are not applied yet: {', '.join(waiting)}. Apply them with "
-            "inst.apply_proj(), or take them off with inst.del_proj()."
+            f"Found projectors that are not applied: {', '.join(waiting)}. Apply them with "
+            "inst.apply_proj(), or remove them with inst.del_proj()."
         )
     return picks, good
 
 
-def _check_finite(data, ch_names):
-    """Refuse good channels, (..., n_channels, n_times), with values that are no numbers."""
+def check_finite(data, ch_names):
+    """Raise an error if data, shape (..., n_channels, n_times), are not finite."""
     finite = np.isfinite(data).all(axis=-1).reshape(-1, data.shape[-2]).all(axis=0)
     if not finite.all():
         names = [name for name, ok in zip(ch_names, finite, strict=True) if not ok]
         raise ValueError(
-            f"Found NaN or infinite values in {', '.join(names)}. Filters would spread them: mark "
-            "the channels as bad in info['bads'], or repair them first with mne_gram.restore."
+            f"Found NaN or infinite values in {', '.join(names)}. Filters would spread them: add "
+            "the channels to info['bads'], or repair them first with mne_gram.restore."
         )
 
 
-def _stretches(inst):
-    """Return first and last-but-one sample of each stretch without a cut, shape (n, 2)."""
+def find_segments(inst):
+    """Return start and stop, in samples, of each segment of continuous time, shape (n, 2)."""
     if not isinstance(inst, BaseRaw):
         return np.array([[0, len(inst.times)]])
     return np.column_stack(_annotations_starts_stops(inst, _EDGES, invert=True))
 
 
 def _check_band(info, l_freq, h_freq):
-    """Warn where the recording holds less than the band that the model knows."""
+    """Warn if the recording was filtered to a narrower band than the model expects."""
     found = []
     if l_freq is not None and info["highpass"] > l_freq + 1e-6:
         found.append(f"high-passed at {info['highpass']:g} Hz (expected {l_freq:g} Hz or below)")
@@ -172,13 +173,13 @@ def _check_band(info, l_freq, h_freq):
         found.append(f"low-passed at {info['lowpass']:g} Hz (expected {h_freq:g} Hz or above)")
     if found:
         warn(
-            f"The data are {' and '.join(found)}. What was filtered out is missing for the model; "
-            "start from the unfiltered recording where there is one."
+            f"The data are {' and '.join(found)}. The model expects the full band; use the "
+            "unfiltered recording if you have it."
         )
 
 
 def _choose_line_freq(inst, line_freq, good):
-    """Return the line frequency to take out, or None."""
+    """Return the line frequency to remove, or None."""
     if line_freq is False:
         return None
     if line_freq is None:
@@ -188,15 +189,15 @@ def _choose_line_freq(inst, line_freq, good):
         line_freq = find_line_freq(inst.get_data(picks=good, **kwargs), inst.info["sfreq"])
         if line_freq is not None:
             warn(
-                f"Found a peak of the power line at {line_freq:g} Hz, which is taken out. Give "
-                "line_freq, or set info['line_freq'], to say what it is."
+                f"Found a power line peak at {line_freq:g} Hz, which is removed. Pass line_freq or "
+                "set info['line_freq'] to choose the frequency."
             )
     return line_freq
 
 
 def _notch(inst, freqs, picks, longest):
-    """Take out narrow bands, no narrower than the longest stretch can resolve."""
-    # MNE takes half of this bandwidth on either side of the notch.
+    """Apply notch filters, no narrower than the longest segment, in samples, can resolve."""
+    # MNE places half of this bandwidth on either side of the notch.
     bandwidth = max(1.0, 2 * _FIR_SECONDS * inst.info["sfreq"] / max(longest - 1, 1))
     if isinstance(inst, BaseRaw):
         inst.notch_filter(freqs, picks=picks, trans_bandwidth=bandwidth, skip_by_annotation=_EDGES)
@@ -206,33 +207,32 @@ def _notch(inst, freqs, picks, longest):
         )
 
 
-def _subtract_means(inst, picks, stretches):
-    """Subtract each channel's mean in each stretch, and each epoch, in place."""
-    for start, stop in stretches:
-        piece = inst._data[..., picks, start:stop]
-        inst._data[..., picks, start:stop] = piece - piece.mean(axis=-1, keepdims=True)
+def _subtract_means(inst, picks, segments):
+    """Subtract the mean of each channel in each segment, and epoch, in place."""
+    for start, stop in segments:
+        data = inst._data[..., picks, start:stop]
+        inst._data[..., picks, start:stop] = data - data.mean(axis=-1, keepdims=True)
 
 
 def _filter(inst, picks, l_freq, h_freq, line_freq):
-    """Band-pass and notch in place, leaving out what the data are too slow or too short for."""
+    """Band-pass and notch filter in place, except where the data are too slow or too short."""
     sfreq = inst.info["sfreq"]
-    stretches = _stretches(inst)
-    longest = int((stretches[:, 1] - stretches[:, 0]).max())
+    segments = find_segments(inst)
+    longest = int((segments[:, 1] - segments[:, 0]).max())
     lowpass = min(inst.info["lowpass"], sfreq / 2)
     if h_freq is not None:
         lowpass = min(lowpass, h_freq)
-        # Closer to the Nyquist frequency the data end by themselves.
+        # Close to the Nyquist frequency no low-pass is needed.
         if sfreq / 2 - h_freq < max(0.5, _FIR_SECONDS * sfreq / longest):
             h_freq = None
     needed = _FIR_SECONDS / min(max(l_freq / 4, 2), l_freq) if l_freq is not None else 0
     if needed * sfreq >= longest:
-        if inst.info["highpass"] < l_freq - 1e-6:  # else that was done before the data were cut
-            _subtract_means(inst, picks, stretches)
+        if inst.info["highpass"] < l_freq - 1e-6:  # otherwise done before the data were cut
+            _subtract_means(inst, picks, segments)
             warn(
-                f"A high-pass at {l_freq:g} Hz needs {needed:.0f} s without a cut and the data "
-                f"have {longest / sfreq:.3g} s, so it is left out and the mean is subtracted "
-                "instead. Filter the continuous recording before cutting it, or give a higher "
-                "l_freq."
+                f"A high-pass at {l_freq:g} Hz needs {needed:.0f} s of continuous data and the "
+                f"longest segment has {longest / sfreq:.3g} s, so the mean is subtracted instead. "
+                "Filter the continuous recording before cutting it, or pass a higher l_freq."
             )
         l_freq = None
     if l_freq is not None or h_freq is not None:
@@ -246,7 +246,7 @@ def _filter(inst, picks, l_freq, h_freq, line_freq):
 
 
 def _check_reference(inst, good):
-    """Warn where the data were re-referenced before, and not to the average of the good."""
+    """Warn if the data were re-referenced, but not to the average of the good channels."""
     info = inst.info
     average = any(
         proj["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF and proj["active"] for proj in info["projs"]
@@ -255,17 +255,17 @@ def _check_reference(inst, good):
         return
     data = inst.get_data(picks=good)
     if np.abs(data.mean(axis=-2)).max() < 1e-6 * np.abs(data).max():
-        return  # the average already: taking it off again changes nothing
+        return  # average reference already
     warn(
-        "The data were re-referenced before, and not to the average of the channels that are good "
-        "now. That average is taken off on top, which is right if the old reference is a channel "
-        "of the data, or the mean of some. If the reference electrode was dropped, add it back "
-        "with mne.add_reference_channels first; give reference=None to keep the reference as it is."
+        "The data were re-referenced, but not to the average of the channels that are good now. "
+        "This average is subtracted as well, which is right if the old reference is a channel of "
+        "the data or the mean of several. If the reference electrode was dropped, add it back with "
+        "mne.add_reference_channels first; pass reference=None to keep the old reference."
     )
 
 
 def _reference(inst):
-    """Subtract the mean of the good electrodes in place; bipolar derivations are left alone."""
+    """Subtract the mean of the good electrodes in place, except from bipolar derivations."""
     names = [inst.ch_names[k] for k in mne.pick_types(inst.info, eeg=True, exclude=())]
     bipolar = [
         name
@@ -277,12 +277,12 @@ def _reference(inst):
     if len(kept) < 2:
         if not bipolar:
             raise ValueError(
-                f"An average reference needs at least 2 good EEG channels, found {len(kept)}. "
-                "Give reference=None to leave the reference as it is."
+                f"Found {len(kept)} good EEG channels, expected at least 2 for an average "
+                "reference. Pass reference=None to keep the reference."
             )
-        logger.info("The channels are bipolar derivations: their reference is left as it is.")
+        logger.info("The channels are bipolar derivations and keep their reference.")
         return
-    # MNE leaves bad channels out on both sides, which is just what derivations need.
+    # MNE excludes bad channels from the average and keeps them as they are.
     inst.info["bads"] = [*bads, *(name for name in bipolar if name not in bads)]
     mne.set_eeg_reference(inst, "average", copy=False, projection=False, ch_type="eeg")
     inst.info["bads"] = bads
@@ -299,28 +299,28 @@ def preprocess(
     sfreq=SFREQ,
     verbose=None,
 ):
-    """Bring EEG into the form that the model was trained with.
+    """Preprocess EEG in the way that the model was trained with.
 
-    Band-pass, notch at the line frequency and its harmonics, resampling and average reference,
-    all of it by MNE, on a copy. Data stay in volts.
+    A copy is band-pass filtered, notch filtered at the line frequency and its harmonics, resampled
+    and re-referenced to the average, using MNE. Data stay in volts.
 
     Parameters
     ----------
     inst : mne.io.Raw | mne.Epochs
-        The data, which are left as they are. Channels other than EEG are kept; they are
-        resampled with the rest and not filtered otherwise.
+        The data, which are not modified. Channels other than EEG are kept and resampled, but not
+        filtered.
     line_freq : float | False | None
-        The frequency of the power line in Hz. None takes ``info["line_freq"]``, else the peak
-        that :func:`find_line_freq` finds, which a warning names. False leaves the line alone.
+        The power line frequency in Hz. None takes ``info["line_freq"]``, or if that is not set
+        the peak that :func:`find_line_freq` finds, with a warning. False applies no notch filter.
     l_freq : float | None
         The lower edge of the band in Hz; None applies no high-pass.
     h_freq : float | None
         The upper edge of the band in Hz; None applies no low-pass.
     reference : "average" | None
-        ``"average"`` subtracts the mean of the good electrodes; None leaves the reference as it
-        is. Bad channels and bipolar derivations keep theirs.
+        ``"average"`` subtracts the mean of the good electrodes; None keeps the reference. Bad
+        channels and bipolar derivations always keep theirs.
     sfreq : float
-        The sampling rate to bring the data to, in Hz.
+        The new sampling rate in Hz.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
@@ -332,16 +332,15 @@ def preprocess(
     Raises
     ------
     ValueError
-        If there is no good EEG channel, a good channel holds NaN, the data are not in volts or
-        are current source density, or projectors wait to be applied.
+        If there are no good EEG channels, a good channel contains NaN, the data are not in volts or
+        are current source density, or projectors are not applied.
 
     Notes
     -----
-    Data that hold less than the band, because they were filtered before or sampled at a lower
-    rate, give a warning. A high-pass at 0.1 Hz needs 33 s of data: where these, or the epochs,
-    or all stretches between ``edge`` annotations, are shorter, the mean is subtracted instead,
-    with a warning, unless the info says that they are high-passed already. So filter, or call
-    this function, before you epoch.
+    A warning is given if the data were filtered or sampled to less than the requested band. A
+    high-pass at 0.1 Hz needs 33 s of continuous data. If all segments, or the epochs, are shorter
+    and were not high-pass filtered before, the mean is subtracted instead, with a warning.
+    Therefore, filter or preprocess recordings before you epoch them.
     """
     _validate_type(inst, (BaseRaw, mne.BaseEpochs), "inst", "Raw or Epochs")
     _validate_type(line_freq, ("numeric", bool, None), "line_freq")
@@ -351,10 +350,10 @@ def preprocess(
     inst = inst.copy().load_data()
     picks, good = _eeg_picks(inst)
     data = inst.get_data(picks=good)
-    _check_finite(data, [inst.ch_names[k] for k in good])
+    check_finite(data, [inst.ch_names[k] for k in good])
     check_units(data)
     del data
-    # Infinity would make filters complain; NaN stays NaN in the bad channels that hold it.
+    # Filters fail on infinity, but keep NaN, in bad channels, as NaN.
     inst._data[..., picks, :] = np.where(
         np.isfinite(inst._data[..., picks, :]), inst._data[..., picks, :], np.nan
     )

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a report of a problem has to say about the machine."""
+"""Versions and hardware, for bug reports."""
 
 import os
 import platform
@@ -12,16 +12,16 @@ from .._version import __version__
 
 
 def sys_info(fid=None):
-    """Print the versions of this package, of Python and of what the package needs.
+    """Print the versions of mne-gram, Python and all dependencies.
 
     Parameters
     ----------
     fid : file-like | None
-        Where to print to; None is the standard output.
+        The file to print to; None is the standard output.
 
     Notes
     -----
-    The versions are those of the installed distributions: none of them is imported.
+    The versions are those of the installed distributions, without importing them.
     """
     rows = [
         ("Platform", platform.platform()),
@@ -37,13 +37,13 @@ def sys_info(fid=None):
 
 
 def _get_dependencies():
-    """Return the names of the distributions that the package cannot do without."""
+    """Return the names of the required distributions."""
     lines = [line for line in requires("mne-gram") or [] if "extra ==" not in line]
     return [re.match(r"[\w.-]+", line).group() for line in lines]
 
 
 def _get_version(name):
-    """Return the version of a distribution, or that it is missing."""
+    """Return the version of a distribution, or "not installed"."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -14,10 +14,10 @@ from ..montage import match_channels, settle_names
 from ..preprocessing import (
     SFREQ,
     VOLTS_TO_MODEL,
-    _check_finite,
     _eeg_picks,
-    _stretches,
+    check_finite,
     check_units,
+    find_segments,
 )
 from ..preprocessing import preprocess as _preprocess
 
@@ -200,7 +200,7 @@ def _get_ready(inst, names, line_freq, on_bads, preprocess):
     inst.load_data()
     good = mne.pick_types(inst.info, eeg=True, exclude="bads")
     data = inst.get_data(picks=good)
-    _check_finite(data, [inst.ch_names[k] for k in good])
+    check_finite(data, [inst.ch_names[k] for k in good])
     check_units(data)
     return inst
 
@@ -215,7 +215,7 @@ def _find_windows(inst, length, step):
         epoch = np.arange(len(inst))
         return dict(epoch=epoch, start=0 * epoch, length=np.full(len(inst), n_patches))
     windows, left, n_short = [], 0, 0
-    for first, last in _stretches(inst):
+    for first, last in find_segments(inst):
         # As many as it takes to come to the end, the last one as long as there are patches.
         end = first
         for start in range(first, last - _PATCH + 1, step):

@@ -1,24 +1,25 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The 130 entries of the montage: names, positions, matching."""
+"""The 130 entries of the montage: names, positions, matching.
 
-from ._head import (
+``__all__`` lists the public names. All others are for the rest of the package, and may change.
+"""
+
+from ._head import (  # noqa: F401
     FAR,
+    apply_similarity,
     electrode_positions,
     find_placed,
+    fit_similarity,
     fit_sphere,
     read_positions,
     template_montage,
     template_places,
     template_sphere,
 )
-from ._match import (
+from ._match import ChannelMap, channel_directions, match_channels
+from ._names import (  # noqa: F401
     BIPOLAR,
-    ChannelMap,
-    channel_directions,
-    match_channels,
-)
-from ._names import (
     CH_NAMES,
     ELECTRODES,
     INDEX,
@@ -31,21 +32,12 @@ from ._names import (
 __all__ = [
     "BIPOLAR",
     "CH_NAMES",
-    "ChannelMap",
     "ELECTRODES",
-    "FAR",
     "INDEX",
+    "ChannelMap",
     "channel_directions",
-    "clean_name",
-    "derivation_ends",
     "electrode_positions",
-    "find_placed",
     "fit_sphere",
     "match_channels",
-    "parse_name",
-    "read_positions",
-    "settle_names",
-    "template_montage",
-    "template_places",
     "template_sphere",
 ]

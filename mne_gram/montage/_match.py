@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The 130 entries of the model's montage, and which of them each channel of a recording takes."""
+"""Match the channels of a recording to the 130 entries of the montage."""
 
 from dataclasses import dataclass
 
@@ -14,31 +14,17 @@ from ._head import (
     FAR,
     align_positions,
     electrode_positions,
-    fit_sphere,
     read_positions,
     template_places,
     template_sphere,
 )
-from ._names import BIPOLAR, CH_NAMES, ELECTRODES, INDEX, NO_NAME, NOT_BY_POSITION, settle_names
-
-__all__ = [
-    "BIPOLAR",
-    "CH_NAMES",
-    "ELECTRODES",
-    "ChannelMap",
-    "channel_directions",
-    "electrode_positions",
-    "fit_sphere",
-    "match_channels",
-    "template_sphere",
-]
-
+from ._names import ELECTRODES, INDEX, NO_NAME, NOT_BY_POSITION, settle_names
 
 _BY_POSITION = [name for name in ELECTRODES if name not in NOT_BY_POSITION]
 
 
 def _is_elsewhere(entry, aligned, limit):
-    """Tell whether an electrode lies elsewhere than its entry."""
+    """Return whether an electrode is farther from its entry than a limit in metres."""
     distance = np.linalg.norm(aligned - electrode_positions()[INDEX[entry]])
     own = template_places().get(entry)
     if entry.startswith("CCP") and own is not None:
@@ -47,7 +33,7 @@ def _is_elsewhere(entry, aligned, limit):
 
 
 def _believe_positions(parsed, aligned):
-    """Take back the names that the positions contradict."""
+    """Discard entries from names that the positions contradict."""
     parsed = list(parsed)
     located = np.isfinite(aligned).all(axis=1)
     checked = [k for k, (e, how, _) in enumerate(parsed) if located[k] and how in ("exact", "name")]
@@ -55,7 +41,7 @@ def _believe_positions(parsed, aligned):
         return parsed
     template = electrode_positions()
     distance = [np.linalg.norm(aligned[k] - template[INDEX[parsed[k][0]]]) for k in checked]
-    # Where names and positions agree on the whole, an idealised cap may be off by more in places.
+    # If names and positions agree overall, single electrodes of an idealised cap may deviate more.
     median = np.median(distance)
     limit = max(FAR, 3 * median) if median < AGREE else FAR
     for k, metres in zip(checked, distance, strict=True):
@@ -66,7 +52,7 @@ def _believe_positions(parsed, aligned):
 
 
 def _match_positions(parsed, aligned, max_distance):
-    """Give free places to channels without an entry, the nearest pair first."""
+    """Match channels without an entry to free entries by position, the nearest pair first."""
     parsed = list(parsed)
     distances = np.full(len(parsed), np.nan)
     template = electrode_positions()
@@ -91,29 +77,29 @@ def _match_positions(parsed, aligned, max_distance):
             break
         k = seekers[row]
         if parsed[k][0] is None and free[col] is not None:
-            note = parsed[k][2].replace(NO_NAME, "")  # a name that says nothing needs no excuse
+            note = parsed[k][2].replace(NO_NAME, "")  # an unknown name needs no explanation then
             parsed[k] = free[col], "position", note
             distances[k] = table[row, col]
             free[col] = None
     for k in seekers:
         if parsed[k][0] is None:
-            note = f"{parsed[k][2]}, and {_tell_nearest(aligned[k], max_distance)}"
+            note = f"{parsed[k][2]}, and {_describe_nearest(aligned[k], max_distance)}"
             parsed[k] = None, "none", note
     return parsed, distances
 
 
-def _tell_nearest(position, max_distance):
-    """Say why the position of a channel that was left over gave it no entry."""
+def _describe_nearest(position, max_distance):
+    """Return why the position of a remaining channel matches no entry."""
     distance = np.linalg.norm(electrode_positions() - position, axis=1)
     nearest = min(_BY_POSITION, key=lambda name: distance[INDEX[name]])
     if distance[INDEX[nearest]] > max_distance:
-        return f"no entry lies within {100 * max_distance:g} cm"
+        return f"there is no entry within {100 * max_distance:g} cm"
     return f"{nearest}, the nearest entry, is taken"
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelMap:
-    """Which entry of the montage each channel takes, and why.
+    """The montage entry of each channel, and how it was found.
 
     Attributes
     ----------
@@ -124,14 +110,14 @@ class ChannelMap:
     indices : array of int, shape (n_channels,)
         The index of the entry in ``CH_NAMES``, -1 where there is none.
     how : tuple of str
-        ``"exact"`` (the name is the entry's), ``"name"`` (after taking off prefix, reference and
-        dots, or an old name), ``"bipolar"``, ``"position"`` or ``"none"``.
+        ``"exact"`` (same name), ``"name"`` (an old name, or the name without prefix, reference and
+        dots), ``"bipolar"``, ``"position"`` or ``"none"``.
     distances : array of float, shape (n_channels,)
-        Metres between electrode and entry where the position decided, else NaN.
+        Metres between electrode and entry if matched by position, otherwise NaN.
     positions : array of float, shape (n_channels, 3)
-        The recorded positions laid on the template head, in metres, NaN where there is none.
+        The recorded positions aligned to the template head, in metres, NaN where missing.
     notes : tuple of str
-        Why a channel has no entry, or not the one that its name says; else empty.
+        Why a channel has no entry, or another one than its name suggests; otherwise empty.
     """
 
     ch_names: tuple
@@ -152,13 +138,13 @@ class ChannelMap:
         return [n for n, entry in zip(self.ch_names, self.entries, strict=True) if entry is None]
 
     def __repr__(self):
-        """Return one line: how many channels have an entry, and how they got it."""
+        """Return one line with the number of channels by how they were matched."""
         counts = {how: self.how.count(how) for how in dict.fromkeys(self.how)}
         how = ", ".join(f"{n} {key}" for key, n in counts.items())
         return f"<ChannelMap | {len(self)} channels: {how or 'none'}>"
 
     def __str__(self):
-        """Return a table, one row a channel."""
+        """Return a table with one row per channel."""
         width = max([7, *(len(name) for name in self.ch_names)])
         rows = [repr(self), f"{'channel':{width}}  entry   how       mm    note"]
         for name, entry, how, distance, note in zip(
@@ -174,7 +160,7 @@ class ChannelMap:
         Returns
         -------
         df : pandas.DataFrame
-            One row a channel, with columns ``channel, entry, index, how, distance, note``.
+            One row per channel, with columns ``channel, entry, index, how, distance, note``.
         """
         import pandas as pd
 
@@ -190,12 +176,12 @@ class ChannelMap:
         )
 
     def plot(self, *, axes=None, show=True):
-        """Draw the entries on a head, seen from above, nose up.
+        """Plot the entries on a head, seen from above, nose up.
 
         Parameters
         ----------
         axes : matplotlib.axes.Axes | None
-            Where to draw; None makes a figure.
+            The axes to plot in; None creates a figure.
         show : bool
             Whether to show the figure.
 
@@ -239,15 +225,15 @@ def _flatten(positions):
 
 
 def _map_channels(info, idx, max_distance):
-    """Return the ChannelMap of the channels ``idx``, laid out with all EEG channels of the info."""
+    """Return the ChannelMap of the channels ``idx``, aligned by all EEG channels of the info."""
     eeg = mne.pick_types(info, eeg=True, exclude=())
     every = np.union1d(eeg, idx).astype(int)
-    # Alignment uses every electrode, so that a channel's place doesn't depend on what is picked.
+    # Alignment uses all electrodes, so that the result does not depend on picks.
     all_names = [info["ch_names"][k] for k in every]
-    said = settle_names(all_names)
+    named = settle_names(all_names)
     positions = read_positions(info, every)
-    positions[[how in ("bipolar", "pair") for _, how, _ in said]] = np.nan  # between two places
-    aligned = align_positions(positions, [entry for entry, *_ in said])
+    positions[[how in ("bipolar", "pair") for _, how, _ in named]] = np.nan  # between two positions
+    aligned = align_positions(positions, [entry for entry, *_ in named])
     aligned = aligned[np.searchsorted(every, idx)]
     names = tuple(info["ch_names"][k] for k in idx)
     parsed = _believe_positions(settle_names(names, among=all_names), aligned)
@@ -265,45 +251,44 @@ def _map_channels(info, idx, max_distance):
 
 @verbose
 def match_channels(info, *, picks=None, on_missing="raise", max_distance=0.02, verbose=None):
-    """Find which of the 130 entries of the montage each channel takes.
+    """Match channels to the 130 entries of the montage.
 
     Parameters
     ----------
     info : mne.Info
         The measurement info.
     picks : str | array-like | slice | None
-        Channels to match; None takes all EEG channels, bad ones included.
+        The channels to match; None takes all EEG channels, including bad ones.
     on_missing : "raise" | "warn" | "ignore"
-        What to do about channels that take no entry.
+        What to do if channels match no entry.
     max_distance : float
-        Largest distance in metres between an electrode and the entry that it takes by position.
+        The largest distance in metres between an electrode and its entry if matched by position.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     channel_map : ChannelMap
-        The entry of each channel and how it was found. No entry is taken twice.
+        The entry of each channel and how it was found. No entry is used twice.
 
     Raises
     ------
     ValueError
-        If there is no channel to match, or a channel takes no entry and ``on_missing="raise"``.
+        If there is no channel to match, or a channel matches no entry and ``on_missing="raise"``.
 
     Notes
     -----
-    A name decides first: as it is, in any case; then without ``EEG``, dots and the reference
-    (``EEG Fp1-LE``, ``Fc5.``), with T3, T4, T5 and T6 read as T7, T8, P7 and P8; then as one of
-    the 16 bipolar derivations. Of two channels with one entry the exact name wins, else the
-    first. A derivation written the other way round has the opposite sign and is not matched.
+    Names are matched first: as they are, ignoring case; then without ``EEG``, dots and the
+    reference (``EEG Fp1-LE``, ``Fc5.``), with T3, T4, T5 and T6 as T7, T8, P7 and P8; then as one
+    of the 16 bipolar derivations. If two channels match the same entry, an exact name wins, or else
+    the first channel. A derivation in reverse order has the opposite sign and is not matched.
 
-    Then positions decide, for channels without a name of the montage and for those whose electrode
-    lies elsewhere than the name says (``A1`` of a BioSemi cap is not an earlobe). Positions are
-    laid on the template by the electrodes with known names, else by the sphere that fits
-    them.
+    Positions are used for the remaining channels, and for those whose electrode is far from the
+    entry of its name (``A1`` of a BioSemi cap is not an earlobe). Positions are aligned to the
+    template by the electrodes with known names, or by the sphere that fits them.
 
-    MNE's own CCP1 to CCP6 lie two centimetres from the entries of these names, which are where
-    10-05 says CCP1h to CCP6h: where there are positions, they decide.
+    CCP1 to CCP6 of MNE's template lie two centimetres from the entries of these names, which are at
+    CCP1h to CCP6h. They are matched by position if there are positions.
     """
     _validate_type(info, mne.Info, "info", "an instance of mne.Info, such as raw.info")
     _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
@@ -313,8 +298,8 @@ def match_channels(info, *, picks=None, on_missing="raise", max_distance=0.02, v
         idx = _picks_to_idx(info, picks, none="eeg", exclude=())
     if len(idx) == 0:
         raise ValueError(
-            "Found no EEG channel to match. If channels have another type, set it with "
-            "inst.set_channel_types, or name them with picks."
+            "Found no EEG channel to match. Set the types with inst.set_channel_types, or select "
+            "channels with picks."
         )
     channel_map = _map_channels(info, idx, max_distance)
     logger.info("%r", channel_map)
@@ -322,10 +307,10 @@ def match_channels(info, *, picks=None, on_missing="raise", max_distance=0.02, v
         reasons = dict(zip(channel_map.ch_names, channel_map.notes, strict=True))
         missing = [f"  {name}: {reasons[name]}" for name in channel_map.missing]
         message = (
-            f"{len(missing)} of {len(idx)} channels take no entry of the montage:\n"
+            f"{len(missing)} of {len(idx)} channels match no entry of the montage:\n"
             + "\n".join(missing)
-            + "\nRename them to 10-05 names (inst.rename_channels), give them positions if they "
-            "have none (inst.set_montage), or leave them out (inst.drop_channels, picks)."
+            + "\nRename them to 10-05 names (inst.rename_channels), set missing positions "
+            "(inst.set_montage), or exclude the channels (inst.drop_channels, picks)."
         )
         if on_missing == "raise":
             raise ValueError(message)
@@ -334,7 +319,7 @@ def match_channels(info, *, picks=None, on_missing="raise", max_distance=0.02, v
 
 
 def channel_directions(info, ch_names):
-    """Return where channels lie on the head, seen from the centre of the head's sphere.
+    """Return the directions of channels from the centre of the head.
 
     Parameters
     ----------
@@ -346,10 +331,9 @@ def channel_directions(info, ch_names):
     Returns
     -------
     directions : array, shape (n_channels, 3)
-        Unit vectors in the template's head frame, a row a channel. They come from the
-        recording's own positions where it has them, laid on the template as in
-        :func:`match_channels`; else from the place of the entry that the channel's name takes. A
-        row is NaN where there is neither, and for bipolar derivations.
+        Unit vectors in the template's head frame, from the positions in ``info``, aligned as in
+        :func:`match_channels`, or the position of the entry of the channel's name. NaN if there is
+        neither, and for bipolar derivations.
     """
     names = list(info["ch_names"])
     absent = [name for name in ch_names if name not in names]

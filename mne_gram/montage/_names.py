@@ -1,10 +1,10 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The names of the 130 entries, and what a recording's channel name says about them."""
+"""The names of the 130 entries, and the entries that channel names stand for."""
 
 import re
 
-# The order is the model's: a channel enters the network as its index in this list.
+# In the order of the model: a channel enters the network as its index in this list.
 CH_NAMES = tuple(
     """
     FP1 FPZ FP2
@@ -28,11 +28,11 @@ ELECTRODES = CH_NAMES[:114]
 BIPOLAR = CH_NAMES[114:]
 INDEX = {name: index for index, name in enumerate(CH_NAMES)}
 
-# Two names of one place: the second row is the one that was trained.
+# Old names of the same position: the model was trained with the new ones.
 RENAMED = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 
-# Entries that the 10-05 template knows under another name. I1 and I2 are what 10-10 caps call O9
-# and O10; CFC and CCP are half rows, and beyond column 5 10-05 calls these FTT and TTP.
+# Entries with another name in the 10-05 template. 10-10 caps call I1 and I2 O9 and O10. CFC and CCP
+# are half rows, which 10-05 calls FTT and TTP beyond column 5.
 TEMPLATE_NAMES = {
     **RENAMED,
     "T1": "FT9",
@@ -48,7 +48,7 @@ TEMPLATE_NAMES = {
     "CCP7": "TTP7h",
     "CCP8": "TTP8h",
 }
-# The same table read backwards gives names that a recording may use for these entries.
+# The same table backwards: names that a recording may use for these entries.
 _ALIASES = {
     **RENAMED,
     **{
@@ -57,8 +57,8 @@ _ALIASES = {
         if entry[:2] in ("O9", "O1", "CF", "CC")
     },
 }
-# Earlobes are taken by name only (no scalp electrode lies there); the others share their place
-# with a row that is trained on more data.
+# No scalp electrode lies at the earlobes; the others share their position with an entry that was
+# trained on more data.
 NOT_BY_POSITION = {*RENAMED, "T1", "T2", "CB1", "CB2", "A1", "A2"}
 _EARS = {"A1", "A2", "M1", "M2"}
 
@@ -78,19 +78,19 @@ _BIPOLAR_KEYS = {
 
 
 def clean_name(name):
-    """Return a channel name without prefix, reference, dots and running number, in capitals."""
+    """Return a channel name in capitals without prefix, reference, dots and running number."""
     name = re.sub(r"[()\[\]+.]", "", name.upper())
     name = re.sub(r"[\s_:/\u2013-]+", "-", name).strip("-")
     name = _PREFIX.sub("", name)
     name = _NUMBER.sub("", name)
     stripped = _SUFFIX.sub("", name)
     if stripped in _EARS and stripped != name and name.split("-", 1)[1][:2] in _EARS:
-        return name  # A2-A1 is the difference of the ears, which is not an electrode's signal
+        return name  # A2-A1 is the difference between the ears, not an electrode's signal
     return stripped
 
 
 def parse_name(name):
-    """Return (entry or None, how, note) for a channel name alone."""
+    """Return (entry or None, how, note) for a single channel name."""
     upper = name.upper()
     if upper in INDEX and upper not in RENAMED:
         return upper, ("bipolar" if "-" in upper else "exact"), ""
@@ -108,9 +108,9 @@ def parse_name(name):
             return (
                 None,
                 "pair",
-                (f"its polarity is the opposite of {flipped}: multiply it by -1 and rename it"),
+                f"its polarity is opposite to {flipped}: multiply it by -1 and rename it",
             )
-        return None, "pair", "a derivation between two electrodes that the montage does not have"
+        return None, "pair", "a derivation that the montage does not contain"
     return None, "none", NO_NAME
 
 
@@ -121,34 +121,32 @@ def derivation_ends(name):
 
 
 def _find_letter_labels(ch_names):
-    """Return labels that show that A1 ... A32, B1 ... are meant, which look like 10-20 names."""
+    """Return labels, such as A32, of systems in which A1, C3 ... are no 10-20 names."""
     return [n for n in ch_names if re.fullmatch(r"[A-H](1[1-9]|2\d|3[0-2])", n.upper())]
 
 
 def settle_names(ch_names, *, among=None):
-    """Return what each name says, with the conflicts between them settled, first come first.
+    """Return (entry or None, how, note) for each name, with conflicts resolved, first come first.
 
-    ``among`` holds all names of the recording, which tell of what kind they are; by default these.
-
-    Returns a list of (entry or None, how, note), where how is ``"exact"``, ``"name"``,
-    ``"bipolar"`` or, without an entry, ``"pair"`` (another derivation), ``"taken"`` or ``"none"``.
+    ``how`` is "exact", "name", "bipolar" or, without an entry, "pair" (another derivation), "taken"
+    or "none". ``among`` are all names of the recording, by default these.
     """
     parsed = [parse_name(name) for name in ch_names]
     labels = _find_letter_labels(ch_names if among is None else among)
     if len(labels) > 1:
-        note = f"{labels[0]} and {labels[1]} show that these are not 10-20 names"
+        note = f"names such as {labels[0]} and {labels[1]} show that this is not a 10-20 name"
         for index, name in enumerate(ch_names):
             if parsed[index][0] is not None and re.fullmatch(r"[A-H]\d{1,2}", name.upper()):
                 parsed[index] = None, "none", note
     cleaned = {clean_name(name) for name in ch_names}
     taken = {}
-    for exact_pass in (True, False):  # an exact name wins, wherever it stands
+    for exact_pass in (True, False):  # an exact name wins, whatever the order
         for index, (entry, how, _) in enumerate(parsed):
             if entry is None or (how == "exact") != exact_pass:
                 continue
             if entry.startswith("CCP") and how == "exact" and f"{entry}H" in cleaned:
-                # With the h names beside it CCP1 means the 10-05 place, two centimetres off.
-                parsed[index] = None, "none", f"{entry}h is in the recording and lies there"
+                # In a recording with CCP1h, CCP1 is the 10-05 position, two centimetres away.
+                parsed[index] = None, "none", f"the recording contains {entry}h, which lies there"
             elif entry in taken:
                 note = f"{entry} is already taken by {ch_names[taken[entry]]}"
                 parsed[index] = None, "taken", note

@@ -13,16 +13,17 @@ from ..montage import (
     ELECTRODES,
     FAR,
     INDEX,
+    apply_similarity,
     clean_name,
     derivation_ends,
     electrode_positions,
+    fit_similarity,
     match_channels,
     parse_name,
     read_positions,
     settle_names,
     template_places,
 )
-from ..montage._head import _similarity, _transform
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ def _lay_positions(info, target, have, of_template):
         positions[:] = np.nan  # the recording's positions contradict its names: names are enough
     elif of_template and used.any():
         try:
-            positions = _transform(positions, _similarity(have.positions[used], own[used]))
+            positions = apply_similarity(positions, fit_similarity(have.positions[used], own[used]))
         except ValueError:
             logger.info("Too few positions to tell how the head lies: the template's are taken.")
     return dict(zip(target["ch_names"], positions, strict=True))

@@ -34,7 +34,7 @@ from mne_gram.covariance._prior import (
     sphere_kernel,
     unpack_symmetric,
 )
-from mne_gram.montage._match import (
+from mne_gram.montage import (
     BIPOLAR,
     ELECTRODES,
     INDEX,

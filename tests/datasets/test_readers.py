@@ -387,7 +387,7 @@ def _make_seedv(session="1", n_more=0):
 
 def mne_gram_names():
     """Return the electrodes of the montage, without those that share a place."""
-    from mne_gram.montage._match import ELECTRODES
+    from mne_gram.montage import ELECTRODES
 
     return [name for name in ELECTRODES if name not in ("T3", "T4", "T5", "T6", "A1", "A2")]
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram import datasets
-from mne_gram.montage._match import match_channels
+from mne_gram.montage import match_channels
 
 DATA = Path(datasets.__file__).parent / "data"
 

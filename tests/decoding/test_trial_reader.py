@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import mne_gram
 from mne_gram.decoding._trial_filter import preprocess_trials
 from mne_gram.decoding._trial_reader import TrialReader
-from mne_gram.montage._match import CH_NAMES
+from mne_gram.montage import CH_NAMES
 
 NAMES = ["Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2"]
 SFREQ = 160.0
@@ -220,7 +220,7 @@ def test_bad_epochs():
     raw = mne.io.RawArray(_draw(1)[0], mne.create_info(NAMES, SFREQ, "eeg"), verbose="error")
     with pytest.raises(TypeError, match="make_fixed_length_epochs"):
         _make_reader().fit_read(raw)
-    with pytest.raises(ValueError, match="take no entry of the montage"):
+    with pytest.raises(ValueError, match="match no entry of the montage"):
         _make_reader().fit_read(_make_epochs(_draw(), [*NAMES[:7], "EOG1"]))
     epochs = _make_epochs(_draw())
     epochs.set_channel_types(dict.fromkeys(NAMES, "misc"), on_unit_change="ignore")

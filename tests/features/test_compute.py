@@ -19,7 +19,7 @@ from mne_gram.features import _compute as features
 from mne_gram.features._encoding import encode_tokens, encode_windows
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.models._registry import GramModel, save_model
-from mne_gram.montage._match import match_channels
+from mne_gram.montage import match_channels
 
 NAMES = "Fp1 Fp2 C3 C4 Pz O1 O2 T3".split()
 ATOL = 2e-5
@@ -273,7 +273,7 @@ def test_channels_without_entry(model):
     assert embedding.ch_names == ["Fp1", "Fp2", "C3"]
     quiet = compute_embedding(raw, model=model, preprocess=False, on_missing="ignore")
     assert_array_equal(quiet.data, embedding.data)
-    with pytest.raises(ValueError, match="take no entry"):
+    with pytest.raises(ValueError, match="match no entry"):
         compute_embedding(raw, model=model, preprocess=False, on_missing="raise")
     with pytest.raises(ValueError, match="None of the 1 EEG channels takes an entry"):
         compute_embedding(raw, model=model, picks=["X1"], on_missing="ignore")

@@ -10,7 +10,7 @@ import mne_gram
 from mne_gram._recording._patches import cut_patches
 from mne_gram.models._inference import predict_windows
 from mne_gram.models._registry import list_models
-from mne_gram.montage._match import match_channels
+from mne_gram.montage import match_channels
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
 from mne_gram.training import RECIPES
 

@@ -16,7 +16,7 @@ import torch
 
 from mne_gram.models import ClassificationNetwork, Tokenizer, tokenizer_nano
 from mne_gram.models._published import convert_gram, convert_tokenizer, read_published
-from mne_gram.montage._match import CH_NAMES
+from mne_gram.montage import CH_NAMES
 
 DATA = Path(__file__).parents[1] / "data" / "parity"
 CASES = ("clinical19", "bipolar16", "sparse4_long", "one_patch")

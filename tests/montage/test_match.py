@@ -9,18 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.montage._head import template_montage, template_places
-from mne_gram.montage._match import (
+from mne_gram.montage import (
     BIPOLAR,
     CH_NAMES,
     ELECTRODES,
     channel_directions,
+    clean_name,
     electrode_positions,
     fit_sphere,
     match_channels,
+    parse_name,
+    template_montage,
+    template_places,
     template_sphere,
 )
-from mne_gram.montage._names import clean_name, parse_name
 
 few = settings(deadline=None, max_examples=40)
 MONTAGES = [name for name in mne.channels.get_builtin_montages() if not name.startswith("artinis")]
@@ -129,7 +131,7 @@ def test_fit_sphere_refuses_a_plane():
     points = np.random.default_rng(0).standard_normal((10, 3)) * [1, 1, 0]
     with pytest.raises(ValueError, match="one plane"):
         fit_sphere(points)
-    with pytest.raises(ValueError, match="at least 4 points, got 3"):
+    with pytest.raises(ValueError, match="Found 3 points, expected at least 4"):
         fit_sphere(points[:3])
 
 
@@ -215,7 +217,7 @@ def test_reversed_pair_is_not_taken():
     channel_map = match_channels(make_info(["F7-Fp1", "Cz"]), on_missing="ignore")
     assert channel_map.entries == (None, "CZ")
     assert channel_map.how == ("none", "exact")
-    assert "opposite of FP1-F7: multiply it by -1" in channel_map.notes[0]
+    assert "opposite to FP1-F7: multiply it by -1" in channel_map.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_labels_of_a_biosemi_cap_are_not_10_20_names():
     names = [f"{letter}{number}" for letter in "ABCD" for number in range(1, 33)]
     channel_map = match_channels(make_info(names), on_missing="ignore")
     assert channel_map.entries == (None,) * 128
-    assert channel_map.notes[0] == "A11 and A12 show that these are not 10-20 names"
+    assert channel_map.notes[0] == "names such as A11 and A12 show that this is not a 10-20 name"
     assert channel_map.notes[30] == "the name is not one of the montage"  # as A31 says itself
     # The rest of the recording still tells, when only some channels are picked.
     some = match_channels(make_info(names), picks=["A1", "C3"], on_missing="ignore")
@@ -263,8 +265,8 @@ def test_notes_of_a_dense_net():
     said = "the name is not one of the montage, and "
     assert notes["E11"] == said + "AFZ, the nearest entry, is taken"
     assert "AFZ" in channel_map.entries
-    assert notes["E126"] == said + "no entry lies within 2 cm"
-    with pytest.raises(ValueError, match="(?s)E126: .*positions if they have none"):
+    assert notes["E126"] == said + "there is no entry within 2 cm"
+    with pytest.raises(ValueError, match="(?s)E126: .*set missing positions"):
         match_channels(info_of("GSN-HydroCel-128"))
 
 
@@ -472,11 +474,11 @@ def test_directions_from_four_electrodes():
 
 def test_missing_channels():
     info = make_info(["Cz", "E17", "VREF9"])
-    with pytest.raises(ValueError, match="2 of 3 channels take no entry") as error:
+    with pytest.raises(ValueError, match="2 of 3 channels match no entry") as error:
         match_channels(info)
     for piece in ("E17", "VREF9", "rename_channels", "set_montage", "drop_channels"):
         assert piece in str(error.value)
-    with pytest.warns(RuntimeWarning, match="2 of 3 channels take no entry"):
+    with pytest.warns(RuntimeWarning, match="2 of 3 channels match no entry"):
         match_channels(info, on_missing="warn")
     assert match_channels(info, on_missing="ignore").missing == ["E17", "VREF9"]
     assert match_channels(info, picks=["Cz"]).entries == ("CZ",)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mne_gram import preprocess
-from mne_gram.montage._match import (
+from mne_gram.montage import (
     BIPOLAR,
     CH_NAMES,
     ELECTRODES,

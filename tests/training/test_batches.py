@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.montage._match import CH_NAMES
+from mne_gram.montage import CH_NAMES
 from mne_gram.training._augment import (
     DROP_SIZES,
     STANDARD_MONTAGES,

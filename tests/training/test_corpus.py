@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_gram.montage._match import CH_NAMES
+from mne_gram.montage import CH_NAMES
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
 from mne_gram.training import _recordings, _storage
 from mne_gram.training._corpus import Corpus, prepare_corpus, read_corpus

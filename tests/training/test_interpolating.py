@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
-from mne_gram.montage._match import INDEX
+from mne_gram.montage import INDEX
 from mne_gram.simulation._simulator import Simulator
 from mne_gram.training._batches import Sampler
 from mne_gram.training._interpolating import (

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.montage._match import CH_NAMES, electrode_positions
+from mne_gram.montage import CH_NAMES, electrode_positions
 from mne_gram.training._masks import (
     MASK_KINDS,
     MASK_SHARES,
