@@ -11,6 +11,9 @@ from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
 from .montage import settle_names
 
+# The public names. All others are for the rest of the package, and may change.
+__all__ = ["SFREQ", "VOLTS_TO_MODEL", "check_units", "find_line_freq", "preprocess"]
+
 SFREQ = 200.0  # the model's sampling rate in Hz
 VOLTS_TO_MODEL = 1e4  # the network works in units of 0.1 mV
 
@@ -110,7 +113,7 @@ def find_line_freq(data, sfreq):
     return best if best is not None and ratios[best] >= enough else None
 
 
-def _eeg_picks(inst):
+def pick_good_eeg(inst):
     """Return the picks of all and of good EEG channels; raise an error for unsuitable data."""
     picks = mne.pick_types(inst.info, eeg=True, exclude=())
     if (
@@ -164,7 +167,7 @@ def find_segments(inst):
     return np.column_stack(_annotations_starts_stops(inst, _EDGES, invert=True))
 
 
-def _check_band(info, l_freq, h_freq):
+def check_band(info, l_freq, h_freq):
     """Warn if the recording was filtered to a narrower band than the model expects."""
     found = []
     if l_freq is not None and info["highpass"] > l_freq + 1e-6:
@@ -214,7 +217,7 @@ def _subtract_means(inst, picks, segments):
         inst._data[..., picks, start:stop] = data - data.mean(axis=-1, keepdims=True)
 
 
-def _filter(inst, picks, l_freq, h_freq, line_freq):
+def filter_eeg(inst, picks, l_freq, h_freq, line_freq):
     """Band-pass and notch filter in place, except where the data are too slow or too short."""
     sfreq = inst.info["sfreq"]
     segments = find_segments(inst)
@@ -245,7 +248,7 @@ def _filter(inst, picks, l_freq, h_freq, line_freq):
             _notch(inst, freqs, picks, longest)
 
 
-def _check_reference(inst, good):
+def check_reference(inst, good):
     """Warn if the data were re-referenced, but not to the average of the good channels."""
     info = inst.info
     average = any(
@@ -264,7 +267,7 @@ def _check_reference(inst, good):
     )
 
 
-def _reference(inst):
+def average_reference(inst):
     """Subtract the mean of the good electrodes in place, except from bipolar derivations."""
     names = [inst.ch_names[k] for k in mne.pick_types(inst.info, eeg=True, exclude=())]
     bipolar = [
@@ -348,7 +351,7 @@ def preprocess(
     if line_freq is True or (line_freq is not None and line_freq is not False and line_freq <= 0):
         raise ValueError(f"line_freq must be a positive frequency, False or None, got {line_freq}.")
     inst = inst.copy().load_data()
-    picks, good = _eeg_picks(inst)
+    picks, good = pick_good_eeg(inst)
     data = inst.get_data(picks=good)
     check_finite(data, [inst.ch_names[k] for k in good])
     check_units(data)
@@ -357,11 +360,11 @@ def preprocess(
     inst._data[..., picks, :] = np.where(
         np.isfinite(inst._data[..., picks, :]), inst._data[..., picks, :], np.nan
     )
-    _check_band(inst.info, l_freq, h_freq)
-    _filter(inst, picks, l_freq, h_freq, _choose_line_freq(inst, line_freq, good))
+    check_band(inst.info, l_freq, h_freq)
+    filter_eeg(inst, picks, l_freq, h_freq, _choose_line_freq(inst, line_freq, good))
     if inst.info["sfreq"] != sfreq:
         inst.resample(sfreq)
     if reference == "average":
-        _check_reference(inst, good)
-        _reference(inst)
+        check_reference(inst, good)
+        average_reference(inst)
     return inst

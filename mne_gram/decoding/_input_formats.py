@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from ..preprocessing import _eeg_picks
+from ..preprocessing import pick_good_eeg
 
 
 class TrialStack(NamedTuple):
@@ -106,7 +106,7 @@ def _read_epochs(insts):
     if sum(map(len, insts)) == 0:
         raise ValueError("X contains no epoch: were all of them dropped?")
     first = insts[0]
-    _eeg_picks(first)  # checks the channels
+    pick_good_eeg(first)  # checks the channels
     picks = _pick_good(first.info, {name for inst in insts for name in inst.info["bads"]})
     names = [first.ch_names[k] for k in picks]
     sfreq, known = first.info["sfreq"], {tuple(first.ch_names): picks}

@@ -49,7 +49,7 @@ def preprocess_trials(data, info, line, reference):
 def _filter_epochs(epochs, line):
     """Return filtered and resampled data (n_trials, n_channels, n_times_out)."""
     with mne.use_log_level("error"):
-        preprocessing._filter(epochs, np.arange(len(epochs.ch_names)), *_BAND, line)
+        preprocessing.filter_eeg(epochs, np.arange(len(epochs.ch_names)), *_BAND, line)
         if epochs.info["sfreq"] != SFREQ:
             epochs.resample(SFREQ)
     return epochs.get_data(copy=False)
@@ -68,7 +68,7 @@ def _reference_matrix(info):
     """Return the matrix of the average reference, shape (n_channels, n_channels)."""
     epochs = to_epochs(np.eye(len(info["ch_names"]))[None], info)
     with mne.use_log_level("error"):
-        preprocessing._reference(epochs)
+        preprocessing.average_reference(epochs)
     return epochs.get_data(copy=False)[0]
 
 
@@ -76,8 +76,8 @@ def warn_of_info(data, info, line, reference):
     """Warn of filters and references that lose information, as :func:`mne_gram.preprocess`."""
     epochs = to_epochs(data[:_N_CHECKED], info)
     with mne.use_log_level("warning"):
-        picks, good = preprocessing._eeg_picks(epochs)
-        preprocessing._check_band(info, *_BAND)
-        preprocessing._filter(epochs, picks, *_BAND, line)
+        picks, good = preprocessing.pick_good_eeg(epochs)
+        preprocessing.check_band(info, *_BAND)
+        preprocessing.filter_eeg(epochs, picks, *_BAND, line)
         if reference == "average":
-            preprocessing._check_reference(epochs, good)
+            preprocessing.check_reference(epochs, good)

@@ -14,10 +14,10 @@ from ..montage import match_channels, settle_names
 from ..preprocessing import (
     SFREQ,
     VOLTS_TO_MODEL,
-    _eeg_picks,
     check_finite,
     check_units,
     find_segments,
+    pick_good_eeg,
 )
 from ..preprocessing import preprocess as _preprocess
 
@@ -121,7 +121,7 @@ def cut_recording(
     _check_option("on_bads", on_bads, ("mask", "ignore"))
     _validate_type(preprocess, bool, "preprocess")
     length, step = _check_window(inst, window, overlap, longest)
-    eeg, _ = _eeg_picks(inst)
+    eeg, _ = pick_good_eeg(inst)
     picks = pick_eeg(inst, picks)
     names = [inst.ch_names[k] for k in eeg]
     cmap = match_channels(inst.info, picks=picks, on_missing=on_missing, verbose="warning")
