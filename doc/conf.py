@@ -29,8 +29,9 @@ extensions = [
     "math_renderer",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "unreleased",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "changes"]
 templates_path = ["_templates"]
 
 intersphinx_mapping = find_inventories()
