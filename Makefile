@@ -1,12 +1,16 @@
 # Short names for what contributors do often, in an environment with `pip install -e .[dev]`.
-.PHONY: test lint prose doc inventories clean
+.PHONY: test coverage lint prose doc inventories changelog clean
 
 test:
 	python -m pytest
 
+coverage:
+	python -m pytest --cov --cov-report=term
+
 lint:
 	ruff check .
 	ruff format --check .
+	lint-imports
 
 prose:
 	codespell
@@ -19,5 +23,8 @@ doc:
 inventories:
 	python doc/inventories.py
 
+changelog:
+	towncrier build --draft --date unreleased
+
 clean:
-	rm -rf build dist doc/_build doc/generated doc/auto_tutorials doc/sg_execution_times.rst
+	rm -rf build dist doc/_build doc/generated doc/auto_tutorials doc/sg_execution_times.rst doc/changes/unreleased.inc .coverage*
