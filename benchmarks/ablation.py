@@ -21,8 +21,7 @@ import mne
 import numpy as np
 
 from mne_gram.models import TokenizerConfig
-from mne_gram.training import RECIPES, pretrain_tokenizer
-from mne_gram.training._logs import read_log
+from mne_gram.training import RECIPES, pretrain_tokenizer, read_log
 
 CHANGES = {
     "as in the recipe": {},

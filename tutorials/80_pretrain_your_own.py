@@ -26,7 +26,7 @@ import numpy as np
 
 import mne_gram
 from mne_gram.models import gram_nano, tokenizer_nano
-from mne_gram.training._logs import read_log
+from mne_gram.training import read_log
 
 mne.set_log_level("warning")
 blue, orange = "#0072B2", "#D55E00"

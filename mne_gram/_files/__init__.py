@@ -26,8 +26,16 @@ from ._io import (
     write_figure,
     write_inst,
 )
+from ._logs import (
+    LOG_COLUMNS,
+    LOG_FILE,
+    read_log,
+    read_log_rows,
+)
 
 __all__ = [
+    "LOG_COLUMNS",
+    "LOG_FILE",
     "Unit",
     "check_output",
     "find_sidecars",
@@ -37,6 +45,8 @@ __all__ = [
     "loaded",
     "read_inst",
     "read_json",
+    "read_log",
+    "read_log_rows",
     "read_path",
     "read_recording",
     "read_table",

@@ -13,7 +13,7 @@ from mne.utils import logger
 from torch.func import functional_call
 
 from ..models import PATCH_LENGTH, as_generator
-from ..training import local_random_state
+from ..training import cosine_rate, group_parameters, local_random_state, update_average
 from ._adapted_encoder import Adaptation, AdaptedNetwork, add_adapters, copy_encoder
 from ._backbone import check_same, load_backbone
 from ._feature_kinds import make_features
@@ -154,25 +154,17 @@ class FineTuner:
         self.learnt = {n: p for n, p in network.named_parameters() if p.requires_grad}
         self.average = {n: p.detach().clone() for n, p in self.learnt.items()}
         self.n_steps = 0
-        self.optimizer = torch.optim.AdamW(self._group(), lr=schedule.learning_rate)
+        groups = group_parameters(self.learnt.items(), schedule.weight_decay, self._get_share)
+        self.optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate)
 
-    def _group(self):
-        """Return groups of parameters, each with its factor of the learning rate."""
-        schedule, n_blocks = self.schedule, len(self.network.gram.encoder.blocks)
-        groups = {}
-        for name, parameter in self.learnt.items():
-            layer = n_blocks + 1
-            if name == "gram.encoder.cls":
-                layer = 0
-            elif name.startswith("gram.encoder.blocks."):
-                layer = int(name.split(".")[3]) + 1
-            decay = schedule.weight_decay if parameter.ndim > 1 else 0.0
-            share = schedule.layer_decay ** (n_blocks + 1 - layer)
-            groups.setdefault((share, decay), []).append(parameter)
-        return [
-            dict(params=params, weight_decay=decay, share=share)
-            for (share, decay), params in groups.items()
-        ]
+    def _get_share(self, name):
+        """Return the factor of the learning rate of a parameter, which falls with depth."""
+        layer = n_layers = len(self.network.gram.encoder.blocks) + 1
+        if name == "gram.encoder.cls":
+            layer = 0
+        elif name.startswith("gram.encoder.blocks."):
+            layer = int(name.split(".")[3]) + 1
+        return self.schedule.layer_decay ** (n_layers - layer)
 
     def train_epoch(self, trials, y, weights, rows, epoch):
         """Pass once over all rows; return the mean loss."""
@@ -194,10 +186,7 @@ class FineTuner:
     def _get_rate(self, steps_per_epoch, n_epochs):
         """Return the factor of the highest learning rate."""
         warmup = self.schedule.n_warmup * steps_per_epoch
-        if self.n_steps < warmup:
-            return (self.n_steps + 1) / warmup
-        left = max(1, n_epochs * steps_per_epoch - warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (self.n_steps - warmup) / left)))
+        return cosine_rate(self.n_steps, warmup, n_epochs * steps_per_epoch - warmup)
 
     def _take_step(self, trials, stack, which, y, weights, entropy):
         """Take one step of the optimizer; return the loss of the batch."""
@@ -228,7 +217,9 @@ class FineTuner:
                 "or lower learning_rate."
             )
         self.optimizer.step()
-        self._update_average()
+        values = self.learnt.values()
+        update_average(self.average.values(), values, self.schedule.average, self.n_steps)
+        self.n_steps += 1
         return total
 
     def _local_randomness(self, entropy):
@@ -237,13 +228,6 @@ class FineTuner:
         if not config.dropout and not config.drop_path:
             return nullcontext()
         return local_random_state(self.device, self.seed, *entropy)
-
-    @torch.no_grad()
-    def _update_average(self):
-        # At first the average covers few steps.
-        decay = min(self.schedule.average, (1 + self.n_steps) / (10 + self.n_steps))
-        torch._foreach_lerp_(list(self.average.values()), list(self.learnt.values()), 1 - decay)
-        self.n_steps += 1
 
     @torch.no_grad()
     def evaluate(self, trials, y, weights, rows):

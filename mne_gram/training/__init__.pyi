@@ -16,11 +16,15 @@ from ._corpus import (
     read_corpus,
 )
 from ._logs import (
-    COLUMNS,
     read_log,
 )
 from ._loop import (
     local_random_state,
+)
+from ._optimization import (
+    cosine_rate,
+    group_parameters,
+    update_average,
 )
 from ._pretraining import (
     pretrain,
@@ -39,7 +43,6 @@ from ._sources import (
 )
 
 __all__ = [
-    "COLUMNS",
     "Corpus",
     "NAME",
     "RECIPES",
@@ -47,6 +50,8 @@ __all__ = [
     "Recording",
     "TrainingConfig",
     "choose_device",
+    "cosine_rate",
+    "group_parameters",
     "local_random_state",
     "prepare_corpus",
     "pretrain",
@@ -57,4 +62,5 @@ __all__ = [
     "read_log",
     "run_recipe",
     "split_subjects",
+    "update_average",
 ]

@@ -6,6 +6,8 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from ._optimization import cosine_rate
+
 _BATCH = 256  # windows for which the published learning rates are meant
 
 
@@ -150,11 +152,8 @@ class TrainingConfig:
     def get_learning_rate(self, step):
         """Return the learning rate of a step, counted from 0."""
         n_warm_up = round(self.warm_up * self.n_steps)
-        if step < n_warm_up:
-            return self.learning_rate * (step + 1) / n_warm_up
-        progress = (step - n_warm_up) / max(self.n_steps - 1 - n_warm_up, 1)
-        span = self.learning_rate - self.final_learning_rate
-        return self.final_learning_rate + span * (1 + math.cos(math.pi * progress)) / 2
+        n_decay = self.n_steps - 1 - n_warm_up
+        return cosine_rate(step, n_warm_up, n_decay, self.learning_rate, self.final_learning_rate)
 
     def to_dict(self):
         """Return the fields as a dict that JSON can hold."""

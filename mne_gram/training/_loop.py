@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from . import _checkpoint as checkpoint
 from ._logs import Log
+from ._optimization import group_parameters, update_average
 from ._processes import add_up, get_n_processes, get_rank, wait
 
 _START, _UPDATE = 1, 2  # what a draw is for, beside the parts of a step
@@ -101,14 +102,11 @@ class _Run:
         self.device, self._drawn = device, time.monotonic()
         network = stage.network.train()
         self.names = {parameter: name for name, parameter in network.named_parameters()}
-        matrices = [p for p in self.names if p.ndim > 1]
-        vectors = [p for p in self.names if p.ndim <= 1]
-        groups = [
-            dict(params=matrices, weight_decay=config.weight_decay),
-            dict(params=vectors, weight_decay=0.0),
-        ]
         self.optimizer = torch.optim.AdamW(
-            groups, lr=config.learning_rate, betas=config.betas, foreach=True
+            group_parameters(network.named_parameters(), config.weight_decay),
+            lr=config.learning_rate,
+            betas=config.betas,
+            foreach=True,
         )
         self.average = copy.deepcopy(network)
         saved, self.progress = checkpoint.read_checkpoint(folder, facts)
@@ -164,7 +162,8 @@ class _Run:
         self.optimizer.step()
         generator = get_generator(config.seed, step, 0, _UPDATE)
         state = self.stage.update(step, generator)
-        self._update_average(step)
+        average, network = self.average.state_dict(), self.stage.network.state_dict()
+        update_average(average.values(), network.values(), config.average, step)
         values = dict(zip(values, means.tolist(), strict=True))
         return {**values, **state, "gradient_norm": norm.item(), "learning_rate": rate}
 
@@ -192,13 +191,6 @@ class _Run:
             f"{norm.item():.4g}; training was stopped before the weights were changed. The batch "
             f"held {'; '.join(sources)}. {kept}Look at these recordings, or lower learning_rate."
         )
-
-    @torch.no_grad()
-    def _update_average(self, step):
-        # At the beginning there is little to average over.
-        decay = min(self.config.average, (1 + step) / (10 + step))
-        average = list(self.average.state_dict().values())
-        torch._foreach_lerp_(average, list(self.stage.network.state_dict().values()), 1 - decay)
 
     def get_network(self):
         """Return a copy with the averaged weights, in eval mode."""

@@ -4,7 +4,7 @@
 
 from mne.utils import _validate_type
 
-from ..training import COLUMNS, read_log
+from .._files import LOG_COLUMNS, read_log
 from ._style import BLUE, LIGHT, VERMILION, add_legend, list_axes, make_grid, open_frame, set_title
 
 _SMOOTH = 25  # the smoothed line averages over 1/25 of the run
@@ -69,7 +69,7 @@ def _read(log):
     _validate_type(log, ("path-like", pd.DataFrame), "log")
     if not isinstance(log, pd.DataFrame):
         return read_log(log)
-    missing = [name for name in COLUMNS if name not in log]
+    missing = [name for name in LOG_COLUMNS if name not in log]
     if missing:
         raise ValueError(
             f"Found the columns {', '.join(map(str, log.columns)) or 'none'}, expected those of a "

@@ -12,6 +12,7 @@ import pytest
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose
 
+from mne_gram._files import LOG_COLUMNS
 from mne_gram.training import _logs as logs
 from mne_gram.training._logs import Log, read_log
 from mne_gram.viz._curves import plot_learning_curve
@@ -164,7 +165,7 @@ def make_frame(n_steps=200):
     for k in range(0, n_steps, 20):
         rows += [(k, "validation", f"s{j}", "loss", float(j)) for j in range(3)]
         rows += [(k, "validation", "", "accuracy", 0.5)]
-    return pd.DataFrame(rows, columns=list(logs.COLUMNS))
+    return pd.DataFrame(rows, columns=list(LOG_COLUMNS))
 
 
 def get_lines(axis):

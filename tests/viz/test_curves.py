@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from mne_gram.training._logs import COLUMNS, Log
+from mne_gram._files import LOG_COLUMNS
+from mne_gram.training._logs import Log
 from mne_gram.viz import plot_learning_curve
 
 SUBJECTS = ("a/01", "b/02")
@@ -39,7 +40,7 @@ def make_log(n_steps=100, subjects=SUBJECTS, whole=True):
                 rows.append((step, "validation", subject, "accuracy", 0.1 * k))
             if whole:
                 rows.append((step, "validation", "", "loss", 7.0))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(LOG_COLUMNS))
 
 
 def get_lines(axis):
