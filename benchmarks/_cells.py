@@ -16,26 +16,11 @@ from mne_gram.metrics import band_power_ratio, correlation, nmse
 
 BANDS = ((0.5, 4), (4, 8), (8, 13), (13, 30), (30, 45))
 GARBAGE = 5e-3  # volts
-WITHIN = 1.645  # standard deviations on either side hold 90 %
+WITHIN = 1.645  # standard deviations on either side contain 90 %
 
 
 def run_jobs(function, jobs, n_jobs):
-    """Call a function with each of a list of arguments, in processes of one thread each.
-
-    Parameters
-    ----------
-    function : callable
-        What to call.
-    jobs : list of tuple
-        Its arguments.
-    n_jobs : int
-        Number of processes; with 1 all runs in this one.
-
-    Yields
-    ------
-    result : object
-        What each call returned, in the order of the jobs.
-    """
+    """Yield the result of a function for each tuple of arguments, in single-threaded processes."""
     if n_jobs == 1:
         yield from (function(*job) for job in jobs)
         return
@@ -45,28 +30,14 @@ def run_jobs(function, jobs, n_jobs):
 
 
 def applies(regime, dataset):
-    """Tell whether a data set has a regime: trials of a second hold no segments."""
+    """Return whether a regime applies to a data set: trials of one second have no segments."""
     return not (dataset == "alcohol" and regime == "segments")
 
 
 def measure_recording(args, dataset, path, priors):
-    """Measure all methods on one recording in all regimes.
+    """Measure all methods on one recording: one row per regime, draw and method.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The settings of the benchmark.
-    dataset : str
-        The data set.
-    path : mne_bids.BIDSPath
-        The recording.
-    priors : dict
-        What :func:`_methods.restore` takes.
-
-    Returns
-    -------
-    rows : list of dict
-        A row a regime, draw and method.
+    ``priors`` are those that :func:`_methods.restore` takes.
     """
     rows = []
     with mne.utils.use_log_level("ERROR"):
@@ -85,14 +56,14 @@ def measure_recording(args, dataset, path, priors):
 
 
 def measure_methods(args, inst, mask, priors):
-    """Measure all methods under one mask."""
+    """Measure all methods with one mask: one row per method."""
     truth = flat(inst)
     sfreq = inst.info["sfreq"]
     broken = fill(inst, np.where(mask, GARBAGE, truth))
     rows = []
     for name in args.methods:
         if name == "ridge" and mask.all(axis=1).any():
-            continue  # no clean data of the channel to learn from
+            continue  # no clean data of the channel to fit
         start = time.perf_counter()
         estimate, std = restore(name, broken, mask, priors, args.model, truth)
         seconds = time.perf_counter() - start
@@ -106,24 +77,10 @@ def measure_methods(args, inst, mask, priors):
 
 
 def measure(truth, estimate, std, mask, sfreq):
-    """Measure one restoration.
+    """Measure one restoration, arrays of shape (n_channels, n_times) in volts.
 
-    Parameters
-    ----------
-    truth, estimate : array, shape (n_channels, n_times)
-        Signals in the same reference, in volts.
-    std : array, shape (n_channels, n_times) | None
-        Standard deviation of the error.
-    mask : array of bool, shape (n_channels, n_times)
-        True where hidden.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    row : dict
-        ``nmse``, ``r``, ``n_hidden`` (samples), ``power_LOW_HIGH`` of each band, and where the
-        standard deviation is known ``coverage``, the share of hidden samples within 90 %.
+    Returns ``nmse``, ``r``, ``n_hidden`` (samples), ``power_LOW_HIGH`` per band and, with ``std``,
+    ``coverage``: the share of hidden samples within the 90 % interval.
     """
     row = dict(nmse=nmse(truth, estimate, mask), r=correlation(truth, estimate, mask))
     row["n_hidden"] = int(mask.sum())

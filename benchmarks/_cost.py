@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Seconds and memory of fitting and predicting, a process of its own for each method."""
+"""Time and memory of fitting and predicting, in a separate process for each method."""
 
 import threading
 import time
@@ -10,20 +10,17 @@ from pathlib import Path
 from mne_gram.evaluation._folds import make_folds
 from mne_gram.evaluation._methods import parse_method
 
-_PAUSE = 0.01  # seconds between two looks at the memory
+_PAUSE = 0.01  # seconds between measurements of the memory
 
 
 class MemoryWatch:
-    """The largest memory that this process holds while the context lasts (Linux).
+    """Measure the peak memory of this process, as ``gain`` in megabytes over the start (Linux).
 
-    Attributes
-    ----------
-    gain : float
-        How much more than at the start, in megabytes; NaN where the system does not tell.
+    It is NaN on other systems.
     """
 
     def __enter__(self):
-        """Start to look."""
+        """Start to measure."""
         self._start = self._peak = _get_memory()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -35,14 +32,14 @@ class MemoryWatch:
             self._peak = max(self._peak, _get_memory())
 
     def __exit__(self, *args):
-        """Stop looking."""
+        """Stop measuring."""
         self._stop.set()
         self._thread.join()
         self.gain = max(self._peak, _get_memory()) - self._start
 
 
 def _get_memory():
-    """Return the memory that this process holds, in megabytes."""
+    """Return the memory of this process in megabytes."""
     try:
         text = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
@@ -54,18 +51,7 @@ def _get_memory():
 def measure_cost(task, method):
     """Fit a method to the first fold of a task and test it, in a new process with all threads.
 
-    Parameters
-    ----------
-    task : Task
-        The task.
-    method : str
-        Name of the method.
-
-    Returns
-    -------
-    cost : dict
-        ``task, method, n_train, n_test, fit_seconds, predict_seconds, fit_megabytes,
-        predict_megabytes``: memory beyond the windows and the libraries.
+    Returns a row with seconds, and megabytes beyond the windows and libraries already loaded.
     """
     # Forked processes of a program that has used threads may hang.
     context = get_context("spawn")
@@ -92,7 +78,7 @@ def _measure(task, method, pipe):
 
 
 def _fit_and_predict(task, method):
-    """Return what one fit and one prediction cost."""
+    """Return the cost of one fit and one prediction."""
     import mne
 
     fold = make_folds(task)[0]

@@ -1,21 +1,21 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Accuracy of decoders that were trained on clean data and meet bad channels.
+"""Accuracy of decoders that were trained on clean data and are tested with bad channels.
 
-In each draw a quarter of a person's channels are bad all through, in all of their recordings. Bad
-channels hold white noise with ten times the typical deviation of a channel. The decoder meets the
-recording as it was (``clean``), as it is (``bad``), without the bad channels, which it was then
-trained without (``dropped``), or restored by each method. Recordings are filtered to 0.5-45 Hz
-before and stay in their own reference. All settings were chosen on training people.
+In each draw, a quarter of a subject's channels are bad in all recordings: they contain white noise
+with ten times the typical deviation of a channel. The decoder is tested on the original recording
+(``clean``), the damaged one (``bad``), without the bad channels, after training without them
+(``dropped``), and on the data restored by each method. Recordings are filtered to 0.5-45 Hz before
+and keep their reference. All settings were chosen on training subjects.
 
-``imagery`` (``eegmmi``): left or right fist, 30 trials a person in two runs, restored run by run.
-8-30 Hz, 0.5-2.5 s after the cue, 21 channels over the motor cortex (restoration goes by all 64),
-six common spatial patterns (Ledoit-Wolf), linear discriminant. Within a person: five stratified
+``imagery`` (``eegmmi``): left or right fist, 30 trials per subject in two runs, restored run by
+run. 8-30 Hz, 0.5-2.5 s after the cue, 21 channels over the motor cortex (restoration uses all 64),
+six common spatial patterns (Ledoit-Wolf), linear discriminant. Within subjects: five stratified
 folds, the same for all conditions, trained on the clean trials of four and tested on the fifth.
 
 ``eyes`` (``mdd``): closed or open, windows of 4 s, logarithm of the power in five bands of all
-channels, scaled, logistic regression. Across people: trained on the clean windows of all other
-people that are decoded, tested on one person's.
+channels, scaled, logistic regression. Across subjects: trained on the clean windows of all other
+subjects that are decoded, tested on those of one.
 """
 
 import zlib
@@ -36,34 +36,19 @@ MOTOR = [f"{row}{col}" for row in ("FC", "C", "CP") for col in "531Z246"]
 WINDOW, PENALTY = 4.0, 0.01
 
 
-def group_people(paths):
-    """Group recordings by person."""
-    people = {}
+def group_subjects(paths):
+    """Group recordings by subject."""
+    subjects = {}
     for path in paths:
-        people.setdefault(path.subject, []).append(path)
-    return list(people.values())
+        subjects.setdefault(path.subject, []).append(path)
+    return list(subjects.values())
 
 
-def extract_person(args, task, paths, priors):
-    """Extract what the decoder gets of one person, in every condition.
+def extract_subject(args, task, paths, priors):
+    """Extract trials or features of one subject in all conditions.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The settings of the benchmark.
-    task : ``"imagery"`` | ``"eyes"``
-        The task.
-    paths : list of mne_bids.BIDSPath
-        The recordings of one person.
-    priors : dict
-        What :func:`_methods.restore` takes.
-
-    Returns
-    -------
-    person : dict
-        ``subject``, ``names`` (of the channels), ``y`` (labels), and ``draws``, a list of
-        ``(x, bad)``: the trials or features by condition, channels second, and which channels are
-        bad.
+    Returns ``subject``, ``names`` (channels), ``y`` and ``draws``, a list of (x by condition, with
+    channels second, and bad channels).
     """
     methods = [name for name in args.methods if name != "ridge"]
     seed = zlib.crc32(f"{task}/{paths[0].subject}".encode())
@@ -107,7 +92,7 @@ def _extract(inst, data, path, task):
 
 
 def _cut_trials(raw):
-    """Return filtered trials of imagery in microvolts, and 1 for the right fist."""
+    """Return filtered imagery trials in microvolts, and 1 for the right fist."""
     raw.filter(*IMAGERY_BAND)
     events, _ = mne.events_from_annotations(raw, {"T1": 0, "T2": 1})
     epochs = mne.Epochs(
@@ -117,7 +102,7 @@ def _cut_trials(raw):
 
 
 def _measure_windows(raw, path):
-    """Return the logarithm of the band power of windows, and 1 for eyes closed."""
+    """Return the log band power of windows, and 1 for eyes closed."""
     from scipy.signal import welch
 
     sfreq, length = raw.info["sfreq"], round(WINDOW * raw.info["sfreq"])
@@ -129,28 +114,17 @@ def _measure_windows(raw, path):
     return x, np.full(len(x), int(path.task == "eyesclosed"))
 
 
-def decode(task, people):
-    """Decode all people in all conditions.
-
-    Parameters
-    ----------
-    task : ``"imagery"`` | ``"eyes"``
-        The task.
-    people : list of dict
-        From :func:`extract_person`.
-
-    Returns
-    -------
-    rows : list of dict
-        A row a person, draw and condition: ``accuracy`` over ``n_trials``.
-    """
-    if any(person["names"] != people[0]["names"] for person in people):
-        raise ValueError("Not all people have the same channels: one decoder cannot serve them.")
+def decode(task, subjects):
+    """Decode all subjects in all conditions: one row per subject, draw and condition."""
+    if any(person["names"] != subjects[0]["names"] for person in subjects):
+        raise ValueError(
+            "Found subjects with different channels, expected the same channels for one decoder."
+        )
     rows = []
-    for number, person in enumerate(people):
-        others = people[:number] + people[number + 1 :]
+    for number, person in enumerate(subjects):
+        others = subjects[:number] + subjects[number + 1 :]
         if task == "eyes" and not others:
-            continue  # nobody to learn from
+            continue  # no subjects to train on
         for draw, (x, bad) in enumerate(person["draws"]):
             with mne.utils.use_log_level("ERROR"):
                 test = _test_imagery if task == "imagery" else _test_eyes
@@ -162,7 +136,7 @@ def decode(task, people):
 
 
 def _test_imagery(x, y, bad, others):
-    """Return which trials are named rightly in each condition, over folds within a person."""
+    """Return which trials are classified correctly, by decoders trained within a subject."""
     from mne.decoding import CSP
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import StratifiedKFold
@@ -183,7 +157,7 @@ def _test_imagery(x, y, bad, others):
 
 
 def _test_eyes(x, y, bad, others):
-    """Return which windows are named rightly in each condition, by a decoder of other people."""
+    """Return which windows are classified correctly, by a decoder trained on other subjects."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -202,20 +176,9 @@ def _test_eyes(x, y, bad, others):
 
 
 def summarize_decoding(rows, baseline="spline"):
-    """Return accuracy and its difference to the spline's, with intervals over people.
+    """Return accuracy and its difference to a baseline, one row per task and condition.
 
-    Parameters
-    ----------
-    rows : list of dict
-        From :func:`decode`.
-    baseline : str
-        What each condition is compared with, person by person.
-
-    Returns
-    -------
-    table : list of dict
-        A row a task and condition: ``accuracy``, ``low``, ``high``, ``gain``, ``gain_low``,
-        ``gain_high``, ``n`` (people).
+    Intervals (``low``, ``high``, ``gain_low``, ``gain_high``) are over ``n`` subjects.
     """
     table = []
     for task in dict.fromkeys(row["task"] for row in rows):
@@ -239,7 +202,7 @@ def summarize_decoding(rows, baseline="spline"):
 
 def tell_decoding(table):
     """Return the table as text."""
-    lines = ["Decoders trained on clean data, a quarter of the channels bad (95 % over people)"]
+    lines = ["Decoders trained on clean data, a quarter of the channels bad (95 % over subjects)"]
     names = f"{'accuracy':>18}{'minus spline':>26}"
     lines.append(f"  {'task':9}{'condition':24}{'n':>3}{names}")
     for row in table:

@@ -1,11 +1,11 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The error of an evoked response's peak in restored channels.
+"""Errors of the peak of an evoked response in restored channels.
 
-The trials of ``alcohol`` begin with the picture. Their average is taken below 30 Hz, relative to
-its first 50 ms, when no answer has come yet, and to the mean of the kept channels. The peak is the
-largest deflection from 0.10 to 0.40 s, where that of nearly all training people lies; the
-restored channel's peak is its largest deflection of the same sign there.
+The trials of ``alcohol`` begin with a picture. Their average is filtered below 30 Hz, relative to
+its first 50 ms, before any response, and to the mean of the kept channels. The peak is the largest
+deflection from 0.10 to 0.40 s, where it lies in nearly all training subjects; the peak of the
+restored channel is its largest deflection of the same sign in this window.
 """
 
 import mne
@@ -19,25 +19,10 @@ H_FREQ = 30.0  # Hz
 
 
 def measure_peaks(truth, estimate, mask, n_epochs, sfreq):
-    """Compare the peaks of the channels that are hidden all through.
+    """Compare the peaks of channels that are hidden throughout; empty if there are none.
 
-    Parameters
-    ----------
-    truth, estimate : array, shape (n_channels, n_epochs * n_times)
-        Signals in the same reference, epochs end to end.
-    mask : array of bool, shape (n_channels, n_epochs * n_times)
-        True where hidden.
-    n_epochs : int
-        Number of epochs.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    errors : dict
-        ``peak_amplitude``: sum over channels of the absolute error of the peak, over the sum of
-        the true peaks' absolute amplitudes. ``peak_latency``: mean absolute error in ms.
-        Empty if no channel is hidden all through.
+    Returns ``peak_amplitude`` (sum of absolute errors over the sum of true amplitudes) and
+    ``peak_latency`` (mean absolute error in ms). Arrays are (n_channels, n_epochs * n_times).
     """
     whole = mask.all(axis=1)
     if not whole.any():

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The benchmark as a page of figures: PNG files, and one HTML file that holds them all."""
+"""The benchmark as a page of figures: PNG files, and one HTML file that contains them all."""
 
 import base64
 import html
@@ -12,7 +12,7 @@ from _names import name_condition, name_method
 from _summary import average_draws, find_headline, find_interval
 from _truth import REGIMES, WHOLE
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the markers help in addition.
+# The palette of Okabe and Ito, which colour-blind readers can distinguish; markers help as well.
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#0072B2", "#999999")
 MARKERS = "osD^vPX*"
 RC = {
@@ -28,25 +28,9 @@ GOOD = dict(color="#009E73", alpha=0.12, lw=0, zorder=0)
 
 
 def write_page(folder, rows, cells, decoding, methods, text):
-    """Write the figures and the page.
+    """Write the figures as PNG files and a page into a folder; return the HTML file.
 
-    Parameters
-    ----------
-    folder : path-like
-        Where; made if it is not there.
-    rows, cells : list of dict
-        The rows of the benchmark and of :func:`_summary.summarize`; may be empty.
-    decoding : list of dict
-        From :func:`_decoding.summarize_decoding`; may be empty.
-    methods : list of str
-        The methods, in the order of the legend.
-    text : str
-        What was printed.
-
-    Returns
-    -------
-    page : pathlib.Path
-        The HTML file. The PNG files lie beside it.
+    ``methods`` are in the order of the legend, ``text`` is the printed summary.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -81,7 +65,7 @@ def write_page(folder, rows, cells, decoding, methods, text):
 
 
 def _build_page(folder, pictures, text):
-    """Return a page that needs no other file."""
+    """Return an HTML page that needs no other file."""
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8"><title>Restoration</title>',
@@ -101,7 +85,7 @@ def _build_page(folder, pictures, text):
 
 
 def _add_legend(fig, style):
-    """Put one legend above all panels."""
+    """Add one legend above all panels."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -111,7 +95,7 @@ def _add_legend(fig, style):
 
 
 def _spread(names):
-    """Return how far from the middle each of several marks of one row stands."""
+    """Return the offsets of several marks in one row from its middle."""
     n = len(names)
     return dict(zip(names, 0.7 * (np.arange(n) - (n - 1) / 2) / max(n, 2), strict=True))
 
@@ -136,7 +120,7 @@ def _draw_marks(ax, labels, marks, style, horizontal=True):
 
 
 def set_ratio_axis(axis, setter, ticks=(0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5)):
-    """Give an axis of ratios a logarithmic scale with readable numbers."""
+    """Set a logarithmic scale with readable numbers on an axis of ratios."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     setter("log")
@@ -201,7 +185,7 @@ def plot_ratios(fig, cells, style):
 
 
 def plot_coverage(fig, cells, style):
-    """Draw how much of the truth the 90 % intervals hold, cell by cell."""
+    """Draw the coverage of the 90 % intervals in every cell."""
     own = [c for c in cells if np.isfinite(c["coverage"])]
     style = {n: look for n, look in style.items() if any(c["method"] == n for c in own)}
     datasets = list(dict.fromkeys(c["dataset"] for c in cells))
@@ -224,7 +208,7 @@ def plot_coverage(fig, cells, style):
 
 
 def plot_power(fig, cells, style):
-    """Draw the power of restored channels relative to the truth, band by band."""
+    """Draw the power of restored channels relative to the truth, per band."""
     labels = [f"{low:g}-{high:g}" for low, high in BANDS]
     fig.set_size_inches(9, 4.5)
     ax = fig.subplots()
@@ -256,7 +240,7 @@ def plot_power(fig, cells, style):
 
 
 def plot_peaks(fig, peaks, style):
-    """Draw the error of the evoked response's peak."""
+    """Draw the error of the peak of the evoked response."""
     regimes = [regime for regime in REGIMES if any(key[1] == regime for key in peaks)]
     style = {n: look for n, look in style.items() if any(key[2] == n for key in peaks)}
     marks = {}

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether what a bad sample held has any part in the result."""
+"""Whether the content of bad samples influences the result."""
 
 import zlib
 
@@ -16,7 +16,7 @@ NOISE = 1e-2  # volts
 
 
 def make_garbage(shape, seed=0):
-    """Return what bad samples are filled with, by name."""
+    """Return the fillings of bad samples by name."""
     rng = np.random.default_rng(seed)
     return {
         "0": np.zeros(shape),
@@ -27,25 +27,10 @@ def make_garbage(shape, seed=0):
 
 
 def compare_garbage(args, dataset, path, priors):
-    """Restore one recording with each garbage under the same masks.
+    """Restore one recording with each filling under the same masks: one row per regime and method.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The settings of the benchmark.
-    dataset : str
-        The data set.
-    path : mne_bids.BIDSPath
-        The recording.
-    priors : dict
-        What :func:`_methods.restore` takes.
-
-    Returns
-    -------
-    rows : list of dict
-        A row a regime and method. ``difference`` is the largest between the results of any two
-        kinds of garbage, relative to the standard deviation of the truth; ``kept`` whether all good
-        samples came back bit-identical.
+    ``difference`` is the largest between results, relative to the standard deviation of the truth,
+    and ``kept`` whether all good samples are bit-identical.
     """
     rows = []
     with mne.utils.use_log_level("ERROR"):

@@ -1,12 +1,12 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What can be compared, by name.
+"""The methods that can be compared, by name.
 
-``ridge`` and ``mne`` are baselines of ``ridge.py``; any other name goes to
-:func:`mne_gram.restore` as its ``method``. A name may end in ``-left-out`` (the prior is estimated
-without the data set at hand), in ``-sample`` (a draw from the posterior instead of its mean), or in
-both, in this order: ``auto-left-out-sample``. Beside these there are the names in ``VARIANTS``,
-which lead to settings that ``restore`` does not offer, and in ``ABLATIONS``.
+``ridge`` and ``mne`` are baselines of ``ridge.py``; any other name is the ``method`` of
+:func:`mne_gram.restore`. A name may end in ``-left-out`` (the prior is estimated without the data
+set at hand), in ``-sample`` (a draw from the posterior instead of its mean), or in both, in this
+order: ``auto-left-out-sample``. ``VARIANTS`` and ``ABLATIONS`` are settings that ``restore`` does
+not offer.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from mne_gram.restoration import _stacking
 LEFT_OUT, SAMPLE = "-left-out", "-sample"
 BASELINES = {"ridge": repair_ridge, "mne": repair_minimum_norm}
 WITHOUT_PRIOR = ("spline", *BASELINES)
-NETWORKS = ("gram",)  # methods that run nothing else beside the spatial estimate
+NETWORKS = ("gram",)  # methods that run only the network and the spatial estimate
 # Variants of method="gram": keyword arguments of the network's repair.
 VARIANTS = {
     "gram-argmax": dict(decode="argmax"),
@@ -41,20 +41,20 @@ VARIANTS = {
 CEILING = "gram-ceiling"
 
 # ---------------------------------------------------------------------------------------------
-# Ablations of method="auto": the experts that are left out, or taken in. How that is brought about,
-# with private parts of the package, is in `_change_experts` and nowhere else.
+# Ablations of method="auto": experts that are left out or added by `_change_experts`, which alone
+# uses private parts of the package.
 ABLATIONS = ("auto-without-sphere", "auto-with-spline")
 
 
 @contextlib.contextmanager
 def _change_experts(name):
-    """Take an expert from method auto for a while, or give it one more."""
+    """Remove an expert from method auto within the context, or add one."""
     with contextlib.ExitStack() as stack:
         patch = functools.partial(mock.patch.object, _estimation)
         if name == "auto-with-spline":
             stack.enter_context(patch("COMPARED", ()))
             stack.enter_context(mock.patch.object(_stacking, "COMPARED", ()))
-        else:  # it is the spatial expert once more, with another covariance
+        else:  # the sphere is the spatial expert with another covariance
             stack.enter_context(patch("_exchange_covariance", lambda *args: None))
         yield
 
@@ -85,7 +85,7 @@ class Method:
 
 
 def parse_method(name):
-    """Take a name apart."""
+    """Split a name into its parts."""
     base = name.removesuffix(SAMPLE)
     output = "sample" if base != name else "mean"
     stem = base.removesuffix(LEFT_OUT)
@@ -93,20 +93,9 @@ def parse_method(name):
 
 
 def expand_methods(names, leave_out):
-    """List the methods to run: the spline always, and those with the prior left out if wanted.
+    """Return the methods to run: always the spline, and variants with the prior left out.
 
-    Parameters
-    ----------
-    names : list of str
-        What was asked for.
-    leave_out : None | ``"only"`` | ``"also"``
-        Whether the methods that use a prior get the one estimated without the data set at hand, or
-        are run with either.
-
-    Returns
-    -------
-    names : list of str
-        Each once, the spline first if it was not asked for.
+    ``leave_out`` is None, ``"only"`` (these variants alone) or ``"also"`` (both).
     """
     names = names if "spline" in names else ["spline", *names]
     found = []
@@ -121,20 +110,7 @@ def expand_methods(names, leave_out):
 
 
 def load_priors(fname, datasets):
-    """Load the prior, and estimate the ones that leave out a data set.
-
-    Parameters
-    ----------
-    fname : path-like | None
-        The prior; None for the bundled one.
-    datasets : list of str
-        The data sets to leave out, one at a time.
-
-    Returns
-    -------
-    priors : dict of str | None to Prior
-        By the data set left out; None for the whole.
-    """
+    """Return the prior (key None), and estimates that leave out each data set, by its name."""
     priors = {None: load_prior(fname)}
     if datasets:
         recordings, components = read_recordings(fname), forward_components()
@@ -145,41 +121,22 @@ def load_priors(fname, datasets):
 
 
 def pick_priors(priors, dataset):
-    """Return the prior as it is and, where there is one, the one without the data set."""
+    """Return the whole prior and, if there is one, the prior without the data set."""
     return {"whole": priors[None], "left-out": priors.get(dataset)}
 
 
 @functools.lru_cache(maxsize=2)
 def load_network(name):
-    """Load a network once; None for the one that restore takes by itself."""
+    """Load a network once; None for the default of restore."""
     default = inspect.signature(mne_gram.restore).parameters["model"].default
     return mne_gram.load_model(name or default)
 
 
 def restore(name, inst, mask, priors, model=None, truth=None):
-    """Restore hidden samples.
+    """Restore hidden samples, True in ``mask`` (n_channels, n_samples) with epochs end to end.
 
-    Parameters
-    ----------
-    name : str
-        The method.
-    inst : mne.io.Raw | mne.Epochs
-        The recording with garbage in it.
-    mask : array of bool, shape (n_channels, n_samples)
-        True where bad, epochs end to end.
-    priors : dict of str to Prior
-        From :func:`pick_priors`.
-    model : str | None
-        The network; None for the default.
-    truth : array, shape (n_channels, n_samples) | None
-        The signals without garbage; the ceiling alone may look at them.
-
-    Returns
-    -------
-    estimate : array, shape (n_channels, n_samples)
-        The restored signals in volts.
-    std : array, shape (n_channels, n_samples) | None
-        Standard deviation of the error, where the method tells. A draw has none.
+    Returns the restored signals in volts and the standard deviation of their error or None, of the
+    shape of the mask. Only the ceiling uses ``truth``.
     """
     method = parse_method(name)
     if method.base in BASELINES:
@@ -209,7 +166,7 @@ def restore(name, inst, mask, priors, model=None, truth=None):
 
 @contextlib.contextmanager
 def _set_up(base, truth):
-    """Bring about what a variant needs for a while; give the method that restore knows."""
+    """Apply the settings of a variant within the context; return the method for restore."""
     if base in VARIANTS or base == CEILING:
         with mock.patch.object(_estimation, "repair_gram", _choose_repair(base, truth)):
             yield "gram"
@@ -221,14 +178,14 @@ def _set_up(base, truth):
 
 
 def _choose_repair(name, truth):
-    """Return what stands in for the network's repair in a variant of method gram."""
+    """Return the replacement of the network's repair in a variant of method gram."""
     repair = _estimation.repair_gram
     if name != CEILING:
         return functools.partial(repair, **VARIANTS[name])
 
     def reach_ceiling(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, **kwargs):
         if data.shape != truth.shape:
-            raise ValueError("The ceiling is found where all of the truth is restored at once.")
+            raise ValueError("The ceiling needs a recording that is restored at once.")
         for segment in segments:
             segment.values[:] = truth[segment.channel, segment.start : segment.stop]
         repair(

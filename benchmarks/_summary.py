@@ -1,11 +1,11 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sum up the rows of the benchmark: cells, headlines, and the goals.
+"""Summaries of the rows of the benchmark: cells, headlines, and goals.
 
-A cell is one data set in one regime. Its ratio is the median over recordings of a method's NMSE
-over the spline's in the same recording (draws averaged before). Intervals are 95 % bootstrap
-intervals over recordings; for a geometric mean over cells, a recording is drawn with all of its
-regimes.
+A cell is one data set in one regime. Its ratio is the median over recordings of the NMSE of a
+method relative to that of the spline in the same recording (averaged over draws). Intervals are
+95 % bootstrap intervals over recordings; for a geometric mean over cells, a recording is drawn with
+all of its regimes.
 """
 
 from collections import defaultdict
@@ -17,26 +17,11 @@ from _truth import WHOLE
 BASELINE = "spline"
 N_BOOT = 1000
 LEVELS = (0.025, 0.975)
-EXPERTS = ("spatial", "gram")  # what auto is held against, beside the spline
+EXPERTS = ("spatial", "gram")  # what auto is compared with, in addition to the spline
 
 
 def find_interval(values, statistic=np.median, n_boot=N_BOOT):
-    """Return the bootstrap interval of a statistic; the same for the same values.
-
-    Parameters
-    ----------
-    values : array, shape (n,)
-        One value a recording or person.
-    statistic : callable
-        Takes ``axis``.
-    n_boot : int
-        Number of draws.
-
-    Returns
-    -------
-    low, high : float
-        The edges.
-    """
+    """Return the bootstrap interval of a statistic of values (n,), the same for the same values."""
     rng = np.random.default_rng(0)  # so that an interval depends on its own data alone
     draws = statistic(rng.choice(np.asarray(values), (n_boot, len(values))), axis=1)
     return tuple(np.quantile(draws, LEVELS))
@@ -62,7 +47,7 @@ def compare(values, dataset, regime, method, baseline=BASELINE):
 
 
 def summarize(rows, methods, baseline=BASELINE, n_boot=N_BOOT):
-    """Return one row a cell and method: ratio to the baseline with its interval, and the rest."""
+    """Return one row per cell and method: ratio to the baseline, its interval, other measures."""
     errors = average_draws(rows)
     groups = defaultdict(list)
     for row in rows:
@@ -91,25 +76,9 @@ def summarize(rows, methods, baseline=BASELINE, n_boot=N_BOOT):
 
 
 def find_headline(rows, method, regimes=None, baseline=BASELINE, n_boot=N_BOOT):
-    """Return the geometric mean over cells of the ratio, with its interval.
+    """Return the geometric mean over cells of the ratio, with its interval; None without cells.
 
-    Parameters
-    ----------
-    rows : list of dict
-        The rows of the benchmark.
-    method : str
-        The method.
-    regimes : container of str | None
-        The cells that count; None for all.
-    baseline : str
-        What it is compared with, in the same recording.
-    n_boot : int
-        Number of draws.
-
-    Returns
-    -------
-    headline : dict | None
-        ``ratio``, ``low``, ``high``, ``largest`` (of a cell), ``n_cells``; None without a cell.
+    ``regimes`` selects cells. ``largest`` is the largest ratio of a cell.
     """
     errors = average_draws(rows)
     cells = defaultdict(dict)
@@ -138,7 +107,7 @@ def find_headline(rows, method, regimes=None, baseline=BASELINE, n_boot=N_BOOT):
 
 
 def pool_coverage(rows, method):
-    """Return the share of all hidden samples that the 90 % intervals of a method cover."""
+    """Return the share of all hidden samples within the 90 % intervals of a method."""
     own = [row for row in rows if row["method"] == method and "coverage" in row]
     if not own:
         return np.nan
@@ -160,20 +129,7 @@ def pool_power(cells, method):
 
 
 def find_goals(rows, cells, methods):
-    """Hold what was measured against the goals.
-
-    Parameters
-    ----------
-    rows, cells : list of dict
-        The rows of the benchmark and of :func:`summarize`.
-    methods : list of str
-        The methods.
-
-    Returns
-    -------
-    goals : list of tuple
-        Whether it is met, and the goal with what was found.
-    """
+    """Return a list of (whether met, goal with the measured value)."""
     goals = []
     for method in (name for name in ("auto", "auto-left-out") if name in methods):
         head = find_headline(rows, method)
@@ -205,7 +161,7 @@ def _compare_ridge(rows, method):
 
 
 def _compare_experts(rows, cells, method):
-    """Hold a method against the expert that is best in each cell."""
+    """Compare a method with the best expert of each cell."""
     ending = method.removeprefix("auto")
     experts = [BASELINE, *(f"{expert}{ending}" for expert in EXPERTS)]
     errors = average_draws(rows)

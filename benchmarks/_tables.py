@@ -31,7 +31,7 @@ def tell_summary(rows, cells, methods):
 
 
 def tell_cells(cells):
-    """Return a line a cell and method."""
+    """Return one line per cell and method."""
     lines = [
         f"{'data set':9}{'regime':10}{'method':24}{'n':>3} {'NMSE':>6} {'ratio':>6}"
         f" {'95 % interval':>15} {'r':>6} {'>1':>5} {'cover':>6} {'s/min':>6}"
@@ -63,7 +63,7 @@ def tell_headlines(rows, cells, methods):
                 text += f"; {name} {part['ratio']:.3f}"
         above = np.mean([row["nmse"] > 1 for row in rows if row["method"] == method])
         seconds = np.mean([c["seconds_per_minute"] for c in cells if c["method"] == method])
-        lines.append(f"{text}; NMSE > 1 in {above:.1%}; {seconds:.2f} s a minute")
+        lines.append(f"{text}; NMSE > 1 in {above:.1%}; {seconds:.2f} s per minute")
     return "\n".join(lines)
 
 
@@ -79,12 +79,12 @@ def tell_coverage(rows, cells, methods):
             f"{c['coverage']:.3f} ({c['dataset']}, {c['regime']})" for c in (low, high)
         )
         lines.append(f"  {method:24}{pool_coverage(rows, method):.3f} pooled; cells {edges}")
-    head = "Share of hidden samples within the 90 % interval (0.85-0.95 pooled, 0.75-0.99 a cell)"
+    head = "Share of hidden samples within the 90 % interval (0.85-0.95 pooled, 0.75-0.99 per cell)"
     return "\n".join([head, *lines]) if lines else ""
 
 
 def tell_power(cells, methods):
-    """Return the power of whole channels relative to the truth, band by band."""
+    """Return the power of whole channels relative to the truth, per band."""
     lines = []
     for method in methods:
         found = pool_power(cells, method)
@@ -100,7 +100,7 @@ def tell_power(cells, methods):
 
 
 def tell_peaks(rows, methods):
-    """Return the error of the evoked response's peak, and its ratio to the spline's."""
+    """Return the error of the peak of the evoked response, and its ratio to the spline's."""
     amplitudes, latencies = (average_draws(rows, f"peak_{n}") for n in ("amplitude", "latency"))
     lines = []
     for regime in (regime for regime in REGIMES if regime in WHOLE):

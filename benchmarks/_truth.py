@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Held-out recordings as the truth, and what is hidden of them."""
+"""Held-out recordings as the truth, and the masks that hide parts of them."""
 
 import mne
 import numpy as np
@@ -23,23 +23,9 @@ BAND = (0.5, 45.0)  # Hz
 
 
 def list_held_out(root, *, quick=False, most=None, everyone=False):
-    """List the recordings of a data set's held-out people.
+    """List the recordings of held-out subjects, or of all with ``everyone``, sorted.
 
-    Parameters
-    ----------
-    root : path-like
-        The data set.
-    quick : bool
-        Whether one recording a person is enough.
-    most : int | None
-        At most this many recordings.
-    everyone : bool
-        Whether to list the other people's too.
-
-    Returns
-    -------
-    paths : list of mne_bids.BIDSPath
-        Sorted by person and file.
+    ``quick`` takes one recording per subject.
     """
     paths = list_recordings(root)
     _, held_out = split_subjects([path.subject for path in paths])
@@ -51,25 +37,9 @@ def list_held_out(root, *, quick=False, most=None, everyone=False):
 
 
 def load_truth(path, dataset, unfiltered=False, *, seconds=SECONDS, events=False):
-    """Read one recording as the truth: Raw in 0.5-45 Hz, or the Epochs of ``alcohol`` as they are.
+    """Read one recording as the truth: Raw in 0.5-45 Hz, or the Epochs of ``alcohol`` unfiltered.
 
-    Parameters
-    ----------
-    path : mne_bids.BIDSPath
-        The recording.
-    dataset : str
-        The data set that it is of.
-    unfiltered : bool
-        Whether drifts and line stay in.
-    seconds : float
-        At most this much of a Raw.
-    events : bool
-        Whether a Raw keeps its annotations.
-
-    Returns
-    -------
-    inst : mne.io.Raw | mne.Epochs
-        EEG channels that the montage knows, in its names and places. Nothing is marked as bad.
+    Contains the EEG channels of the montage, with its names and positions, and no bad channels.
     """
     raw = read_raw_bids(path, verbose="error").load_data()
     raw.pick("eeg", exclude=())
@@ -97,7 +67,7 @@ def load_truth(path, dataset, unfiltered=False, *, seconds=SECONDS, events=False
 
 
 def draw_mask(regime, inst, rng):
-    """Draw what is hidden, channels x all samples."""
+    """Draw which samples are hidden, shape (n_channels, n_samples)."""
     n_channels = len(inst.ch_names)
     n_times = flat(inst).shape[1]
     sfreq = inst.info["sfreq"]
@@ -126,13 +96,13 @@ def draw_mask(regime, inst, rng):
 
 
 def flat(inst):
-    """Return channels x all samples."""
+    """Return data of shape (n_channels, n_samples), epochs end to end."""
     data = inst.get_data(copy=False) if isinstance(inst, mne.BaseEpochs) else inst.get_data()
     return data if data.ndim == 2 else data.transpose(1, 0, 2).reshape(data.shape[1], -1)
 
 
 def fill(inst, data):
-    """Return a copy of an instance that holds other data (channels x all samples)."""
+    """Return a copy of an instance with other data (n_channels, n_samples)."""
     inst = inst.copy()
     if isinstance(inst, mne.BaseEpochs):
         data = data.reshape(len(data), len(inst), -1).transpose(1, 0, 2)

@@ -1,14 +1,14 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Change one setting of stage 1 at a time, and see what it does on people that are only watched.
+"""Change one setting of stage 1 at a time, and compare on validation subjects.
 
 Run ::
 
     python benchmarks/ablation.py --corpus corpus/ --seeds 2
 
-A small tokenizer is trained for a few hundred steps under each setting, so differences say what
-helps early on with little data, not what an endless training would come to. The people watched are
-a tenth of the training subjects; nobody who is held out for good is looked at.
+A small tokenizer is trained for a few hundred steps with each setting, so differences show what
+helps early on with little data, not after long training. The validation subjects are a tenth of the
+training subjects; subjects that are held out for good are not used.
 """
 
 import argparse
@@ -38,7 +38,7 @@ CHANGES = {
 
 
 def run(args, changes, seed):
-    """Train one tokenizer; return what was measured of it."""
+    """Train one tokenizer; return its validation measures."""
     stage1 = RECIPES["gram-tiny"].stage1
     training = dataclasses.replace(
         stage1,

@@ -3,9 +3,9 @@
 """A data set from end to end: run, skip, kill and resume, a broken file, workers, the validator.
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/bids.py --source ../shared/eeg/eegmmi --subjects 4`` with
-the packages ``dask[distributed]`` and ``bids-validator-deno`` installed. It copies some subjects
-into a temporary folder, marks channels and a span in half of the recordings as bad, and prints what
-``mne_gram bids`` does with them, in processes of its own.
+the packages ``dask[distributed]`` and ``bids-validator-deno`` installed. It copies some subjects to
+a temporary folder, marks channels and a segment as bad in half of the recordings, and prints what
+``mne_gram bids`` does with them, in separate processes.
 """
 
 import argparse
@@ -27,15 +27,7 @@ SPAN = dict(onset="10.0", duration="2.5", trial_type="BAD_muscle", value="n/a", 
 
 
 def copy_subjects(source, root, n_subjects):
-    """Copy the first subjects of a data set and mark channels as bad in every other recording.
-
-    Parameters
-    ----------
-    source, root : pathlib.Path
-        The data set and its copy.
-    n_subjects : int
-        How many.
-    """
+    """Copy the first subjects of a data set and mark channels as bad in every other recording."""
     chosen = sorted(path for path in source.glob("sub-*"))[:n_subjects]
     root.mkdir(parents=True)
     for path in source.iterdir():
@@ -45,9 +37,9 @@ def copy_subjects(source, root, n_subjects):
         target = root / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)  # without the permissions, which may be to read only
-    people = _read(root / "participants.tsv")
-    kept = people["participant_id"].isin([subject.name for subject in chosen])
-    _write(people[kept], root / "participants.tsv")
+    subjects = _read(root / "participants.tsv")
+    kept = subjects["participant_id"].isin([subject.name for subject in chosen])
+    _write(subjects[kept], root / "participants.tsv")
     tables = sorted(root.rglob("*_channels.tsv"))
     for table in tables[::2]:
         channels = _read(table)
@@ -69,7 +61,7 @@ def _write(table, path):
 
 
 def run(root, out, *options):
-    """Run ``mne_gram bids``; return its exit code, its table and the seconds that it took."""
+    """Run ``mne_gram bids``; return its exit code, its table and the seconds it took."""
     command = [sys.executable, "-m", "mne_gram", "bids", root, "--derivatives", out, "--json"]
     start = time.perf_counter()
     done = subprocess.run([*map(str, command), *map(str, options)], capture_output=True, text=True)
@@ -80,7 +72,7 @@ def run(root, out, *options):
 
 
 def find_checksums(out):
-    """Return the sha256 of each file of the results, by name."""
+    """Return the sha256 of each result file, by name."""
     paths = sorted(path for path in out.glob("sub-*/eeg/*") if path.is_file())
     return {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -89,7 +81,7 @@ def find_checksums(out):
 
 
 def kill_and_resume(root, out, n_done):
-    """Kill a run when some recordings are done; return what is there and what the next does."""
+    """Kill a run when some recordings are done; return what is there and what the next run does."""
     command = [sys.executable, "-m", "mne_gram", "bids", root, "--derivatives", out]
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -106,7 +98,7 @@ def kill_and_resume(root, out, n_done):
 
 
 def run_on_dask(root, out, n_workers):
-    """Run on a dask cluster of this machine; return the seconds with and without its start."""
+    """Run on a local dask cluster; return the seconds with and without its start."""
     from distributed import LocalCluster
 
     start = time.perf_counter()
@@ -119,7 +111,7 @@ def run_on_dask(root, out, n_workers):
 
 
 def validate(folder):
-    """Return how many issues of each kind the official validator finds."""
+    """Return the number of issues of each kind that the official validator finds."""
     validator = shutil.which("bids-validator-deno")
     if validator is None:
         return None
@@ -131,7 +123,7 @@ def validate(folder):
 
 
 def print_tree(folder):
-    """Print the tree of the results, of the first subject only."""
+    """Print the tree of the results of the first subject."""
     first = min(path.name for path in folder.glob("sub-*") if path.is_dir())
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -140,7 +132,7 @@ def print_tree(folder):
 
 
 def show(source, n_subjects, folder):
-    """Print the whole show."""
+    """Print all steps."""
     root = folder / "data"
     copy_subjects(source, root, n_subjects)
     default = root / "derivatives" / "mne-gram"

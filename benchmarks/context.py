@@ -2,18 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What time could add to the spatial estimate: delays between channels, a changing covariance.
 
-Run ``python benchmarks/context.py``. The spatial estimate looks at one moment and has one
-covariance a band for the whole recording. On held-out people's recordings this prints the ratio to
-its squared error of that of
+Run ``python benchmarks/context.py``. The spatial estimate uses one sample at a time and one
+covariance per band for the whole recording. On recordings of held-out subjects this prints the
+squared error, relative to that of the spatial estimate, of
 
-- ``delays``: an estimate in which the recording's own covariances are complex, so that a channel
-  may run ahead of another or behind, by any part of a period in each band. It is learnt in the
-  first two thirds of a recording and tested, with one channel at a time hidden, in the last one.
-  The imaginary part counts by an eighth, a quarter or a half;
-- ``chunks``: the same estimate with a covariance of each chunk of 10, 20 or 30 s alone, a quarter
-  of the channels being hidden all through.
+- ``delays``: an estimate with complex covariances of the recording, so that a channel may lead or
+  lag another by any phase in each band. It is fitted to the first two thirds of a recording and
+  tested, with one channel hidden at a time, on the last third. The imaginary part is weighted by
+  an eighth, a quarter or a half;
+- ``chunks``: the same estimate with a separate covariance for each chunk of 10, 20 or 30 s, with a
+  quarter of the channels hidden throughout.
 
-Below 1 it would pay.
+Values below 1 would be an improvement.
 """
 
 import argparse
@@ -42,22 +42,7 @@ _RIDGE = 1e-3  # of the mean variance, as for interpolation
 
 
 def measure_delays(raw, prior, rng):
-    """Return the ratio of the error with complex covariances, a share of the imaginary part each.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        The recording.
-    prior : Prior
-        The population prior.
-    rng : numpy.random.Generator
-        Draws which channels are hidden.
-
-    Returns
-    -------
-    ratios : array, shape (n_hidden, n_shares)
-        For each hidden channel.
-    """
+    """Return the ratio of the error with complex covariances, shape (n_hidden, n_shares)."""
     data, sfreq = raw.get_data(), raw.info["sfreq"]
     n, cut = len(data), 2 * data.shape[1] // 3
     rows, own, units, known = channel_rows(match_channels(raw.info), prior)
@@ -70,7 +55,7 @@ def measure_delays(raw, prior, rng):
     products = window_products(windows, good, sfreq, units)
     complex_cov = np.array([np.einsum("wcf,wdf->cd", z, z.conj()) / len(z) for z in products])
     dof = degrees_of_freedom(len(windows))[:, None, None]
-    # As the real part is weighed against the prior.
+    # Weighted as the real part is against the prior.
     imaginary = complex_cov.imag * dof / (dof + 0.5 * n)
     parts = hilbert(split_bands(data[:, cut:], sfreq), axis=-1)
     ratios = []
@@ -90,7 +75,7 @@ def measure_delays(raw, prior, rng):
 def find_weights(cov, others, channel):
     """Return complex weights (n_bands, n_others) of the conditional mean of one channel.
 
-    They are of channels relative to the mean of the others, which has no part in the result.
+    They are for channels relative to the mean of the others.
     """
     n = cov.shape[-1]
     basis = contrast_basis(np.ones(len(others)))
@@ -120,7 +105,7 @@ def measure_chunks(raw, prior, rng):
 
 
 def find_errors(data, hidden, info, prior):
-    """Hide channels, restore them; return the errors, shape (n_hidden, n_times)."""
+    """Hide channels and restore them; return the errors, shape (n_hidden, n_times)."""
     mask = np.zeros(data.shape, bool)
     mask[hidden] = True
     found, pieces = np.where(mask, 0.0, data), [(0, data.shape[1])]

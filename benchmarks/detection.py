@@ -1,16 +1,16 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Damage real recordings, and see who finds the damage.
+"""Damage real recordings, and compare which methods find the damage.
 
 Only held-out subjects are used (the 4th, 8th, ... of each data set in sorted order), unfiltered as
 they were recorded. Run ::
 
     python benchmarks/detection.py --quick
 
-Channels are damaged all through and for a while, with a seeded generator. Methods are compared in
-the same run: :func:`mne_gram.find_bads`, MNE's local outlier factor, and pyprep and autoreject
-where they are installed. What is found in the recording as it was counts as a false alarm, though
-nobody knows whether it was clean.
+Whole channels and segments are damaged with a seeded generator. Methods are compared in the same
+run: :func:`mne_gram.find_bads`, MNE's local outlier factor, and pyprep and autoreject if they are
+installed. Anything found in the original recording counts as a false alarm, although it is unknown
+whether it was clean.
 """
 
 import argparse
@@ -60,16 +60,16 @@ def load(path):
 
 
 def find_size(data, sfreq):
-    """Return how large the EEG is: the median over channels and seconds of the deviation."""
+    """Return the amplitude of the EEG: the median deviation over channels and seconds."""
     length = round(sfreq)
     seconds = data[:, : data.shape[1] // length * length].reshape(len(data), -1, length)
     return np.median(seconds.std(axis=-1))
 
 
 def damage_channels(data, sfreq, line_freq, stranger, rng):
-    """Damage a tenth of the channels (two at least) all through, in place.
+    """Damage a tenth of the channels, at least two, throughout and in place.
 
-    Returns the kind by channel.
+    Returns the kind of damage by channel.
     """
     n_channels, n_times = data.shape
     size = find_size(data, sfreq)
@@ -99,7 +99,7 @@ def damage_channels(data, sfreq, line_freq, stranger, rng):
         elif kind == "other":
             data[channel] = np.resize(stranger, n_times)
             data[channel] *= size / find_size(data[channel][None], sfreq)
-        else:  # two plugs of a cap: some pairs lie far apart, some close
+        else:  # two plugs of a cap, far apart or close
             partner = chosen.pop()
             data[[channel, partner]] = data[[partner, channel]]
             kinds[partner] = "swapped"
@@ -115,9 +115,9 @@ def add_pop(signal, start, stop, sfreq, size, rng):
 
 
 def damage_spans(data, sfreq, kept, rng):
-    """Damage spans of 0.5 to 4 s of four of the channels ``kept``, in place.
+    """Damage segments of 0.5 to 4 s of four of the channels ``kept``, in place.
 
-    Returns a list of channel, first sample, stop, kind.
+    Returns a list of channel, start, stop (samples) and kind.
     """
     n_times = data.shape[1]
     size = find_size(data[kept], sfreq)
@@ -140,11 +140,11 @@ def damage_spans(data, sfreq, kept, rng):
             elif kind == "pop":
                 add_pop(part, 0, 1, sfreq, size, rng)
                 add_pop(part, 0, length, sfreq, size, rng)
-                # What has decayed is no damage.
+                # The rest of the decay does not count as damage.
                 stop = start + 1 + int(np.flatnonzero(np.abs(part - before) > size / 2).max())
             elif kind == "flat span":
                 part[:] = part[0]
-            else:  # the amplifier is driven to the end of its range
+            else:  # the amplifier is saturated
                 limit = size * rng.uniform(8, 40)
                 part += limit * rng.choice([-1, 1]) * 1.2
                 np.clip(part, -limit, limit, out=part)
@@ -155,14 +155,8 @@ def damage_spans(data, sfreq, kept, rng):
 def damage(raw, stranger, rng):
     """Damage a copy of a recording.
 
-    Returns
-    -------
-    damaged : mne.io.Raw
-        The copy.
-    kinds : dict of str
-        The kind of damage of channels that are bad all through, by name.
-    spans : list of tuple
-        Name, first sample, stop and kind of what is bad for a while.
+    Returns the copy, the kind of damage of bad channels by name, and the bad segments as a list of
+    (name, start, stop, kind) in samples.
     """
     damaged, sfreq = raw.copy(), raw.info["sfreq"]
     line_freq = raw.info["line_freq"] or 50.0
@@ -192,7 +186,7 @@ def run_lof(raw, prior):
 
 
 def run_pyprep(raw, prior):
-    """Run all of pyprep's criteria, RANSAC too, on data without drift as it asks for."""
+    """Run all criteria of pyprep, including RANSAC, on data without drift as it requires."""
     from pyprep import NoisyChannels
 
     noisy = NoisyChannels(raw.copy().filter(1.0, None), random_state=0)
@@ -201,7 +195,7 @@ def run_pyprep(raw, prior):
 
 
 def run_autoreject(raw, prior):
-    """Run autoreject on epochs of one second; channels that are mostly bad are bad all through."""
+    """Run autoreject on epochs of one second; channels that are mostly bad count as bad."""
     from autoreject import AutoReject
 
     epochs = mne.make_fixed_length_epochs(
@@ -223,14 +217,14 @@ METHODS = dict(gram=run_gram, lof=run_lof, pyprep=run_pyprep, autoreject=run_aut
 
 
 def find_methods(wanted):
-    """Return the methods that can be run, and say which cannot."""
+    """Return the methods that are available, and print which are not."""
     found = []
     for name in wanted:
         if name in ("pyprep", "autoreject"):
             try:
                 __import__(name)
             except ImportError:
-                print(f"{name} is not installed: left out")
+                print(f"{name} is not installed and is left out")
                 continue
         found.append(name)
     return found
@@ -243,13 +237,8 @@ def find_methods(wanted):
 def measure(raw, kinds, spans, channels, mask):
     """Count hits and false alarms of one method on one recording.
 
-    Returns
-    -------
-    counts : dict
-        For channels and, where the method marks them, for channel-seconds of the channels that
-        are neither damaged nor found to be bad all through: ``hit, missed, false, all``.
-    shares : list of tuple
-        The kind of each damage and the share of it that was found.
+    Returns ``hit, missed, false, all`` for channels and, if a method marks segments, for seconds of
+    the other channels; and a list of (kind, share found) for each damage.
     """
     sfreq, names = raw.info["sfreq"], raw.ch_names
     channels, bad = set(channels), set(kinds)
@@ -279,8 +268,8 @@ def measure(raw, kinds, spans, channels, mask):
     return counts, shares
 
 
-def leave_person_out(prior, dataset, subject):
-    """Return the prior without a person's own recordings in its library."""
+def leave_subject_out(prior, dataset, subject):
+    """Return the prior without the recordings of a subject in its library."""
     keep = np.array([source[:2] != (dataset, f"sub-{subject}") for source in prior.sources])
     sources = tuple(s for s, k in zip(prior.sources, keep, strict=True) if k)
     weights = prior.weights[keep]
@@ -288,7 +277,7 @@ def leave_person_out(prior, dataset, subject):
 
 
 def run(args):
-    """Run all methods on all recordings; return a row each and a row each damage."""
+    """Run all methods on all recordings; return one row per recording, and one per damage."""
     rows, found = [], []
     for dataset in args.datasets:
         prior = load_prior()
@@ -297,9 +286,9 @@ def run(args):
             prior = estimate_prior(rest, forward_components())
         paths = list_recordings(args.shared / "eeg" / dataset)
         train, test = split_subjects([path.subject for path in paths])
-        people = (train if args.train else test)[: args.people]
-        paths = [path for path in paths if path.subject in people]
-        if args.quick or args.one:  # one recording a subject
+        subjects = (train if args.train else test)[: args.subjects]
+        paths = [path for path in paths if path.subject in subjects]
+        if args.quick or args.one:  # one recording per subject
             paths = list({path.subject: path for path in paths}.values())
         if args.quick:
             paths = paths[:3]
@@ -310,7 +299,7 @@ def run(args):
             other = raws[paths[(number + len(paths) // 2) % len(paths)].basename]
             stranger = other.get_data()[rng.integers(len(other.ch_names))]
             damaged, kinds, spans = damage(raw, stranger, rng)
-            own = leave_person_out(prior, dataset, path.subject) if args.train else prior
+            own = leave_subject_out(prior, dataset, path.subject) if args.train else prior
             for method in args.methods:
                 for inst, truth, parts in ((raw, {}, []), (damaged, kinds, spans)):
                     start = time.perf_counter()
@@ -326,7 +315,7 @@ def run(args):
                         row.update({f"{what}_{key}": value for key, value in values.items()})
                     rows.append(row)
                     found += [(method, kind, share) for kind, share in shares]
-        print(f"{dataset}: {len(paths)} recordings of {len(people)} people", flush=True)
+        print(f"{dataset}: {len(paths)} recordings of {len(subjects)} subjects", flush=True)
     return rows, found
 
 
@@ -347,7 +336,7 @@ def print_summary(rows, found, methods):
         for dataset in (row["dataset"], "all"):
             groups[dataset, row["method"], row["state"]].append(row)
     for what, title in (("channel", "Channels"), ("second", "Channel-seconds")):
-        print(f"\n{title}: precision, recall and F1 where damaged; false alarms as recorded")
+        print(f"\n{title}: precision, recall and F1 with damage; false alarms without")
         for dataset, method in sorted({key[:2] for key in groups}):
             damaged = groups[dataset, method, "damaged"]
             if f"{what}_hit" not in damaged[0]:
@@ -356,7 +345,7 @@ def print_summary(rows, found, methods):
             alarms = sum(r[f"{what}_false"] for r in clean) / sum(r[f"{what}_all"] for r in clean)
             values = " ".join(f"{value:6.2f}" for value in rate(damaged, what))
             print(f"  {dataset:9}{method:12}{values}   {100 * alarms:6.2f} %")
-    print("\nShare found by kind of damage (channels found; time found of spans)")
+    print("\nShare found by kind of damage (of channels, or of the time of segments)")
     print(f"  {'':12}" + "".join(f"{method:>12}" for method in methods))
     for kind in (*WHOLE_KINDS, *SPAN_KINDS):
         line = f"  {kind:12}"
@@ -364,7 +353,7 @@ def print_summary(rows, found, methods):
             shares = [share for m, k, share in found if (m, k) == (method, kind)]
             line += f"{np.mean(shares):7.2f}{len(shares):5}" if shares else f"{'-':>12}"
         print(line)
-    print("\nSeconds a minute of EEG, median")
+    print("\nSeconds per minute of EEG, median")
     for method in methods:
         values = [row["seconds_per_minute"] for row in rows if row["method"] == method]
         print(f"  {method:12}{np.median(values):8.2f}")
@@ -378,15 +367,19 @@ def parse_args(argv=None):
     add("--shared", type=Path, default=os.environ.get("MNE_GRAM_SHARED", root.parent / "shared"))
     add("--methods", default=",".join(METHODS))
     add("--datasets", default=",".join(DATASETS))
-    add("--quick", action="store_true", help="three people a data set; without autoreject")
-    add("--one", action="store_true", help="one recording a person")
-    add("--people", type=int, help="at most so many people a data set")
-    add("--train", action="store_true", help="training people, as thresholds were chosen on")
+    add("--quick", action="store_true", help="three subjects per data set, without autoreject")
+    add("--one", action="store_true", help="one recording per subject")
+    add("--subjects", type=int, help="maximum number of subjects per data set")
+    add(
+        "--train",
+        action="store_true",
+        help="training subjects, as used to choose thresholds",
+    )
     add("--leave-out", action="store_true", help="estimate the prior without the data set at hand")
-    add("--csv", type=Path, help="write one row a recording, state and method")
+    add("--csv", type=Path, help="write one row per recording, state and method")
     args = parser.parse_args(argv)
     args.methods = find_methods(args.methods.split(","))
-    if args.quick:  # it takes longer than all the others together
+    if args.quick:  # it takes longer than all others together
         args.methods = [method for method in args.methods if method != "autoreject"]
     args.datasets = args.datasets.split(",")
     args.shared = Path(args.shared)

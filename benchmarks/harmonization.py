@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Drop electrodes of real recordings, harmonize them back, compare with the truth.
+"""Drop electrodes of real recordings, add them by harmonize, and compare with the truth.
 
 Only held-out subjects are used, as in ``restoration.py``. Of 64 electrodes a standard 32 or 19 are
 kept, of 19 ten or eight. Run ::
@@ -8,8 +8,8 @@ kept, of 19 ten or eight. Run ::
     python benchmarks/harmonization.py --quick
 
 The ratio of a cell (a data set and a number of kept electrodes) is the median over recordings of
-the method's error over that of ``inst.interpolate_to`` with splines in the same recording, with a
-95 % bootstrap interval over recordings. Only dropped electrodes are measured.
+the error of a method relative to that of ``inst.interpolate_to`` with splines in the same
+recording, with a 95 % bootstrap interval over recordings. Only dropped electrodes are measured.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import mne_gram
 from mne_gram.metrics import subtract_kept_mean
 
 TEN_TWENTY = "FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2".split()
-EIGHT = "FP1 FP2 C3 C4 P7 P8 O1 O2".split()  # the usual ones of boards with eight channels
+EIGHT = "FP1 FP2 C3 C4 P7 P8 O1 O2".split()  # common on boards with eight channels
 KEPT = {
     32: [*TEN_TWENTY, *"AF3 AF4 FC5 FC1 FC2 FC6 CP5 CP1 CP2 CP6 PO3 PO4 OZ".split()],
     19: TEN_TWENTY,
@@ -41,9 +41,9 @@ INTERPOLATE_TO = {"to-spline": "spline", "to-mne": "MNE"}
 
 
 def drop(inst, n_kept):
-    """Return the truth, what is left of it, and the mask of what was dropped.
+    """Return the truth, the data without the dropped electrodes, and the mask of the dropped ones.
 
-    Both stand in the mean of the kept electrodes, a reference that holds nothing of the dropped.
+    Both are relative to the mean of the kept electrodes.
     """
     lost = np.array([name not in KEPT[n_kept] for name in inst.ch_names])
     mask = np.repeat(lost[:, None], flat(inst).shape[1], axis=1)
@@ -53,7 +53,7 @@ def drop(inst, n_kept):
 
 
 def harmonize(method, left, truth, prior):
-    """Bring what is left to all electrodes; return the result and standard deviations or None."""
+    """Return the data with all electrodes, and standard deviations or None."""
     if method in INTERPOLATE_TO:
         if method == "to-mne":  # minimum norm is computed in the average reference
             left = left.copy().set_eeg_reference("average", projection=True)
@@ -91,7 +91,7 @@ def measure_recording(inst, dataset, path, n_kept, methods, prior):
 
 
 def flat_epochs(values):
-    """Return channels x all samples of an array of epochs."""
+    """Return an array of epochs as (n_channels, n_samples)."""
     return values.transpose(1, 0, 2).reshape(values.shape[1], -1)
 
 
@@ -111,7 +111,7 @@ def run(args):
 
 
 def print_summary(cells, methods):
-    """Print every cell, then the geometric means."""
+    """Print all cells and the geometric means."""
     print(
         f"\n{'data set':9}{'kept':10}{'method':10}{'n':>3} {'NMSE':>6} {'ratio':>6}"
         f" {'95 % interval':>14} {'r':>6} {'cover':>6} {'s/min':>6}"
@@ -137,7 +137,7 @@ def parse_args(argv=None):
     add("--shared", type=Path, default=os.environ.get("MNE_GRAM_SHARED", root.parent / "shared"))
     add("--methods", default="to-mne,spline,spatial,auto", help="to-... is interpolate_to")
     add("--datasets", default=",".join(DATASETS))
-    add("--quick", action="store_true", help="one recording a subject")
+    add("--quick", action="store_true", help="one recording per subject")
     add("--leave-out", action="store_true", help="estimate the prior without the data set at hand")
     args = parser.parse_args(argv)
     for name in ("methods", "datasets"):

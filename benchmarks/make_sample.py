@@ -1,9 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Write the sample recording that comes with the package from the shared recordings.
+"""Write the sample recording of the package from the shared recordings.
 
-Usage: ``python benchmarks/make_sample.py [folder with the shared recordings]``. The folder is by
-default the one that ``MNE_GRAM_SHARED`` names, else ``../shared``.
+Usage: ``python benchmarks/make_sample.py [folder with the shared recordings]``. The default folder
+is ``MNE_GRAM_SHARED``, or ``../shared`` if that is not set.
 """
 
 import os
@@ -28,7 +28,7 @@ def clean_name(name):
 
 
 def main(shared):
-    """Cut the excerpt and write it as EDF+, one digital unit a microvolt as in the original."""
+    """Cut the excerpt and write it as EDF+, in units of one microvolt as in the original."""
     raw = mne.io.read_raw_edf(Path(shared) / SOURCE, preload=True)
     sfreq = raw.info["sfreq"]
     first = int(START * sfreq)
@@ -51,7 +51,7 @@ def main(shared):
     for item in raw.annotations:
         onset = max(item["onset"] - START, 0.0)
         stop = min(item["onset"] + item["duration"] - START, SECONDS)
-        if stop - onset > 0.5:  # what is left of an event that the excerpt cuts short
+        if stop - onset > 0.5:  # the rest of an event that starts before the excerpt
             annotations.append(
                 EdfAnnotation(round(onset, 4), round(stop - onset, 4), item["description"])
             )

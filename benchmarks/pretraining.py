@@ -1,15 +1,15 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure both stages of a model on people that it was not trained on.
+"""Measure both stages of a model on held-out subjects.
 
 Only held-out subjects are used (the 4th, 8th, ... of each data set in sorted order). Run ::
 
     python benchmarks/pretraining.py --model gram-tiny
 
-Stage 1: cosine of decoded patches, classes in use, perplexity. Stage 2: how often the class of a
-hidden patch is named right, by kind of mask, against naming the most frequent class always, and
-against copying the class of the nearest visible patch; and how well gain and offset are known.
-All figures are means over subjects of a data set.
+Stage 1: cosine of decoded patches, classes in use, perplexity. Stage 2: accuracy of the class of
+hidden patches, by kind of mask, compared with always predicting the most frequent class and with
+copying the class of the nearest visible patch; and the errors of gain and offset. All values are
+means over subjects of a data set.
 """
 
 import argparse
@@ -33,7 +33,7 @@ DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")
 
 
 def copy_neighbour(classes, channels, mask):
-    """Name hidden patches after the nearest visible one: in the same second, else in time.
+    """Predict hidden patches as the nearest visible one in the same second, or else in time.
 
     ``classes`` and ``mask`` are ``(B, C, n)``, ``channels (B, C)``.
     """
@@ -41,7 +41,7 @@ def copy_neighbour(classes, channels, mask):
     n_channels, n_patches = classes.shape[1:]
     copied = classes.clone()
     far = torch.where(mask, torch.inf, 0.0)
-    # (B, C, C', n): from each channel to each other one that is visible in this second.
+    # (B, C, C', n): from each channel to others that are visible in this second.
     reach = distance[..., None].float() + far[:, None]
     nearest = reach.argmin(2)
     found = classes.gather(1, nearest)
@@ -54,7 +54,7 @@ def copy_neighbour(classes, channels, mask):
 
 
 def find_frequent(model, corpus, seed=0):
-    """Return the class that is most frequent in a corpus."""
+    """Return the most frequent class in a corpus."""
     counts = torch.zeros(len(model.tokenizer.codebook))
     for _, batch in validation_batches(corpus, seed=seed):
         indices = model.tokenizer.encode(batch.x, batch.channels).indices
@@ -63,7 +63,7 @@ def find_frequent(model, corpus, seed=0):
 
 
 def measure_stage2(model, corpus, frequent, seed=0):
-    """Return a dict of (data set, kind, measure) to a list of values, one a subject."""
+    """Return a dict of (data set, kind, measure) to a list of values, one per subject."""
     rows = {}
     for subject, batch in validation_batches(corpus, kinds=MASK_KINDS, seed=seed):
         truth = model.tokenizer.encode(batch.x, batch.channels).indices
@@ -106,7 +106,7 @@ def measure_scale(model, hidden, batch):
 
 def measure_stage1(model, corpus, seed=0):
     """Return measures by data set, and of all classes together."""
-    stage = TokenizerStage.__new__(TokenizerStage)  # only its measure is wanted
+    stage = TokenizerStage.__new__(TokenizerStage)  # only its measure is used
     batches = validation_batches(corpus, seed=seed)
     values = stage.evaluate(model.tokenizer, batches)
     total = values.pop("")
@@ -129,22 +129,22 @@ def get_corpus(args, folder, hold_out):
 
 
 def print_tables(stage1, total, stage2, used_in_training):
-    """Print everything."""
+    """Print all tables."""
     datasets = sorted({key[0] for key in stage1})
-    print("Stage 1 on held-out people: mean cosine of the decoded with the true patch")
-    print(f"{'data set':10}{'people':>7}{'as it is':>10}{'centered':>10}")
+    print("Stage 1 on held-out subjects: mean cosine of decoded and true patch")
+    print(f"{'data set':10}{'subjects':>9}{'original':>10}{'centered':>10}")
     for dataset in datasets:
         plain, centered = (stage1[dataset, n] for n in ("cosine", "cosine_centered"))
-        print(f"{dataset:10}{len(plain):7}{np.mean(plain):10.3f}{np.mean(centered):10.3f}")
-    print(f"{'all':10}{'':7}{total['cosine']:10.3f}{total['cosine_centered']:10.3f}")
+        print(f"{dataset:10}{len(plain):9}{np.mean(plain):10.3f}{np.mean(centered):10.3f}")
+    print(f"{'all':10}{'':9}{total['cosine']:10.3f}{total['cosine_centered']:10.3f}")
     print(
         f"classes in use {100 * total['classes_used']:.1f} % ({100 * used_in_training:.1f} % in "
-        f"the people trained on), perplexity {total['perplexity']:.0f}"
+        f"training subjects), perplexity {total['perplexity']:.0f}"
     )
     if stage2 is None:
         return
     names = dict.fromkeys(key[2] for key in stage2)
-    print("\nStage 2 on held-out people, hidden patches")
+    print("\nStage 2 on held-out subjects, hidden patches")
     print(f"{'data set':10}{'mask':10}" + "".join(f"{name:>15}" for name in names))
     for kind in MASK_KINDS:
         for dataset in [*datasets, "all"]:
@@ -189,7 +189,7 @@ def main(argv=None):
         stage2 = measure_stage2(model, test, frequent) if model.gram is not None else None
         perplexity = get_perplexity(counts)
     print_tables(stage1, total, stage2, (counts > 0).float().mean().item())
-    print(f"perplexity in the people trained on {perplexity:.0f}")
+    print(f"perplexity on training subjects {perplexity:.0f}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Hide samples of real recordings, restore them, compare with the truth.
+"""Hide samples of real recordings, restore them, and compare with the truth.
 
 Only held-out subjects are used (the 4th, 8th, ... of each data set in sorted order), whose
-recordings are in nothing that the package ships. Run ::
+recordings are not used in anything that is part of the package. Run ::
 
     python benchmarks/restoration.py --methods spline,spatial --quick
 
-It has three parts. ``cells``: samples are hidden by seeded masks, and each method is measured
-beside the spline in the same recording (``_cells.py``, ``_summary.py``), in ``alcohol`` also by the
-peak of the evoked response (``_erp.py``). ``decoding``: decoders trained on clean data meet bad
-channels (``_decoding.py``). ``garbage``: whether what bad samples hold has a part in the result
-(``_garbage.py``). Which names ``--methods`` takes is told by ``_methods.py``.
+There are three parts. ``cells``: samples are hidden by seeded masks, and each method is compared
+with the spline in the same recording (``_cells.py``, ``_summary.py``), in ``alcohol`` also by the
+peak of the evoked response (``_erp.py``). ``decoding``: decoders trained on clean data are tested
+with bad channels (``_decoding.py``). ``garbage``: whether the content of bad samples influences the
+result (``_garbage.py``). ``_methods.py`` lists the names for ``--methods``.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from _cells import measure_recording, run_jobs
 from _decoding import (
     TASKS,
     decode,
-    extract_person,
-    group_people,
+    extract_subject,
+    group_subjects,
     summarize_decoding,
     tell_decoding,
 )
@@ -40,7 +40,7 @@ from _truth import DATASETS, REGIMES, SECONDS, draw_mask, fill, flat, list_held_
 __all__ = ["draw_mask", "fill", "flat", "load_truth", "main", "parse_args"]
 
 PARTS = ("cells", "decoding", "garbage")
-QUICK_REGIMES = ("25%", "segments")  # of the garbage
+QUICK_REGIMES = ("25%", "segments")  # of the garbage part
 
 
 def run_cells(args, priors):
@@ -49,8 +49,8 @@ def run_cells(args, priors):
     for dataset in args.datasets:
         paths = list_paths(args, dataset)
         jobs += [(args, dataset, path, pick_priors(priors, dataset)) for path in paths]
-        people = {path.subject for path in paths}
-        print(f"{dataset}: {len(paths)} recordings of {len(people)} people", flush=True)
+        subjects = {path.subject for path in paths}
+        print(f"{dataset}: {len(paths)} recordings of {len(subjects)} subjects", flush=True)
     rows = []
     for found in run_jobs(measure_recording, jobs, args.jobs):
         rows += found
@@ -58,21 +58,21 @@ def run_cells(args, priors):
 
 
 def run_decoding(args, priors):
-    """Decode bad channels as they are, dropped and restored; return a row a person and draw."""
+    """Decode with bad channels as they are, dropped and restored; one row per subject and draw."""
     rows = []
     for task, dataset in TASKS.items():
         if dataset not in args.datasets:
             continue
         paths = list_held_out(args.shared / "eeg" / dataset, everyone=args.everyone)
-        people = group_people(paths)[: args.max_recordings]
-        jobs = [(args, task, own, pick_priors(priors, dataset)) for own in people]
-        rows += decode(task, list(run_jobs(extract_person, jobs, args.jobs)))
-        print(f"{task}: {len(people)} people", flush=True)
+        subjects = group_subjects(paths)[: args.max_recordings]
+        jobs = [(args, task, own, pick_priors(priors, dataset)) for own in subjects]
+        rows += decode(task, list(run_jobs(extract_subject, jobs, args.jobs)))
+        print(f"{task}: {len(subjects)} subjects", flush=True)
     return rows
 
 
 def run_garbage(args, priors):
-    """Restore one recording a data set with several kinds of garbage."""
+    """Restore one recording per data set with several fillings of bad samples."""
     jobs = []
     settings = argparse.Namespace(**vars(args))
     if args.quick:
@@ -84,7 +84,7 @@ def run_garbage(args, priors):
 
 
 def list_paths(args, dataset):
-    """List the recordings of a data set that are asked for."""
+    """List the requested recordings of a data set."""
     root = args.shared / "eeg" / dataset
     return list_held_out(root, quick=args.quick, most=args.max_recordings)
 
@@ -99,19 +99,23 @@ def parse_args(argv=None):
     add("--datasets", default=",".join(DATASETS))
     add("--regimes", default=",".join(REGIMES))
     add("--parts", default=",".join(PARTS), help="cells, decoding, garbage")
-    add("--quick", action="store_true", help="one recording a subject, fewer draws")
-    add("--max-recordings", type=int, help="at most this many recordings (people) a data set")
-    add("--seconds", type=float, default=SECONDS, help="length of the truth, where continuous")
+    add("--quick", action="store_true", help="one recording per subject, fewer draws")
+    add("--max-recordings", type=int, help="maximum number of recordings (subjects) per data set")
+    add("--seconds", type=float, default=SECONDS, help="length of continuous recordings")
     add("--unfiltered", action="store_true", help="keep drifts and line in the truth")
-    add("--draws", type=int, default=1, help="masks a recording and regime")
-    add("--decoding-draws", type=int, help="masks a person; 5, or 1 with --quick")
-    add("--everyone", action="store_true", help="decode the training people too, see the README")
-    leave_out = "estimate the prior without the data set at hand: only so, or also so"
+    add("--draws", type=int, default=1, help="masks per recording and regime")
+    add("--decoding-draws", type=int, help="masks per subject; 5, or 1 with --quick")
+    add(
+        "--everyone",
+        action="store_true",
+        help="decode training subjects as well, see the README",
+    )
+    leave_out = "use priors estimated without the data set at hand, only or also"
     add("--leave-out", nargs="?", const="only", choices=("only", "also"), help=leave_out)
     add("--prior", default=None, help="another prior than the bundled one")
     add("--model", default=None, help="another network than the default")
     add("--jobs", type=int, default=2, help="processes, of one thread each")
-    add("--csv", type=Path, help="write a row a recording, regime, draw and method")
+    add("--csv", type=Path, help="write one row per recording, regime, draw and method")
     add("--figures", type=Path, help="write a page of figures into this folder")
     args = parser.parse_args(argv)
     for name in ("methods", "datasets", "regimes", "parts"):
@@ -148,7 +152,7 @@ def main(argv=None):
     rows, cells, decoding, texts = [], [], [], []
 
     def finish(ending, table, text):
-        """Say and write what a part found at once: the next one may take long."""
+        """Print and write the result of one part at once, as the next one may take long."""
         texts.append(text)
         print(f"\n{text}\n", flush=True)
         if args.csv and table:

@@ -1,16 +1,16 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Baselines that are not part of the package: ridge on the recording itself, minimum norm."""
+"""Baselines that are not part of the package: ridge regression and minimum norm."""
 
 import mne
 import numpy as np
 
 
 def repair_ridge(data, mask, info, ridge=1e-3):
-    """Regress each pattern's bad channels on its good ones, learnt on this recording.
+    """Regress the bad channels of each pattern on its good ones, fitted to this recording.
 
-    It learns from samples where all channels are good; where there are hardly any, from those
-    where the sought channel is good, with the mean in the place of other bad ones.
+    Samples with all channels good are used or, if these are few, those where the channel is good,
+    with the mean in place of other bad channels.
     """
     repaired = data.copy()
     filled = _fill_mean(data, mask)
@@ -37,14 +37,14 @@ def repair_ridge(data, mask, info, ridge=1e-3):
 
 
 def _fill_mean(data, mask):
-    """Put the mean of the good channels where a channel is bad."""
+    """Replace bad samples by the mean of the good channels."""
     good = ~mask
     mean = np.where(good, data, 0).sum(axis=0) / np.maximum(good.sum(axis=0), 1)
     return np.where(good, data, mean)
 
 
 def repair_minimum_norm(data, mask, info):
-    """Interpolate by MNE's minimum-norm field mapping from the channels that are good then."""
+    """Interpolate from the good channels by MNE's minimum-norm field mapping."""
     data = data.copy()
     patterns, inverse = np.unique(mask, axis=1, return_inverse=True)
     info = info.copy()

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compare simulated windows with recordings: amplitude, spectrum, covariance, and their spread.
 
-Run ``python benchmarks/simulation.py --bids-root A --bids-root B``. Only training subjects are
-looked at, a few of each data set; simulated windows have their channels and their length.
+Run ``python benchmarks/simulation.py --bids-root A --bids-root B``. Only some training subjects of
+each data set are used; simulated windows have the same channels and length.
 """
 
 import argparse
@@ -30,23 +30,10 @@ _RAILING = 5.0  # 500 uV
 
 
 def read_windows(path, seconds, n_windows, rng):
-    """Cut windows from one recording, at random, anywhere that it is continuous.
+    """Cut windows at random from one recording, where it is continuous.
 
-    Parameters
-    ----------
-    path : mne_bids.BIDSPath
-        The recording.
-    seconds : int
-        Length of a window; 1 where the recording has no continuous time of that length.
-    n_windows : int
-        How many.
-    rng : numpy.random.Generator
-        The source of randomness.
-
-    Returns
-    -------
-    windows : list of (array, array)
-        Channels' entries in the montage, and data in 0.1 mV.
+    Returns a list of (montage indices, data in 0.1 mV). Windows have 1 s if no segment is as long
+    as ``seconds``.
     """
     from mne_bids import read_raw_bids
 
@@ -67,7 +54,7 @@ def read_windows(path, seconds, n_windows, rng):
 
 
 def cut_windows(data, channels, pieces, seconds, n_windows, rng):
-    """Cut windows without flat or railing channels from continuous pieces."""
+    """Cut windows without flat or railing channels from continuous segments."""
     length = 200 * seconds
     starts = [k for a, b in pieces for k in range(a, b - length + 1, length)]
     windows = []
@@ -81,20 +68,7 @@ def cut_windows(data, channels, pieces, seconds, n_windows, rng):
 
 
 def measure_window(channels, x):
-    """Measure one window.
-
-    Parameters
-    ----------
-    channels : array of int, shape (n_channels,)
-        Entries of the montage.
-    x : array, shape (n_channels, n_times)
-        In 0.1 mV at 200 Hz.
-
-    Returns
-    -------
-    measures : dict of str to float
-        Numbers to compare.
-    """
+    """Return measures of one window, data (n_channels, n_times) in 0.1 mV at 200 Hz, by name."""
     microvolts = 100 * x
     std = microvolts.std(axis=1)
     found = {
@@ -141,19 +115,9 @@ def measure_window(channels, x):
 
 
 def compare_covariances(windows, others, same=None):
-    """Return Stein's divergences between covariances, whatever their scale.
+    """Return Stein's divergences of covariances regardless of scale, shape (n_windows, n_others).
 
-    Parameters
-    ----------
-    windows, others : list of array, shape (n_channels, n_channels)
-        Covariances over the same electrodes.
-    same : array, shape (n_windows, n_others) | None
-        Pairs to leave out.
-
-    Returns
-    -------
-    distance : array, shape (n_windows, n_others)
-        Per dimension; 0 for equal shape, NaN where left out.
+    They are per dimension, and NaN for pairs in ``same``.
     """
     basis = contrast_basis(np.ones(len(windows[0])))
 
@@ -188,10 +152,9 @@ def simulate_alike(windows, seed):
 
 
 def print_measures(real, simulated):
-    """Print quantiles over windows of every measure, and how far apart they are.
+    """Print quantiles over windows of every measure, and the distance of simulated and real ones.
 
-    The last is Wasserstein's distance between the two distributions, in standard deviations of
-    that of the recordings.
+    This is the Wasserstein distance in standard deviations of the recordings.
     """
     print(f"{'':36} {'recordings':>24} {'simulated':>24}  apart")
     print(f"{'over windows, percent:':36} {'10     50     90':>24} {'10     50     90':>24}")
@@ -204,14 +167,14 @@ def print_measures(real, simulated):
 
 
 def print_covariances(real, simulated):
-    """Print how far covariances are from each other, over the most frequent set of channels."""
+    """Print the distances between covariances, over the most frequent set of channels."""
     sets = [tuple(channels) for _, channels, _ in real]
     common = max(set(sets), key=sets.count)
-    people = np.array([who for who, channels, _ in real if tuple(channels) == common])
+    subjects = np.array([who for who, channels, _ in real if tuple(channels) == common])
     covs = [np.cov(x) for _, channels, x in real if tuple(channels) == common]
     fakes = [np.cov(x) for channels, x in simulated if tuple(channels) == common][: len(covs)]
     pairs = {
-        "a recording to other people's": (covs, covs, people[:, None] == people),
+        "a recording to other subjects'": (covs, covs, subjects[:, None] == subjects),
         "simulated to recordings": (fakes, covs, None),
         "a recording to simulated": (covs, fakes, None),
         "simulated to simulated": (fakes, fakes, np.eye(len(fakes), dtype=bool)),
@@ -248,9 +211,9 @@ def main():
             for window in read_windows(paths[k], args.seconds, args.windows, rng)
         ]
         simulated = simulate_alike([(channels, x) for _, channels, x in real], args.seed)
-        people = len({who for who, *_ in real})
+        subjects = len({who for who, *_ in real})
         lengths = sorted({x.shape[1] // 200 for *_, x in real})
-        print(f"\n{root.name}: {len(real)} windows of {lengths} s, {people} people")
+        print(f"\n{root.name}: {len(real)} windows of {lengths} s, {subjects} subjects")
         print_measures(
             [measure_window(channels, x) for _, channels, x in real],
             [measure_window(channels, x) for channels, x in simulated],

@@ -1,12 +1,12 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Time and memory of restoring whole channels, beside MNE's spline in the same run.
+"""Time and memory of restoring whole channels, compared with MNE's spline in the same run.
 
 Run ``python benchmarks/speed.py``: 10 minutes of 64 channels at 160 Hz, 4 of them bad.
 
 Run ``python benchmarks/speed.py --hours 24 --channels 19``: a recording on disk of that length at
-200 Hz, restored by the command line; two channels are bad all through and single ones in 300 spans.
-It takes about 5 GB in the temporary folder.
+200 Hz, restored by the command line; two whole channels and 300 segments of single channels are
+bad. It takes about 5 GB in the temporary folder.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def make_recording(minutes, sfreq=160.0):
 
 
 def measure(name, minutes, queue):
-    """Restore by one method in a process of its own; report seconds and memory."""
+    """Restore by one method in a separate process; report seconds and memory."""
     mne.set_log_level("ERROR")
     raw = make_recording(minutes)
     raw.info["bads"] = ["C4", "F3", "O1", "FT8"]
@@ -58,11 +58,11 @@ def measure(name, minutes, queue):
 
 # The 10-20 system, for recordings of fewer channels than the sample's.
 NAMES = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
-MINUTES = 10.0  # of signal that is drawn; a long recording is many times that, each time scaled
+MINUTES = 10.0  # of generated signal; a long recording repeats it with different scales
 
 
 def write_recording(path, hours, n_channels, sfreq):
-    """Write a long recording to fif, without ever holding it in memory."""
+    """Write a long recording to fif, without having all of it in memory."""
     short = make_recording(MINUTES, sfreq)
     names = [*NAMES, *(name for name in short.ch_names if name not in NAMES)][:n_channels]
     short = short.pick(names)
@@ -84,7 +84,7 @@ def write_recording(path, hours, n_channels, sfreq):
 
 
 def stream(hours, n_channels, extension, sfreq=200.0):
-    """Restore a long recording by the command line in a process of its own."""
+    """Restore a long recording by the command line in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in_raw.fif"), Path(folder, f"out_raw{extension}")
         writer = multiprocessing.get_context("spawn").Process(
@@ -98,7 +98,7 @@ def stream(hours, n_channels, extension, sfreq=200.0):
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         if status:
-            raise RuntimeError(f"{' '.join(command)} ended with {status}")
+            raise RuntimeError(f"{' '.join(command)} exited with {status}")
         data = 8 * n_channels * 3600 * hours * sfreq
         print(
             f"{hours:g} h x {n_channels} channels x {sfreq:g} Hz from fif to {extension}: "

@@ -1,16 +1,16 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training speed and memory of both stages, beside a plain version in the same run.
+"""Training speed and memory of both stages, compared with a plain version in the same run.
 
-The plain version writes attention as it is read, ``softmax(q k^T / sqrt(d)) v`` with torch's
-dropout on the matrix of probabilities, and gathers the update of the codebook by a product with a
-one-hot matrix. All else is the same: networks, batch, the other dropouts, optimiser.
+The plain version computes attention as ``softmax(q k^T / sqrt(d)) v``, with torch's dropout on the
+matrix of probabilities, and the update of the codebook as a product with a one-hot matrix.
+Everything else is the same: networks, batch, the other dropouts, optimiser.
 
 A step is forward, backward, clipping, AdamW and, in stage 1, the update of the codebook; in stage
-2 the frozen tokenizer names the patches first. The networks are the published Base, windows have
-16 channels and 16 s, and stage 2 hides half of their patches. The versions take turns and the
-fastest step of each counts, so that other work on the machine does little harm. Memory is that of
-a process of its own on a CPU, and torch's own count on a GPU.
+2 the frozen tokenizer classifies the patches first. The networks are the published Base, windows
+have 16 channels and 16 s, and stage 2 hides half of their patches. The versions alternate and the
+fastest step of each counts, so that other load on the machine matters little. Memory is that of a
+separate process on a CPU, and torch's own count on a GPU.
 
 Run ``python benchmarks/training_speed.py``: two minutes on two cores.
 """
@@ -37,12 +37,12 @@ from mne_gram.training import _codebook as codebook
 N_CHANNELS, N_PATCHES = 16, 16
 NAMES = {1: "tokenizer", 2: "masked autoencoder"}
 VERSIONS = ("plain", "ours")
-# Operations a second of dense products in bfloat16, by a part of the device's name.
+# Operations per second of dense products in bfloat16, by part of the device's name.
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "L4": 121e12}
 
 
 def attend_plainly(query, key, value, *, valid=None, rate=0.0):
-    """Return attention as it is read."""
+    """Return attention by the plain formula."""
     scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
     if valid is not None:
         scores = scores.masked_fill(~valid[:, None, None, :], -torch.inf)
@@ -50,14 +50,14 @@ def attend_plainly(query, key, value, *, valid=None, rate=0.0):
 
 
 def sum_by_class_plainly(codes, indices, n_classes):
-    """Return the sum and the number of the codes of each class by way of a one-hot matrix."""
+    """Return the sum and the number of the codes of each class, using a one-hot matrix."""
     one_hot = F.one_hot(indices, n_classes).to(codes.dtype)
     return one_hot.T @ codes, one_hot.sum(0)
 
 
 @contextlib.contextmanager
 def use_version(version):
-    """Put the plain parts in place for a while."""
+    """Use the plain parts within the context."""
     with contextlib.ExitStack() as stack:
         if version == "plain":
             stack.enter_context(mock.patch.object(layers, "attend", attend_plainly))
@@ -97,13 +97,13 @@ def make_step(stage, n_windows, device, sizes=None):
         optimizer.step()
         if stage == 1:
             book.update(generator, revive=False)
-        return out.loss.item()  # waits for a GPU
+        return out.loss.item()  # waits for the GPU
 
     return step
 
 
 def measure_times(stage, n_windows, device, n_steps, sizes=None, clock=time.perf_counter):
-    """Return the seconds of the fastest step of each version, which take turns."""
+    """Return the seconds of the fastest step of each version; they alternate."""
     step = make_step(stage, n_windows, device, sizes)
     fastest = dict.fromkeys(VERSIONS, float("inf"))
     for k in range(n_steps + 1):
@@ -112,13 +112,13 @@ def measure_times(stage, n_windows, device, n_steps, sizes=None, clock=time.perf
                 start = clock()
                 step()
                 seconds = clock() - start
-            if k:  # the first steps fill caches
+            if k:  # the first step fills caches
                 fastest[version] = min(fastest[version], seconds)
     return fastest
 
 
 def measure_memory(stage, n_windows, device, version, sizes=None, n_steps=2):
-    """Return the bytes that training takes beyond what was taken before."""
+    """Return the bytes that training takes in addition to those in use before."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -134,9 +134,9 @@ def measure_memory(stage, n_windows, device, version, sizes=None, n_steps=2):
 
 
 def get_peak_memory():
-    """Return the most bytes that this process has held."""
+    """Return the peak memory of this process in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # Linux hands ru_maxrss of the parent down to a new process
+    if status.exists():  # on Linux, new processes inherit ru_maxrss of the parent
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
@@ -144,23 +144,23 @@ def get_peak_memory():
 
 
 def measure_memory_apart(*args):
-    """Measure memory in a process of its own, which remembers no earlier peak."""
+    """Measure memory in a separate process, without an earlier peak."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure_memory, args)
 
 
 def count_operations(stage, device, sizes=None):
-    """Return the operations that the products of a step take for one window."""
+    """Return the operations of the matrix products of a step for one window."""
     step = make_step(stage, 1, device, sizes)
     counter = FlopCounterMode(display=False)
-    # Those of the plain version: what is computed twice to save memory is no use.
+    # Those of the plain version: recomputation to save memory does not count.
     with use_version("plain"), counter:
         step()
     return counter.get_total_flops()
 
 
 def measure_peak(device, clock=time.perf_counter):
-    """Return the operations a second that one large product reaches."""
+    """Return the operations per second of one large product."""
     n = 8192 if device.type == "cuda" else 2048
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     a, b = (torch.ones(n, n, device=device, dtype=dtype) for _ in range(2))
@@ -173,7 +173,7 @@ def measure_peak(device, clock=time.perf_counter):
 
 
 def describe(device):
-    """Return the machine in words, and the published peak of the device if it is known."""
+    """Return the name of the machine, and the published peak of the device if it is known."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         peak = next((peak for key, peak in PEAKS.items() if key in name), None)
@@ -183,7 +183,7 @@ def describe(device):
 
 
 def report(stage, args, peak):
-    """Measure one stage and print what was found; return the ratio of the speeds."""
+    """Measure and print one stage; return the ratio of the speeds."""
     clock = time.process_time if args.cpu_time else time.perf_counter
     fastest = measure_times(stage, args.windows, args.device, args.steps, args.sizes, clock)
     measure = measure_memory if args.device.type == "cuda" else measure_memory_apart
@@ -210,7 +210,7 @@ def report(stage, args, peak):
 def main(argv=None, sizes=None):
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--windows", type=int, default=16, help="windows of 256 tokens a step")
+    parser.add_argument("--windows", type=int, default=16, help="windows of 256 tokens per step")
     parser.add_argument("--steps", type=int, default=3, help="steps of each version")
     parser.add_argument("--stages", type=int, nargs="+", default=[1, 2], choices=[1, 2])
     parser.add_argument("--threads", type=int, help="on a CPU; torch's own choice by default")
@@ -225,7 +225,7 @@ def main(argv=None, sizes=None):
     if args.threads:
         torch.set_num_threads(args.threads)
     machine, peak = describe(args.device)
-    print(f"{machine}; {args.windows} windows of {N_CHANNELS} channels x {N_PATCHES} s a step")
+    print(f"{machine}; {args.windows} windows of {N_CHANNELS} channels x {N_PATCHES} s per step")
     return {stage: report(stage, args, peak) for stage in args.stages}
 
 

@@ -1,13 +1,13 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Turn what the benchmarks wrote into the tables of the documentation.
+"""Write the tables of the documentation from the results of the benchmarks.
 
 Run ::
 
     python benchmarks/write_tables.py --restoration rows.csv --classification classification/
 
-The tables are written to ``doc/tables``; the pages of the documentation include them. So no number
-there is typed by hand.
+The tables are written to ``doc/tables`` and included by the pages of the documentation, so that no
+number is typed by hand.
 """
 
 import argparse
@@ -54,7 +54,7 @@ BANDS = ("0.5 to 4 Hz", "4 to 8", "8 to 13", "13 to 30", "30 to 45")
 
 
 def read_rows(fname):
-    """Read a table that a benchmark wrote; numbers are numbers, empty cells are left out."""
+    """Read a table of a benchmark, with numbers converted and empty cells left out."""
     with open(fname, newline="", encoding="utf-8") as file:
         return [
             {name: as_number(text) for name, text in row.items() if text != ""}
@@ -63,7 +63,7 @@ def read_rows(fname):
 
 
 def as_number(text):
-    """Return a number if a text is one."""
+    """Return text as a number if possible."""
     try:
         return float(text)
     except ValueError:
@@ -142,13 +142,13 @@ def _write_cells(cells, methods):
 
 
 def _find_place(row, tasks, order):
-    """Return what sorts conditions within their task."""
+    """Return the sort key of a condition within its task."""
     name = row["condition"]
     return tasks.index(row["task"]), order.index(name) if name in order else len(order)
 
 
 def _write_decoding(found):
-    """Write how decoders fare with each condition."""
+    """Write the accuracy of each condition."""
     order = [*CONDITIONS, *METHODS]
     tasks = list(dict.fromkeys(row["task"] for row in found))
     found = sorted(found, key=lambda row: _find_place(row, tasks, order))
