@@ -7,8 +7,7 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from mne_gram.evaluation._folds import make_folds
-from mne_gram.evaluation._methods import parse_method
+from mne_gram.evaluation import parse_method, split_task
 
 _PAUSE = 0.01  # seconds between measurements of the memory
 
@@ -81,7 +80,7 @@ def _fit_and_predict(task, method):
     """Return the cost of one fit and one prediction."""
     import mne
 
-    fold = make_folds(task)[0]
+    fold = split_task(task)[0]
     train, test = fold.pairs[0]
     groups = None if task.protocol == "within" else task.subjects[train]
     estimator = method.make(task, 0)
@@ -100,7 +99,7 @@ def _fit_and_predict(task, method):
     return cost
 
 
-def tell_costs(costs):
+def format_costs(costs):
     """Return a table of costs as text."""
     lines = ["One fold, all threads; memory beyond windows and libraries already loaded"]
     lines.append(f"  {'':34}{'windows':>14}{'fit':>20}{'predict':>20}")

@@ -1,19 +1,20 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Classify with the bundled model and with classical decoders, in the same folds.
+"""Compare the bundled model with classical decoders, in the same folds.
 
 Run ::
 
     python benchmarks/classification.py --tasks eegmat,mdd,eegmmi,eegmmi-within --seeds 5
 
 ``eegmat``: rest or arithmetic; ``mdd``: eyes closed or open; both in windows of 4 s of recordings
-that are preprocessed as a whole, with people in five folds (``GroupKFold``, shuffled by the seed).
-``eegmmi``: left or right fist imagined, the 4 s after the cue, across people in the same way;
-``eegmmi-within``: each person's 30 trials in five stratified folds of their own.
+that are preprocessed as a whole, with subjects in five folds (``GroupKFold``, shuffled by seed).
+``eegmmi``: imagery of the left or right fist, the 4 s after the cue, across subjects in the same
+way; ``eegmmi-within``: each subject's 30 trials in five stratified folds.
 
-Scores are pooled over the folds of a seed, never averaged over them; intervals are over people.
-The bundled model has met the signals (without labels) of three quarters of these people. ``unmet``
-are the others, the 4th, 8th, ... of each data set in sorted order. Nothing was chosen by them.
+Scores are pooled over the folds of a seed, never averaged over them; intervals are over subjects.
+The bundled model was pre-trained on the signals (without labels) of three quarters of these
+subjects. ``held-out`` are the others, the 4th, 8th, ... of each data set in sorted order. No
+setting was chosen by them.
 """
 
 import argparse
@@ -22,15 +23,24 @@ import re
 import time
 from pathlib import Path
 
-from _cost import measure_cost, tell_costs
+from _cost import format_costs, measure_cost
 
 from mne_gram._files import list_recordings
 from mne_gram.datasets import read_bids_epochs, read_bids_windows
-from mne_gram.evaluation._classify import compare_classifiers, write_comparison
-from mne_gram.evaluation._figures import plot_scores
-from mne_gram.evaluation._methods import DEFAULT, parse_method
-from mne_gram.evaluation._tables import tell_seconds, tell_summary, write_table
-from mne_gram.evaluation._tasks import IMAGERY_BAND, STATE_BAND, make_task, make_transform
+from mne_gram.evaluation import (
+    DEFAULT,
+    IMAGERY_BAND,
+    STATE_BAND,
+    compare_classifiers,
+    format_seconds,
+    format_summary,
+    make_task,
+    make_transform,
+    parse_method,
+    plot_scores,
+    write_comparison,
+    write_table,
+)
 from mne_gram.training import split_subjects
 
 WINDOW = 4.0  # seconds
@@ -40,42 +50,27 @@ TASKS = (*STATES, "eegmmi", "eegmmi-within")
 METHODS = (*DEFAULT, "gram-probe+align=subject")
 
 
-def load_task(name, shared, max_people=None):
-    """Read and preprocess the recordings of a task.
-
-    Parameters
-    ----------
-    name : str
-        One of ``TASKS``.
-    shared : Path
-        The folder of the data sets' folder ``eeg``.
-    max_people : int | None
-        At most this many people.
-
-    Returns
-    -------
-    task : Task
-        The task.
-    """
+def load_task(name, shared, max_subjects=None):
+    """Read a task; return it and the subjects that the bundled model was not pre-trained on."""
     dataset, _, within = name.partition("-")
     root = shared / "eeg" / dataset
-    people = sorted({path.subject for path in list_recordings(root)})
-    options = dict(length=WINDOW, subjects=people[:max_people], transform=make_transform())
-    options["verbose"] = "error"  # that the data were filtered before is told by the README
+    subjects = sorted({path.subject for path in list_recordings(root)})
+    options = dict(length=WINDOW, subjects=subjects[:max_subjects], transform=make_transform())
+    options["verbose"] = "error"  # the data were filtered before, as the README describes
     if dataset in STATES:
         labels = list(STATES[dataset])
-        found = read_bids_windows(root, "task", labels=labels, **options)
+        recordings = read_bids_windows(root, "task", labels=labels, **options)
     else:
         labels = list(IMAGERY)
-        found = read_bids_epochs(root, IMAGERY, **options)
-    return make_task(
+        recordings = read_bids_epochs(root, IMAGERY, **options)
+    task = make_task(
         name,
-        found,
+        recordings,
         labels=labels,
         protocol=within or "across",
         band=STATE_BAND if dataset in STATES else IMAGERY_BAND,
-        unmet=tuple(split_subjects(people)[1]),
     )
+    return task, split_subjects(subjects)[1]
 
 
 def parse_args(argv=None):
@@ -90,14 +85,19 @@ def parse_args(argv=None):
         default=",".join(METHODS),
         help="also gram-lora, gram-probe+bands=[[8,30]], ...",
     )
-    add("--seeds", type=int, default=5, help="how many (0, 10, 20, ...)")
+    add("--seeds", type=int, default=5, help="number of seeds (0, 10, 20, ...)")
     add("--folds", type=int, default=5)
-    add("--max-people", type=int, help="at most this many people a data set")
-    add("--out", type=Path, default=Path("classification"), help="folder of all that is written")
-    add("--csv", type=Path, help="write a row a task, method, seed and fold to this file too")
+    add("--max-subjects", type=int, help="at most this many subjects per data set")
+    add(
+        "--out",
+        type=Path,
+        default=Path("classification"),
+        help="folder of results, tables and figures",
+    )
+    add("--csv", type=Path, help="write one row per task, method, seed and fold to this file")
     add("--figures", type=Path, help="write the figure of all tasks into this folder")
     add("--cost", action="store_true", help="measure seconds and memory of one fold instead")
-    add("--jobs", type=int, default=2, help="processes, of one thread each")
+    add("--jobs", type=int, default=2, help="number of processes, with one thread each")
     args = parser.parse_args(argv)
     args.tasks = args.tasks.split(",")
     args.methods = re.split(",(?=[a-z])", args.methods)  # not within [[8,13],[13,30]]
@@ -121,26 +121,29 @@ def main(argv=None):
     start = time.perf_counter()
     folds, summary, n_failed = [], [], 0
     for name in args.tasks:
-        task = load_task(name, args.shared, args.max_people)
-        n_people = len(set(task.subjects))
+        task, held_out = load_task(name, args.shared, args.max_subjects)
+        n_subjects = len(set(task.subjects))
         seconds = time.perf_counter() - start
-        print(f"{name}: {len(task.y)} windows of {n_people} people ({seconds:.0f} s)", flush=True)
+        print(
+            f"{name}: {len(task.y)} windows of {n_subjects} subjects ({seconds:.0f} s)", flush=True
+        )
         if args.cost:
-            print(tell_costs([measure_cost(task, method) for method in args.methods]), flush=True)
+            print(format_costs([measure_cost(task, method) for method in args.methods]), flush=True)
             continue
         results, failures = compare_classifiers(
             task,
             args.methods,
-            args.out / "units",
+            args.out / "fold_results",
             seeds=[10 * k for k in range(args.seeds)],
             n_folds=args.folds,
             n_jobs=args.jobs,
         )
         n_failed += len(failures)
-        rows, own, differences = write_comparison(args.out, task, results)
+        groups = {"held-out": held_out}
+        rows, own, differences = write_comparison(args.out, task, results, groups)
         folds, summary = folds + rows, summary + own
-        # At once: the next task may take long.
-        print(f"\n{tell_summary(own, differences)}\n\n{tell_seconds(rows)}\n", flush=True)
+        # Printed at once, because the next task may take long.
+        print(f"\n{format_summary(own, differences)}\n\n{format_seconds(rows)}\n", flush=True)
     if args.csv and folds:
         write_table(args.csv, folds)
     if args.figures and summary:

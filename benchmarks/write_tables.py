@@ -182,7 +182,7 @@ def write_classification(folder, name="classification"):
         rows = {
             row["method"]: row
             for row in summary
-            if row["level"] == "window" and row["people"] == "all"
+            if row["level"] == "window" and row["subjects"] == "all"
         }
         for method in sort_decoders(rows):
             told = _tell_classifier(rows[method], summary, gaps)
@@ -202,14 +202,14 @@ def _tell_classifier(row, summary, gaps):
         g
         for g in gaps
         if g["method"] == row["method"]
-        and (g["level"], g["people"], g["is_best"]) == ("window", "all", "True")
+        and (g["level"], g["subjects"], g["is_best"]) == ("window", "all", "True")
     ]
     told = tell_interval(*(gap[0][k] for k in ("difference", "low", "high"))) if gap else ""
     return [
-        find(level="window", people="all"),
+        find(level="window", subjects="all"),
         told,
-        find(level="recording", people="all"),
-        find(level="window", people="unmet"),
+        find(level="recording", subjects="all"),
+        find(level="window", subjects="held-out"),
     ]
 
 

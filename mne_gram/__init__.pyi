@@ -1,7 +1,7 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from . import datasets, metrics, montage, report, training, viz
+from . import datasets, evaluation, metrics, montage, report, training, viz
 from ._commands import sys_info
 from ._version import __version__ as __version__
 from .bids import BidsReport, run_bids
@@ -35,6 +35,7 @@ __all__ = [
     "compute_tokens",
     "convert_checkpoint",
     "datasets",
+    "evaluation",
     "fetch_model",
     "find_bads",
     "harmonize",

@@ -1,31 +1,11 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The published protocols of evaluation, run on the data of users."""
+"""Comparison of classifiers on your own data, by the published protocols.
 
-from ._classify import (
-    compare_classifiers,
-    write_comparison,
-)
-from ._methods import (
-    DEFAULT,
-    parse_method,
-)
-from ._tables import (
-    tell_seconds,
-    tell_summary,
-)
-from ._tasks import (
-    load_bids_task,
-    load_recipe_task,
-)
+A :class:`Task` consists of windows with labels; :func:`compare_classifiers` fits and tests all
+methods in the same folds, and :func:`write_comparison` writes tables and figures.
+"""
 
-__all__ = [
-    "DEFAULT",
-    "compare_classifiers",
-    "load_bids_task",
-    "load_recipe_task",
-    "parse_method",
-    "tell_seconds",
-    "tell_summary",
-    "write_comparison",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

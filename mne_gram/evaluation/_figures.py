@@ -4,27 +4,19 @@
 
 import numpy as np
 
+from ._methods import BASELINES
 from ._scores import count_confusions, pool_folds
+from ._tables import CHANCE
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
+# Okabe and Ito's palette, which colour-blind readers can distinguish.
 _OWN, _CLASSICAL, _CHANCE = "#D55E00", "#0072B2", "#BBBBBB"
 
 
 def plot_confusions(task, results):
-    """Plot a confusion matrix a method.
+    """Return a figure with one confusion matrix per method.
 
-    Parameters
-    ----------
-    task : Task
-        The task.
-    results : list of Result
-        All results.
-
-    Returns
-    -------
-    fig : matplotlib.figure.Figure
-        Rows are the true classes; shares of these, over all seeds, with the number of windows
-        (mean over seeds) below.
+    Rows are the true classes; shares of these over all seeds, and below the number of windows,
+    the mean over seeds.
     """
     from matplotlib.figure import Figure
 
@@ -50,38 +42,28 @@ def plot_confusions(task, results):
 
 
 def _sum_confusions(task, results):
-    """Return the confusion matrix over people, mean over seeds."""
+    """Return the confusion matrix over subjects, mean over seeds."""
     seeds = {}
     for result in results:
         seeds.setdefault(result.seed, []).append(result)
-    answers = [pool_folds(task, own) for own in seeds.values()]
-    people = np.unique(answers[0].subjects)
-    return count_confusions(answers, people, len(task.labels)).sum(axis=0)
+    predictions = [pool_folds(task, own) for own in seeds.values()]
+    subjects = np.unique(predictions[0].subjects)
+    return count_confusions(predictions, subjects, len(task.labels)).sum(axis=0)
 
 
 def plot_scores(summary):
-    """Plot the balanced accuracy of all methods.
+    """Return a figure of the balanced accuracy of all methods, one axis per task and level.
 
-    Parameters
-    ----------
-    summary : list of dict
-        What :func:`mne_gram.evaluation._tables.summarize` returns, of one task or several.
-
-    Returns
-    -------
-    fig : matplotlib.figure.Figure
-        An axis a task and level: points with 95 % intervals over people, filled for all people,
-        open for those that the model never met; the grey band holds 95 % of chance.
+    Points with 95 % intervals over subjects, filled for all subjects and open for groups; the grey
+    band covers 95 % of chance.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    from ._methods import BASELINES
-    from ._tables import CHANCE
-
     keys = list(dict.fromkeys((row["task"], row["level"]) for row in summary))
     methods = list(dict.fromkeys(r["method"] for r in summary if r["method"] != CHANCE))
+    groups = [name for name in dict.fromkeys(row["subjects"] for row in summary) if name != "all"]
     n_columns = min(3, len(keys))
     n_rows = -(-len(keys) // n_columns)
     size = (3.6 * n_columns + 0.6, (0.9 + 0.32 * len(methods)) * n_rows + 0.7)
@@ -91,23 +73,27 @@ def plot_scores(summary):
         axis.axis("off")
     for axis, key in zip(axes.flat, keys, strict=False):
         for row in (row for row in summary if (row["task"], row["level"]) == key):
-            if row["method"] == CHANCE:
-                if row["people"] == "all":
-                    axis.axvspan(row["low"], row["high"], color=_CHANCE, alpha=0.4, lw=0)
-                continue
-            color = _CLASSICAL if row["method"] in BASELINES else _OWN
-            is_all = row["people"] == "all"
-            place = methods.index(row["method"]) + (-0.12 if is_all else 0.12)
-            axis.plot([row["low"], row["high"]], [place, place], color=color, lw=1.2)
-            face = color if is_all else "white"
-            axis.plot(row["balanced_accuracy"], place, "o", color=color, mfc=face, ms=5)
+            _plot_row(axis, row, methods)
         axis.set_yticks(range(len(methods)), methods)
         axis.set(title=f"{key[0]}, {key[1]}s", xlabel="Balanced accuracy")
     axes[0, 0].invert_yaxis()
-    handles = [Line2D([], [], marker="o", color="k", mfc="k", label="all people")]
-    if any(row["people"] == "unmet" for row in summary):
-        text = "people the model never met"
-        handles.append(Line2D([], [], marker="o", color="k", mfc="w", label=text))
+    handles = [Line2D([], [], marker="o", color="k", mfc="k", label="all subjects")]
+    if groups:
+        handles.append(Line2D([], [], marker="o", color="k", mfc="w", label=", ".join(groups)))
     handles.append(Patch(color=_CHANCE, alpha=0.4, lw=0, label="95 % of chance"))
     fig.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
     return fig
+
+
+def _plot_row(axis, row, methods):
+    """Plot one row of the summary."""
+    is_all = row["subjects"] == "all"
+    if row["method"] == CHANCE:
+        if is_all:
+            axis.axvspan(row["low"], row["high"], color=_CHANCE, alpha=0.4, lw=0)
+        return
+    color = _CLASSICAL if row["method"] in BASELINES else _OWN
+    place = methods.index(row["method"]) + (-0.12 if is_all else 0.12)
+    axis.plot([row["low"], row["high"]], [place, place], color=color, lw=1.2)
+    face = color if is_all else "white"
+    axis.plot(row["balanced_accuracy"], place, "o", color=color, mfc=face, ms=5)

@@ -1,10 +1,10 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scores over whole test sets, with intervals over people.
+"""Scores over whole test sets, with intervals over subjects.
 
-A seed's folds are pooled before anything is measured: every window of the test set once. Intervals
-are 95 % bootstrap intervals over people, as windows of a person are no independent trials; a
-difference of methods is that of the same people in the same folds.
+The folds of a seed are pooled before anything is measured, so that each test window counts once.
+Intervals are 95 % bootstrap intervals over subjects, because the windows of a subject are not
+independent; differences of methods are paired by subject.
 """
 
 from dataclasses import dataclass
@@ -15,56 +15,29 @@ from ..metrics import score_classes
 
 LEVELS = ("window", "recording")
 N_BOOT = 2000
-EDGES = (0.025, 0.975)
+_EDGES = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a method said about the test set in one seed.
+class Predictions:
+    """The predictions of a method for the test set in one seed."""
 
-    Attributes
-    ----------
-    y, predicted : array of int, shape (n,)
-        True and predicted class, as numbers.
-    proba : array, shape (n, n_classes)
-        Probabilities.
-    subjects : array of str, shape (n,)
-        Whose windows, or recordings, they are.
-    """
+    y: np.ndarray  #: true class numbers, (n,)
+    predicted: np.ndarray  #: predicted class numbers, (n,)
+    proba: np.ndarray  #: probabilities, (n, n_classes)
+    subjects: np.ndarray  #: the subject of each window or recording, (n,)
 
-    y: np.ndarray
-    predicted: np.ndarray
-    proba: np.ndarray
-    subjects: np.ndarray
-
-    def select(self, people):
-        """Return the answers about some people only."""
-        keep = np.isin(self.subjects, list(people))
-        return Answers(self.y[keep], self.predicted[keep], self.proba[keep], self.subjects[keep])
+    def select(self, subjects):
+        """Return the predictions for some subjects."""
+        keep = np.isin(self.subjects, list(subjects))
+        kept = self.y[keep], self.predicted[keep], self.proba[keep], self.subjects[keep]
+        return Predictions(*kept)
 
 
 def pool_folds(task, results, level="window"):
-    """Pool the folds of a seed.
+    """Return the Predictions of one method and seed, from the FoldResults of its folds.
 
-    Parameters
-    ----------
-    task : Task
-        The task.
-    results : list of Result
-        Those of one method and seed.
-    level : "window" | "recording"
-        Whether to answer for windows, or for recordings by the mean of the log-probabilities of
-        their windows.
-
-    Returns
-    -------
-    answers : Answers
-        Over all that was tested.
-
-    Raises
-    ------
-    ValueError
-        If recordings are asked for that hold several classes.
+    A recording is classified by the mean of the log probabilities of its windows.
     """
     rows = np.concatenate([result.rows for result in results])
     log_proba = np.concatenate([result.log_proba for result in results])
@@ -74,7 +47,7 @@ def pool_folds(task, results, level="window"):
     subjects = task.subjects[rows]
     if level == "recording":
         if not task.has_whole_recordings:
-            raise ValueError(f"Recordings of the task {task.name} hold several classes.")
+            raise ValueError(f"Recordings of the task {task.name} contain several classes.")
         _, first, number = np.unique(task.recordings[rows], return_index=True, return_inverse=True)
         sums = np.zeros((len(first), log_proba.shape[1]))
         np.add.at(sums, number, log_proba)
@@ -82,124 +55,73 @@ def pool_folds(task, results, level="window"):
         y, subjects = y[first], subjects[first]
     proba = np.exp(log_proba - log_proba.max(axis=1, keepdims=True))
     proba /= proba.sum(axis=1, keepdims=True)
-    return Answers(y, log_proba.argmax(axis=1), proba, subjects)
+    return Predictions(y, log_proba.argmax(axis=1), proba, subjects)
 
 
-def measure(task, answers):
-    """Return all measures of the task, over the whole test set.
+def measure(task, predictions):
+    """Return the measures of the task over the whole test set, a dict."""
+    labels = list(range(len(task.labels)))
+    own = predictions.y, predictions.predicted, predictions.proba
+    return score_classes(*own, labels=labels, measures=task.measures)
 
-    Parameters
-    ----------
-    task : Task
-        The task.
-    answers : Answers
-        What was said.
 
-    Returns
-    -------
-    scores : dict
-        Values by measure.
+def count_confusions(predictions, subjects, n_classes):
+    """Return confusion matrices (n_subjects, n_classes, n_classes), true classes in rows.
+
+    The mean over seeds; ``predictions`` has one item per seed, and ``subjects`` are sorted.
     """
-    numbers = list(range(len(task.labels)))
-    return score_classes(
-        answers.y, answers.predicted, answers.proba, labels=numbers, measures=task.measures
-    )
-
-
-def count_confusions(answers, people, n_classes):
-    """Count how often each class was taken for each other, person by person.
-
-    Parameters
-    ----------
-    answers : list of Answers
-        One a seed.
-    people : array of str, shape (n_people,)
-        The people, in order.
-    n_classes : int
-        How many classes there are.
-
-    Returns
-    -------
-    confusions : array, shape (n_people, n_classes, n_classes)
-        Mean over seeds; rows are the true classes.
-    """
-    confusions = np.zeros((len(people), n_classes, n_classes))
-    for own in answers:
-        place = np.searchsorted(people, own.subjects)
-        np.add.at(confusions, (place, own.y, own.predicted), 1 / len(answers))
+    confusions = np.zeros((len(subjects), n_classes, n_classes))
+    for own in predictions:
+        place = np.searchsorted(subjects, own.subjects)
+        np.add.at(confusions, (place, own.y, own.predicted), 1 / len(predictions))
     return confusions
 
 
 def balance(confusions):
-    """Return the balanced accuracy of confusion matrices, shape (..., n_classes, n_classes)."""
+    """Return the balanced accuracy of confusion matrices (..., n_classes, n_classes)."""
     totals = confusions.sum(axis=-1)
     right = np.diagonal(confusions, axis1=-2, axis2=-1)
     with np.errstate(invalid="ignore"):
         return np.nanmean(np.where(totals > 0, right / totals, np.nan), axis=-1)
 
 
-def find_interval(confusions, others=None, n_boot=N_BOOT):
-    """Return the bootstrap interval over people of the balanced accuracy, or of a difference.
+def find_interval(confusions, others=None):
+    """Return the bootstrap interval over subjects of the balanced accuracy, or of a difference.
 
-    Parameters
-    ----------
-    confusions : array, shape (n_people, n_classes, n_classes)
-        What :func:`count_confusions` returns.
-    others : array, shape (n_people, n_classes, n_classes) | None
-        The same of another method; the interval then is of the difference, over the same draws.
-    n_boot : int
-        Number of draws.
-
-    Returns
-    -------
-    low, high : float
-        The edges, the same for the same counts.
+    ``confusions`` and ``others`` have the shape (n_subjects, n_classes, n_classes).
     """
-    n_people = len(confusions)
+    n_subjects = len(confusions)
     rng = np.random.default_rng(0)  # so that an interval depends on its own data alone
-    weights = rng.multinomial(n_people, np.full(n_people, 1 / n_people), n_boot).astype(float)
+    weights = rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), N_BOOT).astype(float)
     values = balance(np.einsum("bp,pij->bij", weights, confusions))
     if others is not None:
         values = values - balance(np.einsum("bp,pij->bij", weights, others))
-    return tuple(float(edge) for edge in np.nanquantile(values, EDGES))
+    return tuple(float(edge) for edge in np.nanquantile(values, _EDGES))
 
 
-def guess(task, people=None, level="window", n_draws=N_BOOT):
-    """Return what balanced accuracy chance reaches.
+def simulate_chance(task, subjects=None, level="window"):
+    """Return mean, low and high balanced accuracy of random guesses for some or all subjects.
 
-    Parameters
-    ----------
-    task : Task
-        The task.
-    people : list of str | None
-        Whose windows count; None for all that are tested.
-    level : "window" | "recording"
-        What is guessed.
-    n_draws : int
-        Number of guesses.
-
-    Returns
-    -------
-    mean, low, high : float
-        The mean and the edges of 95 %. A recording of one class gets one guess for all of its
-        windows, which is how a classifier without any knowledge of the class may behave; guesses
-        of windows one by one would make chance look narrower than it is.
+    Recordings of one class get one guess for all of their windows, as a classifier that knows
+    nothing of the class may behave; independent guesses would make the interval too narrow.
     """
-    keep = np.ones(len(task.y), bool) if people is None else np.isin(task.subjects, list(people))
+    keep = np.ones(len(task.y), bool)
+    if subjects is not None:
+        keep = np.isin(task.subjects, list(subjects))
     if task.protocol == "published":
         keep &= task.epochs.metadata["part"].to_numpy(str) == "test"
     y = np.array([task.labels.index(label) for label in task.y[keep]])
-    blocks = np.arange(len(y))
+    guesses = np.arange(len(y))
     if task.has_whole_recordings:
-        _, first, blocks = np.unique(task.recordings[keep], return_index=True, return_inverse=True)
+        _, first, guesses = np.unique(task.recordings[keep], return_index=True, return_inverse=True)
         if level == "recording":
-            y, blocks = y[first], np.arange(len(first))
+            y, guesses = y[first], np.arange(len(first))
     rng = np.random.default_rng(0)
     n_classes = len(task.labels)
-    values = np.empty(n_draws)
-    for k in range(n_draws):
-        said = rng.integers(n_classes, size=blocks.max() + 1)[blocks]
-        counts = np.bincount(y * n_classes + said, minlength=n_classes**2)
+    values = np.empty(N_BOOT)
+    for k in range(N_BOOT):
+        guessed = rng.integers(n_classes, size=guesses.max() + 1)[guesses]
+        counts = np.bincount(y * n_classes + guessed, minlength=n_classes**2)
         values[k] = balance(counts.reshape(n_classes, n_classes))
-    low, high = np.quantile(values, EDGES)
+    low, high = np.quantile(values, _EDGES)
     return float(values.mean()), float(low), float(high)

@@ -1,33 +1,26 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables: a row a fold, a row a method, a row a difference; and the text that is printed."""
-
-import csv
+"""Tables of folds, methods and differences, and the text that is printed."""
 
 import numpy as np
 
 from .._files import staged
 from ._methods import BASELINES
-from ._scores import LEVELS, balance, count_confusions, find_interval, guess, measure, pool_folds
+from ._scores import (
+    LEVELS,
+    balance,
+    count_confusions,
+    find_interval,
+    measure,
+    pool_folds,
+    simulate_chance,
+)
 
 CHANCE = "chance"
 
 
 def list_folds(task, results):
-    """Return a row a method, seed and fold.
-
-    Parameters
-    ----------
-    task : Task
-        The task.
-    results : list of Result
-        All results.
-
-    Returns
-    -------
-    rows : list of dict
-        Measures over the windows of the fold, and seconds.
-    """
+    """Return one row per method, seed and fold: its measures over windows, and seconds."""
     rows = []
     for result in results:
         row = dict(task=task.name, method=result.method, seed=result.seed, fold=result.fold)
@@ -38,27 +31,28 @@ def list_folds(task, results):
     return rows
 
 
-def summarize(task, results):
-    """Return a row a method, level and set of people, and a row a difference.
+def summarize(task, results, groups=None):
+    """Return one row per method, level and group of subjects, and one row per difference.
 
     Parameters
     ----------
     task : Task
         The task.
-    results : list of Result
-        All results. Methods are compared over the seeds that each of them has.
+    results : list of FoldResult
+        All results.
+    groups : dict of list of str | None
+        Groups of subjects, by name, in addition to all subjects.
 
     Returns
     -------
     summary : list of dict
-        ``task, method, level, people, n_people, n``, each measure's mean over seeds and its
-        standard deviation (``_std``), and the interval over people of the balanced accuracy
-        (``low``, ``high``). ``people`` is ``"all"``, or ``"unmet"``: those that the model never
-        met.
+        ``task, method, level, subjects, n_subjects, n``, each measure's mean over seeds and its
+        standard deviation (``_std``), and the interval over subjects of the balanced accuracy
+        (``low``, ``high``). ``subjects`` is ``"all"`` or the name of a group.
     differences : list of dict
-        ``task, method, baseline, level, people, n_people, difference, low, high, is_best`` of the
-        balanced accuracy of each other method to each classical one; ``is_best`` marks the best
-        of these.
+        ``task, method, baseline, level, subjects, n_subjects, difference, low, high, is_best`` of
+        the balanced accuracy of each other method to each classical one; ``is_best`` marks the
+        best of these.
     """
     summary, differences = [], []
     levels = LEVELS if task.has_whole_recordings else LEVELS[:1]
@@ -66,21 +60,20 @@ def summarize(task, results):
         pooled = _pool(task, results, level)
         if not pooled:
             continue
-        people = np.unique(next(iter(pooled.values()))[0].subjects)
-        groups = {"all": people}
-        unmet = np.intersect1d(people, list(task.unmet))
-        if len(unmet):
-            groups["unmet"] = unmet
-        for name, group in groups.items():
-            head = dict(task=task.name, level=level, people=name, n_people=len(group))
+        subjects = np.unique(next(iter(pooled.values()))[0].subjects)
+        for name, group in {"all": subjects, **(groups or {})}.items():
+            group = np.intersect1d(subjects, list(group))
+            if not len(group):
+                continue
+            head = dict(task=task.name, level=level, subjects=name, n_subjects=len(group))
             own = {method: [a.select(group) for a in every] for method, every in pooled.items()}
             confusions = {
-                method: count_confusions(answers, group, len(task.labels))
-                for method, answers in own.items()
+                method: count_confusions(predictions, group, len(task.labels))
+                for method, predictions in own.items()
             }
-            for method, answers in own.items():
-                summary.append(_sum_up(task, head, method, answers, confusions[method]))
-            mean, low, high = guess(task, group, level)
+            for method, predictions in own.items():
+                summary.append(_sum_up(task, head, method, predictions, confusions[method]))
+            mean, low, high = simulate_chance(task, group, level)
             row = {**head, "method": CHANCE, "balanced_accuracy": mean, "low": low, "high": high}
             summary.append(row)
             differences += _compare(head, confusions)
@@ -88,7 +81,7 @@ def summarize(task, results):
 
 
 def _pool(task, results, level):
-    """Return what each method said in each seed, in the order of the methods."""
+    """Return lists of Predictions, one per seed, by method."""
     seeds = {}
     for result in results:
         seeds.setdefault(result.method, {}).setdefault(result.seed, []).append(result)
@@ -98,10 +91,10 @@ def _pool(task, results, level):
     }
 
 
-def _sum_up(task, head, method, answers, confusions):
+def _sum_up(task, head, method, predictions, confusions):
     """Return the row of a method."""
-    scores = [measure(task, own) for own in answers]
-    row = {**head, "method": method, "n": len(answers[0].y), "n_seeds": len(answers)}
+    scores = [measure(task, own) for own in predictions]
+    row = {**head, "method": method, "n": len(predictions[0].y), "n_seeds": len(predictions)}
     for name in scores[0]:
         values = [own[name] for own in scores]
         row[name] = float(np.mean(values))
@@ -111,7 +104,7 @@ def _sum_up(task, head, method, answers, confusions):
 
 
 def _compare(head, confusions):
-    """Return the differences of methods to the classical ones."""
+    """Return the differences of all other methods to the classical ones."""
     totals = {method: float(balance(own.sum(axis=0))) for method, own in confusions.items()}
     baselines = [method for method in totals if method in BASELINES]
     best = max(baselines, key=totals.get, default=None)
@@ -126,67 +119,52 @@ def _compare(head, confusions):
 
 
 def write_table(fname, rows):
-    """Write rows as a table, with the columns of all of them; whole or not at all.
+    """Write a list of dict as CSV, atomically, with the columns of all rows."""
+    import pandas as pd
 
-    Parameters
-    ----------
-    fname : path-like
-        The file, which is replaced.
-    rows : list of dict
-        The rows.
-    """
-    names = list(dict.fromkeys(name for row in rows for name in row))
     with staged(fname, overwrite=True) as file:
-        with open(file, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, names)
-            writer.writeheader()
-            writer.writerows(rows)
+        pd.DataFrame(rows, dtype=object).to_csv(file, index=False)
 
 
 # ---------------------------------------------------------------------------------------------
 # Text
 
 
-def tell_summary(summary, differences):
-    """Return the tables as text.
+def format_summary(summary, differences):
+    """Return the tables of a comparison as text.
 
     Parameters
     ----------
     summary, differences : list of dict
-        What :func:`summarize` returns, of one task or several.
+        What :func:`write_comparison` returned, of one or more tasks.
 
     Returns
     -------
     text : str
-        A block a task, level and set of people.
+        One block per task, level and group of subjects.
     """
     blocks = []
-    for key in dict.fromkeys(map(_get_block, summary)):
-        own = [row for row in summary if _get_block(row) == key]
+    for key in dict.fromkeys(map(_get_key, summary)):
+        own = [row for row in summary if _get_key(row) == key]
         gaps = {
-            row["method"]: row for row in differences if _get_block(row) == key and row["is_best"]
+            row["method"]: row for row in differences if _get_key(row) == key and row["is_best"]
         }
-        unmet = [row["n_people"] for row in summary if _get_block(row) == (*key[:2], "unmet")]
-        blocks.append("\n".join(_tell_block(key, own, gaps, unmet[0] if unmet else 0)))
+        blocks.append("\n".join(_format_block(key, own, gaps)))
     return "\n\n".join(blocks)
 
 
-def _get_block(row):
-    return row["task"], row["level"], row["people"]
+def _get_key(row):
+    return row["task"], row["level"], row["subjects"]
 
 
-def _tell_block(key, rows, gaps, n_unmet):
+def _format_block(key, rows, gaps):
     """Return the lines of one block."""
-    task, level, people = key
-    number = rows[0]["n_people"]
-    who = f"{number} people" if people == "all" else f"the {number} people the model never met"
-    if people == "all" and n_unmet:
-        who += f" (of {number - n_unmet} the model has met the signals, without labels)"
-    counted = f"{rows[0]['n']} {level}s of {who}"
+    task, level, group = key
+    counted = f"{rows[0]['n']} {level}s of {rows[0]['n_subjects']} subjects"
     width = max(12, *(len(row["method"]) for row in rows))
     names = [name for name in ("accuracy", "kappa", "weighted_f1", "roc_auc") if name in rows[0]]
     head = "".join(f"{name:>13}" for name in names)
-    lines = [f"{task}, {counted}"]
+    lines = [f"{task}, {counted}" + ("" if group == "all" else f" ({group})")]
     lines.append(f"  {'':{width}}{'balanced accuracy (95 %)':>34}{head}   minus best baseline")
     for row in rows:
         std = row.get("balanced_accuracy_std", float("nan"))
@@ -201,22 +179,22 @@ def _tell_block(key, rows, gaps, n_unmet):
     return lines
 
 
-def tell_seconds(rows):
-    """Return how long each method took, as text.
+def format_seconds(folds):
+    """Return the median duration of fitting and predicting as text.
 
     Parameters
     ----------
-    rows : list of dict
-        What :func:`list_folds` returns.
+    folds : list of dict
+        The rows of folds that :func:`write_comparison` returned.
 
     Returns
     -------
     text : str
-        The median over folds of a task.
+        One line per task and method.
     """
-    lines = ["Seconds of a fold (median): fit, predict"]
-    for key in dict.fromkeys((row["task"], row["method"]) for row in rows):
-        own = [row for row in rows if (row["task"], row["method"]) == key]
+    lines = ["Seconds per fold (median): fit, predict"]
+    for key in dict.fromkeys((row["task"], row["method"]) for row in folds):
+        own = [row for row in folds if (row["task"], row["method"]) == key]
         fit, predict = (np.median([row[f"{n}_seconds"] for row in own]) for n in ("fit", "predict"))
         lines.append(f"  {key[0]:16}{key[1]:16}{fit:8.2f}{predict:8.2f}")
     return "\n".join(lines)

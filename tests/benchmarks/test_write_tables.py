@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mne_gram.evaluation._tables import write_table
+from mne_gram.evaluation import write_table
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 if not FOLDER.is_dir():
@@ -146,22 +146,22 @@ def test_decoding(make_tables, rows):
 
 
 def test_classification(make_tables, tmp_path):
-    def score(method, level, people, value):
-        row = dict(task="eegmat", level=level, people=people, n_people=9, method=method)
+    def score(method, level, subjects, value):
+        row = dict(task="eegmat", level=level, subjects=subjects, n_subjects=9, method=method)
         return {**row, "balanced_accuracy": value, "low": value - 0.1, "high": value + 0.1}
 
     summary = [
         score("csp-lda", "window", "all", 0.6),
         score("gram-probe", "window", "all", 0.75),
-        score("gram-probe", "window", "unmet", 0.7),
+        score("gram-probe", "window", "held-out", 0.7),
         score("gram-probe", "recording", "all", 0.8),
         score("chance", "window", "all", 0.5),
     ]
-    gap = dict(method="gram-probe", level="window", people="all", low=0.05, high=0.25)
+    gap = dict(method="gram-probe", level="window", subjects="all", low=0.05, high=0.25)
     differences = [
         {**gap, "baseline": "bandpower-lr", "difference": 0.3, "is_best": False},
         {**gap, "baseline": "csp-lda", "difference": 0.15, "is_best": True},
-        {**gap, "baseline": "csp-lda", "difference": 0.1, "is_best": True, "people": "unmet"},
+        {**gap, "baseline": "csp-lda", "difference": 0.1, "is_best": True, "subjects": "held-out"},
     ]
     for name, table in (("summary", summary), ("differences", differences)):
         write_table(tmp_path / f"eegmat_{name}.csv", table)
