@@ -4,10 +4,10 @@
 
 import json
 
-# In the order in which readers look for them.
+# In the order in which readers look for them: first what to expect in data of one's own.
 METHODS = {
-    "auto": "mne_gram, default",
     "auto-left-out": "mne_gram, data set left out of the library",
+    "auto": "mne_gram, default",
     "ridge": "ridge on own clean data",
     "mne": "minimum norm (MNE)",
     "spline": "spherical spline (MNE)",

@@ -23,8 +23,8 @@ KINDS = {  # column of the table: its marker and colour
     "segments, patches": ("D", "#D55E00", "segments and patches"),
 }
 LOOKS = {
-    "auto": dict(color="#0072B2", marker="o"),
     "auto-left-out": dict(color="#56B4E9", marker="s"),
+    "auto": dict(color="#0072B2", marker="o"),
     "ridge": dict(color="#009E73", marker="D"),
     "mne": dict(color="#E69F00", marker="^"),
 }
@@ -84,7 +84,8 @@ def plot_ratios(fig, table):
                 for value in read_numbers(row.get(METHODS[method], "")):
                     ax.plot(value, place + offset, ms=6.5, **look)
             low, high = read_numbers(row["95 % interval"])
-            ax.plot([low, high], [place + offsets[0]] * 2, color=LOOKS["auto"]["color"], lw=1.5)
+            height = place + offsets[list(LOOKS).index("auto")]
+            ax.plot([low, high], [height] * 2, color=LOOKS["auto"]["color"], lw=1.5)
         ax.axvline(1, color="0.3", lw=1)
         ax.set_title(f"{dataset} ({rows[0]['recordings']} recordings)", fontsize=11)
         ax.grid(False, axis="y")
