@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The rules of restoration, on real recordings and with drawn masks and garbage."""
 
-import itertools
-
 import mne
 import numpy as np
 import pytest
@@ -37,6 +35,13 @@ def truth(sample):
     raw = sample[1].copy().drop_channels(["FT8"])
     raw.set_annotations(None)
     return raw
+
+
+@pytest.fixture(scope="module")
+def clinical(truth):
+    """Return ten seconds of 19 of its electrodes, for rules that hold for any number."""
+    names = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+    return truth.copy().pick(names).crop(0, 10, include_tmax=False)
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +96,14 @@ def test_sample_is_restored(sample):
 
 
 @pytest.mark.parametrize("method", ["auto", "spatial", "spline", "gram"])
-def test_good_samples_stay_and_bad_ones_do_not_matter(truth, network, method):
+def test_good_samples_stay_and_bad_ones_do_not_matter(clinical, network, method):
     rng = np.random.default_rng(0)
-    mask = spans_mask(truth, rng)
-    mask[[5, 20]] = True
-    signal = truth.get_data()
+    mask = spans_mask(clinical, rng)
+    mask[[5, 12]] = True
+    signal = clinical.get_data()
     found = []
     for garbage in (np.nan, 5.0, np.inf, rng.standard_normal(mask.sum()) * 1e-2):
-        raw = fill(truth, mask, garbage)
+        raw = fill(clinical, mask, garbage)
         restored = restore(raw, mask=mask, method=method, model=network, verbose="error")
         assert_array_equal(restored.get_data()[~mask], signal[~mask])
         found.append(restored.get_data())
@@ -111,24 +116,24 @@ def test_good_samples_stay_and_bad_ones_do_not_matter(truth, network, method):
 
 @few
 @given(seed=st.integers(0, 10_000), scale=st.floats(1e-9, 1e3), whole=st.booleans())
-def test_invariance_to_garbage(truth, seed, scale, whole):
+def test_invariance_to_garbage(clinical, seed, scale, whole):
     rng = np.random.default_rng(seed)
-    mask = spans_mask(truth, rng)
+    mask = spans_mask(clinical, rng)
     if whole:
         mask[rng.choice(len(mask), 3, replace=False)] = True
-    raw = fill(truth, mask, scale * rng.standard_normal(mask.sum()))
+    raw = fill(clinical, mask, scale * rng.standard_normal(mask.sum()))
     restored = restore(raw, mask=mask, verbose="error").get_data()
-    expected = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
-    assert_array_equal(restored[~mask], truth.get_data()[~mask])
-    assert_allclose(restored, expected, rtol=0, atol=1e-6 * np.abs(truth.get_data()).mean())
+    expected = restore(fill(clinical, mask, np.nan), mask=mask, verbose="error").get_data()
+    assert_array_equal(restored[~mask], clinical.get_data()[~mask])
+    assert_allclose(restored, expected, rtol=0, atol=1e-6 * np.abs(clinical.get_data()).mean())
 
 
 @few
 @given(seed=st.integers(0, 10_000))
-def test_steps_at_seams_are_usual(truth, seed):
+def test_steps_at_seams_are_usual(clinical, seed):
     rng = np.random.default_rng(seed)
-    mask = spans_mask(truth, rng, n_spans=10, longest=800)
-    raw = fill(truth, mask, 1.0)
+    mask = spans_mask(clinical, rng, n_spans=10, longest=800)
+    raw = fill(clinical, mask, 1.0)
     # An amplifier's offset makes the estimate meet the good samples badly.
     raw._data += rng.uniform(-1e-3, 1e-3, (len(mask), 1))
     restored = restore(raw, mask=mask, verbose="error").get_data()
@@ -155,30 +160,30 @@ def test_steps_at_seams_are_usual(truth, seed):
 
 @few
 @given(seed=st.integers(0, 10_000), size=st.floats(1e-6, 1e-3))
-def test_reference_goes_straight_through(truth, seed, size):
+def test_reference_goes_straight_through(clinical, seed, size):
     """What all channels share, garbage in an average reference included, changes nothing else.
 
     But for the bound on steps, which a channel's own steps set, reference and all.
     """
     rng = np.random.default_rng(seed)
-    mask = spans_mask(truth, rng)
+    mask = spans_mask(clinical, rng)
     mask[rng.choice(len(mask), 4, replace=False)] = True
-    shared = size * rng.standard_normal(truth.n_times)
-    raw = truth.copy()
+    shared = size * rng.standard_normal(clinical.n_times)
+    raw = clinical.copy()
     raw._data -= shared
     with pytest.MonkeyPatch.context() as patch:
         for module in ("repair", "estimation"):
             patch.setattr(f"mne_gram._restoring.{module}.limit_steps", lambda *args: None)
-        first = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
+        first = restore(fill(clinical, mask, np.nan), mask=mask, verbose="error").get_data()
         second = restore(fill(raw, mask, np.nan), mask=mask, verbose="error").get_data()
     assert_allclose(second + shared, first, rtol=0, atol=1e-6 * max(size, 1e-5))
 
 
-def test_order_of_channels_does_not_matter(truth):
-    mask = spans_mask(truth, np.random.default_rng(1))
-    mask[[3, 30]] = True
+def test_order_of_channels_does_not_matter(clinical):
+    mask = spans_mask(clinical, np.random.default_rng(1))
+    mask[[3, 15]] = True
     order = np.random.default_rng(2).permutation(len(mask))
-    raw = fill(truth, mask, np.nan)
+    raw = fill(clinical, mask, np.nan)
     first = restore(raw, mask=mask, verbose="error").get_data()
     shuffled = raw.copy().reorder_channels([raw.ch_names[k] for k in order])
     second = restore(shuffled, mask=mask[order], verbose="error").get_data()
@@ -284,11 +289,11 @@ def test_evoked(truth):
 
 @pytest.mark.parametrize("sfreq", [100.0, 250.0, 512.0, 2000.0])
 def test_sampling_rates(truth, sfreq):
-    raw = truth.copy().crop(0, 8).resample(sfreq, verbose="error")
+    raw = truth.copy().pick(truth.ch_names[::2]).crop(0, 6).resample(sfreq, verbose="error")
     reference = raw.copy()
     mask = np.zeros(raw.get_data().shape, bool)
     mask[12] = True
-    mask[30, round(3 * sfreq) : round(4.5 * sfreq)] = True
+    mask[25, round(3 * sfreq) : round(4.5 * sfreq)] = True
     restored = restore(fill(raw, mask, 1.0), mask=mask, verbose="error")
     assert restored.info["sfreq"] == sfreq
     assert nmse(reference.get_data(), restored.get_data(), mask) < 0.35
@@ -510,9 +515,9 @@ def test_positions_alone(truth):
     raw = truth.copy().filter(0.5, 45, verbose="error")
     numbered = raw.copy().rename_channels({n: f"EEG {k:03}" for k, n in enumerate(raw.ch_names)})
     errors = []
-    for channel in range(0, 63, 4):
+    for first in range(0, 16, 4):
         mask = np.zeros(raw.get_data().shape, bool)
-        mask[channel] = True
+        mask[first::16] = True
         found = [
             restore(fill(inst, mask, np.nan), mask=mask, method=method, verbose="error")
             for inst, method in ((raw, "auto"), (numbered, "auto"), (raw, "spline"))
@@ -638,21 +643,21 @@ def test_gap_inside_a_bad_span(truth):
 
 @few
 @given(seed=st.integers(0, 10_000))
-def test_invariance_with_gaps_and_spans(truth, seed):
+def test_invariance_with_gaps_and_spans(clinical, seed):
     rng = np.random.default_rng(seed)
-    mask = spans_mask(truth, rng)
-    mask[rng.choice(63)] = True
-    for start in rng.integers(0, 3000, 2):
+    mask = spans_mask(clinical, rng)
+    mask[rng.choice(19)] = True
+    for start in rng.integers(0, 1400, 2):
         mask[:, start : start + rng.integers(1, 150)] = True
     found = [
         restore(
-            fill(truth, mask, g), mask=mask, all_channel_gaps="fill", verbose="error"
+            fill(clinical, mask, g), mask=mask, all_channel_gaps="fill", verbose="error"
         ).get_data()
         for g in (np.nan, 1.0)
     ]
     assert np.isfinite(found[0]).all()
     assert_allclose(found[1], found[0], rtol=0, atol=1e-10)
-    assert_array_equal(found[0][~mask], truth.get_data()[~mask])
+    assert_array_equal(found[0][~mask], clinical.get_data()[~mask])
 
 
 def test_the_report_does_not_follow_the_data(truth):
@@ -666,12 +671,12 @@ def test_the_report_does_not_follow_the_data(truth):
     assert len(report.plot(scores=False, show=False).axes) == 2
 
 
-def test_sample_of_the_posterior(truth):
-    truth = truth.copy().filter(0.5, 45, verbose="error")
-    mask = np.zeros(truth.get_data().shape, bool)
-    mask[[8, 25, 50]] = True
-    mask[33, 1000:1600] = True
-    raw = fill(truth, mask, np.nan)
+def test_sample_of_the_posterior(clinical):
+    clinical = clinical.copy().filter(0.5, 45, verbose="error")
+    mask = np.zeros(clinical.get_data().shape, bool)
+    mask[[3, 8, 15]] = True
+    mask[11, 500:1100] = True
+    raw = fill(clinical, mask, np.nan)
     mean, report = restore(raw, mask=mask, return_report=True, verbose="error")
     draws = [
         restore(raw, mask=mask, output="sample", random_state=seed, verbose="error").get_data()
@@ -679,7 +684,7 @@ def test_sample_of_the_posterior(truth):
     ]
     assert_array_equal(draws[0], draws[1])
     assert np.abs(draws[0] - draws[2])[mask].max() > 1e-6
-    assert_array_equal(draws[0][~mask], truth.get_data()[~mask])
+    assert_array_equal(draws[0][~mask], clinical.get_data()[~mask])
     # A draw deviates from the mean by the standard deviation that the report tells.
     spread = (draws[0] - mean.get_data())[mask].std() / np.sqrt((report.std[mask] ** 2).mean())
     assert 0.6 < spread < 1.6
@@ -873,11 +878,10 @@ def test_low_rate_is_said(truth):
 
 def test_shorter_than_a_patch(truth, network):
     errors = dict(auto=[], gram=[], spline=[])
-    for start, name in itertools.product((0, 5, 10, 15), ("Cz", truth.ch_names[5])):
+    for start in (0, 5, 10, 15):
         raw = truth.copy().crop(start, start + 0.6)
-        raw.info["bads"] = [name]
-        mask = np.zeros(raw.get_data().shape, bool)
-        mask[raw.ch_names.index(name)] = True
+        raw.info["bads"] = ["Cz", raw.ch_names[5]]
+        mask = np.isin(raw.ch_names, raw.info["bads"])[:, None] & np.ones(raw.n_times, bool)
         for method, found in errors.items():
             restored = restore(raw, method=method, model=network, verbose="error")
             found.append(nmse(raw.get_data(), restored.get_data(), mask))
@@ -952,7 +956,7 @@ def test_other_laboratories(shared, dataset):
     assert np.median(ours / spline) < 0.95
 
 
-def test_mask_auto(truth):
+def test_mask_auto(truth, clinical):
     """What is found is restored, told, and nothing else is touched."""
     raw = truth.copy()
     rng = np.random.default_rng(0)
@@ -972,7 +976,7 @@ def test_mask_auto(truth):
     mask = np.zeros(before.shape, bool)
     mask[10] = True
     assert nmse(truth.get_data(), restored.get_data(), mask) < 1
-    clean, report = restore(truth, mask="auto", return_report=True, verbose="error")
+    _, report = restore(clinical, mask="auto", return_report=True, verbose="error")
     assert report.found is not None
     with pytest.raises(ValueError, match="needs Raw or Epochs"):
         restore(mne.EvokedArray(before, raw.info), mask="auto")
