@@ -1,6 +1,13 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reading and writing of files, in blocks and under a temporary name."""
+"""Reading and writing files: recordings, their BIDS sidecars, and any other output.
+
+- ``_io.py``: recordings in and out, staged so that a file is written completely or not at all
+- ``_brainvision.py``, ``_edf.py``: what MNE does not read or write in these formats
+- ``_find.py``: the recordings of a BIDS data set
+- ``_bids_recording.py``: one of them, with its sidecars
+- ``_logs.py``: the log of a training run
+"""
 
 from ._bids_recording import (
     find_sidecars,
@@ -11,13 +18,9 @@ from ._bids_recording import (
     read_table,
     read_tsv,
 )
-from ._find import (
-    Unit,
-    find_units,
-    list_recordings,
-    take_shard,
-)
+from ._find import BidsRecording, list_recordings, select_recordings, take_shard
 from ._io import (
+    CUT_SHORT,
     check_output,
     loaded,
     read_inst,
@@ -26,20 +29,15 @@ from ._io import (
     write_figure,
     write_inst,
 )
-from ._logs import (
-    LOG_COLUMNS,
-    LOG_FILE,
-    read_log,
-    read_log_rows,
-)
+from ._logs import LOG_COLUMNS, LOG_FILE, read_log, read_log_rows
 
 __all__ = [
+    "CUT_SHORT",
     "LOG_COLUMNS",
     "LOG_FILE",
-    "Unit",
+    "BidsRecording",
     "check_output",
     "find_sidecars",
-    "find_units",
     "list_input_files",
     "list_recordings",
     "loaded",
@@ -51,6 +49,7 @@ __all__ = [
     "read_recording",
     "read_table",
     "read_tsv",
+    "select_recordings",
     "staged",
     "staged_together",
     "take_shard",

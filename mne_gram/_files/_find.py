@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which recordings a BIDS data set holds, and which of them are asked for."""
+"""The recordings of a BIDS data set, and the selection of those that are asked for."""
 
 import re
 from collections import defaultdict
@@ -9,12 +9,17 @@ from pathlib import Path
 
 _EXTENSIONS = [".edf", ".vhdr", ".set", ".bdf", ".fif"]
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9+]+)")
-_ASKED = dict(subjects="sub", sessions="ses", tasks="task", runs="run")
+_SELECTED_BY = dict(subjects="sub", sessions="ses", tasks="task", runs="run")
+
+
+def parse_entities(name):
+    """Return the entities of a file name by key: ``{"sub": "01", "task": "rest"}``."""
+    return dict(_ENTITY.findall(name))
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One recording of a data set, which is done as a whole or not at all.
+class BidsRecording:
+    """One recording of a BIDS data set, continuous or epochs.
 
     Attributes
     ----------
@@ -23,9 +28,9 @@ class Unit:
     path : pathlib.Path
         The file that a reader opens, relative to the root.
     is_epochs : bool
-        Whether it holds epochs.
+        Whether the file contains epochs.
     problem : str
-        Why it cannot be worked on, if that is known from the names of the files alone.
+        Why it cannot be processed, if the file names alone show it; else empty.
     """
 
     root: Path
@@ -35,42 +40,30 @@ class Unit:
 
     @property
     def entities(self):
-        """The entities of the name, such as ``sub`` and ``task``, in their order."""
-        return dict(_ENTITY.findall(self.path.name.split(".")[0]))
+        """The entities of the file name, in their order."""
+        return parse_entities(self.path.name.split(".")[0])
 
     @property
     def name(self):
-        """The name without extension, by which the recording is known in tables."""
+        """The file name without extension."""
         return re.sub(r"(\.gz)?$", "", self.path.name).rsplit(".", 1)[0]
 
     @property
     def file(self):
-        """The file that a reader opens."""
+        """The absolute path of the file that a reader opens."""
         return self.root / self.path
 
     def rename(self, description, suffix):
-        """Return the name, without extension, of what is made of this recording."""
+        """Return the name, without extension, of a derivative of this recording."""
         kept = {k: v for k, v in self.entities.items() if k not in ("desc", "split")}
         return "_".join([*(f"{k}-{v}" for k, v in kept.items()), f"desc-{description}", suffix])
 
 
 def list_recordings(root):
-    """List the EEG recordings of a BIDS data set.
+    """List the continuous EEG recordings of a BIDS data set.
 
-    Parameters
-    ----------
-    root : path-like
-        The data set.
-
-    Returns
-    -------
-    recordings : list of mne_bids.BIDSPath
-        Sorted by subject and file.
-
-    Raises
-    ------
-    ValueError
-        If the folder is no BIDS data set, or has no EEG in it.
+    Returns a list of mne_bids.BIDSPath, sorted by subject and file; raises ValueError if the
+    folder is not a BIDS data set or has no EEG.
     """
     paths = _find_continuous(root)
     if not paths:
@@ -79,14 +72,14 @@ def list_recordings(root):
 
 
 def _find_continuous(root):
-    """Return the continuous recordings of a data set, sorted; there may be none."""
+    """Return the continuous recordings of a data set as sorted BIDSPaths, possibly none."""
     from mne_bids import find_matching_paths
 
     root = Path(root)
     if not (root / "dataset_description.json").is_file():
         raise ValueError(
             f"{root} is not a BIDS data set: it has no dataset_description.json. Give the folder "
-            "that holds that file and the sub-* folders."
+            "that contains this file and the sub-* folders."
         )
     paths = find_matching_paths(
         root, suffixes="eeg", datatypes="eeg", extensions=_EXTENSIONS, ignore_nosub=True
@@ -94,107 +87,83 @@ def _find_continuous(root):
     return sorted(paths, key=lambda path: (path.subject, path.basename))
 
 
-def find_units(root, asked):
-    """List the recordings of a data set that are asked for.
+def select_recordings(root, selection):
+    """List the recordings of a data set that are asked for, epochs (``*_epo.fif``) included.
 
-    Parameters
-    ----------
-    root : pathlib.Path
-        The data set. What lies in its ``derivatives`` is not looked at.
-    asked : dict
-        ``subjects``, ``sessions``, ``tasks`` and ``runs``: the labels that are asked for, with or
-        without ``sub-`` and so on; None takes all.
-
-    Returns
-    -------
-    units : list of Unit
-        Sorted by subject and name, epochs (``*_epo.fif``) among them.
-
-    Raises
-    ------
-    ValueError
-        If the folder is no BIDS data set, has no EEG, or lacks what is asked for.
+    ``selection`` has the labels of ``subjects``, ``sessions``, ``tasks`` and ``runs``, with or
+    without ``sub-`` etc.; None selects all. Returns a list of BidsRecording, sorted by subject and
+    path; raises ValueError if there is no EEG, or no recording with one of the labels.
     """
-    units = [Unit(root, path.fpath.relative_to(root)) for path in _find_continuous(root)]
+    found = [BidsRecording(root, path.fpath.relative_to(root)) for path in _find_continuous(root)]
     epochs = {*root.glob("sub-*/eeg/*_epo.fif"), *root.glob("sub-*/ses-*/eeg/*_epo.fif")}
-    units += [Unit(root, path.relative_to(root), is_epochs=True) for path in epochs]
-    # What a reader of the first part of a recording goes on with by itself is no recording.
-    units = [unit for unit in units if int(unit.entities.get("split", 1)) == 1]
-    if not units:
+    found += [BidsRecording(root, path.relative_to(root), is_epochs=True) for path in epochs]
+    # The reader of the first part of a split recording finds the other parts by itself.
+    found = [recording for recording in found if int(recording.entities.get("split", 1)) == 1]
+    if not found:
         raise ValueError(
             f"Found no EEG in {root}; expected sub-*/[ses-*/]eeg/*_eeg.* or *_epo.fif."
         )
-    for what, values in asked.items():
+    for what, values in selection.items():
         if values is not None:
-            units = _select(units, what, [values] if isinstance(values, str | int) else values)
-    units = sorted(units, key=lambda unit: (unit.entities["sub"], unit.path.as_posix()))
-    return _tell_twins(units)
+            values = [values] if isinstance(values, str | int) else values
+            found = _select(found, what, values)
+    return _mark_clashes(sorted(found, key=lambda r: (r.entities["sub"], r.path.as_posix())))
 
 
-def _select(units, what, values):
-    """Return the units of which an entity has one of some values."""
-    entity = _ASKED[what]
-    there = {unit.entities.get(entity) for unit in units} - {None}
+def _select(recordings, what, values):
+    """Return the recordings of which an entity has one of some values."""
+    entity = _SELECTED_BY[what]
+    labels = {recording.entities.get(entity) for recording in recordings} - {None}
     chosen = set()
     for value in values:
         label = str(value).removeprefix(f"{entity}-")
-        # Runs are numbers, and 4 is run-04.
-        same = {k for k in there if k == label or (entity == "run" and _is_number(k, label))}
+        # Runs are numbers: 4 selects run-04.
+        same = {k for k in labels if k == label or (entity == "run" and _is_number(k, label))}
         if not same:
             raise ValueError(
-                f"Found no recording with {entity}-{label} (asked for by {what}). Among the "
-                f"recordings looked at are {', '.join(sorted(there)) or 'none with this entity'}."
+                f"Found no recording with {entity}-{label} (selected by {what}). The values of "
+                f"{entity} are {', '.join(sorted(labels)) or 'none'}."
             )
         chosen |= same
-    return [unit for unit in units if unit.entities.get(entity) in chosen]
+    return [recording for recording in recordings if recording.entities.get(entity) in chosen]
 
 
 def _is_number(*labels):
-    """Tell whether labels are the same number."""
+    """Return whether labels are the same number."""
     return all(label.isdigit() for label in labels) and len({int(label) for label in labels}) == 1
 
 
-def _tell_twins(units):
-    """Give recordings that would be written to one place a problem."""
-    places = defaultdict(list)
-    for unit in units:
-        places[unit.rename("restored", unit.name.split("_")[-1])].append(unit)
+def _mark_clashes(recordings):
+    """Return recordings, with a problem where their derivatives would have the same name."""
+    by_name = defaultdict(list)
+    for recording in recordings:
+        by_name[_get_derived_name(recording)].append(recording)
     out = []
-    for unit in units:
-        same = places[unit.rename("restored", unit.name.split("_")[-1])]
+    for recording in recordings:
+        same = by_name[_get_derived_name(recording)]
         if len(same) > 1:
-            paths = ", ".join(twin.path.as_posix() for twin in same)
+            paths = ", ".join(other.path.as_posix() for other in same)
             problem = (
-                f"{len(same)} recordings have one name ({paths}), and what is made of them would "
-                "too. Move all but one of them out of the data set."
+                f"{len(same)} recordings have the same name ({paths}), so their derivatives would "
+                "have the same name too. Move all but one of them out of the data set."
             )
-            unit = replace(unit, problem=problem)
-        out.append(unit)
+            recording = replace(recording, problem=problem)
+        out.append(recording)
     return out
 
 
-def take_shard(units, shard):
-    """Return the share of some units that one of several machines is to do.
+def _get_derived_name(recording):
+    return recording.rename("restored", recording.name.split("_")[-1])
 
-    Parameters
-    ----------
-    units : list
-        The same list on every machine.
-    shard : tuple of int | str | None
-        ``(i, n)`` or ``"i/n"``, with i from 1 to n; None takes all.
 
-    Returns
-    -------
-    units : list
-        Every n-th one.
+def take_shard(recordings, shard):
+    """Return the recordings that one of several machines processes.
 
-    Raises
-    ------
-    ValueError
-        If it is no such pair.
+    ``shard`` is ``(i, n)`` or ``"i/n"``, with i from 1 to n, or None for all recordings; raises
+    ValueError otherwise. The list has to be the same on every machine.
     """
     if shard is None:
-        return units
+        return recordings
     parts = shard.split("/") if isinstance(shard, str) else list(shard)
     try:
         index, number = (int(part) for part in parts)
@@ -202,7 +171,7 @@ def take_shard(units, shard):
         index = number = 0
     if not 1 <= index <= number:
         raise ValueError(
-            f"Found shard {shard!r}, expected i/n with i from 1 to n: 1/4, 2/4, 3/4 and 4/4 are "
-            "four machines' shares."
+            f"shard must be i/n with i from 1 to n, got {shard!r}. For four machines, use 1/4, "
+            "2/4, 3/4 and 4/4."
         )
-    return units[index - 1 :: number]
+    return recordings[index - 1 :: number]

@@ -23,7 +23,7 @@ PRECISION = {
 SINGLE_FIF = "fif of 32-bit floats, as in the input"
 LARGE = 2**29  # bytes in double precision: from there on, recordings are not held in memory
 # MNE only warns when samples that a file promises are missing.
-_CUT_SHORT = "Invalid tag with only|Number of records from the header does not match"
+CUT_SHORT = "Invalid tag with only|Number of records from the header does not match"
 # Formats in which an annotation can be of some channels only.
 _KEEPS_CHANNELS = (".fif", ".fif.gz", ".edf", ".bdf", ".vhdr")
 _CUTS = ("BAD BOUNDARY", "BAD_ACQ_SKIP")  # joins and holes of the file, which are of all channels
@@ -118,7 +118,7 @@ def _reading(path, is_epochs=False):
     """Turn whatever a reader trips over into an error that says so."""
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", _CUT_SHORT, RuntimeWarning)
+            warnings.filterwarnings("error", CUT_SHORT, RuntimeWarning)
             yield
     except Exception as exc:  # a broken header makes the readers raise whatever they trip over
         raise RuntimeError(

@@ -1,13 +1,20 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whole BIDS data sets."""
+"""Whole BIDS data sets: restore or embed all recordings, in parallel, resuming after interruptions.
 
-from ._run import (
-    BidsReport,
-    run_bids,
-)
+In the order of a run:
 
-__all__ = [
-    "BidsReport",
-    "run_bids",
-]
+- ``_run.py``: `run_bids`, which checks its arguments and returns a report (``_report.py``)
+- ``_settings.py``: the settings of a run, and the plan of a dry run
+- ``_dataset.py``: the derivative data set, its folder, description and participants
+- ``_parallel.py``: recordings spread over processes, or in ``_shared_batches.py`` over a GPU
+- ``_process.py``: one recording, locked (``_lock.py``), processed and entered in the journal
+  (``_journal.py``)
+- ``_restore.py``, ``_encode.py``: the jobs; ``_sidecars.py``: the sidecars that they write
+- ``_pages.py``: HTML pages, made from the journal
+"""
+
+from ._report import BidsReport
+from ._run import run_bids
+
+__all__ = ["BidsReport", "run_bids"]

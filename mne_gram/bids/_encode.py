@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Embeddings or base classes of one recording: at once, or in steps that share a network."""
+"""The jobs ``embed`` and ``tokens``: one recording at once, or in steps that share a network."""
 
 from dataclasses import dataclass
 
@@ -22,44 +22,30 @@ from ..features import (
 from ..features._compute import _check_part, _load
 from ..models import read_config
 from ..models._registry import _locate
+from ._restore import describe_input, load_cached
 from ._sidecars import name_source, write_files
-from ._work import describe_input, load_once
 
-_PARTS = dict(embed="gram", tokens="tokenizer")
+_NETWORKS = dict(embed="gram", tokens="tokenizer")
 
 
 @dataclass(frozen=True)
-class Windows:
-    """What the network gets of a recording."""
+class WindowedRecording:
+    """The windows of a recording, as the network gets them."""
 
     cuts: Cuts
     channels: np.ndarray  # montage indices
     batch_size: int
 
 
-def embed_unit(unit, settings, folder):
-    """Embed a recording, or name its base classes.
+def encode_recording(recording, settings, folder):
+    """Compute the embedding or tokens of a recording, and write them to a folder.
 
-    Parameters
-    ----------
-    unit : Unit
-        The recording.
-    settings : Settings
-        What to do.
-    folder : pathlib.Path
-        Where to write.
-
-    Returns
-    -------
-    paths : list of pathlib.Path
-        The files, the main one last.
-    facts : dict
-        What the row is to tell.
+    Returns the paths, the main file last, and the facts.
     """
-    inst = read_recording(unit)
+    inst = read_recording(recording)
     facts = describe_input(inst)
-    model = load_once(settings.model, settings.device)
-    options = _choose_windows(unit, settings)
+    model = load_cached(settings.model, settings.device)
+    options = _choose_windows(recording, settings)
     options.update(device=settings.device, batch_size=settings.batch_size)
     with loaded(inst, folder):
         inst = _mark_found(inst, settings, facts)
@@ -67,56 +53,35 @@ def embed_unit(unit, settings, folder):
             made = compute_embedding(inst, model=model, pool=settings.pool, **options)
         else:
             made = compute_tokens(inst, model=model, **options)
-    return write_features(unit, settings, folder, made, facts), facts
+    return write_features(recording, settings, folder, made, facts), facts
 
 
-def cut_unit(unit, settings, folder):
+def read_windows(recording, settings, folder):
     """Read a recording and cut it into windows; no network is loaded.
 
-    Parameters
-    ----------
-    unit, settings, folder
-        As in :func:`embed_unit`. A large recording is kept in the folder meanwhile.
-
-    Returns
-    -------
-    windows : Windows
-        What the network is to get.
-    fields : dict
-        What a feature set is to tell of the recording.
-    facts : dict
-        What the row is to tell.
+    Returns the WindowedRecording, the fields of its Embedding or Tokens, and the facts. Samples of
+    a large recording are kept in the folder while it is read.
     """
-    part = _PARTS[settings.job]
-    config = read_config(_locate(settings.model))[part]
-    _check_part(config, part)
-    inst = read_recording(unit)
+    network = _NETWORKS[settings.job]
+    config = read_config(_locate(settings.model))[network]
+    _check_part(config, network)
+    inst = read_recording(recording)
     facts = describe_input(inst)
     options = dict(picks=None, on_bads="mask", on_missing="warn", preprocess=True)
-    options.update(_choose_windows(unit, settings))
+    options.update(_choose_windows(recording, settings))
     with loaded(inst, folder):
         inst = _mark_found(inst, settings, facts)
         cuts, channels, fields = cut_recording(inst, config["max_patches"], **options)
     size = settings.batch_size
     if size is None:
         size = choose_batch_size(len(channels), int(cuts.length.max()), config["max_patches"])
-    return Windows(cuts, channels, size), fields, facts
+    return WindowedRecording(cuts, channels, size), fields, facts
 
 
-def encode(settings, x, channels, mask):
-    """Encode windows with the network of a job, which stays on its device.
+def encode_batch(settings, x, channels, mask):
+    """Return embeddings or tokens of windows, shape (n_windows, ...).
 
-    Parameters
-    ----------
-    settings : Settings
-        What to do.
-    x, channels, mask
-        As in :func:`mne_gram.features._encoding.encode_windows`.
-
-    Returns
-    -------
-    values : array, shape (n_windows, ...)
-        Vectors or base classes.
+    ``x``, ``channels`` and ``mask`` are those of `encode_windows`.
     """
     model, _ = _load_network(settings)
     options = dict(mask=mask, batch_size=settings.batch_size, device=settings.device)
@@ -126,54 +91,27 @@ def encode(settings, x, channels, mask):
 
 
 def make_features(settings, fields, encoded):
-    """Return the feature set of a recording.
-
-    Parameters
-    ----------
-    settings : Settings
-        What to do.
-    fields : dict
-        What it tells of the recording.
-    encoded : Encoded
-        What the network made of it.
-
-    Returns
-    -------
-    made : Embedding | Tokens
-        The feature set.
-    """
-    model, known = _load_network(settings)
-    known = dict(data=encoded.data, good=encoded.good, **fields, **known)
+    """Return the Embedding or Tokens of a recording, from its fields and its Encoded windows."""
+    model, origin = _load_network(settings)
+    known = dict(data=encoded.data, good=encoded.good, **fields, **origin)
     if settings.job == "embed":
         return Embedding(pool=settings.pool, **known)
     return Tokens(n_classes=model.tokenizer.config.n_classes, **known)
 
 
-def write_features(unit, settings, folder, made, facts):
-    """Write a feature set and its sidecar.
+def write_features(recording, settings, folder, made, facts):
+    """Write an Embedding or Tokens with its sidecar, and add to the facts.
 
-    Parameters
-    ----------
-    unit, settings, folder
-        As in :func:`embed_unit`.
-    made : Embedding | Tokens
-        The feature set.
-    facts : dict
-        What the row is to tell, to which is added.
-
-    Returns
-    -------
-    paths : list of pathlib.Path
-        The files, the main one last.
+    Returns the paths, the main file last.
     """
-    path = folder / settings.get_target(unit)
+    path = folder / settings.get_target(recording)
     path.parent.mkdir(parents=True, exist_ok=True)
     made.save(path)
     facts.update(n_windows=len(made), good=float(np.mean(made.good)), shape=list(made.data.shape))
-    about = dict(
-        Description=f"{type(made).__name__} by the encoders of Gram; see mne_gram.read_"
-        f"{type(made).__name__.lower()}.",
-        Sources=[name_source(unit)],
+    kind = type(made).__name__
+    sidecar = dict(
+        Description=f"{kind} computed by the networks of Gram; see mne_gram.read_{kind.lower()}.",
+        Sources=[name_source(recording)],
         Version=__version__,
         Parameters=settings.parameters,
         Weights=settings.weights,
@@ -182,26 +120,26 @@ def write_features(unit, settings, folder, made, facts):
         Bads=facts["bads"],
         Preprocessing="200 Hz, average reference, 0.1 to 75 Hz, notch at the power line.",
     )
-    write_files({".json": about}, path.with_suffix(""))
+    write_files({".json": sidecar}, path.with_suffix(""))
     return [path.with_suffix(".json"), path]
 
 
 def _load_network(settings):
-    """Return the model of a job, loaded once, and what is to be kept of where it comes from."""
-    model = load_once(settings.model, settings.device)
-    return _load(model, _PARTS[settings.job], settings.device)
+    """Return the model of a job, loaded once per process, and the fields of its origin."""
+    model = load_cached(settings.model, settings.device)
+    return _load(model, _NETWORKS[settings.job], settings.device)
 
 
-def _choose_windows(unit, settings):
-    """Return how to cut a recording."""
+def _choose_windows(recording, settings):
+    """Return how to cut a recording; epochs are windows already."""
     options = dict(window=settings.window, overlap=settings.overlap, line_freq=settings.line_freq)
-    if unit.is_epochs:  # which are windows already
+    if recording.is_epochs:
         options.update(window=None, overlap=0.0)
     return options
 
 
 def _mark_found(inst, settings, facts):
-    """Mark what is found to be bad, if it is to be looked for."""
+    """Detect and mark bad channels and segments, if this is asked for."""
     if not settings.find_bads:
         return inst
     from ..detection import find_bads

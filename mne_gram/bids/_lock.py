@@ -1,9 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Locks that keep two runs off one recording, on one machine or on many that share a disk.
+"""Lock files: only one run processes a recording, on one machine or on several with a shared disk.
 
-A lock is a file that can only be made once. It names its owner, and is touched while that lives, so
-that the lock of a process that is dead is told from one that is at work.
+A lock file can only be created once. It names its owner, which touches it regularly, so that the
+lock of a dead process can be distinguished from that of a running one.
 """
 
 import json
@@ -16,19 +16,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 BEAT = 20.0  # seconds between touches
-STALE = 600.0  # without a touch for so long, an owner on another machine is dead
-_STALE_EMPTY = 10.0  # a lock without content is of a process that died while it made it
+STALE = 600.0  # seconds without a touch after which an owner on another machine is dead
+_STALE_EMPTY = 10.0  # the same for a lock without content, whose owner died creating it
 
 
 class LostLock(RuntimeError):
-    """Somebody else took a lock that was held."""
+    """Another process took over a lock that was held."""
 
 
 def _describe_process(pid):
-    """Return what a process is told by: where it runs, its number and when it began."""
+    """Return what identifies a process: host, PID namespace, PID and start time."""
     space, started = "", ""
     try:
-        space = os.readlink("/proc/self/ns/pid")  # containers count processes for themselves
+        space = os.readlink("/proc/self/ns/pid")  # each container has its own PIDs
         started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):  # not Linux, or no such process
         pass
@@ -36,13 +36,7 @@ def _describe_process(pid):
 
 
 class Lock:
-    """A lock that is held while a recording is worked on.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file, in a folder that exists.
-    """
+    """A lock file, in a folder that exists."""
 
     def __init__(self, path):
         self.path = path
@@ -51,37 +45,31 @@ class Lock:
         self._thread = None
 
     def acquire(self):
-        """Take the lock, if nobody who lives has it.
-
-        Returns
-        -------
-        taken : bool
-            Whether it was taken.
-        """
-        taken = self._make() or (self._break_stale() and self._make())
+        """Try to take the lock; return whether it was free, or its owner dead."""
+        taken = self._create() or (self._break_stale() and self._create())
         if taken:
             self._thread = threading.Thread(target=self._beat, daemon=True)
             self._thread.start()
         return taken
 
     def check(self):
-        """Raise LostLock if the lock is no longer this one."""
+        """Raise LostLock if the lock is no longer held."""
         if _read(self.path).get("token") != self._token:
             raise LostLock(
-                f"The lock {self.path.name} was taken over by another run, for which this one "
-                "seemed to be dead. Nothing was written."
+                f"The lock {self.path.name} was taken over by another run, as this one seemed to "
+                "be dead. Nothing was written."
             )
 
     def release(self):
-        """Give the lock back."""
+        """Release the lock."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
         if _read(self.path).get("token") == self._token:
-            with suppress(OSError):  # then it is stale when this process has ended
+            with suppress(OSError):  # it then becomes stale when this process ends
                 self.path.unlink(missing_ok=True)
 
-    def _make(self):
+    def _create(self):
         content = json.dumps(dict(_describe_process(os.getpid()), token=self._token))
         try:
             handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
@@ -92,14 +80,14 @@ class Lock:
         return True
 
     def _break_stale(self):
-        """Remove the lock of a dead process; one at a time, so that no new one is removed."""
+        """Remove the lock of a dead process; one process at a time, lest it remove a new lock."""
         if not _is_stale(self.path):
             return False
         breaker = self.path.with_name(f"{self.path.name}.breaking")
         try:
             os.close(os.open(breaker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         except FileExistsError:
-            if _get_age(breaker) > STALE:  # its maker died within a millisecond's work
+            if _get_age(breaker) > STALE:  # its owner died within the next lines
                 breaker.unlink(missing_ok=True)
             return False
         try:
@@ -113,12 +101,12 @@ class Lock:
         while not self._stop.wait(BEAT):
             try:
                 os.utime(self.path)
-            except OSError:  # check() tells, before anything is written
+            except OSError:  # check() finds out before anything is written
                 return
 
 
 def _read(path):
-    """Return what a lock says, or nothing."""
+    """Return the content of a lock file, empty if it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -127,7 +115,7 @@ def _read(path):
 
 
 def _is_stale(path):
-    """Tell whether the owner of a lock is dead."""
+    """Return whether the owner of a lock is dead."""
     owner, age = _read(path), _get_age(path)
     if not owner:
         return age > _STALE_EMPTY
@@ -137,20 +125,20 @@ def _is_stale(path):
             os.kill(owner["pid"], 0)
         except ProcessLookupError:
             return True
-        except PermissionError:  # it lives, and is somebody else's
+        except PermissionError:  # it is alive, and of another user
             pass
         started = _describe_process(owner["pid"])["started"]
-        return started != owner.get("started", started)  # the number was given out again
+        return started != owner.get("started", started)  # the PID was reused
     return age > STALE
 
 
 def _get_age(path):
-    """Return how many seconds ago a file was touched, by the clock of its own disk."""
+    """Return how many seconds ago a file was touched, by the clock of its file system."""
     probe = path.with_name(f".clock-{uuid.uuid4().hex}")
     try:
         probe.touch()
         return probe.stat().st_mtime - path.stat().st_mtime
-    except FileNotFoundError:  # released meanwhile
+    except FileNotFoundError:  # released in the meantime
         return 0.0
     finally:
         probe.unlink(missing_ok=True)
@@ -158,19 +146,9 @@ def _get_age(path):
 
 @contextmanager
 def hold(path, wait=0.0):
-    """Hold a lock for as long as the context lasts.
+    """Hold a lock during the context, after waiting for it at most some seconds.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file. Its folder is made.
-    wait : float
-        Seconds to wait for it.
-
-    Yields
-    ------
-    lock : Lock | None
-        The lock, or None if somebody else has it.
+    Yields the lock, or None if another process holds it. The folder is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, until = Lock(path), time.monotonic() + wait

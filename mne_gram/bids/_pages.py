@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The pages of a derivative data set: one for each subject, and one for all of it."""
+"""HTML pages of a derivative data set, one per subject and an index; and their figures."""
 
 import json
 import platform
@@ -11,10 +11,11 @@ import numpy as np
 from mne.utils import use_log_level
 
 from .._version import __version__
+from ..report import _format_summary, _list_figures
+from ._journal import PRIVATE, Journal, get_temporary, write_text
 from ._lock import hold
-from ._state import PRIVATE, Store, get_temporary, write_text
 
-_N_WORST = 6
+_N_WORST, _N_CHANNELS = 6, 6  # recordings on the index, channels per figure
 _STYLE = """\
 body { font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem;
   color: #222; line-height: 1.4; }
@@ -26,57 +27,76 @@ figcaption { font-size: 0.9rem; } .scroll { overflow-x: auto; } small { color: #
 """
 
 
-def write_pages(folder):
-    """Write the pages of all that the records of a derivative data set tell.
+def draw_report(report, stem):
+    """Draw the figures of a RestorationReport, to files whose names begin with a stem.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The derivative data set.
-
-    Returns
-    -------
-    index : pathlib.Path
-        The page of the data set.
+    Returns the summary as HTML, and for each figure its title, its caption (or why it cannot be
+    drawn) and its path (or None).
     """
+    rows = sorted(report._rows, key=lambda row: -np.nan_to_num(row["expected_nmse"], nan=np.inf))
+    figures = []
+    for title, caption, missing, draw in _list_figures(report, rows, _N_CHANNELS):
+        if missing:
+            figures.append((title, missing, None))
+            continue
+        path = stem.with_name(f"{stem.name}{title.replace(' ', '')}.png")
+        _save(draw, path)
+        figures.append((title, caption, path))
+    return _format_summary(report, rows), figures
+
+
+def _save(draw, path):
+    """Save a figure without opening a window."""
+    import matplotlib.pyplot as plt
+
+    with plt.ioff():
+        figure = draw()
+    try:
+        figure.savefig(path, dpi=100)
+    finally:
+        plt.close(figure)
+
+
+def write_pages(folder):
+    """Write the pages of all entries in the journal of a folder; return the path of the index."""
     index = folder / "index.html"
     with hold(folder / PRIVATE / "locks" / "pages.lock", wait=60) as lock:
         if lock is None:  # another run has been writing them for a minute
             return index
-        records = Store(folder).read_all()
+        entries = Journal(folder).read_all()
         subjects = {}
-        for record in records:
-            if record["status"] != "moving":
-                subjects.setdefault(record["entities"]["sub"], []).append(record)
+        for entry in entries:
+            if entry["status"] != "moving":
+                subjects.setdefault(entry["entities"]["sub"], []).append(entry)
         for subject, own in subjects.items():
             _write_subject(folder, subject, own)
         write_text(folder, index.name, _format_index(folder, subjects))
     return index
 
 
-def _write_subject(folder, subject, records):
-    """Write the page of a subject, if it is older than a record of it."""
+def _write_subject(folder, subject, entries):
+    """Write the page of a subject, if it is older than one of the entries."""
     path = folder / f"sub-{subject}.html"
-    times = [record["time"] for record in records]
-    mark = f"<!-- {len(records)} records, {max(times)}, mne_gram {__version__} -->"
+    times = [entry["time"] for entry in entries]
+    mark = f"<!-- {len(entries)} entries, {max(times)}, mne_gram {__version__} -->"
     if path.exists() and mark in path.read_text(encoding="utf-8", errors="replace"):
         return
     with use_log_level("error"):
         page = mne.Report(title=f"sub-{subject}")
-        for record in records:
-            _add_record(page, folder, record)
+        for entry in entries:
+            _add_recording(page, folder, entry)
         file = get_temporary(folder, f"report.{path.name}")
         page.save(file, open_browser=False, overwrite=True)
         write_text(folder, path.name, f"{file.read_text(encoding='utf-8')}\n{mark}\n")
         file.unlink()
 
 
-def _add_record(page, folder, record):
-    """Add what was done with one recording to the page of its subject."""
-    name, row = record["recording"].rpartition("/")[2], record["row"]
-    section, tags = f"{name} ({record['job']})", (record["job"],)
+def _add_recording(page, folder, entry):
+    """Add one recording to the page of its subject."""
+    name, row = entry["recording"].rpartition("/")[2], entry["row"]
+    section, tags = f"{name} ({entry['job']})", (entry["job"],)
     options = dict(section=section, tags=tags)
-    if record["status"] == "failed":
+    if entry["status"] == "failed":
         page.add_html(f"<p>Failed: {escape(row['why'])}</p>", "Failure", **options)
         return
     parts = [row.get("summary_html", ""), _format_facts(row)]
@@ -87,51 +107,50 @@ def _add_record(page, folder, record):
         if path and path.is_file():
             page.add_image(path, title, caption=figure["text"], **options)
         else:
-            text = "The figure is gone." if path else figure["text"]
+            text = "The figure was removed." if path else figure["text"]
             page.add_html(f"<p>{escape(text)}</p>", title, **options)
 
 
 def _format_facts(row):
-    """Return facts of a recording, and the warnings that it gave, as HTML."""
+    """Return the facts and warnings of a recording as HTML."""
     facts = [
         f"{row['duration']:.1f} s of {row['n_channels']} channels at {row['sfreq']:g} Hz; "
-        f"{row['compute_seconds']:.1f} s of work.",
-        f"Marked as bad all through: {', '.join(row['bads']) or 'none'}.",
+        f"computed in {row['compute_seconds']:.1f} s.",
+        f"Channels marked as bad: {', '.join(row['bads']) or 'none'}.",
     ]
     if row.get("found"):
         found = row["found"]["channels"]
         names = ", ".join(f"{name} ({why})" for name, why in found.items()) or "none"
-        facts.append(f"Found to be bad: {names}; {row['found']['n_spans']} stretches.")
+        facts.append(f"Channels detected as bad: {names}; {row['found']['n_spans']} bad segments.")
     if "n_windows" in row:
-        facts.append(f"{row['n_windows']} windows, {row['good']:.0%} of their patches good.")
+        facts.append(f"{row['n_windows']} windows, {row['good']:.0%} of the patches are good.")
     facts += [f"Warning: {note}" for note in row.get("notes", [])]
     return "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in facts) + "</ul>"
 
 
 def _format_index(folder, subjects):
-    """Return the page of the data set."""
-    records = [record for own in subjects.values() for record in own]
-    # Those with the largest expected error first; those of which nothing was bad at the end.
-    done = sorted((r for r in records if r["status"] == "done"), key=_get_rank)
-    failed = [record for record in records if record["status"] == "failed"]
-    versions = sorted({record["version"] for record in records})
-    seconds = sum(record["row"]["compute_seconds"] for record in done)
+    """Return the index page."""
+    entries = [entry for own in subjects.values() for entry in own]
+    done = sorted((r for r in entries if r["status"] == "done"), key=_get_rank)
+    failed = [entry for entry in entries if entry["status"] == "failed"]
+    versions = sorted({entry["version"] for entry in entries})
+    seconds = sum(entry["row"]["compute_seconds"] for entry in done)
     parts = [
         f"<h1>{escape(_get_title(folder))}</h1>",
         f"<p>{len(done)} recordings done, {len(failed)} failed; {len(subjects)} subjects; "
         f"{sum(len(r['row'].get('channels', [])) for r in done)} channels restored; "
-        f"{seconds:.0f} s of work.</p>",
+        f"{seconds:.0f} s of computation.</p>",
         *_format_failures(failed),
-        "<h2>Recordings, the largest expected error first</h2>",
+        "<h2>Recordings by expected error, largest first</h2>",
         _format_table(done),
         *_format_worst(folder, done),
         f"<p><small>Made by mne_gram {', '.join(versions)}; page by mne_gram {__version__}, "
         f"MNE-Python {mne.__version__}, NumPy {np.__version__}, Python "
-        f"{platform.python_version()}. Errors are estimates, from clean samples that were hidden "
+        f"{platform.python_version()}. Errors are estimated on clean samples that were masked "
         "and restored.</small></p>",
     ]
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Report of mne_gram'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>mne_gram report'
         f"</title><style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
 
@@ -140,19 +159,20 @@ def _get_title(folder):
     try:
         text = (folder / "dataset_description.json").read_text(encoding="utf-8")
         return json.loads(text)["Name"]
-    except (OSError, ValueError, KeyError):  # somebody has edited it
+    except (OSError, ValueError, KeyError):  # edited by hand
         return folder.name
 
 
-def _get_rank(record):
-    worst = record["row"].get("worst_nmse")
-    n_channels = len(record["row"].get("channels", []))
-    # A channel whose error nobody knows is worse than one with a large error.
-    return (-np.inf if worst is None and n_channels else -(worst or 0.0)), record["recording"]
+def _get_rank(entry):
+    """Return a sort key: largest expected error first, recordings without bad channels last."""
+    worst = entry["row"].get("worst_nmse")
+    n_channels = len(entry["row"].get("channels", []))
+    # An unknown error counts as larger than any other.
+    return (-np.inf if worst is None and n_channels else -(worst or 0.0)), entry["recording"]
 
 
 def _format_failures(failed):
-    """Yield the table of failures, if there are any."""
+    """Yield the table of failures, if any."""
     if failed:
         lines = [
             f"<tr><td>{_link(r)}</td><td>{escape(r['job'])}</td>"
@@ -163,23 +183,23 @@ def _format_failures(failed):
         yield f'<h2 class="failed">Failures</h2><table>{head}{"".join(lines)}</table>'
 
 
-def _link(record):
+def _link(entry):
     """Return the name of a recording as a link to the page of its subject."""
-    name = escape(record["recording"].rpartition("/")[2])
-    return f'<a href="sub-{escape(record["entities"]["sub"])}.html">{name}</a>'
+    name = escape(entry["recording"].rpartition("/")[2])
+    return f'<a href="sub-{escape(entry["entities"]["sub"])}.html">{name}</a>'
 
 
 def _format_table(done):
     """Return the table of recordings."""
-    head = ["Recording", "Job", "Length (s)", "Restored channels", "Restored (channel-seconds)"]
-    head += ["Stretches", "Expected r", "Expected NMSE", "Worst NMSE", "Work (s)", "Warnings"]
+    head = ["Recording", "Job", "Duration (s)", "Restored channels", "Restored (channel-seconds)"]
+    head += ["Segments", "Expected r", "Expected NMSE", "Worst NMSE", "Computation (s)", "Warnings"]
     numeric = {2, 4, 5, 6, 7, 8, 9, 10}
     lines = ["".join(_cell("th", text, k in numeric) for k, text in enumerate(head))]
-    for record in done:
-        row = record["row"]
+    for entry in done:
+        row = entry["row"]
         names = [channel["channel"] for channel in row.get("channels", [])]
         cells = [
-            record["job"],
+            entry["job"],
             f"{row['duration']:.0f}",
             ", ".join(names) or "none",
             f"{row.get('seconds_restored', 0):.1f}",
@@ -189,7 +209,7 @@ def _format_table(done):
             str(len(row.get("notes", []))),
         ]
         cells = "".join(_cell("td", text, k in numeric) for k, text in enumerate(cells, 1))
-        lines.append(f"<td>{_link(record)}</td>{cells}")
+        lines.append(f"<td>{_link(entry)}</td>{cells}")
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="scroll"><table>{body}</table></div>'
 
@@ -205,14 +225,16 @@ def _number(value):
 def _format_worst(folder, done):
     """Yield the figures of the recordings with the largest expected error."""
     shown = []
-    for record in done:
-        figures = record["row"].get("figures", [])
+    for entry in done:
+        figures = entry["row"].get("figures", [])
         path = figures[0]["path"] if figures else None
         if path and (folder / path).is_file():
-            caption = f"{_link(record)}. {escape(figures[0]['text'])}"
+            caption = f"{_link(entry)}. {escape(figures[0]['text'])}"
             shown.append(
                 f'<figure><img src="{escape(path)}" alt="Before and after" loading="lazy">'
                 f"<figcaption>{caption}</figcaption></figure>"
             )
     if shown:
-        yield "<h2>Before and after, the worst cases</h2>" + "".join(shown[:_N_WORST])
+        yield "<h2>Before and after: the recordings with the largest expected error</h2>" + "".join(
+            shown[:_N_WORST]
+        )

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was done with each recording of a data set."""
+"""The report of a run over a data set."""
 
 _COLUMNS = (
     "recording",
@@ -19,27 +19,27 @@ _COLUMNS = (
 
 
 class BidsReport:
-    """What a run over a data set did.
+    """Report of :func:`mne_gram.run_bids`.
 
     Parameters
     ----------
     rows : list of dict
-        A row each recording.
+        One row per recording.
     folder : pathlib.Path
         The derivative data set.
     index : pathlib.Path | None
-        The page of the data set.
+        The HTML page of the data set.
     log : pathlib.Path | None
-        The log file; None if nothing was done, but only planned.
+        The log file; None after a dry run.
 
     Attributes
     ----------
     rows : list of dict
-        What is known about each recording: ``recording``, ``status`` (``"done"``, ``"skipped"``
-        because it was done before, ``"busy"`` because another run is at it, ``"failed"``, or
-        ``"planned"``), ``why``, ``notes`` and more.
+        One row per recording, with ``recording``, ``status`` (``"done"``, ``"skipped"`` if up to
+        date, ``"busy"`` if another run is processing it, ``"failed"``, or ``"planned"``), ``why``,
+        ``notes`` and more.
     folder, index, log : pathlib.Path | None
-        The derivative data set, its page and the log file.
+        The derivative data set, its HTML page and the log file.
     """
 
     def __init__(self, rows, folder, index, log=None):
@@ -52,23 +52,24 @@ class BidsReport:
 
     @property
     def summary(self):
-        """How many recordings there are of each kind, in one line."""
+        """The number of recordings of each status, in one line."""
         counts = {}
         for row in self.rows:
             counts[row["status"]] = counts.get(row["status"], 0) + 1
-        said = ", ".join(f"{number} {status}" for status, number in counts.items())
-        return f"{len(self.rows)} recordings: {said or 'none'}."
+        parts = ", ".join(f"{number} {status}" for status, number in counts.items())
+        return f"{len(self.rows)} recordings: {parts or 'none'}."
 
     def to_data_frame(self):
-        """Return a table.
+        """Convert to a DataFrame.
 
         Returns
         -------
         df : pandas.DataFrame
-            A row each recording: ``recording``, ``status``, ``why``, ``duration`` in seconds,
-            ``n_channels`` of EEG, ``n_bads``, ``n_restored`` channels, ``n_spans``,
-            ``seconds_restored`` (of channels), the median ``expected_r`` and ``expected_nmse``
-            and the ``seconds`` that it took. A plan has ``estimate`` too.
+            One row per recording: ``recording``, ``status``, ``why``, ``duration`` in seconds,
+            number of EEG channels ``n_channels``, of bad channels ``n_bads``, of restored channels
+            ``n_restored`` and of segments ``n_spans``, ``seconds_restored`` (summed over
+            channels), the median ``expected_r`` and ``expected_nmse``, and the run time
+            ``seconds``. After a dry run also ``estimate``, the expected run time in seconds.
         """
         import pandas as pd
 
@@ -89,8 +90,8 @@ class BidsReport:
         lines = [_format_row(row) for row in self.rows]
         planned = [row["estimate"] for row in self.rows if row["status"] == "planned"]
         if planned:
-            lines.append(f"About {_format_time(sum(planned))} of work for one process.")
-        where = f"The report is {self.index}." if self.index else f"Results are for {self.folder}."
+            lines.append(f"Estimated run time of one process: {_format_time(sum(planned))}.")
+        where = f"Report: {self.index}." if self.index else f"Output folder: {self.folder}."
         return "\n".join([*lines, self.summary, where])
 
     def __repr__(self):
@@ -99,13 +100,17 @@ class BidsReport:
 
 
 def _format_row(row):
-    """Return a line of the table."""
+    """Return the line of a recording."""
     parts = [f"{row['status']:8}{row['recording']}"]
     if "duration" in row:
         parts.append(f"{row['duration']:.0f} s")
     if row["status"] == "planned":
         bads = ", ".join(row["bads"]) or "none"
-        parts += [f"bad: {bads}", f"{row['n_spans']} spans", f"about {row['estimate']:.0f} s"]
+        parts += [
+            f"bad: {bads}",
+            f"{row['n_spans']} bad segments",
+            f"about {row['estimate']:.0f} s",
+        ]
     elif "channels" in row and row["status"] != "failed":
         parts.append(f"{len(row['channels'])} channels restored")
     if row.get("expected_r") is not None:
@@ -116,7 +121,7 @@ def _format_row(row):
 
 
 def _format_time(seconds):
-    """Return a time in a unit that suits it."""
+    """Return a time in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Restore or embed all recordings of a BIDS data set."""
+"""`run_bids`: from arguments to settings, recordings, pages and report."""
 
 import os
 import socket
@@ -11,17 +11,13 @@ from pathlib import Path
 
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
-from .._files import find_units, take_shard
-from ._jobs import format_seconds, run_units
+from .._files import select_recordings, take_shard
+from ._dataset import check_folder, describe_data_set, write_participants
+from ._journal import find_sha256
 from ._pages import write_pages
-from ._participants import write_participants
-from ._plan import plan_units
+from ._parallel import format_seconds, process_recordings
 from ._report import BidsReport
-from ._settings import JOBS, Settings
-from ._state import find_sha256
-from ._write import check_folder, describe_data_set
-
-__all__ = ["BidsReport", "run_bids"]
+from ._settings import JOBS, Settings, plan_recordings
 
 _EXTENSIONS = {"BrainVision": ".vhdr", "EDF": ".edf"}
 
@@ -60,102 +56,102 @@ def run_bids(
 ):
     """Restore or embed all EEG recordings of a BIDS data set.
 
-    Each recording is done as a whole or not at all. Those that are done already are skipped, so a
-    run that was stopped goes on where it was, and several runs can share the work.
+    Each recording is processed completely or not at all, and skipped if its results are up to date.
+    So a run resumes after an interruption, and several runs can share the work.
 
     Parameters
     ----------
     root : path-like
-        The data set. Nothing in it is changed.
+        The BIDS root. The data set itself is never changed.
     job : "restore" | "embed" | "tokens"
-        What to do with each recording: :func:`mne_gram.restore`,
+        The function to apply to each recording: :func:`mne_gram.restore`,
         :func:`mne_gram.compute_embedding` or :func:`mne_gram.compute_tokens`.
     subjects, sessions, tasks, runs : str | int | list | None
-        Labels of those to work on, such as ``"01"`` or ``"sub-01"``; None takes all.
+        Labels of the recordings to process, such as ``"01"`` or ``"sub-01"``; None for all.
     derivatives : path-like | None
-        The folder to write to; None takes ``derivatives/mne-gram`` in ``root``.
+        The output folder; None for ``derivatives/mne-gram`` in ``root``.
     n_jobs : int
-        How many recordings to work on at a time, as joblib counts (-1 is a process for each core).
-        With 1 they are done in this process. Another backend, such as dask, is chosen by
-        :class:`joblib.parallel_config`. With an accelerator see the notes.
+        The number of recordings to process in parallel, as in joblib (-1 uses all cores). With 1
+        they are processed in this process. Use :class:`joblib.parallel_config` to choose another
+        backend, such as dask. For accelerators, see Notes.
     shard : str | tuple of int | None
-        ``"i/n"``, or ``(i, n)``: do only the i-th of n shares of the recordings, i from 1 to n.
+        ``"i/n"`` or ``(i, n)``: process only the i-th of n shares of the recordings, i from 1 to n.
     overwrite : bool
-        Whether to do recordings again that are done, and to replace files that no run noted as
-        its own.
+        Whether to process recordings again that are up to date, and to replace existing files that
+        were not written by mne_gram.
     on_error : "continue" | "raise"
-        Whether a recording that fails is tabulated and the others are done, or ends the run.
+        Whether to continue with the other recordings after one fails, or to raise the error.
     dry_run : bool
-        Whether to tell only what would be done. Nothing is written.
+        Whether to only report what would be done, without writing anything.
     find_bads : bool
-        Whether to look for bad channels and stretches (:func:`mne_gram.find_bads`), besides those
-        that ``channels.tsv``, ``events.tsv`` and annotations mark.
+        Whether to detect bad channels and segments with :func:`mne_gram.find_bads`, in addition to
+        those marked in ``channels.tsv``, ``events.tsv`` and annotations.
     method : "auto" | "spatial" | "gram" | "spline"
         As in :func:`mne_gram.restore`.
     output : "mean" | "sample"
         As in :func:`mne_gram.restore`.
     model : path-like
-        The networks, for the methods and jobs that need them: a name that
-        :func:`mne_gram.list_models` lists, or a folder.
+        The model, for the methods and jobs that need one: a name listed by
+        :func:`mne_gram.list_models`, or a folder.
     line_freq : float | None
-        The power line's frequency in Hz; None takes that of each recording.
+        The power line frequency in Hz; None for that of each recording.
     all_channel_gaps : "keep" | "fill"
         As in :func:`mne_gram.restore`.
     random_state : int | None
-        Seed of ``output="sample"``, from which each recording gets a seed of its own.
+        The seed of ``output="sample"``, from which the seed of each recording is derived.
     format : "BrainVision" | "EDF"
-        How to write restored recordings. EDF rounds good samples too. Epochs are written to fif.
+        The format of restored recordings. EDF rounds good samples too. Epochs are written to fif.
     save_std : bool
-        Whether to write the standard deviation of the error of each restored sample as well.
+        Whether to also write the standard deviation of the error of each restored sample.
     pool : ``"cls"`` | ``"mean"`` | ``"channels"`` | ``"times"`` | ``"patches"``
         As in :func:`mne_gram.compute_embedding`.
     window : float | None
-        Length of windows in seconds, for the jobs ``"embed"`` and ``"tokens"``.
+        The window length in seconds, for the jobs ``"embed"`` and ``"tokens"``.
     overlap : float
-        By how many seconds windows overlap.
+        The overlap of windows in seconds.
     report : bool
-        Whether to draw figures, and write a page for each subject and one for the data set.
+        Whether to write figures and HTML pages, one per subject and an index.
     device : str | torch.device | None
-        Where networks run; None for the CPU.
+        The device for the networks; None for the CPU.
     batch_size : int | None
-        Windows that the network sees at once; None chooses.
+        The number of windows per batch; None chooses it by their size.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     report : BidsReport
-        What was done with each recording.
+        The result for each recording.
 
     Raises
     ------
     FileExistsError
         If ``derivatives`` is a file.
     PermissionError
-        If it cannot be written to.
+        If ``derivatives`` cannot be written to.
     RuntimeError
         If a recording fails and ``on_error="raise"``.
     ValueError
-        If ``root`` is no BIDS data set, has no EEG or lacks what is asked for, or ``derivatives``
-        holds what another pipeline wrote.
+        If ``root`` is not a BIDS data set or has no matching EEG recording, or ``derivatives``
+        contains files of another pipeline.
 
     Notes
     -----
-    A recording is done if the version of mne_gram, the parameters, the sha256 of the weights and
-    that of the recording and its sidecars are what they were when it was written; if one of them
-    differs, it is done again and its files are replaced. Files whose size and time of change are
-    as they were are not read again for their checksum.
+    The results for a recording are up to date if the version of mne_gram, the parameters, and the
+    sha256 of the weights, of the recording and of its sidecars have not changed since they were
+    written. Otherwise it is processed again and the files are replaced. Checksums are only computed
+    for files whose size or modification time has changed.
 
-    In processes other than the caller's, one thread computes. So ``n_jobs=2`` gives the same to the
-    bit as ``n_jobs=1`` if that runs with one thread too (``OMP_NUM_THREADS=1``).
+    Worker processes use one thread each. So the results for ``n_jobs=2`` and ``n_jobs=1`` are equal
+    to the bit if the latter uses one thread too (``OMP_NUM_THREADS=1``).
 
-    On an accelerator (``device`` other than the CPU), the jobs ``"embed"`` and ``"tokens"`` put
-    windows of several recordings into common batches. Only the caller's process holds the network;
-    ``n_jobs`` others read recordings ahead of it. What is made is the same up to rounding in single
-    precision. If a batch fails, because the device has no memory left for instance, each recording
-    in it is done by itself, which its notes tell. With ``job="restore"`` a batch is of one
-    recording, and each of the ``n_jobs`` processes holds the network. The same goes for backends
-    other than joblib's own, whose workers may have a device each.
+    On an accelerator (``device`` other than the CPU), the jobs ``"embed"`` and ``"tokens"`` combine
+    windows of several recordings in a batch. The network is loaded in the caller's process only;
+    ``n_jobs`` other processes read recordings ahead. Results are equal up to rounding in single
+    precision. If a batch fails, for example because the device runs out of memory, each of its
+    recordings is encoded separately, and its notes report this. With ``job="restore"``, or a joblib
+    backend other than the default, whose workers may have a device each, batches contain windows of
+    one recording and each of the ``n_jobs`` processes loads the network.
 
     Examples
     --------
@@ -172,8 +168,8 @@ def run_bids(
     folder = folder.expanduser().absolute()
     if not root.is_dir():
         raise ValueError(f"{root} is not a BIDS data set: there is no such folder.")
-    asked = dict(subjects=subjects, sessions=sessions, tasks=tasks, runs=runs)
-    units = take_shard(find_units(root, asked), shard)
+    selection = dict(subjects=subjects, sessions=sessions, tasks=tasks, runs=runs)
+    recordings = take_shard(select_recordings(root, selection), shard)
     check_folder(folder, root)
     settings = Settings(
         folder=folder,
@@ -181,7 +177,7 @@ def run_bids(
         find_bads=bool(find_bads),
         method=method,
         output=output,
-        model=_locate_model(model, job, method),
+        model=_locate_model(model),
         line_freq=None if line_freq is None else float(line_freq),
         all_channel_gaps=all_channel_gaps,
         random_state=None if random_state is None else int(random_state),
@@ -197,15 +193,15 @@ def run_bids(
     )
     settings = replace(settings, weights=_find_weights(settings))
     if dry_run:
-        done = BidsReport(plan_units(units, settings, n_jobs), folder, None)
+        done = BidsReport(plan_recordings(recordings, settings), folder, None)
     else:
-        done = _run(units, settings, root, n_jobs, on_error, report)
+        done = _run(recordings, settings, root, n_jobs, on_error, report)
     logger.info("%s", done.summary)
     return done
 
 
-def _run(units, settings, root, n_jobs, on_error, pages):
-    """Do the recordings, write the pages and return the report."""
+def _run(recordings, settings, root, n_jobs, on_error, pages):
+    """Process the recordings, write the pages and return the report."""
     start = time.monotonic()
     describe_data_set(settings.folder, root, settings.weights)
     logs = settings.folder / "logs"
@@ -213,14 +209,13 @@ def _run(units, settings, root, n_jobs, on_error, pages):
     name = f"{time.strftime('%Y%m%dT%H%M%S')}_{settings.job}_{socket.gethostname()}-{os.getpid()}"
     log_path = logs / f"{name}.log"
 
-    def note_people():
-        """Write the table of people as far as it goes."""
-        with suppress(OSError, ValueError):  # told in the end
+    def on_done():
+        with suppress(OSError, ValueError):  # reported at the end
             write_participants(settings.folder, root)
 
     try:
-        rows = run_units(units, settings, n_jobs, on_error, log_path, note_people)
-    finally:  # also after Ctrl-C, of what was done until then
+        rows = process_recordings(recordings, settings, n_jobs, on_error, log_path, on_done)
+    finally:  # also after Ctrl-C, for the recordings done until then
         _try("participants.tsv", write_participants, settings.folder, root)
         index = _try("The pages of the report", write_pages, settings.folder) if pages else None
     logger.info("Took %s.", format_seconds(time.monotonic() - start))
@@ -228,7 +223,7 @@ def _run(units, settings, root, n_jobs, on_error, pages):
 
 
 def _try(what, write, *args):
-    """Write what is of the whole data set; if that fails, it must not hide what was done."""
+    """Write a file of the whole data set; a failure is a warning, as recordings are done."""
     try:
         return write(*args)
     except (OSError, ValueError) as exc:
@@ -237,6 +232,7 @@ def _try(what, write, *args):
 
 
 def _check_arguments(job, on_error, method, output, all_channel_gaps, format, pool, n_jobs):
+    """Raise if an argument has an invalid value."""
     from ..features import POOLS
     from ..restoration._restore import _METHODS
 
@@ -249,13 +245,13 @@ def _check_arguments(job, on_error, method, output, all_channel_gaps, format, po
     _check_option("pool", pool, POOLS)
     _validate_type(n_jobs, ("int-like", None), "n_jobs")
     if n_jobs == 0:
-        raise ValueError("n_jobs is 0, expected a number of processes, or -1 for all cores.")
+        raise ValueError("n_jobs must be a number of processes, or -1 for all cores, got 0.")
     if output == "sample" and method in ("spline", "gram"):
         raise ValueError(f"method={method!r} has no posterior to draw from: use output='mean'.")
 
 
-def _locate_model(model, job, method):
-    """Return a model by name, or the absolute folder of one: workers may start elsewhere."""
+def _locate_model(model):
+    """Return the name of a model, or its absolute folder, as workers may start elsewhere."""
     from ..models._registry import _REGISTRY
 
     _validate_type(model, "path-like", "model")
@@ -263,7 +259,7 @@ def _locate_model(model, job, method):
 
 
 def _find_weights(settings):
-    """Return the sha256 of each file of weights that a job uses, by name."""
+    """Return the sha256 of each model that a job uses, by name."""
     from ..covariance._prior import _PRIOR_FILE
     from ..models import read_config
     from ..models._registry import _locate

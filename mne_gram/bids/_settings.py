@@ -1,29 +1,29 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is to be done with each recording of a data set."""
+"""The settings of a run, and the plan that a dry run reports instead of results."""
 
+import warnings
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from mne.utils import use_log_level
+
+from .._files import read_recording
+from ._journal import Journal
+from ._process import compute_key
+from ._restore import describe_input
+
 JOBS = ("restore", "embed", "tokens")
+# Seconds of computation per channel and second of signal, where the journal has no measurement.
+_PACE = dict(restore=8e-4, embed=3e-4, tokens=3e-4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is to be done with each recording.
+    """The settings by which each recording is processed: arguments of `run_bids`, checked.
 
-    Attributes
-    ----------
-    folder : pathlib.Path
-        The derivative data set.
-    job : "restore" | "embed" | "tokens"
-        What to do.
-    model : str
-        A name or an absolute folder.
-    weights : dict of str
-        The sha256 of each file of weights that the job uses, by name.
-    overwrite, figures
-        How to do it; results do not depend on these.
+    ``folder`` is the derivative data set, ``model`` a name or an absolute folder, ``weights`` the
+    sha256 of each model by name. Results do not depend on ``overwrite`` and ``figures``.
     """
 
     folder: Path
@@ -48,7 +48,7 @@ class Settings:
 
     @property
     def parameters(self):
-        """What the result depends on, in entries that JSON can hold."""
+        """The settings that the results depend on, as a dict for JSON."""
         shared = {"job", "find_bads", "line_freq"}
         own = {"pool", "window", "overlap", "model"} if self.job == "embed" else set()
         if self.job == "tokens":
@@ -57,20 +57,21 @@ class Settings:
             own = {"method", "output", "all_channel_gaps", "random_state", "extension", "save_std"}
             own |= {"model"} if self.method == "gram" else set()
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name in shared | own}
-        if "model" in chosen:  # wherever it lies
+        if "model" in chosen:  # results do not depend on its folder
             chosen["model"] = Path(self.model).name
         return chosen
 
-    def get_target(self, unit):
-        """Return the name, in the derivative data set, of the file that readers open."""
-        if self.job != "restore":  # of a recording and its epochs there may be both
-            kind = dict(embed="embedding", tokens="tokens")[self.job]
-            name = f"{unit.rename('gramEpochs' if unit.is_epochs else 'gram', kind)}.npz"
-        elif unit.is_epochs:
-            name = f"{unit.rename('restored', 'epo')}.fif"
+    def get_target(self, recording):
+        """Return the name of the main output file of a recording, relative to the folder."""
+        if self.job != "restore":  # a recording and its epochs may have the same entities
+            suffix = dict(embed="embedding", tokens="tokens")[self.job]
+            description = "gramEpochs" if recording.is_epochs else "gram"
+            name = f"{recording.rename(description, suffix)}.npz"
+        elif recording.is_epochs:
+            name = f"{recording.rename('restored', 'epo')}.fif"
         else:
-            name = f"{unit.rename('restored', 'eeg')}{self.extension}"
-        return (unit.path.parent / name).as_posix()
+            name = f"{recording.rename('restored', 'eeg')}{self.extension}"
+        return (recording.path.parent / name).as_posix()
 
     @property
     def uses_network(self):
@@ -79,5 +80,48 @@ class Settings:
 
     @property
     def uses_accelerator(self):
-        """Whether networks run on something else than the CPU."""
+        """Whether networks run on another device than the CPU."""
         return self.device is not None and self.device.partition(":")[0] != "cpu"
+
+
+def plan_recordings(recordings, settings):
+    """Return one row per recording with what a run would do.
+
+    Rows have ``status`` (``"planned"``, ``"skipped"`` or ``"failed"``), ``why``, ``duration``,
+    ``bads``, ``n_spans`` and ``estimate``, the expected run time in seconds of one process.
+    """
+    journal = Journal(settings.folder)
+    pace = _find_pace(journal, settings)
+    return [_plan(recording, settings, journal, pace) for recording in recordings]
+
+
+def _find_pace(journal, settings):
+    """Return the seconds of computation per channel and second, from the journal if possible."""
+    rows = [entry.get("row", {}) for entry in journal.read_all() if entry["job"] == settings.job]
+    rows = [row for row in rows if row.get("compute_seconds")]
+    size = sum(row["duration"] * row["n_channels"] for row in rows)
+    return sum(row["compute_seconds"] for row in rows) / size if size else _PACE[settings.job]
+
+
+def _plan(recording, settings, journal, pace):
+    """Return the row of a recording."""
+    row = dict(recording=recording.path.as_posix(), job=settings.job, status="planned", seconds=0.0)
+    with warnings.catch_warnings(), use_log_level("error"):
+        warnings.simplefilter("ignore")
+        try:
+            if recording.problem:
+                raise ValueError(recording.problem)
+            entry, why = journal.read(recording, settings.job), "it is new"
+            if entry:
+                why = journal.find_reason(entry, compute_key(recording, settings, entry)[0])
+            inst = read_recording(recording)
+        except Exception as exc:  # reported in the table, as by a run
+            line = " ".join(str(exc).split()).replace(f"{recording.root}/", "")
+            return dict(row, status="failed", why=line, estimate=0.0)
+        facts = describe_input(inst)
+        texts = [] if recording.is_epochs else inst.annotations.description
+    row.update(facts, n_spans=sum(text.upper().startswith("BAD") for text in texts), why=why)
+    if not why and not settings.overwrite:
+        return dict(row, status="skipped", estimate=0.0)
+    row["why"] = why or "overwriting"
+    return dict(row, estimate=pace * facts["duration"] * facts["n_channels"])

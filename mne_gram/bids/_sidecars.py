@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sidecars of a restored recording: channels, events, the recording itself, positions."""
+"""The sidecars of a restored recording: channels, events, recording, electrode positions."""
 
 import json
 
@@ -8,87 +8,62 @@ import numpy as np
 
 from .._files import find_sidecars, read_json, read_table
 from ..restoration import to_number
+from ._journal import PRIVATE, write_text
 from ._lock import hold
-from ._state import PRIVATE, write_text
 
 _TYPES = dict(eeg="EEG", eog="EOG", ecg="ECG", emg="EMG", stim="TRIG", seeg="SEEG", ecog="ECOG")
 _CHANNEL_COLUMNS = dict(
-    restored="What of the channel was restored: all (all through), part (stretches) or none.",
-    restored_seconds="For how many seconds it was restored.",
-    expected_r="Correlation with the truth that is expected where it was restored.",
-    expected_nmse="Squared error, over the power of the truth, that is expected there.",
+    restored="Whether the channel was restored: all (throughout), part (segments) or none.",
+    restored_seconds="Duration of the restored signal in seconds.",
+    expected_r="Expected correlation of the restored with the true signal.",
+    expected_nmse="Expected squared error, relative to the power of the true signal.",
 )
 _EVENT_COLUMNS = dict(
-    channel="Channel that the event is of; n/a is all of them. An event of several channels has a "
-    "row for each.",
+    channel="Channel of the event, n/a for all channels. An event of several channels has one row "
+    "per channel.",
 )
 _POSITIONS = (("coordsystem", ".json"), ("electrodes", ".json"), ("electrodes", ".tsv"))
-_REQUIRED = dict(
-    TaskName="n/a", EEGReference="n/a", PowerLineFrequency="n/a", SoftwareFilters="n/a"
-)
+REQUIRED = dict(TaskName="n/a", EEGReference="n/a", PowerLineFrequency="n/a", SoftwareFilters="n/a")
 
 
-def name_source(unit):
-    """Return the URI by which sidecars name a recording of the source data set."""
-    return f"bids:raw:{unit.path.as_posix()}"
+def name_source(recording):
+    """Return the BIDS URI of a recording of the source data set."""
+    return f"bids:raw:{recording.path.as_posix()}"
 
 
-def write_sidecars(unit, inst, rows, facts, stem):
-    """Write the sidecars of a restored continuous recording.
+def write_sidecars(recording, inst, rows, facts, stem):
+    """Write the sidecars of a restored Raw; return their paths.
 
-    Parameters
-    ----------
-    unit : Unit
-        The source.
-    inst : mne.io.Raw
-        The recording as it was written.
-    rows : list of dict
-        The restored channels, as the report tells.
-    facts : dict
-        What the sidecar is to say besides.
-    stem : pathlib.Path
-        The recording's file to be, without ``_eeg`` and extension.
-
-    Returns
-    -------
-    paths : list of pathlib.Path
-        What was written.
+    ``rows`` are the restored channels of the report, ``facts`` go to ``_eeg.json``; ``stem`` is the
+    path of the written recording without ``_eeg`` and extension.
     """
     by_name = {row["channel"]: row for row in rows}
     files = {
-        "_channels.tsv": _tabulate_channels(unit, inst, by_name),
-        "_channels.json": _describe_channels(unit),
-        "_events.tsv": _tabulate_events(unit, inst),
-        "_events.json": _describe_events(unit),
-        "_eeg.json": _describe_recording(unit, inst, facts),
+        "_channels.tsv": _tabulate_channels(recording, inst, by_name),
+        "_channels.json": _describe_channels(recording),
+        "_events.tsv": _tabulate_events(recording, inst),
+        "_events.json": _describe_events(recording),
+        "_eeg.json": _describe_recording(recording, inst, facts),
     }
     return write_files(files, stem)
 
 
-def copy_positions(unit, folder):
-    """Copy the positions of the electrodes, which all recordings of a subject share.
-
-    Parameters
-    ----------
-    unit : Unit
-        One of its recordings.
-    folder : pathlib.Path
-        The derivative data set.
-    """
+def copy_positions(recording, folder):
+    """Copy the electrode positions, which recordings share, to the derivative data set."""
     for suffix, extension in _POSITIONS:
-        for path in find_sidecars(unit, suffix, extension):
-            name = path.relative_to(unit.root).as_posix()
+        for path in find_sidecars(recording, suffix, extension):
+            name = path.relative_to(recording.root).as_posix()
             text = path.read_text(encoding="utf-8-sig")
             if (folder / name).exists() and (folder / name).read_text(encoding="utf-8") == text:
                 continue
             with hold(folder / PRIVATE / "locks" / "positions.lock", wait=60) as lock:
                 if lock is None:
-                    raise RuntimeError(f"{name} could not be written: another run is at it.")
+                    raise RuntimeError(f"{name} could not be written: another run is writing it.")
                 write_text(folder, name, text)
 
 
 def write_files(files, stem):
-    """Write tables as TSV and dicts as JSON; return the paths. None is left out."""
+    """Write tables as TSV and dicts as JSON, skip None; return the paths."""
     paths = []
     for name, content in files.items():
         if content is None:
@@ -104,20 +79,7 @@ def write_files(files, stem):
 
 
 def make_channels(inst, source=None):
-    """Return a table of the channels of a recording, with the columns that BIDS wants.
-
-    Parameters
-    ----------
-    inst : mne.io.Raw
-        The recording.
-    source : pandas.DataFrame | None
-        The table of the same channels in the source.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        A row each channel, in the order of the recording.
-    """
+    """Return ``channels.tsv`` of a Raw as a DataFrame, from that of the source if it fits."""
     import pandas as pd
 
     names, info = inst.ch_names, inst.info
@@ -134,16 +96,16 @@ def make_channels(inst, source=None):
     )
     if source is not None and set(names) <= set(source["name"]):
         table = source.drop_duplicates("name").set_index("name").loc[names].reset_index()
-        if "units" in table:  # which the file is written in
+        if "units" in table:  # the file is written in µV
             volts = table["units"].isin(["V", "mV", "uV", "nV", "µV", "μV"])
             table.loc[volts, "units"] = "µV"
     table["status"] = ["bad" if name in info["bads"] else "good" for name in names]
     return table
 
 
-def _tabulate_channels(unit, inst, rows):
-    """Return the table of channels after restoring."""
-    table = make_channels(inst, read_table(unit, "channels"))
+def _tabulate_channels(recording, inst, rows):
+    """Return ``channels.tsv`` of the restored recording."""
+    table = make_channels(inst, read_table(recording, "channels"))
     if "status_description" not in table:
         table["status_description"] = "n/a"
     for k, name in enumerate(table["name"]):
@@ -164,17 +126,20 @@ def _tabulate_channels(unit, inst, rows):
     return table
 
 
-def _describe_channels(unit):
+def _describe_channels(recording):
+    """Return ``channels.json`` of the restored recording."""
     columns = {name: dict(Description=text) for name, text in _CHANNEL_COLUMNS.items()}
-    about = dict(Description="Channels of the restored recording.", Sources=[name_source(unit)])
-    return read_json(unit, "channels") | columns | about
+    about = dict(
+        Description="Channels of the restored recording.", Sources=[name_source(recording)]
+    )
+    return read_json(recording, "channels") | columns | about
 
 
-def _tabulate_events(unit, inst):
-    """Return the events of the source, what is bad or restored as it is now."""
+def _tabulate_events(recording, inst):
+    """Return ``events.tsv``: events of the source, with the bad and restored segments as now."""
     import pandas as pd
 
-    source = read_table(unit, "events")
+    source = read_table(recording, "events")
     rows = []
     is_ours = lambda text: text.upper().startswith(("BAD", "RESTORED", "INVENTED"))  # noqa: E731
     if source is not None:
@@ -210,8 +175,9 @@ def _tabulate_events(unit, inst):
     return table.iloc[order]
 
 
-def _describe_events(unit):
-    content = read_json(unit, "events")
+def _describe_events(recording):
+    """Return ``events.json`` of the restored recording."""
+    content = read_json(recording, "events")
     for name, text in _EVENT_COLUMNS.items():
         content[name] = {**content.get(name, {}), "Description": text}
         content[name].pop("Delimiter", None)
@@ -219,21 +185,21 @@ def _describe_events(unit):
     if isinstance(levels.get("Levels"), dict):
         levels["Levels"] = levels["Levels"] | dict(
             RESTORED="Restored from the other channels.",
-            INVENTED="Continued from past and future: no channel is good then.",
+            INVENTED="Filled from the signal before and after, as all channels are bad.",
         )
     about = dict(
-        Description="Events of the source, and what is bad or restored in the restored recording.",
-        Sources=[name_source(unit)],
+        Description="Events of the source, with the bad and the restored segments.",
+        Sources=[name_source(recording)],
     )
     return content | about
 
 
-def _describe_recording(unit, inst, facts):
-    """Return the sidecar of a recording: that of the source, and what was done."""
-    source = read_json(unit, "eeg")
-    content = {**_REQUIRED, **source}
-    if "TaskName" not in source and "task" in unit.entities:
-        content["TaskName"] = unit.entities["task"]
+def _describe_recording(recording, inst, facts):
+    """Return ``eeg.json``: that of the source, with the facts of the restoration."""
+    source = read_json(recording, "eeg")
+    content = {**REQUIRED, **source}
+    if "TaskName" not in source and "task" in recording.entities:
+        content["TaskName"] = recording.entities["task"]
     if "PowerLineFrequency" not in source and inst.info["line_freq"]:
         content["PowerLineFrequency"] = inst.info["line_freq"]
     content["SamplingFrequency"] = inst.info["sfreq"]

@@ -8,8 +8,7 @@ import mne
 import numpy as np
 from mne.utils import use_log_level
 
-from .._files import Unit, read_inst, read_recording
-from .._files._io import _CUT_SHORT
+from .._files import CUT_SHORT, BidsRecording, read_inst, read_recording
 from ..montage import match_channels, settle_names
 from ..preprocessing import VOLTS_TO_MODEL, preprocess
 from ._marking import (
@@ -33,7 +32,9 @@ def _read(source):
         if not isinstance(raw, mne.io.BaseRaw):
             raise ValueError("It holds epochs, and a corpus takes continuous recordings.")
     else:
-        raw = read_recording(Unit(source.root, source.path.relative_to(source.root))).load_data()
+        raw = read_recording(
+            BidsRecording(source.root, source.path.relative_to(source.root))
+        ).load_data()
     picks = mne.pick_types(raw.info, eeg=True, exclude=())
     if len(picks) == 0:
         raise ValueError("It has no EEG channel.")
@@ -172,7 +173,7 @@ def load_recording(source, dtype, line_freq):
     """
     with warnings.catch_warnings(record=True) as caught, use_log_level("warning"):
         warnings.simplefilter("always")
-        warnings.filterwarnings("error", _CUT_SHORT, RuntimeWarning)
+        warnings.filterwarnings("error", CUT_SHORT, RuntimeWarning)
         raw = _read(source)
         channel_map = match_channels(raw.info, on_missing="ignore")
         rows = np.flatnonzero(channel_map.indices >= 0)

@@ -11,13 +11,13 @@ import time
 
 import pytest
 
-from mne_gram.bids import _lock as _bids_lock
+from mne_gram.bids import _lock
 from mne_gram.bids._lock import Lock, LostLock, hold
 
 
 def _write(path, age=0.0, **changes):
     """Write the lock of another process, touched some seconds ago."""
-    owner = _bids_lock._describe_process(os.getpid()) | dict(token="other") | changes
+    owner = _lock._describe_process(os.getpid()) | dict(token="other") | changes
     path.write_text(json.dumps(owner), encoding="utf-8")
     os.utime(path, (time.time() - age,) * 2)
 
@@ -76,10 +76,10 @@ def test_dead_owner_of_this_machine(tmp_path):
 def test_owner_elsewhere(tmp_path, change):
     """A process of another machine or container lives for as long as it touches its lock."""
     path = tmp_path / "a.lock"
-    _write(path, age=_bids_lock.STALE / 2, **change)
+    _write(path, age=_lock.STALE / 2, **change)
     with hold(path) as lock:
         assert lock is None
-    _write(path, age=_bids_lock.STALE * 2, **change)
+    _write(path, age=_lock.STALE * 2, **change)
     with hold(path) as lock:
         assert lock is not None
 
@@ -97,7 +97,7 @@ def test_empty_lock(tmp_path):
 
 def test_heartbeat(tmp_path, monkeypatch):
     """A lock that is held is touched, so that it does not grow old."""
-    monkeypatch.setattr(_bids_lock, "BEAT", 0.05)
+    monkeypatch.setattr(_lock, "BEAT", 0.05)
     path = tmp_path / "a.lock"
     with hold(path):
         os.utime(path, (1, 1))
@@ -119,7 +119,7 @@ def test_only_one_takes_over(tmp_path):
     """Of many that find a stale lock at the same time, one gets it."""
     path = tmp_path / "a.lock"
     for _ in range(20):
-        _write(path, age=2 * _bids_lock.STALE, host="elsewhere")
+        _write(path, age=2 * _lock.STALE, host="elsewhere")
         locks, taken = [Lock(path) for _ in range(8)], []
         barrier = threading.Barrier(len(locks))
 
@@ -143,7 +143,7 @@ def test_only_one_takes_over(tmp_path):
 def test_stale_breaker(tmp_path):
     """Not even a process that died while it broke a lock is in the way for ever."""
     path = tmp_path / "a.lock"
-    _write(path, age=2 * _bids_lock.STALE, host="elsewhere")
+    _write(path, age=2 * _lock.STALE, host="elsewhere")
     breaker = tmp_path / "a.lock.breaking"
     breaker.touch()
     with hold(path) as lock:

@@ -12,8 +12,8 @@ import pytest
 
 import mne_gram
 from mne_gram import run_bids
+from mne_gram.bids._journal import Journal
 from mne_gram.bids._pages import write_pages
-from mne_gram.bids._state import Store
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
@@ -94,8 +94,8 @@ def test_pages_of_a_second_run(report, bids_source):
     write_pages(report.folder)
     assert page.is_file()
     # A record that is gone, or of a recording that is being moved, is in no page.
-    store = Store(report.folder)
-    assert len(store.read_all()) == 3
+    journal = Journal(report.folder)
+    assert len(journal.read_all()) == 3
 
 
 def test_pages_are_not_worth_a_failure(bids_copy, monkeypatch):
@@ -104,7 +104,7 @@ def test_pages_are_not_worth_a_failure(bids_copy, monkeypatch):
     def fail(folder):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mne_gram.bids, "write_pages", fail)
+    monkeypatch.setattr(mne_gram.bids._run, "write_pages", fail)
     with pytest.warns(RuntimeWarning, match="pages of the report"):
         report = run_bids(bids_copy, subjects="02", method="spatial", verbose="warning")
     assert report.failures == [] and report.index is None

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from mne_gram import run_bids
-from mne_gram.bids import _participants as _bids_participants
+from mne_gram.bids import _dataset
+from mne_gram.bids._dataset import write_participants
 from mne_gram.bids._lock import hold
-from mne_gram.bids._participants import write_participants
 
 OPTIONS = dict(method="spatial", report=False, verbose="error")
 
@@ -114,16 +114,16 @@ def test_source_that_cannot_be_understood(bids_copy, text, about, match):
 
 def test_after_an_interrupt(bids_copy, monkeypatch):
     """The table is there for those who are done, whenever the run ends."""
-    from mne_gram.bids import _unit as _bids_unit
+    from mne_gram.bids import _process
 
-    restore = _bids_unit.WORK["restore"]
+    restore = _process.JOB_FUNCTIONS["restore"]
 
-    def stop(unit, *args):
-        if unit.entities["sub"] == "02":
+    def stop(recording, *args):
+        if recording.entities["sub"] == "02":
             raise KeyboardInterrupt
-        return restore(unit, *args)
+        return restore(recording, *args)
 
-    monkeypatch.setitem(_bids_unit.WORK, "restore", stop)
+    monkeypatch.setitem(_process.JOB_FUNCTIONS, "restore", stop)
     with pytest.raises(KeyboardInterrupt):
         run_bids(bids_copy, **OPTIONS)
     folder = bids_copy / "derivatives" / "mne-gram"
@@ -132,14 +132,14 @@ def test_after_an_interrupt(bids_copy, monkeypatch):
 
 def test_at_all_times(bids_copy, monkeypatch):
     """The table names all who have results as soon as a recording is done, not in the end only."""
-    seen, note = [], _bids_participants.write_text
+    seen, note = [], _dataset.write_text
 
     def look(folder, name, text):
         if name == "participants.tsv":
             seen.append((text.splitlines()[1:], len(list(folder.glob("sub-*/eeg/*.vhdr")))))
         note(folder, name, text)
 
-    monkeypatch.setattr(_bids_participants, "write_text", look)
+    monkeypatch.setattr(_dataset, "write_text", look)
     run_bids(bids_copy, **OPTIONS)
     assert [(len(rows), n) for rows, n in seen] == [(1, 1), (2, 3)]
 
@@ -162,7 +162,7 @@ def test_two_runs(folders, monkeypatch):
         thread.join()
     assert len(_read(folder)) == 32
     (folder / "sub-z").mkdir()
-    monkeypatch.setattr(_bids_participants, "hold", lambda path, wait: hold(path, wait=0.0))
+    monkeypatch.setattr(_dataset, "hold", lambda path, wait: hold(path, wait=0.0))
     with hold(folder / ".mne_gram" / "locks" / "participants.lock"):
         write_participants(folder, root)
     assert len(_read(folder)) == 32

@@ -16,7 +16,8 @@ import pytest
 
 import mne_gram
 from mne_gram import run_bids
-from mne_gram.bids import _work as _bids_work
+from mne_gram._files import select_recordings, write_inst
+from mne_gram.bids import _restore, _settings
 
 NAMES = ["sub-01_task-rest_run-01", "sub-01_task-rest_run-02", "sub-02_task-rest_run-01"]
 
@@ -179,10 +180,10 @@ def test_what_differs_is_done_again(bids_copy, monkeypatch):
     output.write_bytes(output.read_bytes()[:-4])
     (row,) = _run(bids_copy, **one, save_std=True).rows
     assert row["status"] == "done" and row["why"].endswith("is missing or was changed")
-    monkeypatch.setattr(mne_gram.bids, "find_sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(mne_gram.bids._run, "find_sha256", lambda path: "0" * 64)
     (row,) = _run(bids_copy, **one, save_std=True).rows
     assert (row["status"], row["why"]) == ("done", "the weights changed")
-    monkeypatch.setattr(mne_gram.bids._unit, "__version__", "99")
+    monkeypatch.setattr(mne_gram.bids._process, "__version__", "99")
     (row,) = _run(bids_copy, **one, save_std=True).rows
     assert (row["status"], row["why"]) == ("done", "the version of mne_gram changed")
     # What is not asked for any more goes.
@@ -296,7 +297,7 @@ def test_folder_of_others(bids_copy, tmp_path):
     other.mkdir(parents=True)
     about = dict(Name="x", BIDSVersion="1.8.0", GeneratedBy=[dict(Name="fmriprep")])
     (other / "dataset_description.json").write_text(json.dumps(about), encoding="utf-8")
-    with pytest.raises(ValueError, match="what fmriprep wrote"):
+    with pytest.raises(ValueError, match="written by fmriprep"):
         _run(bids_copy, derivatives=other)
     with pytest.raises(ValueError, match="part of the data set itself"):
         _run(bids_copy, derivatives=bids_copy / "derivatives")
@@ -372,7 +373,7 @@ def test_unknown_channel_in_events(bids_copy):
 def test_no_space_left(bids_copy, monkeypatch):
     """A disk that is full fails each recording, and leaves nothing half-made."""
     usage = shutil.disk_usage(bids_copy)
-    monkeypatch.setattr(_bids_work, "disk_usage", lambda path: usage._replace(free=1000))
+    monkeypatch.setattr(_restore, "disk_usage", lambda path: usage._replace(free=1000))
     report = _run(bids_copy, subjects="02")
     assert _get_statuses(report) == ["failed"]
     assert "No space left" in report.rows[0]["why"]
@@ -381,7 +382,7 @@ def test_no_space_left(bids_copy, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.undo()
-    monkeypatch.setattr(_bids_work, "write_inst", fill)
+    monkeypatch.setattr(_restore, "write_inst", fill)
     assert _get_statuses(_run(bids_copy)) == ["failed"] * 3
     out = bids_copy / "derivatives" / "mne-gram"
     assert not list(out.glob("sub-*/eeg/*desc-*")) and not list(out.glob(".mne_gram/staging/*"))
@@ -440,9 +441,9 @@ def test_draws_have_seeds_of_their_own(bids_source, tmp_path):
 
     first = draw("a")
     assert first == draw("b")
-    settings = mne_gram.bids._settings.Settings(folder=tmp_path, job="restore", random_state=3)
-    units = mne_gram._files._find.find_units(bids_source, {})
-    assert len({_bids_work.find_seed(unit, settings) for unit in units}) == 3
+    settings = _settings.Settings(folder=tmp_path, job="restore", random_state=3)
+    recordings = select_recordings(bids_source, {})
+    assert len({_restore.find_seed(recording, settings) for recording in recordings}) == 3
 
 
 def test_epochs(bids_copy):
@@ -471,7 +472,7 @@ def test_find_bads(bids_copy):
     stem = bids_copy / "sub-02" / "eeg" / NAMES[2]
     raw = mne.io.read_raw_brainvision(f"{stem}_eeg.vhdr", preload=True, verbose="error")
     raw._data[raw.ch_names.index("Cz")] = 0.0
-    mne_gram._files._io.write_inst(raw, Path(f"{stem}_eeg.vhdr"), overwrite=True)
+    write_inst(raw, Path(f"{stem}_eeg.vhdr"), overwrite=True)
     (row,) = _run(bids_copy, subjects="02").rows
     assert "Cz" not in [channel["channel"] for channel in row["channels"]]
     (row,) = _run(bids_copy, subjects="02", find_bads=True).rows
@@ -511,8 +512,8 @@ def test_encoders(bids_source, tmp_path, job, kind):
     read = dict(embed=mne_gram.read_embedding, tokens=mne_gram.read_tokens)[job]
     compute = dict(embed=mne_gram.compute_embedding, tokens=mne_gram.compute_tokens)[job]
     made = read(path)
-    unit = mne_gram._files._find.find_units(bids_source, dict(subjects="02"))[0]
-    raw = mne_gram._files._bids_recording.read_recording(unit)
+    recording = select_recordings(bids_source, dict(subjects="02"))[0]
+    raw = mne_gram._files._recording.read_recording(recording)
     np.testing.assert_array_equal(made.data, compute(raw, verbose="error").data)
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["Weights"] == {"gram-tiny": made.sha256}

@@ -17,29 +17,29 @@ from mne_gram._files._bids_recording import (
     read_json,
     read_recording,
 )
-from mne_gram._files._find import find_units
+from mne_gram._files._find import select_recordings
 
 STEM = "sub-01_task-rest_run-01"
 
 
 @pytest.fixture
-def unit(bids_copy):
+def recording(bids_copy):
     """Return the first recording."""
-    return find_units(bids_copy, {})[0]
+    return select_recordings(bids_copy, {})[0]
 
 
-def _edit(unit, suffix, change):
+def _edit(recording, suffix, change):
     """Change the table of a recording."""
-    path = unit.file.with_name(f"{STEM}_{suffix}.tsv")
+    path = recording.file.with_name(f"{STEM}_{suffix}.tsv")
     table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
     change(table).to_csv(path, sep="\t", index=False)
 
 
-def test_same_as_mne_bids(unit):
+def test_same_as_mne_bids(recording):
     """Types, bads, positions, the power line and events are those that MNE-BIDS reads."""
-    path = mne_bids.get_bids_path_from_fname(unit.file)
+    path = mne_bids.get_bids_path_from_fname(recording.file)
     theirs = mne_bids.read_raw_bids(path, verbose="error")
-    ours = read_recording(unit)
+    ours = read_recording(recording)
     assert ours.ch_names == theirs.ch_names
     assert ours.get_channel_types() == theirs.get_channel_types()
     assert ours.info["bads"] == theirs.info["bads"] == ["CP2", "FT8"]
@@ -53,30 +53,30 @@ def test_same_as_mne_bids(unit):
 
 def test_reads_real_recordings(shared):
     """The same of real recordings in EDF."""
-    unit = find_units(shared / "eeg" / "eegmmi", dict(subjects="001", runs=4))[0]
-    raw = read_recording(unit)
+    recording = select_recordings(shared / "eeg" / "eegmmi", dict(subjects="001", runs=4))[0]
+    raw = read_recording(recording)
     assert set(raw.annotations.description) == {"T0", "T1", "T2"}
     assert raw.info["line_freq"] == 60.0 and raw.get_channel_types(unique=True) == ["eeg"]
 
 
-def test_types(unit):
+def test_types(recording):
     """Channel types are those of the table."""
-    _edit(unit, "channels", lambda t: t.assign(type=["VEOG", "TRIG", "ODD", *t["type"][3:]]))
-    assert read_recording(unit).get_channel_types()[:4] == ["eog", "stim", "misc", "eeg"]
+    _edit(recording, "channels", lambda t: t.assign(type=["VEOG", "TRIG", "ODD", *t["type"][3:]]))
+    assert read_recording(recording).get_channel_types()[:4] == ["eog", "stim", "misc", "eeg"]
 
 
-def test_table_in_another_order(unit):
+def test_table_in_another_order(recording):
     """Channels go by name."""
-    _edit(unit, "channels", lambda t: t.iloc[::-1])
-    raw = read_recording(unit)
+    _edit(recording, "channels", lambda t: t.iloc[::-1])
+    raw = read_recording(recording)
     assert raw.ch_names[0] == "FC5" and set(raw.info["bads"]) == {"CP2", "FT8"}
 
 
-def test_table_that_lacks_channels(unit):
+def test_table_that_lacks_channels(recording):
     """Channels that the table does not name are warned of."""
-    _edit(unit, "channels", lambda t: t.iloc[1:])
-    with pytest.warns(RuntimeWarning, match="does not name FC5"):
-        raw = read_recording(unit)
+    _edit(recording, "channels", lambda t: t.iloc[1:])
+    with pytest.warns(RuntimeWarning, match="does not list FC5"):
+        raw = read_recording(recording)
     assert "FC5" in raw.ch_names
 
 
@@ -84,15 +84,15 @@ def test_table_that_lacks_channels(unit):
     "change, match",
     [
         (lambda t: t.rename(columns={"name": "label"}), "no column 'name'"),
-        (lambda t: pd.concat([t, t.iloc[:1]]), "one name twice"),
-        (lambda t: t.assign(name=["X9", *t["name"][1:]]), "names X9"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "repeats a name"),
+        (lambda t: t.assign(name=["X9", *t["name"][1:]]), "lists X9"),
     ],
 )
-def test_contradictions(unit, change, match):
+def test_contradictions(recording, change, match):
     """A table that does not fit is an error that names what does not."""
-    _edit(unit, "channels", change)
+    _edit(recording, "channels", change)
     with pytest.raises(ValueError, match=match):
-        read_recording(unit)
+        read_recording(recording)
 
 
 @pytest.mark.parametrize(
@@ -102,69 +102,69 @@ def test_contradictions(unit, change, match):
         (lambda t: t.assign(duration="long"), "column 'duration'"),
     ],
 )
-def test_broken_events(unit, change, match):
+def test_broken_events(recording, change, match):
     """So is a table of events that cannot be read."""
-    _edit(unit, "events", change)
+    _edit(recording, "events", change)
     with pytest.raises(ValueError, match=match):
-        read_recording(unit)
+        read_recording(recording)
 
 
-def test_events_without_numbers(unit):
+def test_events_without_numbers(recording):
     """An event without an onset is none; one without a duration has none."""
-    _edit(unit, "events", lambda t: t.assign(onset=["n/a", "1.0"], duration=["0", "n/a"]))
-    annotations = read_recording(unit).annotations
+    _edit(recording, "events", lambda t: t.assign(onset=["n/a", "1.0"], duration=["0", "n/a"]))
+    annotations = read_recording(recording).annotations
     assert list(annotations.description) == ["BAD_jump"] and annotations.duration[0] == 0
 
 
-def test_inheritance(unit):
+def test_inheritance(recording):
     """Sidecars higher up apply, special ones go before general ones, others' do not count."""
-    root = unit.root
-    own = unit.file.with_suffix(".json")
+    root = recording.root
+    own = recording.file.with_suffix(".json")
     own.write_text(json.dumps(dict(EEGReference="Cz")), encoding="utf-8")
     (root / "task-rest_eeg.json").write_text(
         json.dumps(dict(EEGReference="A1", PowerLineFrequency=60)), encoding="utf-8"
     )
     (root / "task-other_eeg.json").write_text(json.dumps(dict(EEGGround="x")), encoding="utf-8")
-    assert read_json(unit, "eeg") == dict(EEGReference="Cz", PowerLineFrequency=60)
-    assert [path.name for path in find_sidecars(unit, "eeg", ".json")] == [
+    assert read_json(recording, "eeg") == dict(EEGReference="Cz", PowerLineFrequency=60)
+    assert [path.name for path in find_sidecars(recording, "eeg", ".json")] == [
         *("task-rest_eeg.json", own.name)
     ]
-    table = unit.file.with_name(f"{STEM}_channels.tsv")
+    table = recording.file.with_name(f"{STEM}_channels.tsv")
     shutil.move(table, root / "task-rest_channels.tsv")
-    assert read_recording(unit).info["bads"] == ["CP2", "FT8"]
+    assert read_recording(recording).info["bads"] == ["CP2", "FT8"]
 
 
-def test_input_files(unit):
+def test_input_files(recording):
     """All files that a recording consists of count as its input."""
-    names = {path.name for path in list_input_files(unit)}
+    names = {path.name for path in list_input_files(recording)}
     assert {f"{STEM}_eeg{extension}" for extension in (".vhdr", ".vmrk", ".eeg", ".json")} <= names
     assert {f"{STEM}_channels.tsv", f"{STEM}_events.tsv"} <= names
     assert "sub-01_space-CapTrak_electrodes.tsv" in names
     assert not any("run-02" in name for name in names)
 
 
-def test_marks_of_the_file_stay(unit):
+def test_marks_of_the_file_stay(recording):
     """What the file itself marks as bad is added to the events; joins stay too."""
-    with unit.file.with_suffix(".vmrk").open("a", encoding="utf-8") as file:
+    with recording.file.with_suffix(".vmrk").open("a", encoding="utf-8") as file:
         file.write("Mk9=Comment,tap,161,1,0\nMk10=Comment,BAD_pop,321,160,3\n")
         file.write("Mk11=Comment,BAD_jump,321,240,0\n")
-    annotations = read_recording(unit).annotations
+    annotations = read_recording(recording).annotations
     found = dict(zip(annotations.description, annotations.ch_names, strict=True))
     assert found == {"blink": (), "BAD_jump": ("FC5",), "BAD_pop": ("FC1",)}
 
 
-def test_positions_without_landmarks(unit):
+def test_positions_without_landmarks(recording):
     """Positions in a frame that nobody understands are left out, with a warning."""
-    path = unit.file.with_name("sub-01_space-CapTrak_coordsystem.json")
+    path = recording.file.with_name("sub-01_space-CapTrak_coordsystem.json")
     frame = json.loads(path.read_text(encoding="utf-8"))
     frame.update(EEGCoordinateSystem="Other", AnatomicalLandmarkCoordinates={})
     path.write_text(json.dumps(frame), encoding="utf-8")
     with pytest.warns(RuntimeWarning, match="positions in electrodes.tsv are not used"):
-        raw = read_recording(unit)
+        raw = read_recording(recording)
     assert raw.get_montage() is None
     frame.update(EEGCoordinateSystem="CapTrak", EEGCoordinateUnits="mm")
     path.write_text(json.dumps(frame), encoding="utf-8")
-    raw = read_recording(unit)
+    raw = read_recording(recording)
     places = raw.get_montage().get_positions()["ch_pos"]
     assert 0.05e-3 < np.linalg.norm(places["Cz"]) < 0.2e-3  # metres that are said to be mm
     assert isinstance(raw, mne.io.BaseRaw)
@@ -181,20 +181,20 @@ def test_positions_without_landmarks(unit):
         (dict(), ["n/a", "n/a", "n/a"]),
     ],
 )
-def test_names_of_events(unit, columns, texts):
+def test_names_of_events(recording, columns, texts):
     """A type with several values stands for several events; what has no type is no event."""
     table = pd.DataFrame(dict(onset=["0.5", "1.0", "2.0"], duration="0", **columns))
-    table.to_csv(unit.file.with_name(f"{STEM}_events.tsv"), sep="\t", index=False)
-    found = list(read_recording(unit).annotations.description)
-    path = mne_bids.get_bids_path_from_fname(unit.file)
+    table.to_csv(recording.file.with_name(f"{STEM}_events.tsv"), sep="\t", index=False)
+    found = list(read_recording(recording).annotations.description)
+    path = mne_bids.get_bids_path_from_fname(recording.file)
     theirs = mne_bids.read_raw_bids(path, verbose="error").annotations.description
     assert found == list(theirs) == texts
 
 
-def test_bad_spans_keep_their_names(unit):
+def test_bad_spans_keep_their_names(recording):
     """The names of bad spans have a meaning, whatever values stand beside them."""
     table = pd.DataFrame(
         dict(onset=["0.5", "1.0"], duration="1", trial_type="BAD_jump", value=["1", "2"])
     )
-    table.to_csv(unit.file.with_name(f"{STEM}_events.tsv"), sep="\t", index=False)
-    assert list(read_recording(unit).annotations.description) == ["BAD_jump", "BAD_jump"]
+    table.to_csv(recording.file.with_name(f"{STEM}_events.tsv"), sep="\t", index=False)
+    assert list(read_recording(recording).annotations.description) == ["BAD_jump", "BAD_jump"]

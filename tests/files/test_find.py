@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_gram._files._find import Unit, find_units, list_recordings, take_shard
+from mne_gram._files._find import (
+    BidsRecording,
+    list_recordings,
+    select_recordings,
+    take_shard,
+)
 
 
 def _make(root, *names):
@@ -38,33 +43,38 @@ def test_finds_recordings(tmp_path):
         "derivatives/p/sub-1/eeg/sub-1_task-a_eeg.set",
         "sourcedata/sub-9/eeg/sub-9_task-a_eeg.set",
     )
-    units = find_units(tmp_path, {})
-    assert {unit.path.as_posix() for unit in units} == set(wanted)
-    assert [unit.is_epochs for unit in units] == [False, True, False, False]
-    assert [unit.name for unit in units][1] == "sub-1_task-b_desc-clean_epo"
+    recordings = select_recordings(tmp_path, {})
+    assert {recording.path.as_posix() for recording in recordings} == set(wanted)
+    assert [recording.is_epochs for recording in recordings] == [False, True, False, False]
+    assert [recording.name for recording in recordings][1] == "sub-1_task-b_desc-clean_epo"
     # What is made of the last two would have one name.
-    assert [bool(unit.problem) for unit in units] == [False, False, True, True]
-    names = [unit.path.name for unit in find_units(tmp_path, dict(sessions=["x"], subjects=2))]
+    assert [bool(recording.problem) for recording in recordings] == [False, False, True, True]
+    names = [
+        recording.path.name
+        for recording in select_recordings(tmp_path, dict(sessions=["x"], subjects=2))
+    ]
     assert len(names) == 2
 
 
 def test_names():
     """The description is replaced, the rest of the name stays in its order."""
-    unit = Unit(Path("/r"), Path("sub-1/eeg/sub-1_ses-2_task-x_run-03_split-01_desc-old_eeg.fif"))
-    assert unit.rename("restored", "eeg") == "sub-1_ses-2_task-x_run-03_desc-restored_eeg"
-    assert unit.entities["run"] == "03" and unit.name.endswith("_desc-old_eeg")
-    assert Unit(Path("/r"), Path("sub-1/eeg/sub-1_epo.fif.gz")).name == "sub-1_epo"
+    recording = BidsRecording(
+        Path("/r"), Path("sub-1/eeg/sub-1_ses-2_task-x_run-03_split-01_desc-old_eeg.fif")
+    )
+    assert recording.rename("restored", "eeg") == "sub-1_ses-2_task-x_run-03_desc-restored_eeg"
+    assert recording.entities["run"] == "03" and recording.name.endswith("_desc-old_eeg")
+    assert BidsRecording(Path("/r"), Path("sub-1/eeg/sub-1_epo.fif.gz")).name == "sub-1_epo"
 
 
 @settings(deadline=None, max_examples=50)
 @given(n_units=st.integers(0, 30), number=st.integers(1, 12))
 def test_shards_are_a_partition(n_units, number):
     """Each recording is in one share, and shares differ by one recording at most."""
-    units = list(range(n_units))
-    shares = [take_shard(units, f"{k}/{number}") for k in range(1, number + 1)]
-    assert sorted(sum(shares, [])) == units
+    recordings = list(range(n_units))
+    shares = [take_shard(recordings, f"{k}/{number}") for k in range(1, number + 1)]
+    assert sorted(sum(shares, [])) == recordings
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    assert take_shard(units, None) == units
+    assert take_shard(recordings, None) == recordings
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b", (1, 2, 3), "1/2/3", (0, 1), "-1/2"])

@@ -25,14 +25,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram import run_bids
-from mne_gram._files._find import find_units
-from mne_gram.bids import _encode as _bids_encode
-from mne_gram.bids import _jobs as _bids_jobs
-from mne_gram.bids import _together as _bids_together
-from mne_gram.bids import _unit as _bids_unit
+from mne_gram._files import select_recordings, write_inst
+from mne_gram.bids import _encode, _parallel, _process, _shared_batches
+from mne_gram.bids._journal import Journal
 from mne_gram.bids._lock import hold
 from mne_gram.bids._settings import Settings
-from mne_gram.bids._state import Store
 from mne_gram.models import Gram
 
 ATOL = 2e-5  # other batches add up in another order, in float32; vectors are of the order of 1
@@ -59,8 +56,8 @@ class _Inline:
 def together(monkeypatch):
     """Have recordings share batches, read in this process; return the pool that reads them."""
     pool = _Inline()
-    monkeypatch.setattr(_bids_jobs, "_is_together", lambda settings: True)
-    monkeypatch.setattr(_bids_together, "_start_readers", lambda n_jobs: nullcontext(pool))
+    monkeypatch.setattr(_parallel, "_share_batches", lambda settings: True)
+    monkeypatch.setattr(_shared_batches, "_start_readers", lambda n_jobs: nullcontext(pool))
     return pool
 
 
@@ -234,7 +231,7 @@ def test_found_bads(copy, together, tmp_path):
     table = copy / "sub-01" / "eeg" / "sub-01_task-rest_eeg.vhdr"
     raw = mne.io.read_raw_brainvision(table, preload=True, verbose="error")
     raw._data[raw.ch_names.index("Cz")] = 0.0
-    mne_gram._files._io.write_inst(raw, table, overwrite=True)
+    write_inst(raw, table, overwrite=True)
     report = run_bids(copy, find_bads=True, **OPTIONS | dict(subjects="01"))
     assert report.rows[0]["found"]["channels"]["Cz"] == "flat"
     assert (_read(report.folder)["sub-01"].good < 1).all()
@@ -242,7 +239,7 @@ def test_found_bads(copy, together, tmp_path):
 
 def test_bound_of_memory(source, together, tmp_path, monkeypatch):
     """Read and not encoded yet are at most n_jobs + 1 recordings, and those of a batch or two."""
-    ahead, encoder = [], _bids_together.JointEncoder
+    ahead, encoder = [], _shared_batches.JointEncoder
 
     class Spy(encoder):
         n_taken = 0
@@ -254,7 +251,7 @@ def test_bound_of_memory(source, together, tmp_path, monkeypatch):
             assert waiting < OPTIONS["batch_size"]
             return super().add(*args)
 
-    monkeypatch.setattr(_bids_together, "JointEncoder", Spy)
+    monkeypatch.setattr(_shared_batches, "JointEncoder", Spy)
     run_bids(source, derivatives=tmp_path / "out", n_jobs=2, **OPTIONS)
     assert len(ahead) == N_SUBJECTS and max(ahead) == 3
     ahead.clear()
@@ -290,14 +287,14 @@ def test_broken_recording_among_them(copy, one_by_one, together, calls):
 
 def _break(monkeypatch, is_broken):
     """Have the network fail where it is told to."""
-    run = _bids_encode.encode_windows
+    run = _encode.encode_windows
 
     def encode(model, x, *args, **kwargs):
         if is_broken(x):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         return run(model, x, *args, **kwargs)
 
-    monkeypatch.setattr(_bids_encode, "encode_windows", encode)
+    monkeypatch.setattr(_encode, "encode_windows", encode)
 
 
 def test_memory_of_the_device_runs_out(source, one_by_one, together, tmp_path, monkeypatch):
@@ -313,10 +310,10 @@ def test_memory_of_the_device_runs_out(source, one_by_one, together, tmp_path, m
 
 def test_only_the_guilty_fails(source, one_by_one, together, tmp_path, monkeypatch):
     """A recording that the network cannot do fails, and what shares its batches does not."""
-    unit = find_units(source, dict(subjects="03"))[0]
+    recording = select_recordings(source, dict(subjects="03"))[0]
     settings = Settings(folder=tmp_path / "out", job="embed", window=2, batch_size=4)
     with pytest.warns(RuntimeWarning, match="high-pass"):
-        windows, _, _ = _bids_encode.cut_unit(unit, settings, tmp_path)
+        windows, _, _ = _encode.read_windows(recording, settings, tmp_path)
     mark = windows.cuts.cut(2)[0][1, 0, 0]  # of its second window
     _break(monkeypatch, lambda x: (x[:, 0, 0] == mark).any())
     report = run_bids(source, derivatives=tmp_path / "out", **OPTIONS)
@@ -331,7 +328,7 @@ def test_only_the_guilty_fails(source, one_by_one, together, tmp_path, monkeypat
 
 def test_device_that_is_not_there(source, tmp_path, monkeypatch):
     """Each recording tells so, and those that are done are skipped all the same."""
-    monkeypatch.setattr(_bids_together, "_start_readers", lambda n_jobs: nullcontext(_Inline()))
+    monkeypatch.setattr(_shared_batches, "_start_readers", lambda n_jobs: nullcontext(_Inline()))
     folder = tmp_path / "out"
     run_bids(source, derivatives=folder, subjects="01", **OPTIONS)
     report = run_bids(source, derivatives=folder, subjects=["01", "02"], device="xpu", **OPTIONS)
@@ -359,14 +356,14 @@ def test_disk_is_full(source, together, tmp_path, monkeypatch):
 def test_file_that_came_meanwhile(source, together, tmp_path, monkeypatch):
     """What somebody else wrote there while the recording waited is not replaced."""
     name = "sub-01_task-rest_desc-gram_embedding.npz"
-    path, run = tmp_path / "out" / "sub-01" / "eeg" / name, _bids_encode.encode_windows
+    path, run = tmp_path / "out" / "sub-01" / "eeg" / name, _encode.encode_windows
 
     def encode(*args, **kwargs):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("precious", encoding="utf-8")
         return run(*args, **kwargs)
 
-    monkeypatch.setattr(_bids_encode, "encode_windows", encode)
+    monkeypatch.setattr(_encode, "encode_windows", encode)
     report = run_bids(source, derivatives=tmp_path / "out", **OPTIONS | dict(subjects="01"))
     assert "exists already" in report.failures[0]["why"]
     assert path.read_text(encoding="utf-8") == "precious"
@@ -375,8 +372,8 @@ def test_file_that_came_meanwhile(source, together, tmp_path, monkeypatch):
 def test_busy_and_done(source, together, calls, tmp_path):
     """What another run is at is left to it, what is done is skipped, what changed is done again."""
     folder = tmp_path / "out"
-    unit = find_units(source, {})[1]
-    with hold(Store(folder).get_lock_path(unit, "embed")):
+    recording = select_recordings(source, {})[1]
+    with hold(Journal(folder).get_lock_path(recording, "embed")):
         report = run_bids(source, derivatives=folder, **OPTIONS)
         assert _get_statuses(report) == ["done", "busy", *["done"] * 4]
     calls.clear()
@@ -397,7 +394,7 @@ def test_busy_and_done(source, together, calls, tmp_path):
 
 def test_interrupt(source, one_by_one, together, tmp_path, monkeypatch):
     """Ctrl-C leaves nothing behind but what is done, and the next run goes on."""
-    folder, n_calls, run = tmp_path / "out", [], _bids_encode.encode_windows
+    folder, n_calls, run = tmp_path / "out", [], _encode.encode_windows
 
     def interrupt(*args, **kwargs):
         n_calls.append(1)
@@ -405,12 +402,12 @@ def test_interrupt(source, one_by_one, together, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return run(*args, **kwargs)
 
-    monkeypatch.setattr(_bids_encode, "encode_windows", interrupt)
+    monkeypatch.setattr(_encode, "encode_windows", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_bids(source, derivatives=folder, **OPTIONS)
     _check_clean(folder)
     assert len(_read(folder)) == 2  # which were in the first two batches
-    monkeypatch.setattr(_bids_encode, "encode_windows", run)
+    monkeypatch.setattr(_encode, "encode_windows", run)
     report = run_bids(source, derivatives=folder, **OPTIONS)
     assert sorted(_get_statuses(report)) == ["done"] * 4 + ["skipped"] * 2
     _check_same(folder, one_by_one.folder)
@@ -422,16 +419,16 @@ def test_interrupted_while_reading(source, together, tmp_path, monkeypatch):
     def interrupt(inst, folder):
         (folder / "samples.dat").touch()
         assert folder.name == "sub-01_task-rest_eeg.embed.reading"
-        monkeypatch.setattr(_bids_unit, "rmtree", lambda *args, **kwargs: None)  # as if killed
+        monkeypatch.setattr(_process, "rmtree", lambda *args, **kwargs: None)  # as if killed
         raise KeyboardInterrupt
 
-    rmtree = _bids_unit.rmtree
-    monkeypatch.setattr(_bids_encode, "loaded", interrupt)
-    give_up = _bids_together._Run.give_up
+    rmtree = _process.rmtree
+    monkeypatch.setattr(_encode, "loaded", interrupt)
+    give_up = _shared_batches._Pipeline.give_up
     monkeypatch.setattr(
-        _bids_together._Run,
+        _shared_batches._Pipeline,
         "give_up",
-        lambda run: (monkeypatch.setattr(_bids_unit, "rmtree", rmtree), give_up(run)),
+        lambda run: (monkeypatch.setattr(_process, "rmtree", rmtree), give_up(run)),
     )
     with pytest.raises(KeyboardInterrupt):
         run_bids(source, derivatives=tmp_path / "out", **OPTIONS)
@@ -443,10 +440,10 @@ DIE = """
 import os, signal, sys
 from concurrent.futures import ThreadPoolExecutor
 from mne_gram import run_bids
-from mne_gram._bids import jobs, state, together
+from mne_gram.bids import _journal, _parallel, _shared_batches
 
 root, folder, count, options = sys.argv[1:]
-replace, calls = state._replace, []
+replace, calls = _journal._replace, []
 
 def die(path, target):
     if "sub-" in str(target):
@@ -455,9 +452,9 @@ def die(path, target):
             os.kill(os.getpid(), signal.SIGKILL)
     replace(path, target)
 
-state._replace = die
-jobs._is_together = lambda settings: True
-together._start_readers = lambda n_jobs: ThreadPoolExecutor(1)
+_journal._replace = die
+_parallel._share_batches = lambda settings: True
+_shared_batches._start_readers = lambda n_jobs: ThreadPoolExecutor(1)
 run_bids(root, derivatives=folder, **eval(options))
 """
 
@@ -486,7 +483,7 @@ def test_killed(source, one_by_one, together, tmp_path, count):
 
 def test_processes(copy, one_by_one, tmp_path, monkeypatch):
     """Other processes read, this one has the network; a broken recording is told of there too."""
-    monkeypatch.setattr(_bids_jobs, "_is_together", lambda settings: True)
+    monkeypatch.setattr(_parallel, "_share_batches", lambda settings: True)
     path = copy / "sub-06" / "eeg" / "sub-06_task-rest_eeg.eeg"
     path.write_bytes(path.read_bytes()[:100])
     report = run_bids(copy, derivatives=tmp_path / "out", n_jobs=2, **OPTIONS)
@@ -498,15 +495,15 @@ def test_processes(copy, one_by_one, tmp_path, monkeypatch):
     _check_clean(report.folder)
 
 
-def _die(unit, settings):
+def _die(recording, settings):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_reader_is_killed(source, tmp_path, monkeypatch):
     """If a process that reads is killed, the run ends and says what to do."""
-    monkeypatch.setattr(_bids_jobs, "_is_together", lambda settings: True)
-    monkeypatch.setattr(_bids_together, "_read", _die)
+    monkeypatch.setattr(_parallel, "_share_batches", lambda settings: True)
+    monkeypatch.setattr(_shared_batches, "_read", _die)
     with pytest.raises(RuntimeError, match="was killed.*smaller n_jobs"):
         run_bids(source, derivatives=tmp_path / "out", **OPTIONS)
     _check_clean(tmp_path / "out")
@@ -527,9 +524,9 @@ def test_reader_is_killed(source, tmp_path, monkeypatch):
 def test_when_together(tmp_path, job, device, expected):
     """Batches are shared on accelerators, by what needs nothing but the encoder."""
     settings = Settings(folder=tmp_path, job=job, device=device)
-    assert _bids_jobs._is_together(settings) is expected
+    assert _parallel._share_batches(settings) is expected
     with joblib.parallel_config("threading"):
-        assert not _bids_jobs._is_together(settings)
+        assert not _parallel._share_batches(settings)
 
 
 def test_number_of_readers(source, tmp_path, monkeypatch):
@@ -541,8 +538,8 @@ def test_number_of_readers(source, tmp_path, monkeypatch):
         numbers.append(n_jobs)
         yield _Inline()
 
-    monkeypatch.setattr(_bids_jobs, "_is_together", lambda settings: True)
-    monkeypatch.setattr(_bids_together, "_start_readers", start)
+    monkeypatch.setattr(_parallel, "_share_batches", lambda settings: True)
+    monkeypatch.setattr(_shared_batches, "_start_readers", start)
     for n_jobs, kwargs in ((1, {}), (3, {}), (9, {}), (4, dict(subjects="01")), (2, {})):
         run_bids(source, derivatives=tmp_path / "out", n_jobs=n_jobs, **OPTIONS | kwargs)
     assert numbers == [1, 3, 6, 1, 2]

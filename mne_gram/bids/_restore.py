@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""One recording, restored and written; what other jobs need too."""
+"""The job ``restore``: one recording restored and written with its sidecars."""
 
 from functools import lru_cache
 from shutil import disk_usage
@@ -12,31 +12,27 @@ from .._files import loaded, read_json, read_recording, write_inst
 from .._recording import merge_spans
 from .._version import __version__
 from ..restoration import restore, to_number
-from ._figures import draw_report
-from ._sidecars import copy_positions, make_channels, name_source, write_files, write_sidecars
+from ._pages import draw_report
+from ._sidecars import (
+    REQUIRED,
+    copy_positions,
+    make_channels,
+    name_source,
+    write_files,
+    write_sidecars,
+)
 
 
 @lru_cache(maxsize=1)
-def load_once(model, device):
-    """Load a model, once in each process."""
+def load_cached(model, device):
+    """Load a model, once per process."""
     from ..models import load_model
 
     return load_model(model, device=device, verbose="error")
 
 
 def describe_input(inst):
-    """Return the facts of a recording for the table.
-
-    Parameters
-    ----------
-    inst : mne.io.Raw | mne.Epochs
-        The recording as it was read.
-
-    Returns
-    -------
-    facts : dict
-        ``duration`` in seconds, ``n_channels`` of EEG, ``sfreq`` and ``bads``.
-    """
+    """Return ``duration`` in seconds, ``n_channels`` of EEG, ``sfreq`` and ``bads`` of an inst."""
     n_epochs = len(inst) if isinstance(inst, mne.BaseEpochs) else 1
     n_times = len(inst.times) if isinstance(inst, mne.BaseEpochs) else inst.n_times
     return dict(
@@ -48,49 +44,35 @@ def describe_input(inst):
 
 
 def _check_room(inst, facts, folder, n_bytes):
-    """Raise if the disk has no room for what will be written."""
+    """Raise if the disk has no room for the files to be written."""
     needed = n_bytes * len(inst.ch_names) * facts["duration"] * facts["sfreq"]
     free = disk_usage(folder).free
     if needed > free:
         raise OSError(
-            f"No space left: what is made of the recording takes {needed / 1e6:.0f} MB, and the "
-            f"disk has {free / 1e6:.0f} MB left. Make room, or write elsewhere."
+            f"No space left: the restored recording takes {needed / 1e6:.0f} MB, and the disk has "
+            f"{free / 1e6:.0f} MB left. Free some space, or write elsewhere."
         )
 
 
-def find_seed(unit, settings):
-    """Return the seed of a recording; each has its own, so that draws are independent."""
+def find_seed(recording, settings):
+    """Return the seed of a recording, different for each, so that draws are independent."""
     if settings.random_state is None:
         return None
-    state = np.random.SeedSequence([settings.random_state, *unit.path.as_posix().encode()])
+    state = np.random.SeedSequence([settings.random_state, *recording.path.as_posix().encode()])
     return int(state.generate_state(1)[0])
 
 
-def restore_unit(unit, settings, folder):
-    """Restore a recording.
+def restore_recording(recording, settings, folder):
+    """Restore a recording, and write it to a folder.
 
-    Parameters
-    ----------
-    unit : Unit
-        The recording.
-    settings : Settings
-        What to do.
-    folder : pathlib.Path
-        Where to write.
-
-    Returns
-    -------
-    paths : list of pathlib.Path
-        The files, the main one last.
-    facts : dict
-        What the row is to tell.
+    Returns the paths, the main file last, and the facts.
     """
-    inst = read_recording(unit)
+    inst = read_recording(recording)
     facts = describe_input(inst)
-    _check_room(inst, facts, folder, 8 if unit.is_epochs else 4)
+    _check_room(inst, facts, folder, 8 if recording.is_epochs else 4)
     model = settings.model
     if settings.uses_network:
-        model = load_once(model, settings.device)
+        model = load_cached(model, settings.device)
     with loaded(inst, folder):
         restored, report = restore(
             inst,
@@ -100,31 +82,29 @@ def restore_unit(unit, settings, folder):
             model=model,
             line_freq=settings.line_freq,
             all_channel_gaps=settings.all_channel_gaps,
-            random_state=find_seed(unit, settings),
+            random_state=find_seed(recording, settings),
             device=settings.device,
             batch_size=settings.batch_size,
             return_report=True,
             copy=False,
         )
-        done = _describe_report(report, unit.is_epochs)
-        made = _write_restored(unit, settings, folder, restored, report, done)
-    facts.update(done)
+        facts.update(_describe_report(report, recording.is_epochs))
+        paths = _write_restored(recording, settings, folder, restored, report, facts)
     if settings.figures:
-        place = folder / f"sub-{unit.entities['sub']}" / "figures"
+        place = folder / f"sub-{recording.entities['sub']}" / "figures"
         place.mkdir(parents=True, exist_ok=True)
-        summary, figures = draw_report(report, place / unit.rename("restored", ""))
-        paths = [path for *_, path in figures if path is not None]
+        summary, figures = draw_report(report, place / recording.rename("restored", ""))
+        paths = [path for *_, path in figures if path is not None] + paths
         facts["summary_html"] = summary
         facts["figures"] = [
             dict(title=title, text=text, path=path and path.relative_to(folder).as_posix())
             for title, text, path in figures
         ]
-        made = paths + made
-    return made, facts
+    return paths, facts
 
 
 def _describe_report(report, is_epochs):
-    """Return what the table and the sidecar tell of a restoration."""
+    """Return the facts of a restoration."""
     rows = [{key: to_number(value) for key, value in row.items()} for row in report._rows]
     known = {
         key: [row[key] for row in rows if row[key] is not None]
@@ -144,7 +124,7 @@ def _describe_report(report, is_epochs):
 
 
 def _list_spans(report, is_epochs):
-    """List what was restored of channels that are not bad all through."""
+    """List the restored segments of channels that are not bad throughout the recording."""
     whole = {row["channel"] for row in report._rows if row["whole"]}
     names = [report._ch_names[pick] for pick in report._picks]
     stretches = {}
@@ -161,68 +141,67 @@ def _list_spans(report, is_epochs):
     return sorted(spans, key=lambda span: (span["onset"], span["channel"]))
 
 
-def _write_restored(unit, settings, folder, inst, report, done):
-    """Write a restored recording with its sidecars; return the files, the main one last."""
-    target = folder / settings.get_target(unit)
+def _write_restored(recording, settings, folder, inst, report, facts):
+    """Write a restored recording with its sidecars; return the paths, the main file last."""
+    target = folder / settings.get_target(recording)
     target.parent.mkdir(parents=True, exist_ok=True)
     note = write_inst(inst, target)
-    facts = dict(
-        Description=f"Bad channels and stretches of channels were restored. {report.summary}",
-        Sources=[name_source(unit)],
+    sidecar = dict(
+        Description=f"Bad channels and segments were restored. {report.summary}",
+        Sources=[name_source(recording)],
         Restoration=dict(
             Version=__version__,
             Parameters=settings.parameters,
             Weights=settings.weights,
-            Filters="None: sampling rate and band are those of the source.",
-            Reference="Restored channels stand in the reference of the recording.",
+            Filters="None: the sampling rate and band are those of the source.",
+            Reference="Restored channels have the reference of the recording.",
             Precision=note,
-            Channels=done["channels"],
-            Spans=done["spans"],
-            Found=done["found"],
+            Channels=facts["channels"],
+            Spans=facts["spans"],
+            Found=facts["found"],
             Notes=report.notes,
         ),
     )
-    if unit.is_epochs:
-        write_files({".json": read_json(unit, "epo") | facts}, target.with_suffix(""))
+    if recording.is_epochs:
+        write_files({".json": read_json(recording, "epo") | sidecar}, target.with_suffix(""))
     else:
         stem = target.with_name(target.name.removesuffix(f"_eeg{target.suffix}"))
-        write_sidecars(unit, inst, done["channels"], facts, stem)
-        copy_positions(unit, settings.folder)
-    if settings.save_std and done["channels"]:
-        _write_std(unit, settings, target, inst, report)
+        write_sidecars(recording, inst, facts["channels"], sidecar, stem)
+        copy_positions(recording, settings.folder)
+    if settings.save_std and facts["channels"]:
+        _write_std(recording, settings, target, inst, report)
     main = [target.with_suffix(ext) for ext in (".vmrk", ".eeg", ".vhdr")]
     main = main if target.suffix == ".vhdr" else [target]
     others = sorted(path for path in target.parent.iterdir() if path not in main)
     return others + main
 
 
-def _write_std(unit, settings, target, inst, report):
-    """Write the standard deviations as a recording of the restored channels."""
+def _write_std(recording, settings, target, inst, report):
+    """Write the standard deviation of the error as a recording of the restored channels."""
     names = [row["channel"] for row in report._rows]
     picks = [inst.ch_names.index(name) for name in names]
     info = mne.pick_info(inst.info, picks)
     info["bads"] = []
     std = report._read_std(picks)
     path = target.with_name(target.name.replace("_desc-restored_", "_desc-std_"))
-    facts = dict(
+    sidecar = dict(
         Description="Standard deviation of the error of each restored sample; 0 where nothing was "
         "restored.",
-        Sources=[name_source(unit), f"bids::{unit.path.parent.as_posix()}/{target.name}"],
+        Sources=[name_source(recording), f"bids::{recording.path.parent.as_posix()}/{target.name}"],
     )
-    if unit.is_epochs:
+    if recording.is_epochs:
         made = mne.EpochsArray(std, info, inst.events, inst.tmin, inst.event_id, verbose="error")
         write_inst(made, path)
-        write_files({".json": facts}, path.with_suffix(""))
+        write_files({".json": sidecar}, path.with_suffix(""))
         return
     made = mne.io.RawArray(std, info, verbose="error")
     write_inst(made, path)
     stem = path.with_name(path.name.removesuffix(f"_eeg{path.suffix}"))
-    source = read_json(unit, "eeg")
-    facts.update(SamplingFrequency=info["sfreq"], RecordingDuration=inst.n_times / info["sfreq"])
-    facts.update(EEGChannelCount=len(names), RecordingType="continuous")
-    kept = dict(TaskName=unit.entities.get("task", "n/a"), SoftwareFilters="n/a")
-    kept.update(EEGReference="n/a", PowerLineFrequency="n/a")
+    source = read_json(recording, "eeg")
+    sidecar.update(SamplingFrequency=info["sfreq"], RecordingDuration=inst.n_times / info["sfreq"])
+    sidecar.update(EEGChannelCount=len(names), RecordingType="continuous")
+    kept = dict(REQUIRED, TaskName=recording.entities.get("task", "n/a"))
     kept.update({key: source[key] for key in kept if key in source})
-    about = {key: facts[key] for key in ("Description", "Sources")}
-    files = {"_eeg.json": kept | facts, "_channels.tsv": make_channels(made)}
+    about = {key: sidecar[key] for key in ("Description", "Sources")}
+    files = {"_eeg.json": kept | sidecar, "_channels.tsv": make_channels(made)}
     write_files(files | {"_channels.json": about}, stem)

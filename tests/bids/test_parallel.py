@@ -15,11 +15,10 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from mne_gram import run_bids
-from mne_gram._files._find import find_units
-from mne_gram.bids import _jobs as _bids_jobs
-from mne_gram.bids import _unit as _bids_unit
+from mne_gram._files import select_recordings
+from mne_gram.bids import _parallel, _process
+from mne_gram.bids._journal import Journal
 from mne_gram.bids._lock import hold
-from mne_gram.bids._state import Store
 
 ONE_THREAD = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 OPTIONS = dict(method="spatial", report=False, verbose="error", save_std=True)
@@ -73,10 +72,10 @@ def _select(results, start):
 DIE = """
 import os, pathlib, shutil, signal, sys
 from mne_gram import run_bids
-from mne_gram._bids import state as _bids_state
+from mne_gram.bids import _journal
 
 root, before, parent, step, options = sys.argv[1:]
-replace, count = _bids_state._replace, 1
+replace, count = _journal._replace, 1
 # All that is imported on use is imported here, once.
 warm = pathlib.Path(parent) / "warm"
 run_bids(root, derivatives=warm, subjects="02", **eval(options))
@@ -94,7 +93,7 @@ while count < 100:
                 os.kill(os.getpid(), signal.SIGKILL)
             replace(*args)
 
-        _bids_state._replace = die
+        _journal._replace = die
         run_bids(root, derivatives=folder, subjects="02", **eval(options))
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -161,7 +160,7 @@ def test_interrupt_is_no_failure(bids_source, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     folder = tmp_path / "out"
-    monkeypatch.setitem(_bids_unit.WORK, "restore", interrupt)
+    monkeypatch.setitem(_process.JOB_FUNCTIONS, "restore", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_bids(bids_source, derivatives=folder, **OPTIONS)
     assert not list((folder / ".mne_gram").glob("*/*"))
@@ -172,8 +171,8 @@ def test_interrupt_is_no_failure(bids_source, tmp_path, monkeypatch):
 def test_busy(bids_source, tmp_path):
     """A recording that another run works on is left to it, and is no failure."""
     folder = tmp_path / "out"
-    unit = _find(bids_source)[1]
-    with hold(Store(folder).get_lock_path(unit, "restore")):
+    recording = _find(bids_source)[1]
+    with hold(Journal(folder).get_lock_path(recording, "restore")):
         report = run_bids(bids_source, derivatives=folder, **OPTIONS)
     assert [row["status"] for row in report.rows] == ["done", "busy", "done"]
     assert report.failures == [] and "1 busy" in report.summary
@@ -182,7 +181,7 @@ def test_busy(bids_source, tmp_path):
 
 
 def _find(root):
-    return find_units(root, {})
+    return select_recordings(root, {})
 
 
 @pytest.mark.slow
@@ -228,11 +227,11 @@ def test_threads_of_the_caller_stay(bids_source, tmp_path, monkeypatch):
 
     seen = []
 
-    def look(unit, settings):
+    def look(recording, settings):
         seen.append((torch.get_num_threads(), {p["num_threads"] for p in threadpool_info()}))
-        return dict(recording=unit.path.as_posix(), status="skipped", seconds=0.0, job="embed")
+        return dict(recording=recording.path.as_posix(), status="skipped", seconds=0.0, job="embed")
 
-    monkeypatch.setattr(_bids_jobs, "run_unit", look)
+    monkeypatch.setattr(_parallel, "process_recording", look)
     with threadpool_limits(2):
         before = torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info()}
         run_bids(bids_source, derivatives=tmp_path / "out", job="embed", subjects="02")
@@ -243,8 +242,8 @@ def test_threads_of_the_caller_stay(bids_source, tmp_path, monkeypatch):
         after = torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info()}
     assert seen[0] == before == after and before[1] == {2}
     try:
-        unit, settings = _find(bids_source)[0], type("S", (), dict(uses_network=True))
-        _bids_jobs._work(unit, settings, ("elsewhere", 1))
+        recording, settings = _find(bids_source)[0], type("S", (), dict(uses_network=True))
+        _parallel._process_in_worker(recording, settings, ("elsewhere", 1))
         assert seen[-1] == (1, {1})
     finally:
         torch.set_num_threads(before[0])
@@ -280,9 +279,9 @@ def test_dask(bids_source, expected, tmp_path):
 
 def test_time_left():
     """The line of a recording tells how far it is, and how long it takes still."""
-    clock = _bids_jobs._Clock(3)
+    clock = _parallel._Clock(3)
     row = dict(recording="sub-01/eeg/a_eeg.vhdr", status="skipped", job="restore", seconds=0.0)
-    assert clock.describe(row) == "[1/3] a_eeg.vhdr: done before"
+    assert clock.describe(row) == "[1/3] a_eeg.vhdr: up to date"
     clock._start -= 10
     row.update(status="failed", why="it broke")
     assert clock.describe(row) == "[2/3] a_eeg.vhdr: failed, it broke, 0:00:10 left"

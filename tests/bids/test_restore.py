@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mne_gram import run_bids
-from mne_gram.bids import _write as _bids_write
+from mne_gram.bids import _dataset
 from mne_gram.bids._lock import hold
 
 VALIDATOR = shutil.which("bids-validator-deno")
@@ -74,7 +74,7 @@ def test_valid_real(shared, tmp_path):
 
 def _describe(tmp_path, root, weights):
     folder = tmp_path / "out"
-    _bids_write.describe_data_set(folder, root, weights)
+    _dataset.describe_data_set(folder, root, weights)
     return json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
 
 
@@ -87,7 +87,7 @@ def test_description_grows(bids_copy, tmp_path, monkeypatch):
     assert about["License"] == "CC0" and about["Authors"] == ["A. Author"]
     assert about["SourceDatasets"][0]["DOI"] == "doi:10.1/x"
     assert _describe(tmp_path, bids_copy, {"prior": "0" * 64}) == about
-    monkeypatch.setattr(_bids_write, "__version__", "99")
+    monkeypatch.setattr(_dataset, "__version__", "99")
     about = _describe(tmp_path, bids_copy, {"gram-tiny": "1" * 64})
     versions = [entry["Version"] for entry in about["GeneratedBy"]]
     assert len(versions) == 2 and versions[1] == "99"
@@ -102,7 +102,7 @@ def test_description_is_first(bids_copy, monkeypatch):
         seen.append((bids_copy / "derivatives/mne-gram/dataset_description.json").is_file())
         raise ValueError("enough")
 
-    monkeypatch.setattr("mne_gram.bids._work.read_recording", look)
+    monkeypatch.setattr("mne_gram.bids._restore.read_recording", look)
     run_bids(bids_copy, method="spatial", report=False, verbose="error")
     assert seen == [True] * 3
 
@@ -110,16 +110,16 @@ def test_description_is_first(bids_copy, monkeypatch):
 def test_own_files_are_kept(bids_copy, tmp_path):
     """What users add to .bidsignore and the README stays."""
     folder = tmp_path / "out"
-    _bids_write.describe_data_set(folder, bids_copy, {})
+    _dataset.describe_data_set(folder, bids_copy, {})
     (folder / ".bidsignore").write_text("mine", encoding="utf-8")
-    _bids_write.describe_data_set(folder, bids_copy, {})
+    _dataset.describe_data_set(folder, bids_copy, {})
     assert (folder / ".bidsignore").read_text(encoding="utf-8") == "mine"
 
 
 def test_relative_link(bids_copy):
     """Inside the data set the source is linked relatively, so both can be moved together."""
     folder = bids_copy / "derivatives" / "mne-gram"
-    _bids_write.describe_data_set(folder, bids_copy, {})
+    _dataset.describe_data_set(folder, bids_copy, {})
     about = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
     assert about["DatasetLinks"] == dict(raw="../..")
     assert (folder / about["DatasetLinks"]["raw"]).resolve() == bids_copy.resolve()
@@ -162,8 +162,8 @@ def test_bad_for_all_stays(bids_copy):
 def test_waits_for_the_description(bids_copy, tmp_path, monkeypatch):
     """Another run that never ends with it is told, not waited for endlessly."""
     folder = tmp_path / "out"
-    monkeypatch.setattr(_bids_write, "hold", lambda path, wait: hold(path, wait=0.0))
+    monkeypatch.setattr(_dataset, "hold", lambda path, wait: hold(path, wait=0.0))
     with hold(folder / ".mne_gram" / "locks" / "data_set.lock"):
         with pytest.raises(RuntimeError, match="Another run"):
-            _bids_write.describe_data_set(folder, bids_copy, {})
+            _dataset.describe_data_set(folder, bids_copy, {})
     assert not Path(folder / "dataset_description.json").exists()
