@@ -145,9 +145,8 @@ def _set_channels(raw, recording):
     missing = ~known if kinds is None else ~known & (kinds == "EEG")
     if missing.any() or not known.any():
         raise ValueError(
-            f"channels.tsv lists {', '.join(table['name'][~known])}, not found in "
-            f"{recording.path.name}, whose channels are {', '.join(raw.ch_names)}. Correct the "
-            "table."
+            f"channels.tsv lists {', '.join(table['name'][~known])}, which {recording.path.name} "
+            f"does not have; its channels are {', '.join(raw.ch_names)}. Correct the table."
         )
     rest = [name for name in raw.ch_names if name not in set(table["name"])]
     if rest:

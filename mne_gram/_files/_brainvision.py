@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What MNE leaves out of BrainVision files: channels of marks, and whether the data are cut."""
+"""What MNE leaves out of BrainVision files: channels of annotations, and a check of the length."""
 
 import re
 import warnings
@@ -12,25 +12,16 @@ from mne.io.constants import FIFF
 
 from .._recording import cut_stretches
 
-_RESOLUTION = 0.1  # as pybv writes it: the unit of the samples, in microvolts
-# What the annotations begin with that are read as they were written: MNE's and this package's.
+_RESOLUTION = 0.1  # microvolts per unit of the samples, as in pybv
+# Annotations that begin so are read as they were written, without "Comment/".
 _MARKS = ("BAD", "RESTORED", "INVENTED")
 
 
 def complete_brainvision(path, raw):
-    """Check that a file is whole, and give its marks back what they had when they were written.
+    """Check the length of a file, and restore the texts and channels of annotations, in place.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The header.
-    raw : mne.io.Raw
-        What MNE read; its annotations are completed in place.
-
-    Raises
-    ------
-    ValueError
-        If the data end before the header or the markers say.
+    ``raw`` is what MNE read from the header in ``path``. Raises ValueError if the data end before
+    the number of samples in the header, or a second before the last marker.
     """
     header = _read_header(path)
     markers = _read_markers(path, header)
@@ -39,22 +30,14 @@ def complete_brainvision(path, raw):
 
 
 def write_brainvision(path, raw):
-    """Write a Raw, in stretches, so that it can be told later whether the file is whole.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The header to be.
-    raw : mne.io.Raw
-        What to write. It is left as it is.
-    """
+    """Write a Raw block by block, with its number of samples in the header."""
     with warnings.catch_warnings():
-        # That samples are rounded is told elsewhere.
+        # That samples are rounded is reported elsewhere.
         warnings.filterwarnings("ignore", "Encountered data in .* format")
-        # The header is that of a recording of one sample.
+        # pybv writes the header, for a recording of one sample.
         first = mne.io.RawArray(np.zeros((len(raw.ch_names), 1)), raw.info.copy(), verbose="error")
         mne.export.export_raw(path, first)
-    # Without the number of samples nobody could tell if the data were cut short.
+    # Without the number of samples, truncated data could not be detected.
     header = path.read_text(encoding="utf-8")
     section = "[Common Infos]\n"
     header = header.replace(section, f"{section}DataPoints={raw.n_times}\n", 1)
@@ -70,9 +53,9 @@ def write_brainvision(path, raw):
 
 
 def _format_markers(raw):
-    """Yield the lines of the annotations of a Raw."""
+    """Yield a line of the marker file for each annotation and channel."""
     sfreq, n_times = raw.info["sfreq"], raw.n_times
-    number = 1 if raw.info["meas_date"] is None else 2  # the first one tells the date
+    number = 1 if raw.info["meas_date"] is None else 2  # the first one has the date
     for annotation in raw.annotations:
         first = round((annotation["onset"] - raw.first_time) * sfreq)
         first = min(max(0, first), n_times - 1)
@@ -82,7 +65,7 @@ def _format_markers(raw):
         if event:
             kind, text = event[1].split("/")
             text = f"{text}{event[2]:>3}"
-        text = text.replace(",", r"\1")  # a comma would end it
+        text = text.replace(",", r"\1")  # a comma separates fields
         names = annotation.get("ch_names", ())
         for channel in [raw.ch_names.index(name) + 1 for name in names] or [0]:
             yield f"Mk{number}={kind},{text},{first + 1},{size},{channel}\n"
@@ -90,18 +73,18 @@ def _format_markers(raw):
 
 
 def _read_header(path):
-    """Return the entries of a header, and whether pybv wrote it."""
+    """Return the entries of a header, and as ``is_pybv`` whether pybv wrote it."""
     text = path.read_text(encoding="utf-8", errors="replace")
     header = dict(re.findall(r"^(\w+)=([^\r\n]*)", text, re.MULTILINE))
     return header | {"is_pybv": "pybv" in text.partition("[Common Infos]")[0]}
 
 
 def _read_markers(path, header):
-    """Return text, first sample, number of samples and channel (a string) of each marker."""
+    """Return a list of (text, first sample, number of samples, channel number as str)."""
     name = header.get("MarkerFile", "").strip()
     candidates = [path.parent / name, path.with_suffix(".vmrk")]
     file = next((file for file in candidates if file.is_file()), None)
-    if not name or file is None:  # then MNE reads no markers either
+    if not name or file is None:  # MNE reads no markers either
         return []
     content = file.read_bytes()
     try:
@@ -118,15 +101,16 @@ def _read_markers(path, header):
 
 
 def _check_length(header, markers, raw):
-    """Raise if a data file holds less than its header and markers tell."""
+    """Raise if a data file is shorter than its header and markers say."""
     n_samples, data_path = raw.n_times, raw.filenames[0]
     n_bytes = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}.get(header.get("BinaryFormat"))
-    if n_bytes is not None:  # otherwise a text file, which MNE checks line by line
+    if n_bytes is not None:  # else a text file, which MNE checks
         frame = n_bytes * int(header["NumberOfChannels"])
         size = Path(data_path).stat().st_size
         if size % frame or size < frame * int(header.get("DataPoints", 0)):
             raise ValueError(f"{data_path} ends before the last sample.")
-    # A recorder may note an event just after the last sample, or one that still goes on.
+    # Recorders may mark an event just after the last sample, or one that lasts beyond it; pybv does
+    # neither.
     last = max((start + header["is_pybv"] * size for _, start, size, _ in markers), default=0)
     if last > n_samples + raw.info["sfreq"]:
         raise ValueError(
@@ -135,8 +119,8 @@ def _check_length(header, markers, raw):
 
 
 def _set_marks(raw, markers):
-    """Give annotations of bad and of restored signal back the texts and channels they had."""
-    spans = {}  # several channels are several markers
+    """Restore the texts and channels of BAD and RESTORED annotations, in place."""
+    spans = {}  # there is one marker per channel
     for text, start, size, channel in markers:
         if text.upper().startswith(_MARKS):
             spans.setdefault((text, start, size), set()).add(channel)
@@ -154,11 +138,11 @@ def _set_marks(raw, markers):
     unknown = set().union(*spans.values()) - {"0", *numbers}
     if unknown:
         mne.utils.warn(
-            f"The markers of {raw.filenames[0]} name channels that it does not have "
+            f"The markers of {raw.filenames[0]} refer to channels that it does not have "
             f"({', '.join(sorted(unknown))}); these annotations count for all channels."
         )
     for (text, start, size), channels in spans.items():
         names = [name for number, name in numbers.items() if number in channels]
         names = names if channels <= numbers.keys() else []
         annotations.append(start / raw.info["sfreq"], size / raw.info["sfreq"], text, [names])
-    raw.set_annotations(annotations, emit_warning=False)  # the reader has warned already
+    raw.set_annotations(annotations, emit_warning=False)  # the reader has warned

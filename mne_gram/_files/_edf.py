@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""EDF+ files of any length: MNE writes the header, and the samples follow record by record."""
+"""EDF+ files of any length: the header is written by MNE, the samples block by block."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from mne.utils import warn
 
 from .._recording import cut_stretches
 
-# Bytes of each field of a signal's header, in their order.
+# Bytes of each field in the header of a signal, in their order.
 _FIELDS = dict(
     label=16,
     transducer=80,
@@ -28,25 +28,16 @@ _ANNOTATIONS = b"EDF Annotations"
 
 
 class _Header(NamedTuple):
-    """What is needed of a header."""
+    """The parts of a header that are needed here."""
 
     content: bytearray
     duration: float  # of a record, in seconds
-    fields: dict  # lists of bytes, a signal each
-    onset: float  # of the first sample, in seconds after the full second that is the start
+    fields: dict  # lists of bytes, one per signal
+    onset: float  # of the first sample, in seconds after the start, which is a full second
 
 
 def write_edf(path, raw):
-    """Write a Raw to EDF, in stretches.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file to be.
-    raw : mne.io.Raw
-        What to write. It is left as it is. Each channel gets its own range, so that a large one
-        does not coarsen the others.
-    """
+    """Write a Raw to EDF block by block, with a physical range for each channel."""
     low, high = _find_ranges(raw)
     header = _make_header(path, raw, low, high)
     length = int(header.fields["n_samples"][0])
@@ -56,7 +47,7 @@ def write_edf(path, raw):
         seconds = n_missing / raw.info["sfreq"]
         warn(
             f"EDF consists of records of {header.duration:g} s: the last value of each channel is "
-            f"repeated for {seconds:.3g} s, which are annotated as BAD_ACQ_SKIP."
+            f"repeated for {seconds:.3g} s, annotated as BAD_ACQ_SKIP."
         )
     notes = _format_annotations(raw, header, n_records, n_missing / raw.info["sfreq"])
     n_channels = len(raw.ch_names)
@@ -83,18 +74,21 @@ def write_edf(path, raw):
 
 
 def _find_ranges(raw):
-    """Return the smallest and the largest value of each channel."""
+    """Return the minimum and maximum of each channel, two arrays of shape (n_channels,)."""
     low, high = np.full((2, len(raw.ch_names)), np.nan)
     for start, stop in cut_stretches(len(raw.ch_names), raw.n_times):
         part = raw.get_data(start=start, stop=stop)
         if not np.isfinite(part).all():
-            raise ValueError("EDF holds no NaN and no infinite values, which these data have.")
+            raise ValueError("EDF cannot store the NaN or infinite values of these data.")
         low, high = np.fmin(low, part.min(axis=1)), np.fmax(high, part.max(axis=1))
     return low, high
 
 
 def _find_scale(low, high, physical_min, physical_max):
-    """Return by how much MNE multiplied each channel, which depends on its type and version."""
+    """Return the factor by which MNE scaled each channel, shape (n_channels, 1).
+
+    It depends on the channel type and the version of MNE.
+    """
     low, high = low[:, None], high[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(low != 0, physical_min / low, physical_max / high)
@@ -102,7 +96,7 @@ def _find_scale(low, high, physical_min, physical_max):
 
 
 def _make_header(path, raw, low, high):
-    """Have MNE write one record with the ranges of the whole, and take it apart."""
+    """Have MNE write one record with the ranges of all data; return its _Header."""
     n_samples = int(np.floor(raw.info["sfreq"]))
     record = np.repeat(low[:, None], n_samples, axis=1)
     record[:, -1] = high
@@ -116,14 +110,14 @@ def _make_header(path, raw, low, high):
         fields[name] = [content[place + k * width :][:width] for k in range(n_signals)]
         place += n_signals * width
     if int(content[_N_RECORDS]) != 1 or not fields["label"][-1].startswith(_ANNOTATIONS):
-        raise RuntimeError("MNE wrote an EDF header of another kind than expected.")
+        raise RuntimeError("The EDF header written by MNE is not as expected.")
     n_before = 2 * sum(int(value) for value in fields["n_samples"][:-1])
     onset = float(content[n_bytes + n_before :].split(b"\x14")[0])
     return _Header(bytearray(content[:n_bytes]), float(content[244:252]), fields, onset)
 
 
 def _complete_header(header, n_records, n_values):
-    """Return the header of so many records, with so many values of annotations each."""
+    """Return the header with numbers of records and of annotation values per record."""
     content, n_signals = header.content, len(header.fields["label"])
     content[_N_RECORDS] = f"{n_records:<8}".encode()
     widths = list(_FIELDS.values())
@@ -134,7 +128,7 @@ def _complete_header(header, n_records, n_values):
 
 
 def _format_annotations(raw, header, n_records, missing):
-    """Return what each record holds of annotations, an array of bytes of one length."""
+    """Return the annotations of each record as bytes of equal length, shape (n_records,)."""
     notes = [
         (onset - raw.first_time, duration, text + (f"@@{name}" if name else ""))
         for onset, duration, text, names in zip(
@@ -162,5 +156,5 @@ def _format_annotations(raw, header, n_records, missing):
 
 
 def _format_number(number, sign=False):
-    """Return the shortest decimal number that is read as the same."""
+    """Return the shortest decimal text of a number."""
     return np.format_float_positional(number, trim="-", sign=sign)

@@ -121,8 +121,8 @@ def _select(recordings, what, values):
         same = {k for k in labels if k == label or (entity == "run" and _is_number(k, label))}
         if not same:
             raise ValueError(
-                f"Found no recording with {entity}-{label} (selected by {what}). The values of "
-                f"{entity} are {', '.join(sorted(labels)) or 'none'}."
+                f"Found no recording with {entity}-{label} (selected by {what}). Values in the "
+                f"data set: {', '.join(sorted(labels)) or 'none'}."
             )
         chosen |= same
     return [recording for recording in recordings if recording.entities.get(entity) in chosen]

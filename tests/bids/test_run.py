@@ -249,7 +249,7 @@ def test_filters(bids_source, tmp_path):
     "kwargs, match",
     [
         (dict(subjects="09"), "sub-09.*01, 02"),
-        (dict(sessions="1"), "ses-1.*none with this entity"),
+        (dict(sessions="1"), "ses-1.*in the data set: none"),
         (dict(tasks=["rest", "sleep"]), "task-sleep.*rest"),
         (dict(runs=3), "run-3.*01, 02"),
         (dict(shard="0/2"), "i from 1 to n"),
@@ -334,7 +334,7 @@ def test_two_recordings_of_one_name(bids_copy):
     report = _run(bids_copy)
     assert _get_statuses(report) == ["done", "done", "failed", "failed"]
     for row in report.failures:
-        assert "2 recordings have one name" in row["why"]
+        assert "2 recordings have the same name" in row["why"]
         assert "_eeg.edf" in row["why"] and "_eeg.vhdr" in row["why"]
 
 

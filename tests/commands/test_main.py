@@ -227,7 +227,7 @@ def test_truncated_input(source, tmp_path, capsys):
     """Half a file is refused."""
     os.truncate(source, source.stat().st_size // 2)
     assert _run(source, tmp_path / "out_raw.fif") == 1
-    assert "cut short" in _get_error(capsys)
+    assert "truncated" in _get_error(capsys)
     assert not (tmp_path / "out_raw.fif").exists()
 
 
@@ -323,7 +323,7 @@ def test_unsupported_output(source, tmp_path, capsys):
 def test_missing_folder(source, tmp_path, capsys):
     """A folder that is not there is not made."""
     assert _run(source, tmp_path / "none" / "out_raw.fif") == 1
-    assert "is not there" in _get_error(capsys)
+    assert "does not exist" in _get_error(capsys)
 
 
 @pytest.mark.parametrize(

@@ -96,5 +96,5 @@ def test_shorter_than_a_record(tmp_path):
 def test_no_nan(tmp_path):
     raw = make_raw()
     raw._data[0, 5] = np.nan
-    with pytest.raises(ValueError, match="EDF holds no NaN"):
+    with pytest.raises(ValueError, match="EDF cannot store the NaN"):
         write_edf(tmp_path / "a.edf", raw)

@@ -675,7 +675,7 @@ def test_broken_recordings_are_left_out(tmp_path, three_files):
     assert len(corpus) == 3 and corpus == read_corpus(tmp_path / "corpus")
     reasons = dict(corpus.failures)
     assert "holds epochs" in reasons["lab/a-epo.fif"]
-    assert "cut short" in reasons["lab/cut_raw.fif"]
+    assert "truncated" in reasons["lab/cut_raw.fif"]
     assert "no EEG channel" in reasons["lab/emg_raw.fif"]
     assert reasons["lab/flat_raw.fif"].startswith("ValueError")
     assert "lab/short_raw.fif" in reasons
