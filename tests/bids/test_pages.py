@@ -55,7 +55,7 @@ def test_worst_first(report, tmp_path):
             record = json.loads(path.read_text(encoding="utf-8"))
             record["row"]["worst_nmse"] = worst
             path.write_text(json.dumps(record), encoding="utf-8")
-        page = write_pages(folder).read_text(encoding="utf-8").partition("Recordings, ")[2]
+        page = write_pages(folder).read_text(encoding="utf-8").partition("Recordings by")[2]
         return re.findall(r"html\">(sub-\d+_task-rest_run-\d+)_eeg", page)[:2]
 
     one, two = "sub-01_task-rest_run-01", "sub-02_task-rest_run-01"

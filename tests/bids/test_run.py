@@ -513,7 +513,7 @@ def test_encoders(bids_source, tmp_path, job, kind):
     compute = dict(embed=mne_gram.compute_embedding, tokens=mne_gram.compute_tokens)[job]
     made = read(path)
     recording = select_recordings(bids_source, dict(subjects="02"))[0]
-    raw = mne_gram._files._recording.read_recording(recording)
+    raw = read_recording(recording)
     np.testing.assert_array_equal(made.data, compute(raw, verbose="error").data)
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["Weights"] == {"gram-tiny": made.sha256}
