@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recordings to try things on, and readers of the data sets that the model was tested on.
+"""The sample recording, and readers of BIDS data sets and of published benchmark data sets.
 
 The public names are listed in ``__init__.pyi`` and are imported when they are first used.
 """

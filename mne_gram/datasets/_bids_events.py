@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""BIDS data sets: windows at events, or of recordings whose entities tell the condition."""
+"""BIDS data sets: windows at events, or of recordings labelled by an entity such as the task."""
 
 from functools import partial
 from pathlib import Path
@@ -9,13 +9,12 @@ import mne
 from mne.utils import _check_option, _validate_type, logger, verbose
 
 from .._files import list_recordings, read_path
-from ._cutting import cut_windows, list_windows
+from ._cutting import cut_windows, list_windows, number_labels
 from ._recordings import (
-    Recording,
+    RecordingFile,
     apply_transform,
     check_transform,
     choose_recordings,
-    describe,
     keep_standard,
     name_some,
     read_each,
@@ -23,7 +22,7 @@ from ._recordings import (
 
 _ENTITIES = ("subject", "session", "task", "acquisition", "run")
 _HINT = (
-    "Events come from *_events.tsv; where the name of a recording tells the condition, take "
+    "Events come from *_events.tsv; if the names of recordings contain the condition, use "
     "read_bids_windows."
 )
 
@@ -49,35 +48,35 @@ def read_bids_epochs(
     root : path-like
         The data set.
     event_id : dict | None
-        What to call events: descriptions (``trial_type``) or lists of such by label, for example
-        ``dict(left="T1", right="T2")``. None takes every event under its own description.
+        The descriptions of events (``trial_type``), or lists of these, by label, for example
+        ``dict(left="T1", right="T2")``. None reads all events, with their descriptions as labels.
     tmin : float
-        Where the windows start, in seconds after the event.
+        The start of the windows in seconds relative to the event.
     length : float
-        How long they are, in seconds.
+        The length of the windows in seconds.
     subjects, tasks : list of str | None
-        Which recordings to read; None for all.
+        The recordings to read; None for all.
     standard_names : bool
-        Whether to keep only the channels that have an entry in the model's montage, under its
-        names. If False, all EEG channels are kept as they are called.
+        Whether to keep only channels with an entry in the montage of the model, renamed to it. If
+        False, all EEG channels are kept with their names.
     transform : callable | None
-        Applied to each continuous recording before it is cut: takes and returns a Raw.
+        A function that takes and returns a Raw, applied to each recording before it is cut.
     preload : bool
-        Whether to read the samples at once.
+        Whether to load the data of each recording immediately.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     epochs : iterator of mne.Epochs
-        Those of one recording after another, EEG channels in volts; windows that ``BAD``
-        annotations touch are left out. The metadata tell ``subject, session, run, part, file,
-        task, onset, label``. A recording without any of the events is passed over.
+        The windows of one recording after the other, EEG channels in volts. Windows that overlap
+        with ``BAD`` annotations are dropped, and recordings without any of the events skipped. The
+        metadata columns are ``subject, session, run, part, file, task, onset, label``.
 
     Raises
     ------
     ValueError
-        If the folder is no BIDS data set, or no recording has any of the events.
+        If the folder is not a BIDS data set, or no recording has any of the events.
     """
     _validate_type(event_id, (dict, None), "event_id")
     _validate_type(tmin, "numeric", "tmin")
@@ -109,7 +108,7 @@ def read_bids_windows(
     preload=False,
     verbose=None,
 ):
-    """Read a BIDS data set as windows whose label is one of the recording, such as its task.
+    """Read adjacent windows of a BIDS data set, labelled by an entity such as the task.
 
     Parameters
     ----------
@@ -118,31 +117,30 @@ def read_bids_windows(
     by : "task" | "session" | "acquisition" | "run" | "subject"
         The entity whose value is the label.
     length : float
-        Length of the windows in seconds. They follow one another; what is left at the end is
-        not used.
+        The length of the windows in seconds. A shorter remainder at the end is dropped.
     labels : list of str | None
-        The values that count; recordings with others are not read. None for all.
+        The values of the entity to read; None for all.
     subjects, tasks : list of str | None
-        Which recordings to read; None for all.
+        The recordings to read; None for all.
     standard_names : bool
-        Whether to keep only the channels that have an entry in the model's montage, under its
-        names. If False, all EEG channels are kept as they are called.
+        Whether to keep only channels with an entry in the montage of the model, renamed to it. If
+        False, all EEG channels are kept with their names.
     transform : callable | None
-        Applied to each continuous recording before it is cut: takes and returns a Raw.
+        A function that takes and returns a Raw, applied to each recording before it is cut.
     preload : bool
-        Whether to read the samples at once.
+        Whether to load the data of each recording immediately.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     epochs : iterator of mne.Epochs
-        As of :func:`read_bids_epochs`.
+        The windows of one recording after the other, as from :func:`read_bids_epochs`.
 
     Raises
     ------
     ValueError
-        If the folder is no BIDS data set, or the recordings lack the entity or a label.
+        If the folder is not a BIDS data set, or recordings with the entity or a label are missing.
     """
     _check_option("by", by, _ENTITIES)
     _validate_type(length, "numeric", "length")
@@ -160,9 +158,8 @@ def read_bids_windows(
         )
     labels = list(labels or known)
     recordings = [recording for recording in recordings if values[recording] in labels]
-    event_id = {label: number for number, label in enumerate(labels, start=1)}
     open_raw = partial(_open, standard_names=standard_names, transform=transform)
-    options = dict(event_id=event_id, length=length, preload=preload)
+    options = dict(event_id=number_labels(labels, first=1), length=length, preload=preload)
     read = partial(_read_whole, paths=paths, open_raw=open_raw, by=by, **options)
     return read_each(recordings, read, verbose)
 
@@ -180,14 +177,16 @@ def _invert(event_id):
 
 
 def _list_recordings(root, subjects, tasks):
-    """List the recordings asked for, and where each is in the data set."""
+    """List the selected recordings, and the BIDSPath of each."""
     paths = list_recordings(root)
     known = sorted({path.task for path in paths if path.task})
     unknown = sorted({*(tasks or ())} - {*known})
     if unknown:
         raise ValueError(f"There is no task {', '.join(unknown)}; the tasks are {known}.")
     places = {
-        Recording(Path(path.fpath), path.subject, path.session or "n/a", path.run or "n/a"): path
+        RecordingFile(
+            Path(path.fpath), path.subject, path.session or "n/a", path.run or "n/a"
+        ): path
         for path in paths
         if tasks is None or path.task in tasks
     }
@@ -195,7 +194,7 @@ def _list_recordings(root, subjects, tasks):
 
 
 def _open(path, standard_names=False, transform=None):
-    """Return the EEG channels of a recording, which need not be loaded."""
+    """Return the EEG channels of a BIDSPath as Raw, not loaded."""
     raw = read_path(path)
     if len(mne.pick_types(raw.info, eeg=True, exclude=())) == 0:
         raise ValueError(f"{path.basename} has no EEG channel.")
@@ -204,7 +203,7 @@ def _open(path, standard_names=False, transform=None):
 
 
 def _find_descriptions(recordings, paths):
-    """Return what the events of recordings are called, for which these are opened, not read."""
+    """Return the descriptions of all events; recordings are opened but not loaded."""
     found = set()
     for recording in recordings:
         found |= {*_open(paths[recording]).annotations.description}
@@ -213,12 +212,12 @@ def _find_descriptions(recordings, paths):
 
 def _name_event(description, names):
     """Return the label of an event, or None."""
-    # The reader writes trial_type/value where one type has several values.
+    # A type with several values is read as trial_type/value.
     return names.get(description, names.get(description.rpartition("/")[0]))
 
 
 def _read_events(recording, paths, open_raw, names, tmin, length, preload):
-    """Return the windows at the events of one recording, or None without any."""
+    """Return the windows at the events of one recording, None if there are none."""
     raw = open_raw(paths[recording])
     found = [(item["onset"], _name_event(item["description"], names)) for item in raw.annotations]
     # Onsets count from the measurement date, where there is one, else from the first sample.
@@ -228,22 +227,21 @@ def _read_events(recording, paths, open_raw, names, tmin, length, preload):
         logger.info(f"{recording.path.name} has none of the events")
         return None
     onset, label = zip(*found, strict=True)
-    labels = dict.fromkeys(names.values())
     rows = dict(task=paths[recording].task or "n/a", onset=onset, label=label)
     return cut_windows(
         raw,
-        describe(recording, rows),
-        {name: number for number, name in enumerate(labels, start=1)},
+        recording,
+        rows,
+        number_labels(dict.fromkeys(names.values()), first=1),
         length=length,
         before=-tmin,
         preload=preload,
         reject_by_annotation=True,
-        place=recording.path.name,
     )
 
 
 def _read_some(found, root, names):
-    """Yield what is there, and raise if it is nothing."""
+    """Yield Epochs, skip None, and raise if there were none."""
     some = False
     for epochs in found:
         if epochs is not None:
@@ -266,10 +264,10 @@ def _read_whole(recording, paths, open_raw, by, event_id, length, preload):
     rows = dict(task=path.task or "n/a", onset=onsets, label=getattr(path, by))
     return cut_windows(
         raw,
-        describe(recording, rows),
+        recording,
+        rows,
         event_id,
         length=length,
         preload=preload,
         reject_by_annotation=True,
-        place=recording.path.name,
     )

@@ -1,46 +1,31 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Windows: cut from a recording by a table of onsets and labels."""
+"""Windows, cut from a recording by onsets and labels."""
 
 import mne
 import numpy as np
 from mne.utils import warn
 
+from ._recordings import describe
+
+
+def number_labels(labels, first=0):
+    """Return the event code of each label, in their order."""
+    return {label: code for code, label in enumerate(labels, start=first)}
+
 
 def cut_windows(
-    raw, rows, event_id, *, length, before=0.0, preload=False, reject_by_annotation=False, place=""
+    raw, recording, rows, event_id, *, length, before=0.0, preload=False, reject_by_annotation=False
 ):
-    """Cut windows from a recording.
+    """Cut windows from a Raw, which need not be loaded; return Epochs sorted by onset.
 
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        The recording; it need not be loaded.
-    rows : pandas.DataFrame
-        A row a window: ``onset`` in seconds from the start of the recording, ``label``, and what
-        else is known. It becomes the metadata.
-    event_id : dict
-        Event codes of all labels.
-    length, before : float
-        Length of the windows, and how long before the onset they start, in seconds.
-    preload : bool
-        Whether to read the samples now.
-    reject_by_annotation : bool
-        Whether windows that ``BAD`` annotations touch are left out.
-    place : str
-        Which recording, for messages.
-
-    Returns
-    -------
-    epochs : mne.Epochs | mne.EpochsArray
-        The windows by time, of ``round(length * sfreq)`` samples each. Where several have one
-        onset they are loaded, and the event samples of the later ones are the next that are free.
-
-    Raises
-    ------
-    ValueError
-        If a label is unknown, or no window lies within the recording.
+    ``rows`` has one value per window in each column: ``onset`` in seconds from the start of the
+    recording, ``label`` and further metadata. Windows of ``length`` seconds start ``before`` the
+    onset, and have ``round(length * sfreq)`` samples. Windows with equal onsets are loaded, with
+    event samples moved to the next free ones. Raises ValueError if a label is unknown, or if no
+    window is within the recording.
     """
+    rows, place = describe(recording, rows), recording.path.name
     unknown = sorted({*rows["label"]} - event_id.keys())
     if unknown:
         raise ValueError(f"{place} has labels {unknown}, expected some of {list(event_id)}.")
@@ -76,32 +61,19 @@ def cut_windows(
             proj=False,
             **options,
         )
-        return epochs.set_annotations(None)  # which would not survive a concatenation anyway
+        return epochs.set_annotations(None)  # concatenation would drop them anyway
     different, index = np.unique(starts, return_inverse=True)
     data = np.stack([raw[:, start : start + n_times][0] for start in different])
     return mne.EpochsArray(data[index], raw.info, events, proj=False, **options)
 
 
 def _make_unique(samples):
-    """Return sorted event samples with repeated ones moved to the next free place."""
+    """Return sorted event samples with repeated ones moved to the next free sample."""
     steps = np.arange(len(samples))
     return np.maximum.accumulate(samples - steps) + steps
 
 
 def list_windows(start, stop, length):
-    """Return the onsets of as many windows as fit between two times, one after another.
-
-    Parameters
-    ----------
-    start, stop : float
-        Where the first may start and the last has to end, in seconds.
-    length : float
-        Length of a window in seconds.
-
-    Returns
-    -------
-    onsets : array, shape (n_windows,)
-        Seconds.
-    """
-    # A stop that misses a window by rounding still holds it.
+    """Return the onsets of the adjacent windows that fit between two times, shape (n_windows,)."""
+    # A window that ends after the stop by rounding only does fit.
     return start + length * np.arange(int((stop - start) / length + 1e-6))

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""EEG Motor Movement/Imagery (``mne.datasets.eegbci``): fists and feet, moved or imagined."""
+"""EEG Motor Movement/Imagery (``mne.datasets.eegbci``): movement and imagery of fists and feet."""
 
 import re
 from functools import partial
@@ -11,10 +11,9 @@ from mne.utils import _validate_type, verbose
 
 from ._cutting import cut_windows
 from ._recordings import (
-    Recording,
+    RecordingFile,
     apply_transform,
     check_transform,
-    describe,
     keep_standard,
     name_some,
     read_each,
@@ -23,7 +22,7 @@ from ._recordings import (
 _NAME = re.compile(r"S(\d{3})R(\d{2})")
 _SIDES = dict(T0="rest", T1="left", T2="right")
 _LIMBS = dict(T0="rest", T1="fists", T2="feet")
-# What a person does in each run, and what the markers of it mean.
+# The task of each run, and the labels of its markers.
 RUNS = {
     1: ("eyes_open", dict(T0="rest")),
     2: ("eyes_closed", dict(T0="rest")),
@@ -51,36 +50,36 @@ def read_eegbci(
     Parameters
     ----------
     files : list of path-like
-        EDF files called as by their owners, ``S001R04.edf``, for example what
-        :func:`mne.datasets.eegbci.load_data` returns. In runs 3, 7 and 11 people move the left or
-        the right fist, in 4, 8 and 12 they imagine it; in 5, 9 and 13 they move both fists or
-        both feet, in 6, 10 and 14 they imagine it.
+        EDF files with their original names, such as ``S001R04.edf``, for example those returned by
+        :func:`mne.datasets.eegbci.load_data`. Subjects move the left or right fist in runs 3, 7
+        and 11 and imagine this in runs 4, 8 and 12; they move both fists or both feet in runs 5, 9
+        and 13 and imagine this in runs 6, 10 and 14.
     labels : list of str
-        Which of ``"rest"``, ``"left"``, ``"right"``, ``"fists"`` and ``"feet"`` to read.
+        The labels to read: ``"rest"``, ``"left"``, ``"right"``, ``"fists"`` and ``"feet"``.
     tmin : float
-        Where the windows start, in seconds after the cue.
+        The start of the windows in seconds relative to the cue.
     length : float
-        How long they are, in seconds.
+        The length of the windows in seconds.
     transform : callable | None
-        Applied to each continuous recording before it is cut: takes and returns a Raw.
+        A function that takes and returns a Raw, applied to each run before it is cut.
     preload : bool
-        Whether to read the samples at once.
+        Whether to load the data of each run immediately.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     epochs : iterator of mne.Epochs
-        Those of one run after another, under the standard names of their 64 electrodes, in volts.
-        The metadata tell ``subject, session, run, part, file, onset, label, task``. Three people
-        were recorded at 128 Hz and the others at 160 Hz.
+        The windows of one run after the other, with standard names of the 64 channels, in volts.
+        The metadata columns are ``subject, session, run, part, file, onset, label, task``. Three
+        subjects were recorded at 128 Hz and the others at 160 Hz.
 
     Raises
     ------
     FileNotFoundError
-        If a file is not there.
+        If a file does not exist.
     ValueError
-        If the name of a file tells no run, a label is unknown, or a run has none of the labels.
+        If the name of a file has no run, a label is unknown, or a run has none of the labels.
     """
     _validate_type(tmin, "numeric", "tmin")
     _validate_type(length, "numeric", "length")
@@ -101,15 +100,15 @@ def read_eegbci(
 
 
 def _list_recordings(files, labels):
-    """List the runs, after refusing what is none of them."""
+    """List the runs, or raise if a file is none of them."""
     if isinstance(files, str | Path):
-        raise TypeError("files must be a list of files, got one path: put it into a list.")
+        raise TypeError("files must be a list of files, got a single path: put it into a list.")
     recordings = []
     for path in map(Path, files):
         found = _NAME.match(path.stem)
         if found is None or int(found[2]) not in RUNS:
             raise ValueError(
-                f"The name of {path.name} is not like S001R04.edf, with a run of 1-14."
+                f"The name of {path.name} is not like S001R04.edf, with a run from 1 to 14."
             )
         if not path.is_file():
             raise FileNotFoundError(f"The file {path} does not exist.")
@@ -119,7 +118,7 @@ def _list_recordings(files, labels):
                 f"Run {int(found[2])} ({path.name}) has {', '.join(sorted(known))}, none of "
                 f"{', '.join(sorted(labels))}."
             )
-        recordings.append(Recording(path, found[1], run=found[2]))
+        recordings.append(RecordingFile(path, found[1], run=found[2]))
     if not recordings:
         raise ValueError("files is empty: there is nothing to read.")
     return recordings
@@ -144,11 +143,11 @@ def _read_recording(recording, labels, tmin, length, transform, preload):
     onset, label = zip(*found, strict=True)
     return cut_windows(
         raw,
-        describe(recording, dict(onset=onset, label=label, task=task)),
+        recording,
+        dict(onset=onset, label=label, task=task),
         EVENT_ID,
         length=length,
         before=-tmin,
         preload=preload,
         reject_by_annotation=True,
-        place=place,
     )

@@ -2,25 +2,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """HMC: sleep stages of whole nights."""
 
-from functools import partial
-
 import mne
 import numpy as np
 from mne.utils import verbose
 
-from ._cutting import cut_windows
+from ._cutting import cut_windows, number_labels
 from ._recordings import (
-    Recording,
+    RecordingFile,
     apply_transform,
     assign_parts,
     check_subjects,
     check_transform,
-    choose_recordings,
     cut_share,
-    describe,
     list_files,
     name_some,
-    read_each,
+    read_part,
     take_channels,
 )
 
@@ -42,8 +38,8 @@ def split_hmc(subjects):
     Returns
     -------
     parts : dict
-        Lists of subjects: sorted, the first 20 % are ``"validation"``, the next 20 % ``"test"``
-        and the rest ``"train"``.
+        Lists of subjects by part. In sorted order, the first 20 % are ``"validation"``, the next
+        20 % ``"test"`` and the rest ``"train"``.
     """
     validation, test, train = cut_share(check_subjects(subjects), 20, 40)
     return dict(train=train, validation=validation, test=test)
@@ -56,24 +52,25 @@ def read_hmc(root, *, subjects=None, part=None, transform=None, preload=False, v
     Parameters
     ----------
     root : path-like
-        The folder of ``SN001.edf`` and ``SN001_sleepscoring.edf``, and so on.
+        The folder that contains ``SN001.edf``, ``SN001_sleepscoring.edf``, and so on.
     subjects : list of str | None
-        Whose nights to read; None for all.
+        The subjects to read; None for all.
     part : "train" | "validation" | "test" | None
         The part of :func:`split_hmc` to read; None for all.
     transform : callable | None
-        Applied to each continuous recording before it is cut: takes and returns a Raw.
+        A function that takes and returns a Raw, applied to each recording before it is cut.
     preload : bool
-        Whether to read the samples at once.
+        Whether to load the data of each night immediately.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     epochs : iterator of mne.Epochs
-        Those of one night after another: F4, C4 and O2 against M1 and C3 against M2, in volts,
-        each scored epoch of 30 s between lights off and lights on as two windows of 15 s. The
-        metadata tell ``subject, session, run, part, file, onset, label``.
+        The windows of one night after the other, in volts. The channels are F4, C4 and O2 against
+        M1, and C3 against M2. Each scored epoch of 30 s between lights off and lights on is two
+        windows of 15 s. The metadata columns are ``subject, session, run, part, file, onset,
+        label``.
 
     Raises
     ------
@@ -81,59 +78,42 @@ def read_hmc(root, *, subjects=None, part=None, transform=None, preload=False, v
         If there are no recordings, or a scoring file is missing.
     ValueError
         If a night has an unknown stage, a stage that does not last 30 s, no lights off or on, or
-        lacks one of the four channels.
+        not all of the four channels.
 
     Notes
     -----
-    The published preprocessing is
+    For the published preprocessing, pass
     ``transform=functools.partial(mne_gram.preprocess, **RECIPES["hmc"].preprocessing)``.
     """
     check_transform(transform)
-    recordings = choose_recordings(_list_recordings(root), subjects, part)
-    read = partial(_read_recording, transform=transform, preload=preload)
-    return read_each(recordings, read, verbose)
+    options = dict(subjects=subjects, part=part, transform=transform, verbose=verbose)
+    return read_part(_list_recordings(root), _read_recording, preload=preload, **options)
 
 
 def _get_scoring(path):
-    """Return the file of stages that belongs to a recording."""
+    """Return the scoring file of a recording."""
     return path.with_name(f"{path.stem}{_SCORING}.edf")
 
 
 def _list_recordings(root):
-    """List the nights with the part that they are of."""
+    """List the nights with their parts."""
     paths = list_files(root, "*.edf", "SN001.edf with SN001_sleepscoring.edf, and so on")
     paths = [path for path in paths if not path.stem.endswith(_SCORING)]
     lost = [path.name for path in paths if not _get_scoring(path).is_file()]
     if lost or not paths:
         raise FileNotFoundError(
-            f"{len(lost)} of {len(paths)} recordings in {root} have no file {_SCORING}.edf of "
-            f"stages beside them: {name_some(lost)}."
+            f"{len(lost)} of {len(paths)} recordings in {root} have no scoring file "
+            f"*{_SCORING}.edf: {name_some(lost)}."
         )
-    recordings = [Recording(path, path.stem) for path in paths]
-    return assign_parts(recordings, split_hmc([recording.subject for recording in recordings]))
+    recordings = [RecordingFile(path, path.stem) for path in paths]
+    return assign_parts(recordings, split_hmc)
 
 
 def find_stages(annotations, place):
-    """Find the scored epochs of a night.
+    """Return onsets (n_stages,) in seconds and labels of the stages between lights off and on.
 
-    Parameters
-    ----------
-    annotations : mne.Annotations
-        What the scoring file holds.
-    place : str
-        Which file, for messages.
-
-    Returns
-    -------
-    onsets : array, shape (n_stages,)
-        Seconds from the start of the scoring file.
-    labels : list of str
-        Stages, those between lights off and lights on.
-
-    Raises
-    ------
-    ValueError
-        If a stage is unknown or does not last 30 s, or the night has no bounds.
+    ``place`` names the file in messages. Raises ValueError if a stage is unknown or does not last
+    30 s, or if lights off or on is missing.
     """
     times = {_OFF: [], _ON: []}
     stages = []
@@ -158,7 +138,7 @@ def find_stages(annotations, place):
             f"night; it has {found or 'none at all'}."
         )
     start, stop = min(times[_OFF]), max(times[_ON])
-    # The clock of the annotations is rounded, so that a stage may seem to begin just before.
+    # Onsets are rounded, so that a stage may seem to begin just before lights off.
     inside = [
         (onset, label)
         for onset, _, label in stages
@@ -186,11 +166,4 @@ def _read_recording(recording, transform, preload):
     rows = dict(
         onset=(onsets[:, None] + halves).ravel(), label=np.repeat(labels, len(halves)).tolist()
     )
-    return cut_windows(
-        raw,
-        describe(recording, rows),
-        {label: number for number, label in enumerate(LABELS)},
-        length=LENGTH,
-        preload=preload,
-        place=recording.path.name,
-    )
+    return cut_windows(raw, recording, rows, number_labels(LABELS), length=LENGTH, preload=preload)

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The published protocols: what was done to each data set, and how it was measured."""
+"""The published protocols: preprocessing, fine-tuning and measures for each data set."""
 
 import importlib
 from dataclasses import dataclass
@@ -26,32 +26,32 @@ _BINARY = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """A published protocol of fine-tuning and test.
+    """A published protocol of fine-tuning and evaluation.
 
     Attributes
     ----------
     name, title : str
-        Name of the recipe, and of the data set.
+        The names of the recipe and of the data set.
     labels : tuple of str
         The classes, in the order of their numbers.
     n_channels : int
-        How many channels are used.
+        The number of channels.
     ch_names : tuple of str | None
-        Which; None where the files tell.
+        The channel names; None for those of the files.
     reference : "average" | None
-        The reference; None keeps that of the recording.
+        The reference; None for that of the recording.
     line_freq : float | False
-        Frequency of the power line, which is taken out; False leaves it.
+        The power line frequency to filter out, in Hz; False for no filter.
     window : float
-        Length of a window in seconds.
+        The window length in seconds.
     measures : tuple of str
-        What is measured on the whole test set, as :func:`mne_gram.metrics.score_classes` names it.
+        The measures on the whole test set, as in :func:`mne_gram.metrics.score_classes`.
     chosen_by : str
-        The measure by which the epoch of training is chosen on the validation set.
+        The measure on the validation set by which the training epoch is chosen.
     learning_rate : float
-        Base learning rate of fine-tuning.
+        The base learning rate of fine-tuning.
     batch_size : int
-        Windows in a batch.
+        The number of windows per batch.
     seeds : tuple of int
         The seeds over which results are averaged.
 
@@ -85,14 +85,14 @@ class Recipe:
         Parameters
         ----------
         root : path-like
-            The folder of the owners' files.
+            The folder of the data set as distributed.
         **kwargs : dict
             Further arguments of the reader, such as ``part`` and ``transform``.
 
         Returns
         -------
         epochs : iterator of mne.Epochs
-            Those of one recording after another.
+            The windows of one recording after the other.
         """
         return self._get("read")(root, **kwargs)
 
@@ -102,12 +102,12 @@ class Recipe:
         Parameters
         ----------
         *subjects : list of str
-            All subjects; for TUEV those of its train and of its eval set.
+            All subjects; for TUEV, those of its train and those of its eval set.
 
         Returns
         -------
         parts : dict
-            Lists of subjects called ``"train"``, ``"validation"`` and ``"test"``.
+            Lists of subjects by part: ``"train"``, ``"validation"`` and ``"test"``.
         """
         return self._get("split")(*subjects)
 

@@ -1,8 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The recordings of a data set: found on disk, assigned to parts, read one at a time."""
+"""What the readers share: recordings are found, assigned to parts, and read one at a time."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import mne
@@ -14,18 +15,8 @@ PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A recording that has not been read.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    subject, session, run : str
-        Who, and which of the person's recordings.
-    part : str
-        What it serves for in the published split.
-    """
+class RecordingFile:
+    """A recording on disk, not yet read, and its part in the published split."""
 
     path: Path
     subject: str
@@ -35,30 +26,15 @@ class Recording:
 
 
 def list_files(root, pattern, expected):
-    """List files of a data set, refusing a folder without any.
+    """Return the sorted paths that match a pattern of `pathlib.Path.rglob`.
 
-    Parameters
-    ----------
-    root : path-like
-        The folder.
-    pattern : str
-        What the files are called, as for `pathlib.Path.rglob`.
-    expected : str
-        What should be there, for the message.
-
-    Returns
-    -------
-    paths : list of Path
-        Sorted by their place.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder is not there, or holds no such file.
+    Raises FileNotFoundError, with the files expected, if there are none.
     """
     root = Path(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"The folder {root} is not there. Give the data set's folder.")
+        raise FileNotFoundError(
+            f"The folder {root} does not exist. Give the folder of the data set."
+        )
     paths = sorted(root.rglob(pattern))
     if not paths:
         raise FileNotFoundError(f"Found no {pattern} in {root}; expected {expected}.")
@@ -66,52 +42,26 @@ def list_files(root, pattern, expected):
 
 
 def name_some(names, most=6):
-    """Return names for a message, not more than a reader wants to see."""
+    """Return the first names for a message, and how many more there are."""
     names = list(map(str, names))
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
 
 
-def assign_parts(recordings, parts):
-    """Return recordings with the part that their subject is in.
+def assign_parts(recordings, split):
+    """Return recordings with the part of their subject.
 
-    Parameters
-    ----------
-    recordings : list of Recording
-        Recordings.
-    parts : dict
-        Lists of subjects by the name of their part.
-
-    Returns
-    -------
-    recordings : list of Recording
-        The same ones, in order.
+    ``split`` returns lists of subjects by the name of their part, given all subjects.
     """
+    parts = split([recording.subject for recording in recordings])
     part_of = {subject: part for part, subjects in parts.items() for subject in subjects}
     return [replace(recording, part=part_of[recording.subject]) for recording in recordings]
 
 
 def choose_recordings(recordings, subjects=None, part=None):
-    """Return the recordings of some subjects, or of one part of the split.
+    """Return the recordings of some subjects, or of one part of the split; None for all.
 
-    Parameters
-    ----------
-    recordings : list of Recording
-        Recordings.
-    subjects : list of str | None
-        Subjects; None for all.
-    part : "train" | "validation" | "test" | None
-        Part of the published split; None for all.
-
-    Returns
-    -------
-    recordings : list of Recording
-        Those asked for, in order.
-
-    Raises
-    ------
-    ValueError
-        If a subject has no recording, or nothing is left.
+    Raises ValueError if a subject has no recording, or no recording is left.
     """
     _validate_type(subjects, (list, tuple, set, None), "subjects", "a list of str or None")
     _check_option("part", part, (None, *PARTS))
@@ -134,44 +84,38 @@ def choose_recordings(recordings, subjects=None, part=None):
 
 
 def check_transform(transform):
-    """Refuse what cannot be called on a recording."""
+    """Raise if a transform is neither callable nor None."""
     if transform is not None and not callable(transform):
         raise TypeError(
-            "transform must be a function of a recording that returns one, or None, got "
+            "transform must be a function that takes and returns a recording, or None, got "
             f"{type(transform).__name__}."
         )
 
 
 def apply_transform(raw, transform, kind=mne.io.BaseRaw):
-    """Return what a user's function makes of a recording."""
+    """Return a transformed recording, which has to be of the same kind."""
     if transform is None:
         return raw
     changed = transform(raw)
     if not isinstance(changed, kind):
         raise TypeError(
-            f"transform must return what it is given, {kind.__name__}, got "
+            f"transform must return a recording of type {kind.__name__}, got "
             f"{type(changed).__name__}."
         )
     return changed
 
 
-def read_each(recordings, read, verbose=None):
-    """Read recordings one at a time.
+def read_part(recordings, read, *, subjects, part, verbose, transform, **options):
+    """Return an iterator over the Epochs of the recordings of some subjects or of one part.
 
-    Parameters
-    ----------
-    recordings : list of Recording
-        Which.
-    read : callable
-        Takes a Recording and returns Epochs.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
-
-    Yields
-    ------
-    epochs : mne.Epochs
-        Those of one recording. None of them is kept.
+    ``read`` takes a RecordingFile, ``transform`` and the options.
     """
+    recordings = choose_recordings(recordings, subjects, part)
+    return read_each(recordings, partial(read, transform=transform, **options), verbose)
+
+
+def read_each(recordings, read, verbose=None):
+    """Yield the Epochs that a function returns for each RecordingFile; none are kept."""
     for recording in recordings:
         yield _read_one(recording, read, verbose=verbose)
 
@@ -182,32 +126,20 @@ def _read_one(recording, read, *, verbose=None):
     return read(recording)
 
 
+def find_entries(ch_names):
+    """Return the montage entry of each channel by its name alone, None if it has none."""
+    return {
+        name: entry if how in ("exact", "name") else None
+        for name, (entry, how, _) in zip(ch_names, settle_names(ch_names), strict=True)
+    }
+
+
 def take_channels(raw, wanted, place):
-    """Keep some electrodes of a recording, by name, under their standard names; in place.
+    """Pick and order channels by montage entry, and rename them to it; in place.
 
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        The recording.
-    wanted : list of str
-        Entries of the montage, in the order that they are to have.
-    place : str
-        Which recording, for the message.
-
-    Returns
-    -------
-    raw : mne.io.Raw
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If some are missing.
+    ``place`` is the recording, for the message. Raises ValueError if channels are missing.
     """
-    names = {}
-    for name, (entry, how, _) in zip(raw.ch_names, settle_names(raw.ch_names), strict=True):
-        if entry is not None and how in ("exact", "name"):
-            names[entry] = name
+    names = {entry: name for name, entry in find_entries(raw.ch_names).items() if entry}
     missing = [entry for entry in wanted if entry not in names]
     if missing:
         raise ValueError(
@@ -215,31 +147,16 @@ def take_channels(raw, wanted, place):
             f"{name_some(raw.ch_names, 40)}. All of {', '.join(wanted)} are expected."
         )
     kept = [names[entry] for entry in wanted]
-    raw.pick(kept)  # which puts them into this order
+    raw.pick(kept)  # in this order
     raw.rename_channels(dict(zip(kept, wanted, strict=True)))
     raw.set_channel_types(dict.fromkeys(wanted, "eeg"), on_unit_change="ignore")
     return raw
 
 
 def keep_standard(raw, place):
-    """Keep the channels that have an entry in the montage, under its names; in place.
+    """Pick the channels that have a montage entry, and rename them to it; in place.
 
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        A recording of EEG channels.
-    place : str
-        Which recording, for messages.
-
-    Returns
-    -------
-    raw : mne.io.Raw
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
+    ``place`` is the recording, for messages. Raises ValueError if there are none.
     """
     found = match_channels(raw.info, on_missing="ignore")
     entries = {
@@ -255,26 +172,13 @@ def keep_standard(raw, place):
         )
     others = [name for name in raw.ch_names if name not in entries]
     if others:
-        logger.info(f"Left out of {place}, without an entry in the montage: {name_some(others)}")
+        logger.info(f"Left out channels of {place} without a montage entry: {name_some(others)}")
     raw.pick(list(entries))
     return raw.rename_channels(entries)
 
 
 def describe(recording, rows):
-    """Return the metadata of a recording's windows.
-
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-    rows : dict
-        Columns of one value a window.
-
-    Returns
-    -------
-    metadata : pandas.DataFrame
-        With ``subject, session, run, part, file`` before these columns.
-    """
+    """Return the metadata of windows: the columns of a dict, after those of the recording."""
     import pandas as pd
 
     frame = pd.DataFrame(rows)
@@ -291,30 +195,17 @@ def describe(recording, rows):
 
 
 def cut_share(subjects, *shares):
-    """Cut a list of subjects after some shares of it, in whole percent.
-
-    Parameters
-    ----------
-    subjects : list
-        Subjects in the order of the split.
-    *shares : int
-        Where to cut, in percent of the whole; a cut between two subjects goes down.
-
-    Returns
-    -------
-    pieces : list of list
-        One piece more than cuts.
-    """
-    # In integers: int(0.6 * 5) happens to be 3, but nobody wants to rely on that.
+    """Split a list at cumulative shares in percent, rounded down; return the parts."""
+    # In integers, as int(0.6 * 5) is 3 only by luck.
     cuts = [0, *(len(subjects) * share // 100 for share in shares), len(subjects)]
     return [subjects[start:stop] for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
 def check_subjects(subjects, name="subjects"):
-    """Return subjects as a sorted list, refusing what is no list of some."""
+    """Return the sorted subjects, or raise if there are none."""
     if isinstance(subjects, str):
         raise TypeError(f"{name} must be a list of subjects, got the text {subjects!r}.")
     subjects = sorted(set(subjects))
     if not subjects:
-        raise ValueError(f"{name} is empty: there is nobody to split.")
+        raise ValueError(f"{name} is empty: there are no subjects to split.")
     return subjects

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The recording that comes with the package."""
+"""The sample recording that is bundled with the package."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _BROKEN_CHANNEL = "FT8"  # as recorded: seven times the median channel's amplitu
 
 
 def _loose_electrode(n_times, sfreq, rng):
-    """Return what an electrode without contact picks up, in volts: the power line and drift."""
+    """Return the signal of a loose electrode in volts, shape (n_times,): line noise and drift."""
     times = np.arange(n_times) / sfreq
     line = 80e-6 * np.sin(2 * np.pi * 60 * times)
     drift = np.cumsum(rng.standard_normal(n_times)) * 4e-6
@@ -25,7 +25,7 @@ def _loose_electrode(n_times, sfreq, rng):
 
 
 def _electrode_pops(n_times, sfreq, rng):
-    """Return jumps of some hundred microvolts, in volts, each decaying within half a second."""
+    """Return electrode pops in volts, shape (n_times,), that decay within half a second."""
     pops = rng.random(n_times) < 2 / sfreq
     pops[0] = True
     jumps = pops * rng.choice([-1, 1], n_times) * rng.uniform(200e-6, 500e-6, n_times)
@@ -35,35 +35,35 @@ def _electrode_pops(n_times, sfreq, rng):
 
 @verbose
 def sample(*, return_truth=False, verbose=None):
-    """Load a real recording with bad channels and a bad span.
+    """Load a real recording with bad channels and a bad segment.
 
-    20 seconds of 64-channel EEG at 160 Hz while a person imagines moving the left (``T1``) or the
-    right (``T2``) fist, or rests (``T0``). Channel CP2 is marked as bad and holds noise all
-    through; three seconds of F4 carry a channel-specific annotation ``BAD_pop`` and hold
-    electrode pops. This noise is made up, and the same in every call; all else is as recorded,
-    channel FT8 included, which was broken in reality and is marked as bad too.
+    20 seconds of 64-channel EEG at 160 Hz while a subject imagines moving the left (``T1``) or the
+    right (``T2``) fist, or rests (``T0``). Channel CP2 is marked as bad and contains noise
+    throughout; three seconds of F4 have a channel-specific annotation ``BAD_pop`` and contain
+    electrode pops. These two artefacts are simulated, and the same in every call. All other data
+    are as recorded, including channel FT8, which was broken and is marked as bad too.
 
     Parameters
     ----------
     return_truth : bool
-        Whether to return the untouched recording too.
+        Whether to also return the recording without simulated artefacts.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     raw : mne.io.Raw
-        The recording with the noise, preloaded, with 10-05 names, a template montage and
-        ``info["line_freq"]`` set.
+        The recording with the artefacts, preloaded, with 10-05 channel names, a template montage
+        and ``info["line_freq"]`` set.
     truth : mne.io.Raw
-        The recording as it was made: CP2 and F4 are good, FT8 is bad. Only returned if
+        The original recording, in which CP2 and F4 are good and FT8 is bad. Only returned if
         ``return_truth`` is True.
 
     Notes
     -----
     An excerpt of the EEG Motor Movement/Imagery Dataset 1.0.0 of PhysioNet [1]_ [2]_, subject 4,
-    run 4, under the Open Data Commons Attribution License 1.0. The person's data were never used
-    to train anything in this package. A text beside the file says what was changed.
+    run 4, under the Open Data Commons Attribution License 1.0. Data of this subject were not used
+    to train any model of this package. A text file beside the recording lists the changes.
 
     References
     ----------

@@ -2,26 +2,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """SEED-V: five emotions while watching films."""
 
-from functools import partial
 from pathlib import Path
 
 import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
-from ..montage import settle_names
-from ._cutting import cut_windows, list_windows
+from ._cutting import cut_windows, list_windows, number_labels
 from ._recordings import (
-    Recording,
+    RecordingFile,
     apply_transform,
     assign_parts,
     check_subjects,
     check_transform,
-    choose_recordings,
     cut_share,
-    describe,
+    find_entries,
     list_files,
-    read_each,
+    read_part,
     take_channels,
 )
 
@@ -35,7 +32,7 @@ def _table(text):
     return tuple(map(int, text.split()))
 
 
-# Start and end in seconds and label of each film, by session.
+# Start and end (seconds) and label number of each film, by session.
 FILMS = {
     "1": (
         _table("30 132 287 555 773 982 1271 1628 1730 2025 2227 2435 2667 2932 3204"),
@@ -61,13 +58,13 @@ def split_seedv(subjects):
     Parameters
     ----------
     subjects : list
-        All subjects. Text is sorted as text (``"10"`` before ``"2"``), numbers as numbers.
+        All subjects. Strings are sorted as such (``"10"`` before ``"2"``), numbers by value.
 
     Returns
     -------
     parts : dict
-        Lists of subjects: sorted, the first 20 % are ``"test"``, the next 20 % ``"validation"``
-        and the rest ``"train"``.
+        Lists of subjects by part. In sorted order, the first 20 % are ``"test"``, the next 20 %
+        ``"validation"`` and the rest ``"train"``.
     """
     test, validation, train = cut_share(check_subjects(subjects), 20, 40)
     return dict(train=train, validation=validation, test=test)
@@ -80,22 +77,22 @@ def read_seedv(root, *, subjects=None, part=None, transform=None, preload=False,
     Parameters
     ----------
     root : path-like
-        The folder of the NeuroScan files ``subject_session_date.cnt``.
+        The folder that contains the NeuroScan files ``subject_session_date.cnt``.
     subjects : list of str | None
-        Whose sessions to read; None for all.
+        The subjects to read; None for all.
     part : "train" | "validation" | "test" | None
-        The part of :func:`split_seedv` to read; None for all. The subjects are sorted as text.
+        The part of :func:`split_seedv`, with subjects as strings, to read; None for all.
     transform : callable | None
-        Applied to each continuous recording before it is cut: takes and returns a Raw.
+        A function that takes and returns a Raw, applied to each recording before it is cut.
     preload : bool
-        Whether to read the samples at once.
+        Whether to load the data of each session immediately.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     epochs : iterator of mne.Epochs
-        Those of one session after another, as :func:`cut_seedv` returns them.
+        The windows of one session after the other, as returned by :func:`cut_seedv`.
 
     Raises
     ------
@@ -106,17 +103,16 @@ def read_seedv(root, *, subjects=None, part=None, transform=None, preload=False,
 
     Notes
     -----
-    The published preprocessing is
+    For the published preprocessing, pass
     ``transform=functools.partial(mne_gram.preprocess, **RECIPES["seedv"].preprocessing)``.
     """
     check_transform(transform)
-    recordings = choose_recordings(_list_recordings(root), subjects, part)
-    read = partial(_read_recording, transform=transform, preload=preload)
-    return read_each(recordings, read, verbose)
+    options = dict(subjects=subjects, part=part, transform=transform, verbose=verbose)
+    return read_part(_list_recordings(root), _read_recording, preload=preload, **options)
 
 
 def _list_recordings(root):
-    """List the sessions with the part that they are of."""
+    """List the sessions with their parts."""
     recordings = []
     for path in list_files(root, "*.cnt", "files subject_session_date.cnt"):
         subject, *others = path.stem.split("_")
@@ -125,8 +121,8 @@ def _list_recordings(root):
                 f"The name of {path.name} is not subject_session_date.cnt with a session of "
                 f"{', '.join(FILMS)}."
             )
-        recordings.append(Recording(path, subject, session=others[0]))
-    return assign_parts(recordings, split_seedv([recording.subject for recording in recordings]))
+        recordings.append(RecordingFile(path, subject, session=others[0]))
+    return assign_parts(recordings, split_seedv)
 
 
 def _read_recording(recording, transform, preload):
@@ -141,21 +137,21 @@ def cut_seedv(raw, subject, session, *, transform=None, preload=False):
     Parameters
     ----------
     raw : mne.io.Raw
-        The recording as delivered, from its start; it is left as it is.
+        The complete recording as distributed; it is not modified.
     subject : str
         The subject, for the metadata.
     session : "1" | "2" | "3"
-        The session, which tells the films.
+        The session, which determines the films.
     transform : callable | None
-        Applied to the channels used before they are cut: takes and returns a Raw.
+        A function that takes and returns a Raw, applied before the recording is cut.
     preload : bool
-        Whether to read the samples at once.
+        Whether to load the data immediately.
 
     Returns
     -------
     epochs : mne.Epochs
-        62 channels in volts, as many windows of 4 s as fit into each of 15 films. The metadata
-        tell ``subject, session, run, part, file, onset, label, film``.
+        Adjacent windows of 4 s, as many as fit into each of 15 films, with 62 channels in volts.
+        The metadata columns are ``subject, session, run, part, file, onset, label, film``.
 
     Raises
     ------
@@ -167,15 +163,15 @@ def cut_seedv(raw, subject, session, *, transform=None, preload=False):
     session = str(session)
     if session not in FILMS:
         raise ValueError(f"session must be one of {', '.join(FILMS)}, got {session}.")
-    # A Raw that was made of an array has no file.
+    # A RawArray has no file.
     path = raw.filenames[0] if raw.filenames else None
     path = Path("the recording" if path is None else path)
-    recording = Recording(path, str(subject), session=session)
+    recording = RecordingFile(path, str(subject), session=session)
     return _cut(raw.copy(), recording, transform, preload)
 
 
 def _cut(raw, recording, transform, preload):
-    """Return the windows of a session; the Raw is changed."""
+    """Return the windows of a session; changes the Raw."""
     starts, stops, numbers = FILMS[recording.session]
     seconds = raw.n_times / raw.info["sfreq"]
     if seconds < stops[-1]:
@@ -192,22 +188,13 @@ def _cut(raw, recording, transform, preload):
         label=np.repeat([LABELS[number] for number in numbers], counts).tolist(),
         film=np.repeat(np.arange(1, len(starts) + 1), counts),
     )
-    return cut_windows(
-        raw,
-        describe(recording, rows),
-        {label: number for number, label in enumerate(LABELS)},
-        length=LENGTH,
-        preload=preload,
-        place=recording.path.name,
-    )
+    return cut_windows(raw, recording, rows, number_labels(LABELS), length=LENGTH, preload=preload)
 
 
 def _find_channels(raw, recording):
-    """Return the entries of the 62 channels that are used, in the recording's order."""
-    entries = {}
-    for name, (entry, how, _) in zip(raw.ch_names, settle_names(raw.ch_names), strict=True):
-        if name.upper() not in _DROPPED:
-            entries[name] = entry if how in ("exact", "name") else None
+    """Return the montage entries of the 62 channels, in the order of the recording."""
+    entries = find_entries(raw.ch_names)
+    entries = {name: entry for name, entry in entries.items() if name.upper() not in _DROPPED}
     unknown = [name for name, entry in entries.items() if entry is None]
     if unknown or len(entries) != N_CHANNELS:
         raise ValueError(

@@ -1,10 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""SHU-MI: imagery of the left or the right hand over several sessions."""
+"""SHU-MI: motor imagery of the left or right hand over several sessions."""
 
 import random
 import re
-from functools import partial
 
 import mne
 import numpy as np
@@ -12,22 +11,21 @@ from mne.utils import _validate_type, verbose
 
 from ..preprocessing import check_units
 from ._recordings import (
-    Recording,
+    RecordingFile,
     apply_transform,
     assign_parts,
     check_subjects,
     check_transform,
-    choose_recordings,
     cut_share,
     describe,
     list_files,
     name_some,
-    read_each,
+    read_part,
 )
 
 LABELS = ("left", "right")  # numbers 1 and 2 in the files
 SFREQ, N_CHANNELS, LENGTH = 250.0, 32, 4.0
-BAND = (0.5, 40.0)  # Hz, in which the trials are delivered
+BAND = (0.5, 40.0)  # Hz, of the trials as distributed
 SEED = 214
 _NAME = re.compile(r"sub-(\w+?)_ses-(\w+?)_task_motorimagery_eeg")
 
@@ -43,9 +41,9 @@ def split_shumi(subjects):
     Returns
     -------
     parts : dict
-        Lists of subjects: sorted, then shuffled as Python's ``random.seed(214)`` has it, the
-        first 60 % are ``"train"``, the next 20 % ``"test"`` and the rest ``"validation"``. The
-        global state of the module ``random`` is left alone.
+        Lists of subjects by part. After sorting, and shuffling as by Python's ``random`` with seed
+        214, the first 60 % are ``"train"``, the next 20 % ``"test"`` and the rest
+        ``"validation"``. The global state of ``random`` is not changed.
     """
     subjects = check_subjects(subjects)
     random.Random(SEED).shuffle(subjects)
@@ -69,44 +67,44 @@ def read_shumi(
     Parameters
     ----------
     root : path-like
-        The folder of ``sub-001_ses-01_task_motorimagery_eeg.mat``, and so on.
+        The folder that contains ``sub-001_ses-01_task_motorimagery_eeg.mat``, and so on.
     ch_names : list of str | None
-        Names of the 32 channels in the order of the arrays, which the files do not hold. None
-        takes them from the column ``name`` of the file ``*_channels.tsv`` in ``root``.
+        Names of the 32 channels, which are missing in the files, in the order of the arrays. None
+        reads them from the column ``name`` of the file ``*_channels.tsv`` in ``root``.
     unit : float
-        What the numbers in the files count in, in volts.
+        The unit of the values in the files, in volts.
     subjects : list of str | None
-        Whose sessions to read; None for all.
+        The subjects to read; None for all.
     part : "train" | "validation" | "test" | None
         The part of :func:`split_shumi` to read; None for all.
     transform : callable | None
-        Applied to the trials of each session: takes and returns Epochs.
+        A function that takes and returns Epochs, applied to the trials of each session.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     epochs : iterator of mne.Epochs
-        Those of one session after another: trials of 4 s at 250 Hz, in volts, in the reference
-        in which they are delivered, loaded. The metadata tell ``subject, session, run, part,
-        file, trial, label``.
+        The trials of one session after the other: 4 s at 250 Hz, in volts, with the reference as
+        distributed, loaded. The metadata columns are ``subject, session, run, part, file, trial,
+        label``.
 
     Raises
     ------
     FileNotFoundError
         If there are no recordings, or no list of channels.
     ValueError
-        If a file is not of the form expected.
+        If a file is not of the expected form.
 
     Notes
     -----
-    The trials are delivered in 0.5-40 Hz, which the info says, so that
-    :func:`mne_gram.preprocess` with the settings of ``RECIPES["shumi"]`` only resamples them,
-    and warns that the band is narrower than the model's.
+    The trials are distributed with a band of 0.5 to 40 Hz, which is noted in ``info``. So
+    :func:`mne_gram.preprocess` with the settings of ``RECIPES["shumi"]`` only resamples them, and
+    warns that the band is narrower than that of the model.
     """
     _validate_type(unit, "numeric", "unit")
     check_transform(transform)
-    recordings = choose_recordings(_list_recordings(root), subjects, part)
+    recordings = _list_recordings(root)
     if ch_names is None:
         ch_names = _read_names(root)
     ch_names = list(ch_names)
@@ -115,17 +113,17 @@ def read_shumi(
             f"There must be {N_CHANNELS} different channel names, got {len(ch_names)}: "
             f"{name_some(ch_names, 40)}."
         )
-    read = partial(_read_recording, ch_names=ch_names, unit=unit, transform=transform)
-    return read_each(recordings, read, verbose)
+    options = dict(subjects=subjects, part=part, transform=transform, verbose=verbose)
+    return read_part(recordings, _read_recording, ch_names=ch_names, unit=unit, **options)
 
 
 def _read_names(root):
-    """Return the channel names that a table beside the files lists."""
+    """Return the channel names in the table beside the files."""
     try:
         paths = list_files(root, "*channels.tsv", "a table of channels")
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"The files hold no channel names, and there is no *_channels.tsv in {root}. Give "
+            f"The files have no channel names, and there is no *_channels.tsv in {root}. Give "
             f"ch_names, the {N_CHANNELS} names in the order of the arrays."
         ) from None
     tables = {_read_column(path) for path in paths}
@@ -144,7 +142,7 @@ def _read_column(path):
 
 
 def _list_recordings(root):
-    """List the sessions with the part that they are of."""
+    """List the sessions with their parts."""
     recordings = []
     for path in list_files(root, "*.mat", "sub-001_ses-01_task_motorimagery_eeg.mat, and so on"):
         found = _NAME.fullmatch(path.stem)
@@ -152,17 +150,17 @@ def _list_recordings(root):
             raise ValueError(
                 f"The name of {path.name} is not sub-SUBJECT_ses-SESSION_task_motorimagery_eeg.mat."
             )
-        recordings.append(Recording(path, found[1], session=found[2]))
-    return assign_parts(recordings, split_shumi([recording.subject for recording in recordings]))
+        recordings.append(RecordingFile(path, found[1], session=found[2]))
+    return assign_parts(recordings, split_shumi)
 
 
 def _load(path):
-    """Return trials and labels of a file, after refusing what is not of the form expected."""
+    """Return trials (n_trials, n_channels, n_times) and labels (n_trials,) of a file, checked."""
     from scipy.io import loadmat
 
     try:
         content = loadmat(path, variable_names=["data", "labels"])
-    except Exception as exc:  # a broken file makes the reader raise whatever it trips over
+    except Exception as exc:  # a broken file can make the reader raise anything
         raise ValueError(f"{path} cannot be read as a .mat file: {exc}") from exc
     lost = [name for name in ("data", "labels") if name not in content]
     if lost:

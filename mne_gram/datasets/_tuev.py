@@ -2,25 +2,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """TUEV: six kinds of clinical events."""
 
-from functools import partial
-
 import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
-from ._cutting import cut_windows
+from ._cutting import cut_windows, number_labels
 from ._recordings import (
-    Recording,
+    RecordingFile,
     apply_transform,
     assign_parts,
     check_subjects,
     check_transform,
-    choose_recordings,
     cut_share,
-    describe,
     list_files,
     name_some,
-    read_each,
+    read_part,
     take_channels,
 )
 
@@ -42,8 +38,8 @@ def split_tuev(train_subjects, test_subjects=()):
     Returns
     -------
     parts : dict
-        Lists of subjects: ``"test"`` those of ``eval``; of the others, sorted in reverse, the
-        first 80 % are ``"train"`` and the rest is ``"validation"``.
+        Lists of subjects by part. Those of ``eval`` are ``"test"``. Of the others, in reverse
+        sorted order, the first 80 % are ``"train"`` and the rest ``"validation"``.
 
     Raises
     ------
@@ -74,57 +70,56 @@ def read_tuev(
     Parameters
     ----------
     root : path-like
-        The folder that holds ``train`` and ``eval``, with EDF files and their ``.rec``.
+        The folder that contains ``train`` and ``eval``, with EDF files and their ``.rec`` files.
     subjects : list of str | None
-        Whose recordings to read; None for all.
+        The subjects to read; None for all.
     part : "train" | "validation" | "test" | None
         The part of :func:`split_tuev` to read; None for all.
     one_row_an_event : bool
-        A row of a ``.rec`` file tells of an event in one of 22 bipolar derivations. If False, each
-        row is a window, as published: one event gives as many equal windows as derivations saw
-        it. If True, rows that differ in nothing but the derivation are one window.
+        Each row of a ``.rec`` file is an event in one of 22 bipolar derivations. If False, each
+        row becomes a window, as published, so an event that is seen in several derivations gives
+        several equal windows. If True, rows that differ only in the derivation become one window.
     transform : callable | None
-        Applied to each continuous recording before it is cut: takes and returns a Raw.
+        A function that takes and returns a Raw, applied to each recording before it is cut.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     epochs : iterator of mne.Epochs
-        Those of one recording after another, of 19 channels in volts and 5 s, from 2 s before the
-        event, loaded. The metadata tell ``subject, session, run, part, file, onset, stop, label,
-        derivation, shift``: the derivations are numbers joined by commas, and ``shift`` is how
-        much later (in seconds) than 2 s before the event a window starts because it would leave
-        the recording.
+        The windows of one recording after the other: 5 s from 2 s before the event, 19 channels in
+        volts, loaded. The metadata columns are ``subject, session, run, part, file, onset, stop,
+        label, derivation, shift``: derivations are numbers joined by commas, and ``shift`` is the
+        time in seconds by which a window was moved to stay within the recording.
 
     Raises
     ------
     FileNotFoundError
         If there are no recordings, or a ``.rec`` file is missing.
     ValueError
-        If a file is not of the form expected, or lacks one of the 19 channels.
+        If a file is not of the expected form, or does not have all of the 19 channels.
 
     Notes
     -----
-    The published preprocessing is
+    For the published preprocessing, pass
     ``transform=functools.partial(mne_gram.preprocess, **RECIPES["tuev"].preprocessing)``.
-    Event samples have to be unique in MNE, so those of rows at the same time are moved to the
-    next free sample; ``onset`` is exact.
+    Event samples have to be unique in MNE, so those of simultaneous events are moved to the next
+    free sample; ``onset`` is exact.
     """
     _validate_type(one_row_an_event, bool, "one_row_an_event")
     check_transform(transform)
-    recordings = choose_recordings(_list_recordings(root), subjects, part)
-    read = partial(_read_recording, one_row_an_event=one_row_an_event, transform=transform)
-    return read_each(recordings, read, verbose)
+    options = dict(subjects=subjects, part=part, transform=transform, verbose=verbose)
+    options["one_row_an_event"] = one_row_an_event
+    return read_part(_list_recordings(root), _read_recording, **options)
 
 
 def _list_recordings(root):
-    """List the recordings with the part that they are of."""
+    """List the recordings with their parts."""
     paths = list_files(root, "*.edf", "train/**/*.edf and eval/**/*.edf, each with its .rec")
     lost = [path.name for path in paths if not path.with_suffix(".rec").is_file()]
     if lost:
         raise FileNotFoundError(
-            f"{len(lost)} of {len(paths)} recordings have no .rec file of events beside them: "
+            f"{len(lost)} of {len(paths)} recordings have no .rec file beside them: "
             f"{name_some(lost)}."
         )
     recordings = {folder: [] for folder in _FOLDERS}
@@ -132,36 +127,22 @@ def _list_recordings(root):
         folders = [name for name in path.relative_to(root).parts[:-1] if name in _FOLDERS]
         if not folders:
             raise ValueError(
-                f"{path} is neither in a folder train nor in a folder eval, which tell the "
-                "published split. Give the folder that holds these two."
+                f"{path} is neither in a folder train nor in a folder eval, which define the "
+                "published split. Give the folder that contains these two."
             )
         is_own = path.parent.name not in _FOLDERS  # each subject has a folder
         subject = path.parent.name if is_own else path.stem.split("_")[0]
         run = path.stem.removeprefix(f"{subject}_")
-        recordings[folders[0]].append(Recording(path, subject, run=run))
+        recordings[folders[0]].append(RecordingFile(path, subject, run=run))
     train, test = ([recording.subject for recording in found] for found in recordings.values())
-    if not train:
-        return assign_parts(recordings["eval"], {"test": test})
-    return assign_parts(recordings["train"] + recordings["eval"], split_tuev(train, test))
+    parts = split_tuev(train, test) if train else dict(test=test)
+    return assign_parts(recordings["train"] + recordings["eval"], lambda subjects: parts)
 
 
 def read_events(path):
-    """Read the events of a ``.rec`` file.
+    """Return the lines of a ``.rec`` file, shape (n_events, 4), or raise ValueError.
 
-    Parameters
-    ----------
-    path : Path
-        The file: lines of derivation, start and stop in seconds, and number of the label.
-
-    Returns
-    -------
-    events : array, shape (n_events, 4)
-        Its lines.
-
-    Raises
-    ------
-    ValueError
-        If the file holds anything else.
+    The columns are derivation, start and stop in seconds, and number of the label.
     """
     text = path.read_text(encoding="utf-8")
     try:
@@ -181,12 +162,12 @@ def read_events(path):
     if derivations:
         raise ValueError(f"{path} has channels {derivations}, expected 0 to {_N_DERIVATIONS - 1}.")
     if not (np.isfinite(events).all() and (events[:, 1] < events[:, 2]).all()):
-        raise ValueError(f"{path} has events that do not stop after their start.")
+        raise ValueError(f"{path} has events that do not end after their start.")
     return events
 
 
 def _merge_events(events):
-    """Return start, stop, label and derivations of events, each once."""
+    """Return start, stop, label and list of derivations of each event."""
     merged = {}
     for derivation, *event in events:
         merged.setdefault(tuple(event), []).append(int(derivation))
@@ -203,7 +184,7 @@ def _read_recording(recording, one_row_an_event, transform):
     else:
         events = [(start, stop, label, [int(row)]) for row, start, stop, label in events]
     start, stop, label, derivations = zip(*events, strict=True)
-    # A window that would leave the recording is moved, as the event is one of the published ones.
+    # Windows are moved into the recording, not dropped, so that all published events are used.
     last = raw.n_times / raw.info["sfreq"] - LENGTH + BEFORE
     moved = np.clip(start, BEFORE, max(last, BEFORE))
     rows = dict(
@@ -215,12 +196,12 @@ def _read_recording(recording, one_row_an_event, transform):
     )
     epochs = cut_windows(
         raw,
-        describe(recording, rows),
-        {name: number for number, name in enumerate(LABELS, start=1)},
+        recording,
+        rows,
+        number_labels(LABELS, first=1),
         length=LENGTH,
         before=BEFORE,
         preload=True,
-        place=recording.path.name,
     )
     epochs.metadata["onset"] -= epochs.metadata["shift"]
     return epochs

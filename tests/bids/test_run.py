@@ -16,7 +16,7 @@ import pytest
 
 import mne_gram
 from mne_gram import run_bids
-from mne_gram._files import select_recordings, write_inst
+from mne_gram._files import read_recording, select_recordings, write_inst
 from mne_gram.bids import _restore, _settings
 
 NAMES = ["sub-01_task-rest_run-01", "sub-01_task-rest_run-02", "sub-02_task-rest_run-01"]

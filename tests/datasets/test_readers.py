@@ -102,7 +102,7 @@ def test_parts_are_disjoint_and_whole(split, n):
     parts = split(subjects)
     assert sorted(sum(parts.values(), [])) == subjects
     assert list(parts) == ["train", "validation", "test"]
-    with pytest.raises(ValueError, match="nobody"):
+    with pytest.raises(ValueError, match="no subjects"):
         split([])
     with pytest.raises(TypeError, match="list of subjects"):
         split("0001")
@@ -266,7 +266,7 @@ def test_tuev_bad_folders(tuev, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="Found no .*edf"):
         read_tuev(tmp_path / "empty")
-    with pytest.raises(FileNotFoundError, match="is not there"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         read_tuev(tmp_path / "none")
     with pytest.raises(ValueError, match="nor in a folder eval"):
         read_tuev(tuev / "train" / "aaa")
