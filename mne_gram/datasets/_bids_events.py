@@ -9,7 +9,7 @@ import mne
 from mne.utils import _check_option, _validate_type, logger, verbose
 
 from .._files import list_recordings, read_path
-from ._cutting import cut_windows, list_windows, number_labels
+from ._cutting import cut_epochs, list_windows, number_labels
 from ._recordings import (
     RecordingFile,
     apply_transform,
@@ -228,7 +228,7 @@ def _read_events(recording, paths, open_raw, names, tmin, length, preload):
         return None
     onset, label = zip(*found, strict=True)
     rows = dict(task=paths[recording].task or "n/a", onset=onset, label=label)
-    return cut_windows(
+    return cut_epochs(
         raw,
         recording,
         rows,
@@ -262,7 +262,7 @@ def _read_whole(recording, paths, open_raw, by, event_id, length, preload):
             f"than a window of {length:g} s."
         )
     rows = dict(task=path.task or "n/a", onset=onsets, label=getattr(path, by))
-    return cut_windows(
+    return cut_epochs(
         raw,
         recording,
         rows,

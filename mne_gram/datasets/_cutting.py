@@ -14,7 +14,7 @@ def number_labels(labels, first=0):
     return {label: code for code, label in enumerate(labels, start=first)}
 
 
-def cut_windows(
+def cut_epochs(
     raw, recording, rows, event_id, *, length, before=0.0, preload=False, reject_by_annotation=False
 ):
     """Cut windows from a Raw, which need not be loaded; return Epochs sorted by onset.

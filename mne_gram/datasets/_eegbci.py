@@ -9,7 +9,7 @@ from pathlib import Path
 import mne
 from mne.utils import _validate_type, verbose
 
-from ._cutting import cut_windows
+from ._cutting import cut_epochs
 from ._recordings import (
     RecordingFile,
     apply_transform,
@@ -141,7 +141,7 @@ def _read_recording(recording, labels, tmin, length, transform, preload):
         )
     raw = apply_transform(keep_standard(raw, place), transform)
     onset, label = zip(*found, strict=True)
-    return cut_windows(
+    return cut_epochs(
         raw,
         recording,
         dict(onset=onset, label=label, task=task),

@@ -6,7 +6,7 @@ import mne
 import numpy as np
 from mne.utils import verbose
 
-from ._cutting import cut_windows, number_labels
+from ._cutting import cut_epochs, number_labels
 from ._recordings import (
     RecordingFile,
     apply_transform,
@@ -166,4 +166,4 @@ def _read_recording(recording, transform, preload):
     rows = dict(
         onset=(onsets[:, None] + halves).ravel(), label=np.repeat(labels, len(halves)).tolist()
     )
-    return cut_windows(raw, recording, rows, number_labels(LABELS), length=LENGTH, preload=preload)
+    return cut_epochs(raw, recording, rows, number_labels(LABELS), length=LENGTH, preload=preload)

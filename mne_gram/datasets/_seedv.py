@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
-from ._cutting import cut_windows, list_windows, number_labels
+from ._cutting import cut_epochs, list_windows, number_labels
 from ._recordings import (
     RecordingFile,
     apply_transform,
@@ -188,7 +188,7 @@ def _cut(raw, recording, transform, preload):
         label=np.repeat([LABELS[number] for number in numbers], counts).tolist(),
         film=np.repeat(np.arange(1, len(starts) + 1), counts),
     )
-    return cut_windows(raw, recording, rows, number_labels(LABELS), length=LENGTH, preload=preload)
+    return cut_epochs(raw, recording, rows, number_labels(LABELS), length=LENGTH, preload=preload)
 
 
 def _find_channels(raw, recording):

@@ -6,7 +6,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
-from ._cutting import cut_windows, number_labels
+from ._cutting import cut_epochs, number_labels
 from ._recordings import (
     RecordingFile,
     apply_transform,
@@ -194,7 +194,7 @@ def _read_recording(recording, one_row_an_event, transform):
         derivation=[",".join(map(str, numbers)) for numbers in derivations],
         shift=moved - start,
     )
-    epochs = cut_windows(
+    epochs = cut_epochs(
         raw,
         recording,
         rows,
