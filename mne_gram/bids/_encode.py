@@ -12,16 +12,16 @@ from ..features import (
     Cuts,
     Embedding,
     Tokens,
+    check_part,
     choose_batch_size,
     compute_embedding,
     compute_tokens,
     cut_recording,
     encode_tokens,
     encode_windows,
+    load_network,
 )
-from ..features._compute import _check_part, _load
-from ..models import read_config
-from ..models._registry import _locate
+from ..models import locate_model, read_config
 from ._restore import describe_input, load_cached
 from ._sidecars import name_source, write_files
 
@@ -63,8 +63,8 @@ def read_windows(recording, settings, folder):
     a large recording are kept in the folder while it is read.
     """
     network = _NETWORKS[settings.job]
-    config = read_config(_locate(settings.model))[network]
-    _check_part(config, network)
+    config = read_config(locate_model(settings.model))[network]
+    check_part(config, network)
     inst = read_recording(recording)
     facts = describe_input(inst)
     options = dict(picks=None, on_bads="mask", on_missing="warn", preprocess=True)
@@ -127,7 +127,7 @@ def write_features(recording, settings, folder, made, facts):
 def _load_network(settings):
     """Return the model of a job, loaded once per process, and the fields of its origin."""
     model = load_cached(settings.model, settings.device)
-    return _load(model, _NETWORKS[settings.job], settings.device)
+    return load_network(model, _NETWORKS[settings.job], settings.device)
 
 
 def _choose_windows(recording, settings):

@@ -252,21 +252,21 @@ def _check_arguments(job, on_error, method, output, all_channel_gaps, format, po
 
 def _locate_model(model):
     """Return the name of a model, or its absolute folder, as workers may start elsewhere."""
-    from ..models._registry import _REGISTRY
+    from ..models import list_models
 
     _validate_type(model, "path-like", "model")
-    return model if model in _REGISTRY else str(Path(model).expanduser().absolute())
+    known = [info.name for info in list_models()]
+    return model if model in known else str(Path(model).expanduser().absolute())
 
 
 def _find_weights(settings):
     """Return the sha256 of each model that a job uses, by name."""
     from ..covariance._prior import _PRIOR_FILE
-    from ..models import read_config
-    from ..models._registry import _locate
+    from ..models import locate_model, read_config
 
     weights = {}
     if settings.job == "restore" and settings.method != "spline":
         weights["prior"] = find_sha256(_PRIOR_FILE)
     if settings.uses_network:
-        weights[Path(settings.model).name] = read_config(_locate(settings.model))["sha256"]
+        weights[Path(settings.model).name] = read_config(locate_model(settings.model))["sha256"]
     return weights

@@ -6,8 +6,7 @@ from functools import lru_cache
 
 from mne.utils import logger
 
-from ..models import CONFIG, get_device, load_model
-from ..models._registry import _locate
+from ..models import CONFIG, get_device, load_model, locate_model
 
 
 def load_backbone(model, device=None, *, fall_back=False):
@@ -28,7 +27,7 @@ def load_backbone(model, device=None, *, fall_back=False):
             raise
         logger.info(f"{error} Using the CPU instead.")
         device = get_device(None)
-    folder = _locate(model)
+    folder = locate_model(model)
     stamp = (folder / CONFIG).stat().st_mtime_ns  # a model that was written again is another one
     backbone = _load(str(folder.resolve()), stamp, str(device))
     if backbone.gram is None:

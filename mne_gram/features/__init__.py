@@ -3,8 +3,10 @@
 """Embeddings and tokens of the network."""
 
 from ._compute import (
+    check_part,
     compute_embedding,
     compute_tokens,
+    load_network,
 )
 from ._cuts import (
     Cuts,
@@ -33,12 +35,14 @@ __all__ = [
     "JointEncoder",
     "POOLS",
     "Tokens",
+    "check_part",
     "choose_batch_size",
     "compute_embedding",
     "compute_tokens",
     "cut_recording",
     "encode_tokens",
     "encode_windows",
+    "load_network",
     "read_embedding",
     "read_tokens",
     "split_patches",

@@ -103,7 +103,7 @@ def compute_embedding(
     or pass it through :func:`mne_gram.preprocess`, and give ``preprocess=False``.
     """
     _check_option("pool", pool, POOLS)
-    model, known = _load(model, "gram", device)
+    model, known = load_network(model, "gram", device)
     cuts, channels, fields = cut_recording(
         *(inst, model.gram.config.max_patches),
         **dict(picks=picks, window=window, overlap=overlap, line_freq=line_freq),
@@ -180,7 +180,7 @@ def compute_tokens(
     The class of a patch depends on the other patches of its window. All else is as in
     :func:`mne_gram.compute_embedding`.
     """
-    model, known = _load(model, "tokenizer", device)
+    model, known = load_network(model, "tokenizer", device)
     cuts, channels, fields = cut_recording(
         *(inst, model.tokenizer.config.max_patches),
         **dict(picks=picks, window=window, overlap=overlap, line_freq=line_freq),
@@ -193,7 +193,7 @@ def compute_tokens(
     return Tokens(data=data, good=good, n_classes=n_classes, **fields, **known)
 
 
-def _load(model, part, device):
+def load_network(model, part, device):
     """Return a model that has a network, and what is to be kept of where it comes from."""
     from ..models import load_model
 
@@ -203,11 +203,11 @@ def _load(model, part, device):
         name = model.card.get("name")
     else:
         model = load_model(model, device=device)
-    _check_part(getattr(model, part), part)
+    check_part(getattr(model, part), part)
     return model, dict(model=name, sha256=model.sha256)
 
 
-def _check_part(found, part):
+def check_part(found, part):
     """Raise if a model, or its configuration, lacks a part."""
     if found is None:
         need = {"gram": "stage 2", "tokenizer": "the tokenizer (stage 1)"}[part]

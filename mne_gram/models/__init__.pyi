@@ -44,6 +44,7 @@ from ._registry import (
     get_models_dir,
     list_models,
     load_model,
+    locate_model,
 )
 from ._tokenizer import (
     Tokenizer,
@@ -80,6 +81,7 @@ __all__ = [
     "is_model",
     "list_models",
     "load_model",
+    "locate_model",
     "predict_windows",
     "read_config",
     "save_model",

@@ -160,10 +160,10 @@ def load_model(name_or_path="gram-tiny", *, device=None, verbose=None):
 
     _validate_type(name_or_path, "path-like", "name_or_path")
     device = get_device(device)
-    return read_model(_locate(name_or_path), device)
+    return read_model(locate_model(name_or_path), device)
 
 
-def _locate(name_or_path):
+def locate_model(name_or_path):
     """Return the folder of a model, or raise what to do."""
     if name_or_path in _REGISTRY:
         folder = _get_folder(name_or_path)
@@ -225,7 +225,7 @@ def fetch_model(name, *, path=None, force=False, verbose=None):
     entry = _get_entry(name)
     folder = _get_folder(name, path)
     if entry.bundled:
-        return _locate(name)
+        return locate_model(name)
     if is_model(folder) and not force:
         return folder
     if entry.url is None:
