@@ -14,6 +14,7 @@ import joblib
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import mne_gram.models
 from mne_gram import run_bids
 from mne_gram._files import select_recordings
 from mne_gram.bids import _parallel, _process
@@ -251,11 +252,9 @@ def test_threads_of_the_caller_stay(bids_source, tmp_path, monkeypatch):
 
 def test_model_is_loaded_once(bids_source, tmp_path, monkeypatch):
     """One process loads the model once for all recordings, and keeps it no longer than the run."""
-    import mne_gram.models._registry
-
-    calls, load = [], mne_gram.models._registry.load_model
+    calls, load = [], mne_gram.models.load_model
     monkeypatch.setattr(
-        mne_gram.models._registry, "load_model", lambda *a, **k: (calls.append(a), load(*a, **k))[1]
+        mne_gram.models, "load_model", lambda *a, **k: (calls.append(a), load(*a, **k))[1]
     )
     report = run_bids(bids_source, derivatives=tmp_path / "out", job="tokens", report=False)
     assert report.failures == [] and len(calls) == 1
