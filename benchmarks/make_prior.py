@@ -14,11 +14,16 @@ from mne.utils import ProgressBar, logger
 from scipy.optimize import nnls
 
 from mne_gram._files import list_recordings, read_path, staged
-from mne_gram._recording import collect_mask, find_pieces, group_moments
-from mne_gram._recording._windows import cut_windows
+from mne_gram._recording import (
+    Recording,
+    Samples,
+    collect_spans,
+    find_segments,
+    measure_moments,
+)
 from mne_gram.covariance import (
     N_BANDS,
-    Recording,
+    RecordingCovariance,
     assemble_prior,
     complete_recording,
     fit_forward,
@@ -66,10 +71,10 @@ def measure_recording(raw, source):
     if flat.any() or not np.ptp(data, axis=1).any():
         logger.info(f"{source[-1]}: left out, flat channels {np.array(names)[flat].tolist()}")
         return None
-    sfreq = raw.info["sfreq"]
-    mask = collect_mask(raw, [raw.ch_names.index(name) for name in names])
-    windows, good = cut_windows(data, mask, find_pieces(raw), sfreq, max_windows=400)
-    moments = group_moments(windows, good, sfreq, np.ones(len(names)))
+    picks = np.array([raw.ch_names.index(name) for name in names])
+    samples = Samples(data, np.arange(len(data)), find_segments(raw))
+    recording = Recording(samples, collect_spans(raw, picks), mne.pick_info(raw.info, picks))
+    moments = measure_moments(recording, np.ones(len(names)), max_windows=400)
     if not moments:
         return None
     whole = [m for m in moments if len(m.good) == len(names)]
@@ -80,7 +85,7 @@ def measure_recording(raw, source):
     average = np.eye(len(names)) - 1 / len(names)
     cov = average @ cov @ average
     cov = cov / np.trace(cov, axis1=1, axis2=2)[:, None, None] * len(names)
-    return Recording(source, cmap.indices[keep], cov)
+    return RecordingCovariance(source, cmap.indices[keep], cov)
 
 
 def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):

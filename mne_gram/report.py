@@ -12,7 +12,6 @@ from mne.utils import _validate_type
 
 from ._version import __version__
 from .montage import find_placed
-from .restoration import describe_calibration, describe_extent, format_number
 from .viz import plot_channel_map, plot_restoration, plot_scores
 
 __all__ = ["add_restoration"]
@@ -28,7 +27,7 @@ def add_restoration(
     n_channels=6,
     replace=False,
 ):
-    """Add what a restoration did to a report of MNE.
+    """Add the results of a restoration to a report of MNE.
 
     Parameters
     ----------
@@ -37,21 +36,21 @@ def add_restoration(
     report : RestorationReport
         What :func:`mne_gram.restore` returned.
     title : str
-        How the titles of what is added begin.
+        The beginning of the titles of the added items.
     section : str | None
-        The section of the report to put it in; None puts it in none.
+        The section of the report to add to; None for no section.
     tags : tuple of str
-        Tags, by which readers filter.
+        Tags to filter by.
     n_channels : int
-        How many channels the figure shows, those with the largest expected error first.
+        The number of channels in the figure, those with the largest expected error first.
     replace : bool
-        Whether to replace what was added before under the same title and section.
+        Whether to replace items that were added before under the same title and section.
 
     Notes
     -----
-    Four items are added: a summary with the table of channels and what to know before going on,
-    the channels before and after, the error of each expert on hidden clean patches, and a map of
-    the restored channels. What cannot be drawn is replaced by a sentence that says why.
+    Four items are added: a summary with the table of channels and notes on further processing, the
+    channels before and after, the error of each expert on hidden clean samples, and a map of the
+    restored channels. A figure that cannot be drawn is replaced by a sentence that says why.
 
     Examples
     --------
@@ -67,10 +66,9 @@ def add_restoration(
     import matplotlib.pyplot as plt
 
     _validate_type(mne_report, mne.Report, "mne_report")
-    rows = sorted(report._rows, key=lambda row: -np.nan_to_num(row["expected_nmse"], nan=np.inf))
     options = dict(section=section, tags=tags, replace=replace)
-    mne_report.add_html(_format_summary(report, rows), f"{title}: summary", **options)
-    for what, caption, missing, draw in _list_figures(report, rows, n_channels):
+    mne_report.add_html(format_summary(report), f"{title}: summary", **options)
+    for what, caption, missing, draw in list_figures(report, n_channels):
         if missing:
             mne_report.add_html(f"<p>{missing}</p>", f"{title}: {what}", **options)
             continue
@@ -80,15 +78,15 @@ def add_restoration(
         plt.close(fig)
 
 
-def _list_figures(report, rows, n_channels):
-    """Return what each figure shows, its caption, why it cannot be drawn, and what draws it."""
-    names = [row["channel"] for row in rows]
+def list_figures(report, n_channels):
+    """Return of each figure its name, caption, why it cannot be drawn, and what draws it."""
+    names = [row["channel"] for row in _sort_channels(report)]
     return [
         (
             "before and after",
-            "The first restored stretch of each channel, the largest expected error first. Blue: "
+            "The first restored segment of each channel, the largest expected error first. Blue: "
             "restored, with the 90 % interval; grey: what was there before; dotted: seams.",
-            "" if rows else "Nothing was restored.",
+            "" if names else "Nothing was restored.",
             partial(
                 plot_restoration,
                 report,
@@ -100,28 +98,37 @@ def _list_figures(report, rows, n_channels):
         ),
         (
             "experts",
-            "How the experts restored clean patches that were hidden for the purpose; what was "
-            "done is blue. An estimate of zero has an NMSE of 1.",
-            "No clean patches were hidden to score the experts." * (report.evidence is None),
+            "How well the experts restored clean samples that were hidden for the purpose; the one "
+            "that was chosen is blue. An estimate of zero has an NMSE of 1.",
+            "No clean samples were hidden to score the experts." * (report.evidence is None),
             partial(plot_scores, report, show=False),
         ),
         (
             "map",
-            "Restored channels, coloured by the expected NMSE; a thick edge is a channel that was "
-            "bad all through.",
-            "" if find_placed(report._info).any() else "The channels have no positions.",
+            "Restored channels, coloured by the expected NMSE; channels that were bad throughout "
+            "the recording have a thick edge.",
+            "" if find_placed(report.info).any() else "The channels have no positions.",
             partial(plot_channel_map, report, show=False),
         ),
     ]
 
 
-def _format_summary(report, rows):
+def _sort_channels(report):
+    """Return the restored channels, those with the largest or an unknown error first."""
+
+    def get_key(row):
+        return -np.inf if row["expected_nmse"] is None else -row["expected_nmse"]
+
+    return sorted(report.to_dict()["channels"], key=get_key)
+
+
+def format_summary(report):
     """Return the summary, the table of channels and the notes as HTML."""
-    parts = [f"<p>{escape(report.summary)}</p>"]
+    parts, rows = [f"<p>{escape(report.summary)}</p>"], _sort_channels(report)
     if rows:
         parts.append(_format_table(rows))
     if report.evidence is not None:
-        parts.append(f"<p>{escape(describe_calibration(report.evidence))}</p>")
+        parts.append(f"<p>{escape(report.evidence.calibration_note)}</p>")
     if report.notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
         parts.append(f"<ul>{items}</ul>")
@@ -140,10 +147,10 @@ def _format_table(rows):
     head += [f"Weight of {key.removeprefix('weight_')}" for key in experts]
     lines = [[f"<th>{escape(text)}</th>" for text in head]]
     for row in rows:
-        cells = [row["channel"], describe_extent(row)]
+        cells = [row["channel"], row["extent"]]
         cells += [f"{row['seconds']:.1f}", f"{row['invented']:.1f}" if row["invented"] else ""]
-        keys = ["expected_nmse", "expected_r", *experts]
-        cells += [format_number(row[key], "not known") for key in keys]
+        values = [row[key] for key in ("expected_nmse", "expected_r", *experts)]
+        cells += ["not known" if value is None else f"{value:.2f}" for value in values]
         lines.append([f"<td>{escape(text)}</td>" for text in cells])
     head, *body = [f"<tr>{''.join(cells)}</tr>" for cells in lines]
     return (
@@ -153,15 +160,7 @@ def _format_table(rows):
 
 
 def write_page(report, fname):
-    """Write a report as a page of HTML that needs no other one.
-
-    Parameters
-    ----------
-    report : RestorationReport
-        The report.
-    fname : path-like
-        The file, which is replaced.
-    """
+    """Write a report as an HTML page that needs no other file; ``fname`` is replaced."""
     with mne.utils.use_log_level("warning"):
         page = mne.Report(title="Restoration by mne_gram")
         add_restoration(page, report)

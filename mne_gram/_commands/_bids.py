@@ -7,7 +7,7 @@ import contextlib
 import json
 
 from .._version import __version__
-from ._restore import add_restoration_options
+from ._restore import add_restoration_options, get_restoration_options
 from ._shared import POOLS, add_command, log_to_stderr
 
 
@@ -95,12 +95,8 @@ def _run_bids(args, parser):
             on_error="raise" if args.stop_on_error else "continue",
             dry_run=args.dry_run,
             find_bads=args.find_bads,
-            method=args.method,
-            output=args.output,
-            model=args.model,
+            **get_restoration_options(args),
             line_freq=args.line_freq,
-            all_channel_gaps=args.all_channel_gaps,
-            random_state=args.random_state,
             format=args.format,
             save_std=args.std,
             pool=args.pool,

@@ -39,7 +39,7 @@ def add_restore(commands):
     add("output", metavar="OUT", help="file to write: .fif, .edf or .vhdr (epochs: -epo.fif)")
     add_input_options(parser)
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
-    add_restoration_options(parser, "--output", dest="kind")
+    add_restoration_options(parser, "--output")
     add(
         "--figure",
         type=file_name(*FIGURES),
@@ -62,26 +62,32 @@ def add_restore(commands):
     )
 
 
-def add_restoration_options(parser, output, **kwargs):
+def add_restoration_options(parser, output):
     """Add the options of `mne_gram.restore`; ``output`` is the flag of the one of that name."""
-    add = parser.add_argument
-    methods = ["auto", "spatial", "gram", "spline"]
-    add("--method", default="auto", choices=methods, help="restoration method (default: auto)")
-    add(
-        output,
-        default="mean",
-        choices=["mean", "sample"],
-        help="expected signal (default), or a random draw that has the power of real EEG",
-        **kwargs,
-    )
-    add(
-        "--all-channel-gaps",
-        default="keep",
-        choices=["keep", "fill"],
-        help="keep the data where all channels are bad (default), or fill the gap",
-    )
+    from ..restoration import METHODS, OPTIONS
+
+    for option in OPTIONS.values():
+        default = "" if option.default is None else f" (default: {option.default})"
+        parser.add_argument(
+            output if option.name == "output" else f"--{option.name.replace('_', '-')}",
+            dest=f"restore_{option.name}",
+            default=option.default,
+            choices=option.choices,
+            type=option.type,
+            metavar=option.metavar,
+            help=option.help + default,
+        )
     add_model(parser)
-    add("--random-state", type=int, metavar="SEED", help="seed of random draws")
+    methods = "\n".join(f"  {m.name:9}{m.description}" for m in METHODS.values())
+    parser.epilog += f"\n\nmethods:\n{methods}"
+
+
+def get_restoration_options(args):
+    """Return the options that `add_restoration_options` added."""
+    from ..restoration import OPTIONS
+
+    options = {name: getattr(args, f"restore_{name}") for name in OPTIONS}
+    return options | dict(model=args.model)
 
 
 def _run_restore(args, parser):
@@ -108,13 +114,9 @@ def _restore_and_write(inst, args):
     restored, report = restore(
         inst,
         mask="auto" if args.find_bads else None,
-        method=args.method,
-        output=args.kind,
-        model=args.model,
+        **get_restoration_options(args),
         line_freq=args.line_freq,
-        all_channel_gaps=args.all_channel_gaps,
         return_report=True,
-        random_state=args.random_state,
         copy=False,
     )
     others = list(filter(None, (args.report, args.figure)))

@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 
-from .._recording import cut_stretches
+from .._recording import cut_chunks
 
 _RESOLUTION = 0.1  # microvolts per unit of the samples, as in pybv
 # Annotations that begin so are read as they were written, without "Comment/".
@@ -47,7 +47,7 @@ def write_brainvision(path, raw):
     in_volts = np.array([ch["unit"] == FIFF.FIFF_UNIT_V for ch in raw.info["chs"]])
     factors = np.where(in_volts, 1e6, 1.0)[:, None] / _RESOLUTION
     with path.with_suffix(".eeg").open("wb") as file:
-        for start, stop in cut_stretches(len(raw.ch_names), raw.n_times):
+        for start, stop in cut_chunks(len(raw.ch_names), raw.n_times):
             part = factors * raw.get_data(start=start, stop=stop)
             file.write(part.T.astype("<f4").tobytes())
 

@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from mne.utils import warn
 
-from .._recording import cut_stretches
+from .._recording import cut_chunks
 
 # Bytes of each field in the header of a signal, in their order.
 _FIELDS = dict(
@@ -60,7 +60,7 @@ def write_edf(path, raw):
     offset = limits[1] / gain - limits[3]
     with path.open("wb") as file:
         file.write(_complete_header(header, n_records, notes.itemsize // 2))
-        for first, last in cut_stretches(n_channels * length, n_records):
+        for first, last in cut_chunks(n_channels * length, n_records):
             part = raw.get_data(start=first * length, stop=min(last * length, raw.n_times))
             part = np.pad(part, ((0, 0), (0, (last - first) * length - part.shape[1])), "edge")
             part = np.round(scale * part / gain - offset).clip(limits[2], limits[3])
@@ -76,7 +76,7 @@ def write_edf(path, raw):
 def _find_ranges(raw):
     """Return the minimum and maximum of each channel, two arrays of shape (n_channels,)."""
     low, high = np.full((2, len(raw.ch_names)), np.nan)
-    for start, stop in cut_stretches(len(raw.ch_names), raw.n_times):
+    for start, stop in cut_chunks(len(raw.ch_names), raw.n_times):
         part = raw.get_data(start=start, stop=stop)
         if not np.isfinite(part).all():
             raise ValueError("EDF cannot store the NaN or infinite values of these data.")

@@ -3,9 +3,9 @@
 """Samples, masks and windows of Raw, Epochs and Evoked."""
 
 from ._input import (
-    check_data,
+    check_recording,
     find_evidence,
-    open_samples,
+    open_recording,
     pick_eeg,
 )
 from ._masks import (
@@ -14,54 +14,52 @@ from ._masks import (
     collect_mask,
     collect_spans,
     count_times,
+    find_all_channel_gaps,
     find_spans,
-    find_untold,
     merge_spans,
 )
-from ._patches import (
-    cut_windows,
-    overlap_add,
-    window_starts,
+from ._recording import (
+    Block,
+    Recording,
 )
 from ._samples import (
     Samples,
     Scratch,
     check_room,
-    cut_stretches,
+    cut_chunks,
     load_raw,
 )
 from ._windows import (
     choose_windows,
-    find_pieces,
-    group_moments,
+    find_segments,
     group_products,
+    measure_moments,
     window_products,
 )
 
 __all__ = [
     "BadSpans",
+    "Block",
+    "Recording",
     "Samples",
     "Scratch",
     "annotated_spans",
-    "check_data",
+    "check_recording",
     "check_room",
     "choose_windows",
     "collect_mask",
     "collect_spans",
     "count_times",
-    "cut_stretches",
-    "cut_windows",
+    "cut_chunks",
+    "find_all_channel_gaps",
     "find_evidence",
-    "find_pieces",
+    "find_segments",
     "find_spans",
-    "find_untold",
-    "group_moments",
     "group_products",
     "load_raw",
+    "measure_moments",
     "merge_spans",
-    "open_samples",
-    "overlap_add",
+    "open_recording",
     "pick_eeg",
     "window_products",
-    "window_starts",
 ]

@@ -11,19 +11,20 @@ from mne.utils import warn
 
 from ..covariance import MIN_GOOD
 from ..preprocessing import check_units
+from ._recording import Recording
 from ._samples import Samples
-from ._windows import find_pieces
+from ._windows import find_segments
 
 _MIN_SFREQ = 100.0
 _FEW_GOOD = 4
 
 
 def pick_eeg(inst, picks):
-    """Return the channels to work with, or say why there are none."""
+    """Return the EEG channels to work with, sorted indices, or raise if there are none."""
     info = inst.info
     if info["custom_ref_applied"] == FIFF.FIFFV_MNE_CUSTOM_REF_CSD or "csd" in inst:
         raise ValueError(
-            "Found current source density, expected potentials: restore the data from before "
+            "Found current source density, expected potentials: restore the data before "
             "mne.preprocessing.compute_current_source_density."
         )
     eeg = mne.pick_types(info, eeg=True, exclude=())
@@ -31,7 +32,7 @@ def pick_eeg(inst, picks):
     others = np.setdiff1d(chosen, eeg)
     if len(others):
         names = ", ".join(info["ch_names"][k] for k in others)
-        raise ValueError(f"picks holds channels that are no EEG: {names}.")
+        raise ValueError(f"picks contains non-EEG channels: {names}.")
     if len(chosen) == 0:
         types = ", ".join(sorted(set(inst.get_channel_types())))
         raise ValueError(
@@ -41,74 +42,64 @@ def pick_eeg(inst, picks):
     return np.unique(chosen)
 
 
-def open_samples(inst, picks):
-    """Return the samples of a preloaded Raw or Epochs or of an Evoked, or say what is wrong."""
+def open_recording(inst, picks, bad):
+    """Return the picks of a preloaded Raw or Epochs or of an Evoked as a Recording."""
     data = inst.data if isinstance(inst, mne.Evoked) else inst._data
     if np.iscomplexobj(data):
         raise ValueError("Found complex data, expected real: restore before a Hilbert transform.")
     n_times = data.shape[-1]
     if data.ndim == 3 and len(data) == 0:
         raise ValueError("The Epochs are empty: there is nothing to restore.")
-    pieces = [(k * n_times, (k + 1) * n_times) for k in range(len(data) if data.ndim == 3 else 1)]
+    segments = [(k * n_times, (k + 1) * n_times) for k in range(len(data) if data.ndim == 3 else 1)]
     if isinstance(inst, BaseRaw):
-        pieces = find_pieces(inst)
-    return Samples(data, picks, pieces)
+        segments = find_segments(inst)
+    return Recording(Samples(data, picks, segments), bad, mne.pick_info(inst.info, picks))
 
 
-def check_data(samples, bad, names, sfreq):
-    """Refuse what cannot be restored.
-
-    Parameters
-    ----------
-    samples : Samples
-        The signals.
-    bad : BadSpans
-        What is bad.
-    names : list of str
-        The channels.
-    sfreq : float
-        Sampling rate in Hz.
-    """
+def check_recording(recording):
+    """Refuse a recording that cannot be restored, and warn about one that is hard to restore."""
+    samples, bad, names = recording.samples, recording.bad, recording.ch_names
     broken = np.zeros(len(names), bool)
-    for start, stop in samples.stretches():
+    for start, stop in samples.chunks():
         broken |= (~np.isfinite(samples.read(start, stop)) & ~bad.paint(start, stop)).any(axis=1)
     if broken.any():
         found = ", ".join(name for name, wrong in zip(names, broken, strict=True) if wrong)
         raise ValueError(
             f"Found NaN or infinite samples that are not marked as bad in {found}. "
-            "Mark them: the channel in info['bads'], the span by an annotation with ch_names, or "
-            "by mask."
+            "Mark them: the channel in info['bads'], the segment by an annotation with ch_names, "
+            "or by mask."
         )
     n_good = int((~bad.whole).sum())
     if n_good < MIN_GOOD:
         raise ValueError(
-            f"{len(names) - n_good} of {len(names)} EEG channels are bad all through; at least "
-            f"{MIN_GOOD} have to be good to restore the others. Unmark channels that are usable, "
-            "or leave this recording out."
+            f"{len(names) - n_good} of {len(names)} EEG channels are bad; at least {MIN_GOOD} good "
+            "channels are needed to restore the others. Unmark channels that are usable, or leave "
+            "this recording out."
         )
     if n_good < _FEW_GOOD:
         warn(
-            f"Only {n_good} channels are good: the estimates rest on very little. Look at "
-            "expected_nmse in the report."
+            f"Only {n_good} channels are good, so the estimates are unreliable. See expected_nmse "
+            "in the report."
         )
-    if sfreq < _MIN_SFREQ:
+    if recording.sfreq < _MIN_SFREQ:
         warn(
-            f"The sampling rate is {sfreq:g} Hz, expected {_MIN_SFREQ:g} Hz or more. Bands above "
-            f"{sfreq / 2:g} Hz are not there to learn from; use the recording at its original rate."
+            f"The sampling rate is {recording.sfreq:g} Hz, expected {_MIN_SFREQ:g} Hz or more. The "
+            f"data contain no frequencies above {recording.sfreq / 2:g} Hz to learn from; use the "
+            "recording at its original rate."
         )
-    step = samples.thin()
-    seen = np.where(bad.paint(step=step), np.nan, samples.read(step=step))
+    part, good = recording.read_good(samples.thin())
+    seen = np.where(good, part, np.nan)
     recorded = (np.nan_to_num(seen) != 0).any(axis=0)  # where recording paused, files hold zeros
     check_units(seen[:, recorded] if recorded.any() else seen)
 
 
-def find_evidence(samples, bad, names):
-    """Find the channels that can be worked with: all but good ones that are flat.
+def find_evidence(recording):
+    """Return the indices of the channels to work with: all but good ones that are flat.
 
-    A single flat channel is a recording's own reference, which is true evidence.
+    A single flat channel is a recording's own reference, which is valid evidence.
     """
-    step = samples.thin()
-    part, good = samples.read(step=step), ~bad.paint(step=step)
+    bad, names = recording.bad, recording.ch_names
+    part, good = recording.read_good(recording.samples.thin())
     spread = np.full(len(part), np.nan)
     for k in np.flatnonzero(good.any(axis=1)):
         spread[k] = part[k, good[k]].std()
@@ -117,7 +108,7 @@ def find_evidence(samples, bad, names):
         return np.arange(len(part))
     flat_names = ", ".join(name for name, f in zip(names, flat, strict=True) if f)
     warn(
-        f"Found flat channels that are not marked as bad: {flat_names}. They are not used as "
-        "evidence and left as they are. Mark them in info['bads'] to have them restored."
+        f"Found flat channels that are not marked as bad: {flat_names}. They are left unchanged "
+        "and not used to estimate others. Mark them in info['bads'] to have them restored."
     )
     return np.flatnonzero(~flat)

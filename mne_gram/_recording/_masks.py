@@ -1,9 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is bad: from info, annotations and an explicit mask, as spans of samples.
+"""Bad spans of channels, from info, annotations and an explicit mask.
 
-A day of recording has a billion samples and a few hundred bad stretches, so stretches are what is
-kept. Masks, sample by sample, are painted where they are worked on.
+A day of recording has a billion samples and a few hundred bad spans, so spans are what is kept.
+Masks, sample by sample, are painted where they are needed.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _CUTS = ("BAD BOUNDARY", "BAD_ACQ_SKIP")  # joins and holes of the file, not bad
 
 @dataclass(frozen=True, eq=False)
 class BadSpans:
-    """Stretches of each channel that are bad; epochs are laid end to end.
+    """Spans of each channel that are bad; epochs are laid end to end.
 
     Attributes
     ----------
     spans : tuple of array of int, shape (n_spans, 2)
-        Starts and stops in samples, one array a channel, in order and apart from each other.
+        Starts and stops in samples, one array per channel, in order and without overlap.
     n_times : int
         Number of samples of the recording.
     """
@@ -44,7 +44,7 @@ class BadSpans:
 
     @property
     def whole(self):
-        """Which channels are bad all through, an array of bool."""
+        """Which channels are bad throughout the recording, an array of bool."""
         return self.n_bad == self.n_times
 
     def select(self, channels):
@@ -66,25 +66,12 @@ class BadSpans:
         return BadSpans(tuple(spans), self.n_times)
 
     def covers(self, channel, start, stop):
-        """Tell whether a channel is bad from ``start`` to ``stop`` throughout."""
+        """Return whether a channel is bad throughout from ``start`` to ``stop``."""
         rows = self.spans[channel]
         return bool(((rows[:, 0] <= start) & (rows[:, 1] >= stop)).any())
 
     def paint(self, start=0, stop=None, step=1):
-        """Return the mask of every ``step``-th sample of a stretch.
-
-        Parameters
-        ----------
-        start, stop : int
-            The stretch; None for the end.
-        step : int
-            How many samples apart.
-
-        Returns
-        -------
-        mask : array of bool, shape (n_channels, n_samples)
-            True where bad.
-        """
+        """Return the mask of every ``step``-th sample, shape (n_channels, n_samples)."""
         stop = self.n_times if stop is None else stop
         mask = np.zeros((len(self.spans), max(0, -(-(stop - start) // step))), bool)
         for row, spans in zip(mask, self.spans, strict=True):
@@ -106,7 +93,7 @@ def merge_spans(spans):
 
 
 def is_inside(spans, samples):
-    """Tell which samples lie inside merged spans."""
+    """Return which samples lie inside merged spans."""
     if not len(spans):
         return np.zeros(len(samples), bool)
     before = np.searchsorted(spans[:, 0], samples, "right") - 1
@@ -123,29 +110,18 @@ def find_spans(mask):
     return BadSpans(tuple(spans), mask.shape[1])
 
 
-def find_untold(bad):
-    """List the stretches in which too few channels are good to tell of the others.
-
-    Parameters
-    ----------
-    bad : BadSpans
-        What is bad.
-
-    Returns
-    -------
-    untold : array of int, shape (n_stretches, 2)
-        Starts and stops in samples.
-    """
+def find_all_channel_gaps(bad):
+    """List the spans in which too few channels are good to estimate the others, shape (n, 2)."""
     borders = np.concatenate([spans.ravel() for spans in bad.spans])
     steps = np.tile([1, -1], len(borders) // 2)
     times, inverse = np.unique(borders, return_inverse=True)
     n_good = len(bad) - np.cumsum(np.bincount(inverse.ravel(), weights=steps)).round().astype(int)
-    untold = n_good[:-1] < MIN_GOOD  # from each border to the next
-    return merge_spans(np.stack([times[:-1], times[1:]], axis=1)[untold])
+    too_few = n_good[:-1] < MIN_GOOD  # from each border to the next
+    return merge_spans(np.stack([times[:-1], times[1:]], axis=1)[too_few])
 
 
 def is_bad_annotation(text):
-    """Tell whether an annotation marks bad signal."""
+    """Return whether an annotation marks bad signals."""
     return text.upper().startswith("BAD") and not text.upper().startswith(_CUTS)
 
 
@@ -156,18 +132,10 @@ def count_times(inst):
 
 
 def annotated_spans(inst):
-    """List the bad annotations of a Raw or Epochs in samples.
+    """List the bad annotations of a Raw or Epochs in samples, clipped to the data.
 
-    Parameters
-    ----------
-    inst : mne.io.BaseRaw | mne.BaseEpochs
-        The data.
-
-    Returns
-    -------
-    spans : list of tuple
-        Index of the annotation, epoch (0 for Raw), start, stop and channel names (empty for all
-        channels), clipped to the data.
+    Each is a tuple of the annotation's index, the epoch (0 for Raw), start, stop and channel names
+    (none for all channels).
     """
     annotations = inst.annotations
     if annotations is None or not len(annotations):
@@ -193,28 +161,10 @@ def annotated_spans(inst):
 
 
 def collect_spans(inst, picks, mask=None):
-    """Collect everything that is marked as bad.
+    """Collect everything that is marked as bad, as BadSpans of the channels in ``picks``.
 
-    Parameters
-    ----------
-    inst : mne.io.BaseRaw | mne.BaseEpochs | mne.Evoked
-        The data.
-    picks : array of int
-        The channels to look at.
-    mask : array of bool | None
-        What is bad besides ``info["bads"]`` and the annotations, for all channels of ``inst``:
-        ``(n_channels, n_times)`` for Raw and Evoked, ``(n_epochs, n_channels)`` or
-        ``(n_epochs, n_channels, n_times)`` for Epochs.
-
-    Returns
-    -------
-    bad : BadSpans
-        What is bad, channels counted in ``picks``.
-
-    Raises
-    ------
-    ValueError
-        If the mask has another shape or type.
+    The mask adds to ``info["bads"]`` and the annotations; it is for all channels of ``inst``, as
+    in :func:`mne_gram.restore`. Raises a ValueError if it has another shape or type.
     """
     names = [inst.ch_names[pick] for pick in picks]
     n_times = count_times(inst)
@@ -237,27 +187,12 @@ def collect_spans(inst, picks, mask=None):
 
 
 def collect_mask(inst, picks, mask=None):
-    """Collect everything that is marked as bad, sample by sample.
-
-    Parameters
-    ----------
-    inst : mne.io.BaseRaw | mne.BaseEpochs | mne.Evoked
-        The data.
-    picks : array of int
-        The channels to look at.
-    mask : array of bool | None
-        As in :func:`collect_spans`.
-
-    Returns
-    -------
-    bad : array of bool, shape (n_picks, n_epochs * n_times)
-        True where bad.
-    """
+    """Collect everything that is marked as bad, sample by sample: (n_picks, n_epochs * n_times)."""
     return collect_spans(inst, picks, mask).paint()
 
 
 def _check_mask(mask, inst, n_epochs, n_times):
-    """Return a mask as (n_channels, n_epochs, n_times), or say what is wrong with it."""
+    """Return a mask as (n_channels, n_epochs, n_times), or raise a ValueError."""
     _validate_type(mask, np.ndarray, "mask", "a bool array")
     n_channels = len(inst.ch_names)
     shapes = [(n_channels, n_times)]

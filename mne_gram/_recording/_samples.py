@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reading and writing of stretches of a recording, wherever and however it is held."""
+"""Reading and writing parts of a recording, in memory or memory-mapped."""
 
 import mmap
 from pathlib import Path
@@ -13,25 +13,19 @@ _COPY_VALUES = 2**22  # 32 MB in double precision
 
 
 class Samples:
-    """The samples of some channels, read and written by stretches; epochs are laid end to end.
+    """The samples of some channels, read and written in parts; epochs are laid end to end.
 
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times) or (n_epochs, n_channels, n_times)
-        All channels, in memory or memory-mapped.
-    picks : array of int
-        Those to work with.
-    pieces : list of tuple of int
-        Stretches of continuous time.
+    ``data`` are all channels, ``([n_epochs, ]n_channels, n_times)``, ``picks`` those to work with,
+    and ``segments`` the starts and stops of segments of continuous time.
     """
 
-    def __init__(self, data, picks, pieces):
-        self._data, self.picks, self.pieces = data, picks, pieces
+    def __init__(self, data, picks, segments):
+        self._data, self.picks, self.segments = data, picks, segments
         self.n_times = data.shape[-1] * (len(data) if data.ndim == 3 else 1)
 
     def select(self, channels):
         """Return the samples of some channels, counted in ``picks``."""
-        return Samples(self._data, self.picks[channels], self.pieces)
+        return Samples(self._data, self.picks[channels], self.segments)
 
     def read(self, start=0, stop=None, step=1):
         """Return a copy of every ``step``-th sample, shape (n_picks, n_samples)."""
@@ -50,10 +44,10 @@ class Samples:
         return part
 
     def _read_thinly(self, start, stop, step):
-        """Read every ``step``-th sample, a stretch at a time: all at once would map all of them."""
+        """Read every ``step``-th sample in chunks: all at once would map all of them."""
         values = np.empty((len(self.picks), max(0, -(-(stop - start) // step))))
         length = self._data.shape[-1]
-        for first, last in cut_stretches(len(self.picks) * step, values.shape[1]):
+        for first, last in cut_chunks(len(self.picks) * step, values.shape[1]):
             index = np.arange(start + first * step, start + last * step, step)
             if self._data.ndim == 2:
                 part = self._data[self.picks, index[0] : index[-1] + 1 : step]
@@ -75,9 +69,9 @@ class Samples:
             a, b = max(start, offset), min(stop, offset + length)
             self._data[epoch, pick, a - offset : b - offset] = values[a - start : b - start]
 
-    def stretches(self):
-        """Yield starts and stops of stretches of which a copy is small."""
-        yield from cut_stretches(len(self.picks), self.n_times)
+    def chunks(self):
+        """Yield starts and stops of chunks of which a copy is small."""
+        yield from cut_chunks(len(self.picks), self.n_times)
 
     def release(self):
         """Give memory back if the data are memory-mapped."""
@@ -102,18 +96,17 @@ class Scratch(np.memmap):
         np.asarray(self)[index] = values
 
 
-def cut_stretches(n_channels, n_times):
-    """Yield starts and stops of stretches of which a copy is small."""
+def cut_chunks(n_channels, n_times):
+    """Yield starts and stops of chunks of time of which a copy is small."""
     length = max(1, _COPY_VALUES // max(1, n_channels))
     for start in range(0, n_times, length):
         yield start, min(start + length, n_times)
 
 
 def drop_pages(data):
-    """Tell the system that a memory-mapped file need not stay in memory; others stay as they are.
+    """Tell the system that a memory-mapped file need not stay in memory; ignore other arrays.
 
-    Nothing is lost: what was written goes to the file. It would be dropped when memory is short
-    anyway, but until then the process seems to need as much as the file is long.
+    Otherwise the process seems to need as much memory as the file is long.
     """
     mapped = getattr(data, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
@@ -121,31 +114,18 @@ def drop_pages(data):
 
 
 def load_raw(raw, path, kind=np.memmap):
-    """Load a Raw into a memory-mapped file, in stretches.
+    """Load a Raw that is not preloaded into a memory-mapped file, in chunks.
 
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        A recording that is not preloaded; it is, afterwards.
-    path : path-like
-        The file to be.
-    kind : type
-        The kind of array.
-
-    Raises
-    ------
-    OSError
-        If there is no room for it.
-    ValueError
-        If the file is one that the recording is in.
+    ``kind`` is the type of array. Raises an OSError if the disk has no room for the file, and a
+    ValueError if the recording itself is in it.
     """
     if Path(path).resolve() in [Path(name).resolve() for name in raw.filenames if name]:
-        raise ValueError(f"The file {path} holds the recording itself. Name another one.")
+        raise ValueError(f"The file {path} contains the recording itself. Name another one.")
     check_room(raw, Path(path).parent)
     shape = len(raw.ch_names), raw.n_times
     data = np.memmap(path, dtype=float, mode="w+", shape=shape)
     if _can_be_cut(raw):
-        for start, stop in cut_stretches(*shape):
+        for start, stop in cut_chunks(*shape):
             data[:, start:stop] = raw._read_segment(start, stop)
             drop_pages(data)
     else:
@@ -157,9 +137,9 @@ def load_raw(raw, path, kind=np.memmap):
 
 
 def check_room(raw, folder):
-    """Raise an OSError if the samples of a Raw have no room in a folder.
+    """Raise an OSError if a folder has no room for the samples of a Raw.
 
-    A memory-mapped file is not refused by a disk that is full: the process would end on writing.
+    On a full disk, writing to a memory-mapped file would end the process.
     """
     needed, free = 8 * len(raw.ch_names) * raw.n_times, disk_usage(folder).free
     if needed > free:
@@ -170,9 +150,9 @@ def check_room(raw, folder):
 
 
 def _can_be_cut(raw):
-    """Tell whether stretches of a Raw can be read one by one, and give the same as all at once."""
+    """Return whether reading a Raw in chunks gives the same as reading all of it at once."""
     for name, extras in zip(raw.filenames, raw._raw_extras, strict=True):
-        if str(name).endswith(".gz"):  # each stretch would be unpacked from the start of the file
+        if str(name).endswith(".gz"):  # each chunk would be unpacked from the start of the file
             return False
         if isinstance(extras, dict) and "n_samps" in extras and "sel" in extras:
             if len(np.unique(extras["n_samps"][extras["sel"]])) > 1:  # EDF, which MNE resamples

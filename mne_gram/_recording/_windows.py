@@ -2,32 +2,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Clean windows of a recording, and their covariances.
 
-Raw and Epochs are handled alike: as channels x samples, with the pieces (start, stop) inside which
-time is continuous.
+Epochs are laid end to end, so that Raw and Epochs are handled alike.
 """
 
 import numpy as np
 
 from ..covariance import MIN_GOOD, WINDOW, Moments, band_products
-from ._masks import find_spans
 
 # A window this many times stronger than the median counts as an artefact that nobody marked; it is
 # weighted down to that limit.
 _LOUD = 6.0
+_MAX_WINDOWS = 240  # two minutes of half-overlapping windows are enough for statistics
+_CHUNK_VALUES = 2**22  # of windows that are read together: 32 MB in double precision
 
 
-def find_pieces(raw):
-    """List the stretches of a Raw inside which time is continuous.
+def find_segments(raw):
+    """List the segments of a Raw inside which time is continuous: starts and stops in samples.
 
-    Parameters
-    ----------
-    raw : instance of mne.io.BaseRaw
-        The recording; joins are marked by ``EDGE boundary`` or ``BAD_ACQ_SKIP`` annotations.
-
-    Returns
-    -------
-    pieces : list of tuple of int
-        Starts and stops in samples.
+    Joins are marked by ``EDGE boundary`` or ``BAD_ACQ_SKIP`` annotations.
     """
     n_times, sfreq = raw.n_times, raw.info["sfreq"]
     cuts = {0, n_times}
@@ -43,68 +35,19 @@ def find_pieces(raw):
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 
-def cut_windows(data, mask, pieces, sfreq, max_windows):
-    """Cut windows for statistics, half overlapping and evenly spread over the recording.
+def choose_windows(bad, segments, sfreq, max_windows):
+    """Choose windows for statistics, half overlapping and evenly spread over the recording.
 
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        The signals.
-    mask : array of bool, shape (n_channels, n_times)
-        True where bad. What stands there is not looked at.
-    pieces : list of tuple of int
-        Stretches of continuous time.
-    sfreq : float
-        Sampling rate in Hz.
-    max_windows : int
-        About how many at most; up to half as many are added for channels that are never good in
-        those.
-
-    Returns
-    -------
-    windows : array, shape (n_windows, n_channels, n_samples)
-        Signals, 0 where a channel is not good throughout the window.
-    good : array of bool, shape (n_windows, n_channels)
-        Which channels are good throughout.
-    """
-    starts, length, good = choose_windows(find_spans(mask), pieces, sfreq, max_windows)
-    index = starts[:, None] + np.arange(length)
-    windows = np.zeros((len(starts), len(data), length))
-    for channel in range(len(data)):
-        usable = good[:, channel]
-        windows[usable, channel] = data[channel][index[usable]]
-    return windows, good
-
-
-def choose_windows(bad, pieces, sfreq, max_windows):
-    """Choose where :func:`cut_windows` cuts.
-
-    Parameters
-    ----------
-    bad : BadSpans
-        What is bad.
-    pieces : list of tuple of int
-        Stretches of continuous time.
-    sfreq : float
-        Sampling rate in Hz.
-    max_windows : int
-        As in :func:`cut_windows`.
-
-    Returns
-    -------
-    starts : array of int, shape (n_windows,)
-        First samples.
-    length : int
-        Number of samples of a window.
-    good : array of bool, shape (n_windows, n_channels)
-        Which channels are good throughout.
+    Returns their starts ``(n_windows,)``, their length, and which channels are good throughout each
+    ``(n_windows, n_channels)``. There are about ``max_windows`` at most, and up to half as many
+    more for channels that are never good in those.
     """
     length = round(WINDOW * sfreq)
-    longest = max((stop - start for start, stop in pieces), default=0)
+    longest = max((stop - start for start, stop in segments), default=0)
     length = min(length, longest)
     step = max(1, length // 2)
     starts = np.concatenate(
-        [np.arange(start, stop - length + 1, step) for start, stop in sorted(pieces)]
+        [np.arange(start, stop - length + 1, step) for start, stop in sorted(segments)]
     ).astype(int)
     # A span makes all windows bad that begin less than a window before its start, or inside it.
     changes = np.zeros((len(starts) + 1, len(bad)), np.int32)
@@ -112,7 +55,7 @@ def choose_windows(bad, pieces, sfreq, max_windows):
         np.add.at(column, np.searchsorted(starts, spans[:, 0] - length, "right"), 1)
         np.add.at(column, np.searchsorted(starts, spans[:, 1], "left"), -1)
     good = changes.cumsum(axis=0)[:-1] == 0
-    # The fullest windows first: they say most, and the rest only where there are too few of them.
+    # The fullest windows first, and the rest only where there are too few of them.
     enough = good.sum(axis=1) >= MIN_GOOD
     starts, good = starts[enough], good[enough]
     if len(starts) > max_windows:
@@ -121,8 +64,8 @@ def choose_windows(bad, pieces, sfreq, max_windows):
         pool = best if len(best) >= max_windows else np.arange(len(starts))
         pick = pool[np.linspace(0, len(pool) - 1, max_windows).round().astype(int)]
         # Channels that are never good in the fullest windows need some of their own.
-        lacking = good.any(axis=0) & ~good[pick].any(axis=0)
-        extra = np.flatnonzero(good[:, lacking].any(axis=1))
+        missing = good.any(axis=0) & ~good[pick].any(axis=0)
+        extra = np.flatnonzero(good[:, missing].any(axis=1))
         if len(extra) > max_windows // 2:
             extra = extra[np.linspace(0, len(extra) - 1, max_windows // 2).round().astype(int)]
         pick = np.unique(np.concatenate([pick, extra]))
@@ -130,42 +73,30 @@ def choose_windows(bad, pieces, sfreq, max_windows):
     return starts, length, good
 
 
-def group_moments(windows, good, sfreq, units):
-    """Compute the covariances of windows, grouped by which channels are good.
+def measure_moments(recording, carries_reference, max_windows=_MAX_WINDOWS):
+    """Measure the covariances of clean windows from all over a recording.
 
-    Parameters
-    ----------
-    windows : array, shape (n_windows, n_channels, n_samples)
-        Signals.
-    good : array of bool, shape (n_windows, n_channels)
-        Which channels are good throughout.
-    sfreq : float
-        Sampling rate in Hz.
-    units : array, shape (n_channels,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-
-    Returns
-    -------
-    moments : list of Moments
-        One a pattern of good channels, relative to the mean of the good ones.
+    Returns a list of Moments, one per pattern of good channels, relative to the mean of these.
     """
-    return group_products(window_products(windows, good, sfreq, units), good)
+    bad, sfreq = recording.bad, recording.sfreq
+    starts, length, good = choose_windows(bad, recording.segments, sfreq, max_windows)
+    size = max(1, _CHUNK_VALUES // max(1, len(bad) * length))
+    products = []
+    for k in range(0, len(starts), size):
+        usable = good[k : k + size]
+        windows = np.stack([recording.samples.read(a, a + length) for a in starts[k : k + size]])
+        windows[~usable] = 0.0
+        products.append(window_products(windows, usable, sfreq, carries_reference))
+    return group_products([np.concatenate(parts) for parts in zip(*products, strict=True)], good)
 
 
-def window_products(windows, good, sfreq, units):
-    """Compute each window's cross-products a band, relative to the mean of its good channels.
+def window_products(windows, good, sfreq, carries_reference):
+    """Compute each window's cross-products per band, relative to the mean of its good channels.
 
-    Parameters
-    ----------
-    windows, good, sfreq, units
-        As in :func:`group_moments`.
-
-    Returns
-    -------
-    products : list of array, shape (n_windows, n_channels, n_frequencies)
-        What :func:`mne_gram.covariance._bands.band_products` returns.
+    Takes windows ``(n_windows, n_channels, n_times)`` and ``good (n_windows, n_channels)``, returns
+    one array ``(n_windows, n_channels, n_frequencies)`` per band.
     """
-    carried = good * units
+    carried = good * carries_reference
     share = carried / np.maximum(carried.sum(axis=1, keepdims=True), 1)
     mean = np.einsum("wc,wct->wt", share, windows)
     windows = windows - carried[..., None] * mean[:, None]
@@ -173,20 +104,7 @@ def window_products(windows, good, sfreq, units):
 
 
 def group_products(products, good):
-    """Average the cross-products of windows by which channels are good.
-
-    Parameters
-    ----------
-    products : list of array, shape (n_windows, n_channels, n_frequencies)
-        What :func:`window_products` returned.
-    good : array of bool, shape (n_windows, n_channels)
-        Which channels are good throughout.
-
-    Returns
-    -------
-    moments : list of Moments
-        One a pattern of good channels.
-    """
+    """Average the cross-products of windows by which channels are good; a Moments per pattern."""
     if not len(good):
         return []
     weights = _quietness(products, good)

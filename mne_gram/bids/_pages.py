@@ -11,7 +11,7 @@ import numpy as np
 from mne.utils import use_log_level
 
 from .._version import __version__
-from ..report import _format_summary, _list_figures
+from ..report import format_summary, list_figures
 from ._journal import PRIVATE, Journal, get_temporary, write_text
 from ._lock import hold
 
@@ -33,16 +33,15 @@ def draw_report(report, stem):
     Returns the summary as HTML, and for each figure its title, its caption (or why it cannot be
     drawn) and its path (or None).
     """
-    rows = sorted(report._rows, key=lambda row: -np.nan_to_num(row["expected_nmse"], nan=np.inf))
     figures = []
-    for title, caption, missing, draw in _list_figures(report, rows, _N_CHANNELS):
+    for title, caption, missing, draw in list_figures(report, _N_CHANNELS):
         if missing:
             figures.append((title, missing, None))
             continue
         path = stem.with_name(f"{stem.name}{title.replace(' ', '')}.png")
         _save(draw, path)
         figures.append((title, caption, path))
-    return _format_summary(report, rows), figures
+    return format_summary(report), figures
 
 
 def _save(draw, path):

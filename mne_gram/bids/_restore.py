@@ -9,9 +9,8 @@ import mne
 import numpy as np
 
 from .._files import loaded, read_json, read_recording, write_inst
-from .._recording import merge_spans
 from .._version import __version__
-from ..restoration import restore, to_number
+from ..restoration import OPTIONS, restore
 from ._pages import draw_report
 from ._sidecars import (
     REQUIRED,
@@ -73,22 +72,21 @@ def restore_recording(recording, settings, folder):
     model = settings.model
     if settings.uses_network:
         model = load_cached(model, settings.device)
+    options = {name: getattr(settings, name) for name in OPTIONS}
+    options["random_state"] = find_seed(recording, settings)
     with loaded(inst, folder):
         restored, report = restore(
             inst,
             mask="auto" if settings.find_bads else None,
-            method=settings.method,
-            output=settings.output,
+            **options,
             model=model,
             line_freq=settings.line_freq,
-            all_channel_gaps=settings.all_channel_gaps,
-            random_state=find_seed(recording, settings),
             device=settings.device,
             batch_size=settings.batch_size,
             return_report=True,
             copy=False,
         )
-        facts.update(_describe_report(report, recording.is_epochs))
+        facts.update(_describe_report(report))
         paths = _write_restored(recording, settings, folder, restored, report, facts)
     if settings.figures:
         place = folder / f"sub-{recording.entities['sub']}" / "figures"
@@ -103,9 +101,10 @@ def restore_recording(recording, settings, folder):
     return paths, facts
 
 
-def _describe_report(report, is_epochs):
+def _describe_report(report):
     """Return the facts of a restoration."""
-    rows = [{key: to_number(value) for key, value in row.items()} for row in report._rows]
+    content = report.to_dict()
+    rows = content["channels"]
     known = {
         key: [row[key] for row in rows if row[key] is not None]
         for key in ("expected_r", "expected_nmse")
@@ -113,32 +112,14 @@ def _describe_report(report, is_epochs):
     found = report.found
     return dict(
         channels=rows,
-        spans=_list_spans(report, is_epochs),
+        spans=content["segments"],
         seconds_restored=sum(row["seconds"] for row in rows),
         expected_r=float(np.median(known["expected_r"])) if known["expected_r"] else None,
         expected_nmse=float(np.median(known["expected_nmse"])) if known["expected_nmse"] else None,
         worst_nmse=max(known["expected_nmse"], default=None),
         found=None if found is None else dict(channels=found.reasons, n_spans=len(found.spans)),
-        left_out=report.summary.partition(" channel-seconds were left")[1] != "",
+        left_out=content["seconds_left"] > 0,
     )
-
-
-def _list_spans(report, is_epochs):
-    """List the restored segments of channels that are not bad throughout the recording."""
-    whole = {row["channel"] for row in report._rows if row["whole"]}
-    names = [report._ch_names[pick] for pick in report._picks]
-    stretches = {}
-    for stretch in report._stretches:
-        if names[stretch.channel] not in whole:
-            stretches.setdefault(stretch.channel, []).append((stretch.start, stretch.stop))
-    spans, sfreq, n_times = [], report._sfreq, report._shape[1]
-    for channel, found in stretches.items():
-        for start, stop in merge_spans(found):
-            span = dict(channel=names[channel], duration=(stop - start) / sfreq)
-            if is_epochs:
-                span.update(epoch=int(start // n_times))
-            spans.append(dict(span, onset=start / sfreq))
-    return sorted(spans, key=lambda span: (span["onset"], span["channel"]))
 
 
 def _write_restored(recording, settings, folder, inst, report, facts):
@@ -178,11 +159,11 @@ def _write_restored(recording, settings, folder, inst, report, facts):
 
 def _write_std(recording, settings, target, inst, report):
     """Write the standard deviation of the error as a recording of the restored channels."""
-    names = [row["channel"] for row in report._rows]
+    names = [row["channel"] for row in report.to_dict()["channels"]]
     picks = [inst.ch_names.index(name) for name in names]
     info = mne.pick_info(inst.info, picks)
     info["bads"] = []
-    std = report._read_std(picks)
+    std = report.get_std(names)
     path = target.with_name(target.name.replace("_desc-restored_", "_desc-std_"))
     sidecar = dict(
         Description="Standard deviation of the error of each restored sample; 0 where nothing was "

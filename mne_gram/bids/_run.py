@@ -12,6 +12,7 @@ from pathlib import Path
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
 from .._files import select_recordings, take_shard
+from ..restoration import check_options
 from ._dataset import check_folder, describe_data_set, write_participants
 from ._journal import find_sha256
 from ._pages import write_pages
@@ -160,9 +161,11 @@ def run_bids(
     >>> report.failures  # doctest: +SKIP
     []
     """
-    _check_arguments(job, on_error, method, output, all_channel_gaps, format, pool, n_jobs)
+    _check_arguments(job, on_error, format, pool, n_jobs)
+    check_options(
+        method=method, output=output, all_channel_gaps=all_channel_gaps, random_state=random_state
+    )
     _validate_type(root, "path-like", "root")
-    _validate_type(random_state, ("int-like", None), "random_state")
     root = Path(root).expanduser().absolute()
     folder = root / "derivatives" / "mne-gram" if derivatives is None else Path(derivatives)
     folder = folder.expanduser().absolute()
@@ -231,23 +234,17 @@ def _try(what, write, *args):
         return None
 
 
-def _check_arguments(job, on_error, method, output, all_channel_gaps, format, pool, n_jobs):
+def _check_arguments(job, on_error, format, pool, n_jobs):
     """Raise if an argument has an invalid value."""
     from ..features import POOLS
-    from ..restoration._restore import _METHODS
 
     _check_option("job", job, JOBS)
     _check_option("on_error", on_error, ("continue", "raise"))
-    _check_option("method", method, _METHODS)
-    _check_option("output", output, ("mean", "sample"))
-    _check_option("all_channel_gaps", all_channel_gaps, ("keep", "fill"))
     _check_option("format", format, tuple(_EXTENSIONS))
     _check_option("pool", pool, POOLS)
     _validate_type(n_jobs, ("int-like", None), "n_jobs")
     if n_jobs == 0:
         raise ValueError("n_jobs must be a number of processes, or -1 for all cores, got 0.")
-    if output == "sample" and method in ("spline", "gram"):
-        raise ValueError(f"method={method!r} has no posterior to draw from: use output='mean'.")
 
 
 def _locate_model(model):

@@ -9,6 +9,7 @@ from pathlib import Path
 from mne.utils import use_log_level
 
 from .._files import read_recording
+from ..restoration import METHODS, OPTIONS
 from ._journal import Journal
 from ._process import compute_key
 from ._restore import describe_input
@@ -54,8 +55,8 @@ class Settings:
         if self.job == "tokens":
             own = {"window", "overlap", "model"}
         if self.job == "restore":
-            own = {"method", "output", "all_channel_gaps", "random_state", "extension", "save_std"}
-            own |= {"model"} if self.method == "gram" else set()
+            own = {*OPTIONS, "extension", "save_std"}
+            own |= {"model"} if METHODS[self.method].needs_network else set()
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name in shared | own}
         if "model" in chosen:  # results do not depend on its folder
             chosen["model"] = Path(self.model).name
@@ -76,7 +77,7 @@ class Settings:
     @property
     def uses_network(self):
         """Whether the job needs a network."""
-        return self.job != "restore" or self.method == "gram"
+        return self.job != "restore" or METHODS[self.method].needs_network
 
     @property
     def uses_accelerator(self):

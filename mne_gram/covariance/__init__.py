@@ -26,7 +26,7 @@ from ._forward import (
 )
 from ._prior import (
     Prior,
-    Recording,
+    RecordingCovariance,
     assemble_prior,
     channel_rows,
     complete_recording,
@@ -41,7 +41,7 @@ __all__ = [
     "Moments",
     "N_BANDS",
     "Prior",
-    "Recording",
+    "RecordingCovariance",
     "STATISTICS_EDGES",
     "WINDOW",
     "adapt_covariance",

@@ -26,20 +26,9 @@ def filter_length(sfreq):
 
 @lru_cache(maxsize=16)
 def lowpass_taps(sfreq, edges=BAND_EDGES):
-    """Design zero-phase low-passes: the bands are the differences of those at their edges.
+    """Design zero-phase low-passes, whose differences are the bands, shape (n_edges, n_taps).
 
-    Parameters
-    ----------
-    sfreq : float
-        Sampling rate in Hz.
-    edges : tuple of float
-        Where they end, in Hz.
-
-    Returns
-    -------
-    taps : array, shape (n_edges, n_taps)
-        One low-pass an edge below the Nyquist frequency; the others are the identity. It is kept
-        for the next call, and cannot be written to.
+    Edges above the Nyquist frequency give the identity. The array is cached, and read-only.
     """
     n_taps = filter_length(sfreq)
     taps = np.zeros((len(edges), n_taps))
@@ -53,22 +42,10 @@ def lowpass_taps(sfreq, edges=BAND_EDGES):
 
 
 def sum_bands(parts, sfreq, pad=None):
-    """Filter each part to its band and add them up.
+    """Filter each part ``(n_bands, n_channels, n_times)`` to its band and add the bands up.
 
-    Parameters
-    ----------
-    parts : array, shape (n_bands, n_channels, n_times)
-        The signals of which band ``b`` keeps only the frequencies of band ``b``.
-    sfreq : float
-        Sampling rate in Hz.
-    pad : tuple of int | None
-        How many samples at either end are there as margin and are cut off. Beyond them the signal
-        is continued by reflection.
-
-    Returns
-    -------
-    total : array, shape (n_channels, n_times - sum(pad))
-        The sum. If all parts are equal it is that part, whatever the signal.
+    ``pad`` is how many samples at either end are margin, which is cut off; beyond them the signal
+    is continued by reflection. Equal parts add up to that part, whatever the signal.
     """
     left, right = pad or (0, 0)
     n_times = parts.shape[-1]
@@ -86,19 +63,10 @@ def sum_bands(parts, sfreq, pad=None):
 
 
 def split_bands(signals, sfreq):
-    """Split signals into parts, one a band, that add up to them.
+    """Split signals ``(n_signals, n_times)`` into the bands, which add up to them.
 
-    Parameters
-    ----------
-    signals : array, shape (n_signals, n_times)
-        The signals. Beyond their ends they are continued by reflection.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    parts : array, shape (n_bands, n_signals, n_times)
-        The parts, the lowest band first.
+    Returns an array ``(n_bands, n_signals, n_times)``. Beyond their ends the signals are continued
+    by reflection.
     """
     lows = []
     half = filter_length(sfreq) // 2
@@ -109,21 +77,10 @@ def split_bands(signals, sfreq):
 
 
 def band_products(windows, sfreq):
-    """Compute each window's cross-products a band.
+    """Compute the Fourier coefficients of windows ``(n_windows, n_channels, n)`` per band.
 
-    Parameters
-    ----------
-    windows : array, shape (n_windows, n_channels, n_times)
-        Pieces of signal.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    spectra : list of array, shape (n_windows, n_channels, n_frequencies)
-        The Fourier coefficients a band, scaled so that the mean over windows of the real part of
-        ``Z @ Z.conj().T`` estimates the covariance in that band. Bands above the Nyquist frequency
-        are empty.
+    Returns a list of arrays ``(n_windows, n_channels, n_frequencies)``, empty above the Nyquist
+    frequency; the mean of the real part of ``Z @ Z.conj().T`` estimates the covariance in a band.
     """
     n_times = windows.shape[-1]
     taper = np.hanning(n_times + 2)[1:-1]
@@ -139,20 +96,8 @@ def band_products(windows, sfreq):
 
 
 def degrees_of_freedom(n_windows, window=WINDOW, overlap=0.5):
-    """Return about how many independent samples each band's covariance rests on.
+    """Return about how many independent samples each band's covariance rests on, shape (n_bands,).
 
-    Parameters
-    ----------
-    n_windows : float
-        Number of windows.
-    window : float
-        Their length in seconds.
-    overlap : float
-        The share by which neighbours overlap.
-
-    Returns
-    -------
-    dof : array, shape (n_bands,)
-        Twice the bandwidth times the time.
+    That is twice the bandwidth times the time; windows are in seconds and overlap by a share.
     """
     return 2 * np.diff(STATISTICS_EDGES) * window * (1 - overlap) * n_windows

@@ -1,9 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The conditional Gaussian: pure linear algebra of covariances, one a frequency band.
+"""The conditional Gaussian: pure linear algebra of covariances, one per frequency band.
 
-Everything is free of the reference: whatever is added to all unipolar channels alike is taken off
-first and put back.
+Nothing depends on the reference: what all unipolar channels share is subtracted first and added
+again in the end.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._bands import N_BANDS, degrees_of_freedom
-
-__all__ = ["adapt_covariance", "interpolation_operators"]
 
 # How sharply the library is weighted by fit (per degree of freedom) at first; in how many steps the
 # weights are improved, first for all bands alike, then for each (of fewer contrasts than that a
@@ -24,10 +22,10 @@ _N_SHARED, _N_OWN = 20, 30
 _MIN_CONTRASTS = 4
 _POPULATION = 0.1
 _STRENGTH = 0.5
-# How the power of EEG is spread over the bands, for those that a recording does not tell of.
+# How the power of EEG is spread over the bands, for those that a recording does not contain.
 _TYPICAL_SHARES = np.array([0.55, 0.13, 0.17, 0.12, 0.03])
-MIN_GOOD = 2  # good channels: one to refer to, one to learn from
-_MAX_CONTRASTS = 64  # more channels than that tell no better which recordings are alike
+MIN_GOOD = 2  # good channels: one as the reference, one to learn from
+_MAX_CONTRASTS = 64  # more do not improve the comparison of recordings
 _RIDGE = 1e-3  # of the mean variance: keeps rank-deficient (ICA-cleaned) data solvable
 
 
@@ -35,50 +33,26 @@ _RIDGE = 1e-3  # of the mean variance: keeps rank-deficient (ICA-cleaned) data s
 # Linear algebra of one covariance
 
 
-def contrast_basis(units):
-    """Return an orthonormal basis of what is left when the reference is taken off.
+def contrast_basis(carries_reference):
+    """Return an orthonormal basis of what is left without the reference, shape (n - 1 or n, n).
 
-    Parameters
-    ----------
-    units : array, shape (n,)
-        1 where a channel carries the reference, 0 where not (bipolar derivations).
-
-    Returns
-    -------
-    basis : array, shape (n - 1 or n, n)
-        Rows orthogonal to ``units``.
+    Its rows are orthogonal to ``carries_reference``: 1 per channel, 0 for bipolar derivations.
     """
-    units = np.asarray(units, float)
-    n = len(units)
-    if not units.any():
+    carries_reference = np.asarray(carries_reference, float)
+    n = len(carries_reference)
+    if not carries_reference.any():
         return np.eye(n)
-    # The Householder reflection that takes units onto the first axis: its other rows are the basis.
-    v = units / np.linalg.norm(units)
+    # The Householder reflection that takes the vector onto the first axis: its other rows.
+    v = carries_reference / np.linalg.norm(carries_reference)
     v[0] += 1.0
     return (np.eye(n) - np.outer(v, v) * (2 / (v @ v)))[1:]
 
 
 def complete_covariance(prior, basis, cov, shrinkage=0.0):
-    """Update a covariance by what was seen of it.
+    """Update the covariance ``prior`` of x, given that ``basis @ x`` has the covariance ``cov``.
 
-    The expectation of the covariance of ``x`` under ``x ~ N(0, prior)`` when ``basis @ x`` is known
-    to have the covariance ``cov``.
-
-    Parameters
-    ----------
-    prior : array, shape (..., n, n)
-        The covariance before.
-    basis : array, shape (q, n)
-        What was seen.
-    cov : array, shape (..., q, q)
-        Its covariance.
-    shrinkage : float
-        Share of the prior's own idea of ``cov`` that is mixed in.
-
-    Returns
-    -------
-    updated : array, shape (..., n, n)
-        The covariance after; ``basis @ updated @ basis.T`` is ``cov`` if nothing is mixed in.
+    Shapes are (..., n, n) for ``prior``, (q, n) for ``basis`` and (..., q, q) for ``cov``, of which
+    ``shrinkage`` is the share that the prior's own expectation replaces.
     """
     seen = basis @ prior
     expected = seen @ basis.T
@@ -97,34 +71,19 @@ def _ridged(matrix, ridge):
     return matrix + (ridge / n) * trace(matrix)[..., None, None] * np.eye(n)
 
 
-def interpolation_operators(cov, units, good, bad, ridge=_RIDGE):
-    """Compute the weights that estimate bad channels from good ones, and what they miss.
+def interpolation_operators(cov, carries_reference, good, bad, ridge=_RIDGE):
+    """Compute the weights that estimate bad channels from good ones, and the error's covariance.
 
-    Parameters
-    ----------
-    cov : array, shape (..., n, n)
-        Covariance of all channels, in any reference.
-    units : array, shape (n,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    good, bad : array of int
-        Indices of the channels that are known and of those that are sought.
-    ridge : float
-        Added to the diagonal, relative to the mean variance of the good channels.
-
-    Returns
-    -------
-    weights : array, shape (..., n_bad, n_good)
-        The conditional mean is ``weights @ x[good]``. Rows of unipolar channels sum to 1, so that a
-        change of reference goes straight through.
-    error : array, shape (..., n_bad, n_bad)
-        The conditional covariance, relative to the mean of the good unipolar channels.
+    Takes ``cov (..., n, n)`` in any reference and indices; returns arrays ``(..., n_bad, n_good)``
+    and ``(..., n_bad, n_bad)``. Rows of unipolar channels sum to 1, so the reference passes
+    through.
     """
-    units = np.asarray(units, float)
-    carried = units[good]
+    carries_reference = np.asarray(carries_reference, float)
+    carried = carries_reference[good]
     mean = carried / carried.sum() if carried.any() else carried
     # x - m in the frame of the kept channels' mean m.
-    frame = np.eye(len(units))
-    frame[:, good] -= np.outer(units, mean)
+    frame = np.eye(len(carries_reference))
+    frame[:, good] -= np.outer(carries_reference, mean)
     cov = frame @ cov @ frame.T
     within = cov[..., good, :][..., good]
     scale = trace(within)[..., None, None] / len(good)
@@ -137,7 +96,7 @@ def interpolation_operators(cov, units, good, bad, ridge=_RIDGE):
     weights = np.swapaxes(np.linalg.solve(system, across), -1, -2)
     error = cov[..., bad, :][..., bad] - weights @ across
     weights = weights - (weights @ carried)[..., None] * mean
-    return weights + np.outer(units[bad], mean), error
+    return weights + np.outer(carries_reference[bad], mean), error
 
 
 # ---------------------------------------------------------------------------------------------
@@ -148,14 +107,8 @@ def interpolation_operators(cov, units, good, bad, ridge=_RIDGE):
 class Moments:
     """Covariances of windows that share the same good channels.
 
-    Attributes
-    ----------
-    good : array of int
-        The channels that are good there.
-    n_windows : float
-        How many windows (weighted).
-    cov : array, shape (n_bands, n_good, n_good)
-        Their covariance in each band, in whatever reference.
+    ``good`` are these channels, ``n_windows`` is the (weighted) number of windows, and ``cov`` is
+    their covariance in each band, in any reference, shape (n_bands, n_good, n_good).
     """
 
     good: np.ndarray
@@ -163,39 +116,23 @@ class Moments:
     cov: np.ndarray
 
 
-def expect_covariance(moments, prior, units, strength, n_iter):
-    """Find the covariance that prior and incomplete data agree on.
+def expect_covariance(moments, prior, carries_reference, strength, n_iter):
+    """Find the covariance that prior and incomplete data agree on, shape (n_bands, n, n).
 
-    Expectation-maximisation for a Gaussian with missing channels under an inverse-Wishart prior.
-
-    Parameters
-    ----------
-    moments : list of Moments
-        The data, one entry a pattern of missing channels.
-    prior : array, shape (n_bands, n, n)
-        The prior's mode.
-    units : array, shape (n,)
-        1 for channels that carry the reference.
-    strength : float
-        How many samples the prior is worth.
-    n_iter : int
-        Number of iterations; one is exact where a single pattern is all there is.
-
-    Returns
-    -------
-    cov : array, shape (n_bands, n, n)
-        The covariance.
+    Expectation-maximisation for a Gaussian with missing channels under an inverse-Wishart prior
+    that is worth ``strength`` samples; one iteration is exact for a single pattern of missing
+    channels.
     """
     if not moments:
         return prior
     views = []
     for m in moments:
         basis = np.zeros((len(m.good), prior.shape[-1]))
-        inner = contrast_basis(units[m.good])
+        inner = contrast_basis(carries_reference[m.good])
         basis = basis[: len(inner)]
         basis[:, m.good] = inner
-        heard = trace(m.cov) > 0  # not in a band above the Nyquist frequency
-        dof = (degrees_of_freedom(m.n_windows) * heard)[:, None, None]
+        present = trace(m.cov) > 0  # not in a band above the Nyquist frequency
+        dof = (degrees_of_freedom(m.n_windows) * present)[:, None, None]
         views.append((basis, inner @ m.cov @ inner.T, dof))
     cov = prior
     for _ in range(n_iter if len(views) > 1 else 1):
@@ -209,19 +146,9 @@ def expect_covariance(moments, prior, units, strength, n_iter):
 
 
 def stein_divergence(covs, target):
-    """Compare covariances with a target, whatever their scale.
+    """Compare covariances ``(..., n, n)`` with a target ``(n, n)``, whatever their scale.
 
-    Parameters
-    ----------
-    covs : array, shape (..., n, n)
-        Positive definite candidates.
-    target : array, shape (n, n)
-        A covariance, which may be singular.
-
-    Returns
-    -------
-    divergence : array, shape (...)
-        Stein's loss for the best scale, per dimension, up to a constant of the target.
+    Returns Stein's loss for the best scale, per dimension, up to a constant of the target.
     """
     n = target.shape[-1]
     log_det = np.linalg.slogdet(covs)[1]
@@ -230,49 +157,23 @@ def stein_divergence(covs, target):
 
 
 def adapt_covariance(
-    prior,
-    rows,
-    own,
-    units,
-    known,
-    moments,
-    *,
-    power=1.0,
-    complete=None,
-    max_contrasts=_MAX_CONTRASTS,
+    prior, places, moments, *, power=1.0, complete=None, max_contrasts=_MAX_CONTRASTS
 ):
-    """Fit the population prior to a recording.
+    """Adapt the prior to a recording; returns one covariance per band, shape (n_bands, n, n).
 
-    The library is mixed so that it fits the recording's own covariance over the good channels, and
-    the mixture is updated by the recording's data.
-
-    Parameters
-    ----------
-    prior : Prior
-        The population prior.
-    rows, own, units, known : array
-        What :func:`mne_gram.covariance._prior.channel_rows` returned.
-    moments : list of Moments
-        The recording's own clean data.
-    power : float
-        Variance of a channel, which sets the size where there are no moments.
-    complete : callable | None
-        Takes the place of the library: called with a covariance a band of some channels and their
-        numbers, it returns one of the 114 electrodes.
-    max_contrasts : int
-        In how many directions the library is compared with the recording, at most.
-
-    Returns
-    -------
-    cov : array, shape (n_bands, n_channels, n_channels)
-        One covariance a band, in volts squared where the moments are.
+    The library is mixed so that it fits the recording's covariance over the good channels, in at
+    most ``max_contrasts`` directions, and the mixture is updated by the recording's moments.
+    ``places`` is what `channel_rows` returned, and ``power`` the variance of a channel if there are
+    no moments. ``complete`` takes the place of the library: it completes a covariance of some
+    channels (given with their numbers) to the 114 electrodes.
     """
+    rows, own, carries_reference, known = places
     population = rows @ prior.population @ rows.T + own
     if not moments:
         return power * _TYPICAL_SHARES[:, None, None] * population
     strength = _STRENGTH * len(rows)
-    scale = _fit_scale(population, units, moments, known)
-    first = expect_covariance(moments, scale * population, units, strength, n_iter=2)
+    scale = _fit_scale(population, carries_reference, moments, known)
+    first = expect_covariance(moments, scale * population, carries_reference, strength, n_iter=2)
     seen = np.unique(np.concatenate([m.good for m in moments]))
     good = seen[known[seen]]
     mixed = population
@@ -282,24 +183,24 @@ def adapt_covariance(
         mixed = rows @ (electrodes / np.where(size > 0, size, 1.0)) @ rows.T + own
     elif len(good) > 2:
         total = population[:, good][:, :, good].sum(axis=0)
-        view = _main_contrasts(total, units[good], max_contrasts)
+        view = _main_contrasts(total, carries_reference[good], max_contrasts)
         target = view @ first[:, good][:, :, good] @ view.T
         onto = (view @ rows[good]).astype(prior.library.dtype)
         candidates = onto @ prior.library @ onto.T + view @ own[np.ix_(good, good)] @ view.T
-        # Electrodes of one place, and rings of derivations, leave directions without variance.
+        # Electrodes at one position, and rings of derivations, leave directions without variance.
         candidates = _ridged(candidates, _RIDGE)
         weights = mix_library(candidates, target, prior.weights)
         bands = zip(weights, prior.library.swapaxes(0, 1), strict=True)
         electrodes = np.array([np.tensordot(weight, covs, axes=1) for weight, covs in bands])
         electrodes = (1 - _POPULATION) * electrodes + _POPULATION * prior.population
         mixed = rows @ electrodes @ rows.T + own
-    scale = _fit_scale(mixed, units, moments, known)
-    return expect_covariance(moments, scale * mixed, units, strength, n_iter=3)
+    scale = _fit_scale(mixed, carries_reference, moments, known)
+    return expect_covariance(moments, scale * mixed, carries_reference, strength, n_iter=3)
 
 
-def _main_contrasts(cov, units, n_most):
+def _main_contrasts(cov, carries_reference, n_most):
     """Return the directions in which channels are compared: the largest that a reference leaves."""
-    basis = contrast_basis(units)
+    basis = contrast_basis(carries_reference)
     if len(basis) <= n_most:
         return basis
     vectors = np.linalg.eigh(basis @ cov @ basis.T)[1]
@@ -307,67 +208,52 @@ def _main_contrasts(cov, units, n_most):
 
 
 def mix_library(candidates, target, weights):
-    """Mix covariances so that a Gaussian with their sum fits what was seen.
+    """Mix covariances ``(n_recordings, n_bands, n, n)`` so that they fit ``(n_bands, n, n)``.
 
-    Parameters
-    ----------
-    candidates : array, shape (n_recordings, n_bands, n, n)
-        Positive definite covariances.
-    target : array, shape (n_bands, n, n)
-        What was seen, of any scale. Bands that are 0 have no say.
-    weights : array, shape (n_recordings,)
-        How much each counts beforehand.
-
-    Returns
-    -------
-    weights : array, shape (n_bands, n_recordings)
-        The weights, which sum to 1 in each band.
-
-    Notes
-    -----
-    Stein's loss of each candidate alone gives the first weights. The likelihood of the mixture is
-    then increased by the multiplicative steps of Zhou, Hu, Zhou and Lange (2019), MM algorithms for
-    variance components models, Journal of Computational and Graphical Statistics 28, 350-361. They
-    end before they converge, which keeps the weights near the first ones.
+    Returns weights ``(n_bands, n_recordings)`` that sum to 1 in each band. Stein's loss of each
+    candidate alone gives the first weights. The multiplicative steps of Zhou, Hu, Zhou and Lange
+    (2019), MM algorithms for variance components models, Journal of Computational and Graphical
+    Statistics 28, 350-361, then increase the likelihood; they end before they converge, which keeps
+    the weights near the first ones. Bands in which the target is 0 are ignored.
     """
     n_recordings, n_bands, n = candidates.shape[:3]
-    heard = np.flatnonzero(trace(target) > 0)
-    loss = np.mean([stein_divergence(candidates[:, b], target[b]) for b in heard], axis=0)
+    present = np.flatnonzero(trace(target) > 0)
+    loss = np.mean([stein_divergence(candidates[:, b], target[b]) for b in present], axis=0)
     weights = weights * np.exp(-_SHARPNESS * (loss - loss.min()))
-    flat = candidates[:, heard].swapaxes(0, 1).reshape(len(heard), n_recordings, n * n)
-    flat, target = flat.astype(float), target[heard]
-    found = np.repeat(weights[None] / weights.sum(), len(heard), axis=0)
+    flat = candidates[:, present].swapaxes(0, 1).reshape(len(present), n_recordings, n * n)
+    flat, target = flat.astype(float), target[present]
+    found = np.repeat(weights[None] / weights.sum(), len(present), axis=0)
     for step in range(_N_SHARED + (_N_OWN if n >= _MIN_CONTRASTS else 0)):
-        mixed = (found[:, None] @ flat).reshape(len(heard), n, n)
+        mixed = (found[:, None] @ flat).reshape(len(present), n, n)
         inverse = np.linalg.inv(mixed)
         inverse = (inverse + np.swapaxes(inverse, -1, -2)) / 2
         # Only shapes are compared: the sizes of the bands are fitted later.
         seen = inverse @ target @ inverse * (n / trace(inverse @ target))[:, None, None]
-        gain = (flat @ seen.reshape(len(heard), n * n, 1))[..., 0]
-        cost = (flat @ inverse.reshape(len(heard), n * n, 1))[..., 0]
+        gain = (flat @ seen.reshape(len(present), n * n, 1))[..., 0]
+        cost = (flat @ inverse.reshape(len(present), n * n, 1))[..., 0]
         if step < _N_SHARED:
             gain, cost = gain.sum(axis=0), cost.sum(axis=0)
         found = found * np.sqrt(gain / cost)
         found /= found.sum(axis=1, keepdims=True)
     weights = np.repeat(found.mean(axis=0)[None], n_bands, axis=0)
-    weights[heard] = found
+    weights[present] = found
     return weights
 
 
-def _fit_scale(cov, units, moments, known):
-    """Return the factor a band that brings a covariance to the size of the data."""
+def _fit_scale(cov, carries_reference, moments, known):
+    """Return the factor per band that scales a covariance to the size of the data."""
     found = expected = 0.0
     for m in moments:
         keep = known[m.good] if known[m.good].sum() > 1 else np.ones(len(m.good), bool)
         good = m.good[keep]
-        inner = contrast_basis(units[good])
+        inner = contrast_basis(carries_reference[good])
         found = found + m.n_windows * trace(inner @ m.cov[:, keep][:, :, keep] @ inner.T)
         expected = expected + m.n_windows * trace(inner @ cov[:, good][:, :, good] @ inner.T)
     factor = found / expected
-    # A band that the data do not hold, above the Nyquist frequency or too slow for short epochs,
+    # A band that the data do not contain, above the Nyquist frequency or too slow for short epochs,
     # gets the size that the nearest band suggests.
-    held = np.flatnonzero(factor > 0)
-    if not len(held):
+    present = np.flatnonzero(factor > 0)
+    if not len(present):
         return np.ones((N_BANDS, 1, 1))
-    nearest = held[np.abs(np.arange(N_BANDS)[:, None] - held).argmin(axis=1)]
+    nearest = present[np.abs(np.arange(N_BANDS)[:, None] - present).argmin(axis=1)]
     return (factor[nearest] * _TYPICAL_SHARES / _TYPICAL_SHARES[nearest])[:, None, None]

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What physics says of how electrodes covary: covariances of cortical sources in a sphere."""
+"""How electrodes covary according to physics: covariances of cortical sources in a sphere."""
 
 from functools import lru_cache
 
@@ -17,20 +17,10 @@ _DEPTHS = (0.30, 0.50, 0.65, 0.77, 0.87)  # of the head radius; cortex ends at a
 
 @lru_cache(maxsize=1)
 def forward_components(seed=0):
-    """Compute covariances at the electrodes of many kinds of random cortical sources.
+    """Compute covariances of random cortical sources at the electrodes, (n_components, 114, 114).
 
-    A four-shell sphere (MNE's) fitted to the template head holds dipoles at several depths, in
-    eight parts of the head, radial and tangential.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of the dipoles' places.
-
-    Returns
-    -------
-    components : array, shape (n_components, 114, 114)
-        One covariance a kind, of mean variance 1.
+    A four-shell sphere (MNE's) fitted to the template head contains dipoles at several depths, in
+    eight parts of the head, radial and tangential. Each component has a mean variance of 1.
     """
     places, index = np.unique(electrode_positions(), axis=0, return_inverse=True)
     origin, radius = template_sphere()
@@ -66,53 +56,27 @@ def forward_components(seed=0):
             components.append(radial[:, pick] @ radial[:, pick].T)
             components.append(np.einsum("cpk,dpk->cd", tangential[:, pick], tangential[:, pick]))
     components = np.array(components)[:, index][:, :, index]
-    # Noise of each place of its own; two entries of one place share it.
+    # Noise of each position; two entries at one position share it.
     components = np.concatenate([components, (index[:, None] == index[None])[None]])
     return components / np.trace(components, axis1=1, axis2=2)[:, None, None] * len(index)
 
 
 def fit_forward(components, cov, channels):
-    """Mix the components so that they agree with a covariance where that was measured.
+    """Mix the components to agree with a covariance ``(n_bands, n, n)`` of some electrodes.
 
-    Parameters
-    ----------
-    components : array, shape (n_components, 114, 114)
-        Candidates.
-    cov : array, shape (n_bands, n, n)
-        What was measured.
-    channels : array of int, shape (n,)
-        At which electrodes.
-
-    Returns
-    -------
-    fitted : array, shape (n_bands, 114, 114)
-        The mixtures, with non-negative weights.
+    Returns the mixtures ``(n_bands, 114, 114)``, with non-negative weights.
     """
     return fit_sources(components, cov, np.eye(components.shape[-1])[channels])
 
 
-def fit_sources(components, cov, rows, units=None, own=None):
-    """Mix the components so that they agree with the covariance of any channels.
+def fit_sources(components, cov, rows, carries_reference=None, own=None):
+    """Mix the components to agree with a covariance ``(n_bands, n, n)`` of any channels.
 
-    Parameters
-    ----------
-    components : array, shape (n_components, 114, 114)
-        Candidates.
-    cov : array, shape (n_bands, n, n)
-        What was measured.
-    rows : array, shape (n, 114)
-        The channels as weighted sums of the electrodes.
-    units : array, shape (n,) | None
-        1 for channels that carry the reference, 0 for bipolar derivations; None if all do.
-    own : array, shape (n, n) | None
-        Covariance that the electrodes do not account for, where their mean variance is 1.
-
-    Returns
-    -------
-    fitted : array, shape (n_bands, 114, 114)
-        The mixtures, with non-negative weights.
+    ``rows (n, 114)`` expresses the channels by the electrodes, and ``own (n, n)`` is the covariance
+    that the electrodes do not explain. Returns mixtures ``(n_bands, 114, 114)`` with non-negative
+    weights.
     """
-    basis = contrast_basis(np.ones(len(rows)) if units is None else units)
+    basis = contrast_basis(np.ones(len(rows)) if carries_reference is None else carries_reference)
     onto = basis @ rows
     parts = onto @ components @ onto.T
     if own is not None:

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The population prior: how the 114 electrodes covary in other people's recordings.
+"""The population prior: how the 114 electrodes covary in recordings of other subjects.
 
 A channel is a linear functional of the potentials at these electrodes: one of them, a weighted sum
 of them (an electrode between entries), or a difference (a bipolar derivation).
@@ -24,27 +24,25 @@ from ..montage import (
 from ._bands import N_BANDS
 from ._conditional import complete_covariance, contrast_basis, trace
 
-__all__ = ["Prior", "load_prior"]
-
 _SAME_PLACE = 0.006  # metres: no farther apart than two fittings of one cap
-# What an electrode between entries has for itself, where their mean variance is 1.
+# Variance that only an electrode between entries has, where their mean variance is 1.
 _OWN_NOISE = 0.15
 _PRIOR_FILE = Path(__file__).parents[1] / "data" / "prior.npz"
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """Covariances of other people's recordings at the 114 electrodes.
+    """Covariances of other subjects' recordings at the 114 electrodes.
 
     Attributes
     ----------
     population : array, shape (n_bands, 114, 114)
         The mean covariance, of mean variance 1.
     library : array, shape (n_recordings, n_bands, 114, 114)
-        One covariance a recording, completed to all electrodes by the population's, and scaled like
-        it.
+        One covariance per recording, completed to all electrodes by the population's, and scaled
+        like it.
     weights : array, shape (n_recordings,)
-        How much each counts before a recording is looked at.
+        The weight of each before it is compared with the recording at hand.
     kernel : array, shape (n_degrees,)
         Legendre coefficients of the covariance as a function of the angle between electrodes.
     sources : tuple of tuple of str
@@ -70,43 +68,24 @@ def sphere_kernel(cosines, kernel):
 class Places(NamedTuple):
     """Channels as functionals of the potentials at the 114 electrodes.
 
-    Attributes
-    ----------
-    rows : array, shape (n_channels, 114)
-        The weights of the electrodes.
-    own : array, shape (n_channels, n_channels)
-        Covariance that the electrodes do not account for, where their mean variance is 1.
-    units : array, shape (n_channels,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    known : array of bool, shape (n_channels,)
-        Whether name or position tell where a channel is. The others start uncorrelated.
+    ``rows (n_channels, 114)`` are the weights of the electrodes, ``own (n_channels, n_channels)``
+    is the covariance that they do not explain (where their mean variance is 1),
+    ``carries_reference`` is 1 per channel and 0 for bipolar derivations, and ``known`` is whether
+    name or position locate a channel.
     """
 
     rows: np.ndarray
     own: np.ndarray
-    units: np.ndarray
+    carries_reference: np.ndarray
     known: np.ndarray
 
 
 def channel_rows(cmap, prior):
-    """Express channels by the potentials at the 114 electrodes.
-
-    Parameters
-    ----------
-    cmap : ChannelMap
-        What :func:`mne_gram.match_channels` found.
-    prior : Prior
-        The population prior.
-
-    Returns
-    -------
-    places : Places
-        Their weights, and what else is known of them.
-    """
+    """Express the channels of a ChannelMap by the potentials at the 114 electrodes."""
     n = len(cmap.ch_names)
     rows = np.zeros((n, len(ELECTRODES)))
     own = np.zeros((n, n))
-    units = np.ones(n)
+    carries_reference = np.ones(n)
     known = np.ones(n, bool)
     # An electrode that was matched from afar is not its entry: it is interpolated where it lies.
     between = [
@@ -124,17 +103,17 @@ def channel_rows(cmap, prior):
             rows[k, INDEX[entry]] = 1.0
         elif ends is not None:  # any derivation of two electrodes, the montage's 16 or another
             rows[k, INDEX[ends[0]]], rows[k, INDEX[ends[1]]] = 1.0, -1.0
-            units[k] = 0.0
+            carries_reference[k] = 0.0
         else:
             known[k] = False
             own[k, k] = 1.0
     if between:
         rows[between], own[np.ix_(between, between)] = _krige(cmap.positions[between], prior.kernel)
-    return Places(rows, own, units, known)
+    return Places(rows, own, carries_reference, known)
 
 
 def _krige(positions, kernel):
-    """Interpolate the electrodes' potentials at other places, and say what that misses."""
+    """Interpolate the electrodes' potentials at other positions; return weights and error."""
     origin, _ = template_sphere()
     places, index = np.unique(electrode_positions(), axis=0, return_index=True)
     places = places - origin
@@ -157,17 +136,12 @@ def _krige(positions, kernel):
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class RecordingCovariance:
     """Covariance of one training recording at its own electrodes.
 
-    Attributes
-    ----------
-    source : tuple of str
-        Data set, subject and file.
-    channels : array of int, shape (n,)
-        Montage indices of its electrodes.
-    cov : array, shape (n_bands, n, n)
-        Covariance in each band, relative to the average of these electrodes, of mean variance 1.
+    ``source`` is data set, subject and file, ``channels (n,)`` are montage indices, and ``cov`` is
+    the covariance in each band, relative to the average of these electrodes, of mean variance 1,
+    shape (n_bands, n, n).
     """
 
     source: tuple
@@ -176,21 +150,10 @@ class Recording:
 
 
 def complete_recording(recording, population, shrinkage=0.1):
-    """Extend a recording's covariance to all electrodes, as large as the population's there.
+    """Extend a recording's covariance to all electrodes, scaled as the population's is there.
 
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-    population : array, shape (n_bands, 114, 114)
-        The covariance that says how the missing electrodes go with those there are.
-    shrinkage : float
-        Share of the population's covariance mixed in. It makes rank-deficient recordings regular.
-
-    Returns
-    -------
-    cov : array, shape (n_bands, 114, 114)
-        The covariance.
+    Returns ``(n_bands, 114, 114)``. ``shrinkage`` is the share of the population's covariance; it
+    makes rank-deficient data regular.
     """
     inner = contrast_basis(np.ones(len(recording.channels)))
     basis = np.zeros((len(inner), len(ELECTRODES)))
@@ -212,7 +175,7 @@ def load_prior(fname=None):
     Returns
     -------
     prior : Prior
-        The prior. It is kept for the next call: do not write into its arrays.
+        The prior. It is cached: do not write into its arrays.
     """
     with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
         population = unpack_symmetric(file["population"].astype(float), len(ELECTRODES))
@@ -221,18 +184,7 @@ def load_prior(fname=None):
 
 
 def read_recordings(fname=None):
-    """Read the recordings that a prior was estimated from.
-
-    Parameters
-    ----------
-    fname : path-like | None
-        A file written by ``benchmarks/make_prior.py``; None for the bundled one.
-
-    Returns
-    -------
-    recordings : list of Recording
-        Their covariances.
-    """
+    """Read the RecordingCovariances that a prior was estimated from; None for the bundled one."""
     with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
         sources = tuple(tuple(str(part) for part in row) for row in file["sources"])
         n_channels = file["n_channels"].astype(int)
@@ -240,13 +192,13 @@ def read_recordings(fname=None):
         sizes = N_BANDS * n_channels * (n_channels + 1) // 2
         covs = np.split(file["covs"].astype(float), np.cumsum(sizes)[:-1])
     return [
-        Recording(source, index, unpack_symmetric(cov.reshape(N_BANDS, -1), len(index)))
+        RecordingCovariance(source, index, unpack_symmetric(cov.reshape(N_BANDS, -1), len(index)))
         for source, index, cov in zip(sources, channels, covs, strict=True)
     ]
 
 
 def assemble_prior(recordings, population, weights, kernel):
-    """Make a prior of its parts (see :class:`Prior` and :class:`Recording`)."""
+    """Make a prior of its parts (see `Prior` and `RecordingCovariance`)."""
     # Single precision: the library is 36 MB, and these are estimates of a few digits.
     library = np.array([complete_recording(r, population) for r in recordings], np.float32)
     sources = tuple(r.source for r in recordings)

@@ -257,7 +257,7 @@ def _combine(bands):
 def _judge_windows(signals, sample, used, runs, prior, places, threshold):
     """Return runs (row, start, stop, why, score) of windows in which a channel misfits."""
     cov = adapt(sample.spectra, np.flatnonzero(used), prior, places)
-    scorer = WindowScorer(cov, places.units, used, sample.spectra, sample.usable)
+    scorer = WindowScorer(cov, places.carries_reference, used, sample.spectra, sample.usable)
     usable = signals.find_usable(runs)
     found = []
     for first in range(0, len(signals.starts), _BLOCK):

@@ -44,7 +44,7 @@ def gather_moments(spectra, channels):
 
 def adapt(spectra, channels, prior, places):
     """Adapt the prior to some channels; the others keep the covariance that it predicts."""
-    return adapt_covariance(prior, *places, gather_moments(spectra, channels))
+    return adapt_covariance(prior, places, gather_moments(spectra, channels))
 
 
 def fill_roughly(spectra, usable, used, prior, places):
@@ -55,7 +55,7 @@ def fill_roughly(spectra, usable, used, prior, places):
     rows = np.flatnonzero(used)
     clean = [values[whole] for values in spectra]
     moments = gather_moments(clean, rows) if whole.sum() >= 5 else []
-    cov = adapt_covariance(prior, *places, moments)
+    cov = adapt_covariance(prior, places, moments)
     patterns, inverse = np.unique(usable & used, axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
         good, bad = np.flatnonzero(pattern), np.flatnonzero(used & ~pattern)
@@ -64,7 +64,7 @@ def fill_roughly(spectra, usable, used, prior, places):
         members = np.flatnonzero(inverse.ravel() == number)
         weights = np.zeros((len(spectra), len(bad), len(good)))
         if len(good) >= 2:
-            weights = interpolation_operators(cov, places.units, good, bad)[0]
+            weights = interpolation_operators(cov, places.carries_reference, good, bad)[0]
         for values, weight in zip(spectra, weights, strict=True):
             if values.shape[-1]:
                 values[np.ix_(members, bad)] = weight @ values[members][:, good]
@@ -122,7 +122,7 @@ def score_channels(spectra, usable, used, order, prior, places):
         if not len(group) or len(good) < 2:
             continue
         cov = adapt(spectra, good, prior, places)
-        found = predict_left_out(spectra, cov, places.units, good, group)
+        found = predict_left_out(spectra, cov, places.carries_reference, good, group)
         windowed[:, :, group], correlation[:, group] = found
     windowed[:, ~usable] = np.nan
     correlation[~usable] = np.nan

@@ -8,7 +8,7 @@ import numpy as np
 from mne import BaseEpochs
 from mne.io import BaseRaw
 
-from .._recording import annotated_spans, find_pieces
+from .._recording import annotated_spans, find_segments
 from ..covariance import WINDOW, band_products
 from ..preprocessing import check_units
 from ._signal_checks import measure_line
@@ -28,7 +28,7 @@ class Signals:
         self._epoch_length = len(inst.times)
         # Start and stop of each segment of continuous time, in samples.
         if isinstance(inst, BaseRaw):
-            self.segments = [(a, b) for a, b in find_pieces(inst) if b > a]
+            self.segments = [(a, b) for a, b in find_segments(inst) if b > a]
         else:
             step = self._epoch_length
             self.segments = [(k * step, (k + 1) * step) for k in range(len(inst))]

@@ -1,51 +1,13 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Restore bad channels and segments, and add missing electrodes."""
+"""Restore bad channels and segments, and add missing electrodes.
 
-from ._evidence import (
-    to_number,
-)
-from ._fit import (
-    TRIAL,
-    estimate_block,
-    fit_plan,
-)
-from ._harmonize import (
-    harmonize,
-)
-from ._report_text import (
-    describe_calibration,
-    describe_extent,
-    format_number,
-)
-from ._restore import (
-    RestorationReport,
-    restore,
-)
-from ._select import (
-    Trial,
-    try_hidden,
-)
-from ._stacking import (
-    EXPERTS,
-    KINDS,
-    weigh_experts,
-)
+``restore`` is read from top to bottom in this order: ``_restore`` (check, mark, fit, estimate,
+report), ``_methods`` (the table of methods), their modules ``_select`` (auto), ``_gaussian``
+(spatial), ``_gram`` and ``_spline``, what these share in ``_fit`` and ``_gaps``, then ``_blocks``,
+``_tally`` and ``_report``.
+"""
 
-__all__ = [
-    "EXPERTS",
-    "KINDS",
-    "RestorationReport",
-    "TRIAL",
-    "Trial",
-    "describe_calibration",
-    "describe_extent",
-    "estimate_block",
-    "fit_plan",
-    "format_number",
-    "harmonize",
-    "restore",
-    "to_number",
-    "try_hidden",
-    "weigh_experts",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

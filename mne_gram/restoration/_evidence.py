@@ -1,34 +1,33 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was measured on hidden clean patches, and the weights that follow from it."""
+"""What was measured on hidden clean samples, and the weights that follow from it."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-SOURCES = ("recording", "training people")
+_SOURCES = ("recording", "training subjects")
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """How well each expert restored clean patches that were hidden for the purpose.
+    """How well each expert restored clean samples that were hidden for the purpose.
 
     Attributes
     ----------
     weights : dict of str to array, shape (n_bands,)
-        The weight of each expert in the combination, a band each, the lowest first.
+        The weight of each expert in the combination, one per band, the lowest first.
     scores : dict of str to float
-        The NMSE of each expert on the hidden patches. A score under the name of the method, such as
+        The NMSE of each expert on the hidden samples. A score under the name of the method, such as
         ``"auto"``, is that of the combination; an expert may have a score and no weight, such as a
         spline for comparison.
     r : dict of str to float
         The correlation of the same with the truth.
     seconds : float
         Channel-seconds that were hidden.
-    source : "recording" | "training people"
-        Whether the patches are of this recording, or, where it has too little clean signal, of the
-        recordings that the weights by default come from.
+    source : "recording" | "training subjects"
+        Whether the hidden samples are of this recording, or of others.
     coverage : float | None
         Share of the hidden samples within the 90 % interval.
     calibration : float | None
@@ -44,43 +43,49 @@ class Evidence:
     calibration: float | None = None
 
     def __post_init__(self):
-        """Refuse what would be shown wrongly."""
-        if self.source not in SOURCES:
-            raise ValueError(f"Expected source to be one of {SOURCES}, got {self.source!r}.")
+        """Refuse values that cannot be."""
+        if self.source not in _SOURCES:
+            raise ValueError(f"Expected source to be one of {_SOURCES}, got {self.source!r}.")
         if self.coverage is not None and not 0 <= self.coverage <= 1:
-            raise ValueError(f"Expected coverage to be a share from 0 to 1, got {self.coverage}.")
+            raise ValueError(f"Expected coverage to be between 0 and 1, got {self.coverage}.")
 
     @property
     def experts(self):
-        """The names of what has a score or a weight, in the order given."""
+        """The names of all that have a score or a weight."""
         return list(dict.fromkeys([*self.scores, *self.weights]))
 
     @property
     def mean_weights(self):
-        """The weight of each expert, the plain mean over bands."""
+        """The weight of each expert, averaged over bands."""
         return {expert: float(np.mean(weight)) for expert, weight in self.weights.items()}
 
     @property
     def title(self):
-        """What was measured, on what, in half a sentence."""
-        whose = "this recording" if self.source == "recording" else "recordings of other people"
+        """A caption for the scores."""
+        whose = "this recording" if self.source == "recording" else "recordings of other subjects"
         return f"error on {self.seconds:.0f} channel-seconds of {whose}, clean and hidden"
 
+    @property
+    def calibration_note(self):
+        """How the standard deviations were calibrated; empty if they were not."""
+        parts = []
+        if self.calibration is not None:
+            parts.append(f"Standard deviations were multiplied by {self.calibration:.2f}.")
+        if self.coverage is not None:
+            parts.append(
+                f"The 90 % interval then contains {self.coverage:.0%} of the hidden samples."
+            )
+        return " ".join(parts)
+
     def find_chosen(self, method):
-        """Return the name of the score that tells of what was done by a method."""
+        """Return the name under which the score of a method stands; None if there is none."""
         if method in self.scores:
             return method
         weighted = {e: w for e, w in self.mean_weights.items() if e in self.scores}
         return max(weighted, key=weighted.get) if weighted else None
 
     def to_table(self):
-        """Return a row an expert.
-
-        Returns
-        -------
-        rows : list of tuple
-            Expert, NMSE, r and mean weight; NaN where one is not known.
-        """
+        """Return a tuple per expert: name, NMSE, r and mean weight, NaN where one is unknown."""
         columns = (self.scores, self.r, self.mean_weights)
         return [
             (expert, *(column.get(expert, math.nan) for column in columns))
@@ -88,7 +93,7 @@ class Evidence:
         ]
 
     def to_dict(self):
-        """Return what JSON can hold; None for numbers that are none."""
+        """Return a dict that JSON can represent; unknown numbers are None."""
         return dict(
             source=self.source,
             seconds=to_number(self.seconds),
@@ -101,6 +106,6 @@ class Evidence:
 
 
 def to_number(value):
-    """Return a value as JSON can hold it: numbers of NumPy as Python's, NaN as None."""
+    """Return a value as JSON can represent it: numbers of NumPy as Python's, NaN as None."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

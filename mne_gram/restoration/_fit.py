@@ -1,385 +1,341 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two steps of a restoration: learn from the recording, then estimate what is bad.
+"""Learn from a recording what the spatial estimate needs: covariance, baselines, noise."""
 
-The first step (:func:`fit_plan`) looks at samples from all over the recording and returns a small
-plan. The second one (:func:`estimate_block`) follows the plan on any stretch of signal, so that it
-does not matter how long the recording is.
-"""
-
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from mne import Info
-from mne.utils import logger, warn
+from mne.utils import warn
 
-from .._recording import choose_windows, group_products, window_products
+from .._recording import find_all_channel_gaps, measure_moments
 from ..covariance import (
     Prior,
     adapt_covariance,
     channel_rows,
     fit_sources,
     forward_components,
+    interpolation_operators,
     load_prior,
 )
-from ..montage import ChannelMap, match_channels
-from ..preprocessing import find_line_freq
+from ..montage import match_channels
 from ._evidence import Evidence
-from ._gaussian import estimate_spatial, recall_steps
-from ._gram import check_positions, repair_gram, repair_spline
-from ._operators import Operators, SpatialFit, fit_spatial
-from ._select import learn_stack, tell_evidence
-from ._stacking import COMPARED, combine, estimate_experts
-from ._steps import limit_steps
+from ._gaps import Miss
+from ._noise import Noise, measure_slow
 
-_MAX_WINDOWS = 240  # for statistics; two minutes of half-overlapping windows say enough
-TRIAL = "trial"  # everything that "auto" has, but nothing learnt of it yet
-_TRIAL_CONTRASTS = 32  # enough to compare experts by
-_MIN_FOR_SPHERE = 8  # good channels: fewer say little about sources
-_CHUNK_VALUES = 2**22  # of windows that are looked at together: 32 MB in double precision
+_BASELINE_SECONDS = 30.0
+_POOLED = 5.0  # seconds: shorter segments, such as epochs, share their baseline
+_OFFSET = 5.0  # times a channel's median absolute deviation: then baselines are subtracted
+_MAX_PATTERNS = 64  # of good channels whose weights are kept
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Settings:
+    """How a method learns from a recording and estimates; named as the options of `restore`.
+
+    ``seed`` is a SeedSequence to draw from the posterior with, or None for its mean; ``fill_gaps``
+    is whether to fill gaps of all channels.
+    """
+
+    prior: object = None
+    on_missing: str = "warn"
+    seed: np.random.SeedSequence | None = None
+    fill_gaps: bool = False
+    model: object = "gram-tiny"
+    line_freq: float | None = None
+    device: object = None
+    batch_size: int | None = None
+
+
+# ---------------------------------------------------------------------------------------------
+# Covariance
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
-    """What the network needs besides the signals.
+class Statistics:
+    """The covariances of a recording's clean data, and the prior that completes them.
 
-    Attributes
-    ----------
-    model : GramModel
-        The network.
-    cmap : ChannelMap
-        The entries of the channels.
-    line_freq : float | None
-        The power line's frequency in Hz.
-    options : dict
-        ``device`` and ``batch_size``.
+    ``places`` locates the channels, ``moments`` are the recording's own, and ``power`` is the
+    variance of a typical channel.
     """
 
-    model: object
-    cmap: ChannelMap
-    line_freq: float | None
-    options: dict
+    prior: Prior
+    places: tuple
+    moments: list
+    power: float
+
+    def adapt(self, **kwargs):
+        """Adapt the prior to the recording; returns a covariance per band, (n_bands, n, n)."""
+        return adapt_covariance(self.prior, self.places, self.moments, power=self.power, **kwargs)
+
+    def adapt_sphere(self):
+        """Return the same with sources in a sphere in place of other subjects' recordings."""
+        return self.adapt(complete=partial(_complete_by_sphere, places=self.places))
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """How the bad samples of one recording are to be estimated.
-
-    Attributes
-    ----------
-    method : str
-        The method asked for.
-    info : mne.Info
-        The channels that are worked with.
-    units : array, shape (n_channels,) | None
-        1 for channels that carry the reference, 0 for bipolar derivations; None if that plays no
-        role.
-    spatial : SpatialFit | None
-        What the spatial expert has learnt; None for ``method="spline"``.
-    network : Network | None
-        The network, for ``method="gram"``.
-    lost : frozenset of int
-        Channels that cannot be restored.
-    sphere : SpatialFit | None
-        The spatial expert with a covariance that physics completes instead of other people, for
-        channels that are bad all through.
-    experts : dict of str to callable
-        What else there is to combine: called with signals in which bad samples hold the spatial
-        estimate, the mask, the pieces and the segments, returns segments.
-    stacks : dict of str to Stack
-        How the experts are combined, by kind of gap.
-    evidence : Evidence | None
-        What the hidden samples showed.
-    """
-
-    method: str
-    info: Info
-    units: np.ndarray | None = None
-    spatial: SpatialFit | None = None
-    network: Network | None = None
-    lost: frozenset = frozenset()
-    sphere: SpatialFit | None = None
-    experts: dict = field(default_factory=dict)
-    stacks: dict = field(default_factory=dict)
-    evidence: Evidence | None = None
-
-    @property
-    def expert_names(self):
-        """The names of the experts that may correct the spatial one."""
-        others = (name for name in self.experts if name not in COMPARED)
-        return (*(["sphere"] if self.sphere is not None else []), *others)
-
-
-def fit_plan(
-    samples,
-    bad,
-    info,
-    *,
-    method="auto",
-    prior=None,
-    on_missing="warn",
-    seed=None,
-    fill_gaps=False,
-    model=None,
-    line_freq=None,
-    options=None,
-):
-    """Learn from a recording how its bad samples are to be estimated.
-
-    Parameters
-    ----------
-    samples : Samples
-        The signals, read in places.
-    bad : BadSpans
-        What is bad; it is not looked at.
-    info : mne.Info
-        The channels.
-    method : str
-        The method, as in :func:`mne_gram.restore`.
-    prior : Prior | path-like | None
-        Covariances of other people's recordings.
-    on_missing : str
-        What to do about channels of which nothing is known.
-    seed : numpy.random.SeedSequence | None
-        Draw from the posterior with this seed instead of taking its mean.
-    fill_gaps : bool
-        Whether to invent what no good channel tells.
-    model : str | path-like | GramModel | None
-        The network.
-    line_freq : float | None
-        The power line's frequency in Hz, for the network.
-    options : dict | None
-        ``device`` and ``batch_size`` of the network.
-
-    Returns
-    -------
-    plan : Plan
-        What :func:`estimate_block` needs.
-    """
-    if method == "spline":
-        check_positions(info)
-        return Plan(method, info)
-    sfreq = info["sfreq"]
+def measure_statistics(recording, prior):
+    """Measure a recording's clean data; ``prior`` is as in `restore`."""
     prior = prior if isinstance(prior, Prior) else load_prior(prior)
-    cmap = match_channels(info, on_missing="ignore", verbose="error")
-    rows, own, units, known = channel_rows(cmap, prior)
-    moments = find_moments(samples, bad, units, sfreq)
-    lost = _find_lost(info["ch_names"], bad, known, moments, on_missing)
-    adapt = partial(adapt_covariance, prior, rows, own, units, known, moments)
-    adapt = partial(adapt, power=_typical_power(samples, bad))
-    cov = adapt(max_contrasts=_TRIAL_CONTRASTS) if method == TRIAL else adapt()
-    spatial = fit_spatial(samples, bad, sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
-    network = None
-    if method == "gram":
-        line_freq = _choose_line_freq(samples, bad, info, line_freq)
-        network = Network(_load_network(model), cmap, line_freq, options or {})
-    plan = Plan(method, info, units, spatial, network, lost)
-    if method not in ("auto", TRIAL):
-        return plan
-    if bad.whole.any() and (bad.n_bad == 0).sum() >= _MIN_FOR_SPHERE:
-        cov = adapt(complete=partial(_complete_by_sphere, rows=rows, own=own, units=units))
-        plan = replace(plan, sphere=_exchange_covariance(spatial, cov, units))
-    plan = replace(plan, experts=_find_experts(plan, cmap))
-    if method == TRIAL:
-        return plan
-    options = dict(info=info, method=TRIAL, prior=prior, on_missing="ignore")
-    stacks, trials = learn_stack(samples, bad, plan, partial(fit_plan, samples, **options))
-    return replace(plan, stacks=stacks, evidence=tell_evidence(stacks, trials))
+    cmap = match_channels(recording.info, on_missing="ignore", verbose="error")
+    places = channel_rows(cmap, prior)
+    moments = measure_moments(recording, places.carries_reference)
+    return Statistics(prior, places, moments, _typical_power(recording))
 
 
-def estimate_block(data, mask, pieces, plan, first=0):
-    """Estimate the bad samples of a recording or of a stretch of it.
-
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        The signals in volts. Bad samples are overwritten by their estimate; what they held is not
-        looked at. Good ones come back to within rounding.
-    mask : array of bool, shape (n_channels, n_times)
-        True where bad. Channels that the plan knows as bad all through are so here.
-    pieces : list of tuple of int
-        Stretches of continuous time, counted from the first sample of ``data``.
-    plan : Plan
-        What :func:`fit_plan` returned.
-    first : int
-        Number of the first sample in the recording.
-
-    Returns
-    -------
-    segments : list of Segment
-        The estimates, counted from the first sample of ``data``. Stretches that were left alone are
-        not among them.
-    """
-    if plan.spatial is None:
-        return repair_spline(data, mask, pieces, plan.info)
-    if plan.stacks:
-        draws = _draw_errors(data, mask, pieces, plan, first)
-        segments, corrections = estimate_experts(data, mask, pieces, plan, first)
-        whole, sfreq = plan.spatial.whole, plan.info["sfreq"]
-        combine(segments, corrections, plan.stacks, whole, pieces, sfreq, draws)
-        steps = recall_steps(plan.spatial, segments, first)
-        limit_steps(data, mask, segments, pieces, sfreq, steps)
-        for segment in segments:
-            data[segment.channel, segment.start : segment.stop] = segment.values
-        return segments
-    segments = estimate_spatial(data, mask, pieces, plan.spatial, first)
-    segments = [segment for segment in segments if segment.channel not in plan.lost]
-    if plan.network is not None:
-        _add_network(data, mask, pieces, segments, plan, first)
-    return segments
-
-
-def _draw_errors(data, mask, pieces, plan, first):
-    """Draw what the spatial estimate may miss, shape of the data; None if nothing is drawn."""
-    if plan.spatial.noise is None:
-        return None
-    drawn, mean = data.copy(), data.copy()
-    estimate_spatial(drawn, mask, pieces, plan.spatial, first)
-    estimate_spatial(mean, mask, pieces, replace(plan.spatial, noise=None), first)
-    return drawn - mean
-
-
-def _complete_by_sphere(cov, good, rows, own, units):
-    """Complete a covariance to all electrodes by cortical sources in a sphere that explain it."""
-    parts = forward_components()
-    return fit_sources(parts, cov, rows[good], units[good], own[np.ix_(good, good)])
-
-
-def _exchange_covariance(spatial, cov, units):
-    """Return what the spatial expert has learnt, with another covariance and without noise."""
-    operators = Operators(cov, units, spatial.operators.excess)
-    return replace(spatial, operators=operators, noise=None)
-
-
-def _find_experts(plan, cmap):
-    """Return the experts that there are besides those with a covariance."""
-    experts = {}
-    if not plan.spatial.whole.any():
-        return experts  # where channels are good at other times, their own data beat a spline
-    try:
-        check_positions(plan.info)
-    except ValueError:  # then the spline is not among those that are combined
-        pass
-    else:
-        experts["spline"] = partial(_run_spline, plan=plan)
-    return experts
-
-
-def _run_spline(data, mask, pieces, segments, first, plan):
-    """Run the spline for channels that are bad all through.
-
-    It sees signals relative to what was measured, so that no reference plays a role, and the
-    repaired stretches of the other channels, so that one matrix serves the whole recording.
-    """
-    units, info = plan.units, plan.info
-    mask = mask & plan.spatial.whole[:, None]
-    data, times = data.copy(), first + np.arange(data.shape[1])
-    for channel, baseline in plan.spatial.baselines.items():
-        data[channel] -= baseline(times)  # each electrode's own: nothing of it is to spread
-    good = ~mask & (units > 0)[:, None]
-    mean = np.where(good, data, 0.0).sum(axis=0) / np.maximum(good.sum(axis=0), 1)
-    found = repair_spline(data - units[:, None] * mean, mask, pieces, info)
-    for segment in found:
-        segment.values += units[segment.channel] * mean[segment.start : segment.stop]
-        if segment.channel in plan.spatial.baselines:
-            inside = times[segment.start : segment.stop]
-            segment.values += plan.spatial.baselines[segment.channel](inside)
-    return found
-
-
-def find_moments(samples, bad, units, sfreq):
-    """Find the covariances of a recording's clean data.
-
-    Parameters
-    ----------
-    samples : Samples
-        The signals.
-    bad : BadSpans
-        What is bad.
-    units : array, shape (n_channels,)
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    moments : list of Moments
-        What :func:`group_moments` returns for windows from all over the recording.
-    """
-    starts, length, good = choose_windows(bad, samples.pieces, sfreq, _MAX_WINDOWS)
-    size = max(1, _CHUNK_VALUES // max(1, len(bad) * length))
-    products = []
-    for k in range(0, len(starts), size):
-        usable = good[k : k + size]
-        windows = np.stack([samples.read(a, a + length) for a in starts[k : k + size]])
-        windows[~usable] = 0.0
-        products.append(window_products(windows, usable, sfreq, units))
-    products = [np.concatenate(parts) for parts in zip(*products, strict=True)]
-    return group_products(products, good)
-
-
-def _typical_power(samples, bad):
+def _typical_power(recording):
     """Return the median over channels of the variance of their good samples."""
-    step = samples.thin()
-    good = ~bad.paint(step=step)
-    part = np.where(good, samples.read(step=step), 0.0)
+    part, good = recording.read_good(recording.samples.thin())
+    part = np.where(good, part, 0.0)
     count = np.maximum(good.sum(axis=1), 1)
     mean = part.sum(axis=1) / count
     variance = (((part - mean[:, None]) ** 2) * good).sum(axis=1) / count
     return np.median(variance[good.any(axis=1)])
 
 
-def _find_lost(names, bad, known, moments, on_missing):
-    """Find bad channels of which nothing tells how they go with the others."""
-    heard = np.zeros(len(names), bool)
-    for m in moments:
-        heard[m.good] = True
-    lost = np.flatnonzero((bad.n_bad > 0) & ~known & ~heard)
+def _complete_by_sphere(cov, good, places):
+    """Complete a covariance to all electrodes by cortical sources in a sphere that explain it."""
+    own = places.own[np.ix_(good, good)]
+    rows, carries_reference = places.rows[good], places.carries_reference[good]
+    return fit_sources(forward_components(), cov, rows, carries_reference, own)
+
+
+def _find_lost(recording, statistics, on_missing):
+    """Return bad channels of which it is unknown how they covary with the others."""
+    bad, names = recording.bad, recording.ch_names
+    seen = np.zeros(len(names), bool)
+    for moments in statistics.moments:
+        seen[moments.good] = True
+    lost = np.flatnonzero((bad.n_bad > 0) & ~statistics.places.known & ~seen)
     if len(lost):
         message = (
-            f"Cannot restore {', '.join(names[k] for k in lost)}: bad (nearly) all through, and "
-            "neither name nor position tells where they are. Rename them to 10-05 names "
-            "(inst.rename_channels) or give them positions (inst.set_montage)."
+            f"Cannot restore {', '.join(names[k] for k in lost)}: bad (nearly) throughout the "
+            "recording, and neither name nor position shows where they are. Rename them to 10-05 "
+            "names (inst.rename_channels) or set their positions (inst.set_montage)."
         )
         if on_missing == "raise":
             raise ValueError(message)
         if on_missing == "warn":
-            warn(f"{message} They are left as they are.")
+            warn(f"{message} They are left unchanged.")
     return frozenset(lost.tolist())
 
 
-def _choose_line_freq(samples, bad, info, line_freq):
-    """Return the frequency of the power line, if need be by its peak in the good data."""
-    line_freq = info["line_freq"] if line_freq is None else line_freq
-    if line_freq is not None:
-        return line_freq
-    sfreq, n_times = info["sfreq"], samples.n_times
-    length = min(int(2 * sfreq), n_times)
-    starts = np.arange(0, n_times - length + 1, max(length // 2, 1))
-    starts = starts[:: max(1, len(starts) // 60)]  # a minute or two
-    windows = np.stack([samples.read(a, a + length) for a in starts])
-    for window, a in zip(windows, starts, strict=True):
-        window[bad.paint(a, a + length)] = np.nan
-    line_freq = find_line_freq(windows, sfreq)
-    if line_freq is not None:
-        logger.info("Found the power line at %g Hz; give line_freq to choose.", line_freq)
-    return line_freq
+# ---------------------------------------------------------------------------------------------
+# The spatial estimate
 
 
-def _load_network(model):
-    """Return a network that was named."""
-    from ..models import GramModel, load_model
+class Operators:
+    """Interpolation weights by pattern of good channels, each computed once.
 
-    return model if isinstance(model, GramModel) else load_model(model)
+    ``cov (n_bands, n_channels, n_channels)`` is the covariance per band, and ``excess`` how much
+    larger the errors are than it predicts.
+    """
+
+    def __init__(self, cov, carries_reference, excess=1.0):
+        self._cov, self.carries_reference, self.excess = cov, carries_reference, excess
+        self._kept = {}
+
+    def __call__(self, good, bad):
+        """Return the weights per band, those for all bands at once, and the error's covariances."""
+        key = (good.tobytes(), bad.tobytes())
+        if key not in self._kept:
+            carries = self.carries_reference
+            bands, error = interpolation_operators(self._cov, carries, good, bad)
+            total, _ = interpolation_operators(self._cov.sum(axis=0), carries, good, bad)
+            if len(self._kept) > _MAX_PATTERNS:  # neighbours in time repeat, distant ones seldom do
+                self._kept.clear()
+            self._kept[key] = bands, total, error
+        return self._kept[key]
+
+    def spread(self, good, bad):
+        """Return the standard deviation of the error of each bad channel."""
+        return self.excess * np.sqrt(np.einsum("bii->i", self(good, bad)[2]).clip(0))
+
+    def size(self, good, bad):
+        """Return the standard deviation of bad channels, relative to the mean of the good ones."""
+        carries = self.carries_reference
+        share = carries[good] / max(carries[good].sum(), 1)
+        frame = np.eye(len(carries))[bad]
+        frame[:, good] -= np.outer(carries[bad], share)
+        variance = np.einsum("ij,jk,ik->i", frame, self._cov.sum(axis=0), frame)
+        return self.excess * np.sqrt(variance.clip(0))
 
 
-def _add_network(data, mask, pieces, segments, plan, first):
-    """Let a network change the estimate."""
-    sfreq, network = plan.info["sfreq"], plan.network
-    options = dict(line_freq=network.line_freq, **network.options)
-    repair_gram(data, mask, pieces, sfreq, network.cmap, segments, network.model, **options)
-    steps = recall_steps(plan.spatial, segments, first)
-    limit_steps(data, mask, segments, pieces, sfreq, steps)
-    for segment in segments:
-        data[segment.channel, segment.start : segment.stop] = segment.values
+@dataclass(frozen=True, eq=False)
+class SpatialFit:
+    """What the spatial estimate has learnt from a recording.
+
+    Attributes
+    ----------
+    whole : array of bool, shape (n_channels,)
+        Channels that are bad throughout the recording.
+    operators : Operators
+        How channels are estimated from each other.
+    baselines : dict of int to callable
+        What `find_baselines` returned.
+    noise : Noise | None
+        What to draw from the posterior with; None for its mean.
+    fill_gaps : bool
+        Whether to fill gaps of all channels.
+    lost : frozenset of int
+        Channels that cannot be restored.
+    holes : array of int, shape (n_holes, 2)
+        Segments of continuous time throughout which too few channels are good.
+    miss : Miss | None
+        What estimates miss around the gaps of the recording; None to measure that in the block.
+    known : dict of int to list of Surroundings
+        Gaps, by channel, that continue beyond the block.
+    """
+
+    whole: np.ndarray
+    operators: Operators
+    baselines: dict
+    noise: Noise | None
+    fill_gaps: bool
+    lost: frozenset
+    holes: np.ndarray
+    miss: Miss | None = None
+    known: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What the ``fit`` of a method returns and its ``estimate`` takes.
+
+    ``spatial`` is None for a method that does not use it, ``evidence`` if nothing was hidden.
+    """
+
+    spatial: SpatialFit | None = None
+    evidence: Evidence | None = None
+
+    @property
+    def carries_reference(self):
+        """Which channels carry the reference (1) or not (0); None if that plays no role."""
+        return None if self.spatial is None else self.spatial.operators.carries_reference
+
+
+def fit_spatial(recording, statistics, settings, **kwargs):
+    """Learn what the spatial estimate needs; keyword arguments go to `Statistics.adapt`."""
+    lost = _find_lost(recording, statistics, settings.on_missing)
+    cov = statistics.adapt(**kwargs)
+    return fit_covariance(recording, cov, statistics.places.carries_reference, settings, lost)
+
+
+def fit_covariance(recording, cov, carries_reference, settings, lost=frozenset()):
+    """Learn what the spatial estimate needs in addition to the covariance."""
+    baselines = find_baselines(recording, carries_reference)
+    excess = _find_excess(recording, cov, carries_reference, baselines)
+    noise = None
+    if settings.seed is not None:
+        noise = Noise(settings.seed, len(recording.bad), measure_slow(recording))
+    return SpatialFit(
+        recording.bad.whole,
+        Operators(cov, carries_reference, excess),
+        baselines,
+        noise,
+        settings.fill_gaps,
+        lost,
+        _find_holes(recording),
+    )
+
+
+def _find_excess(recording, cov, carries_reference, baselines):
+    """Return how much larger the signals are than the bands in which covariances are measured.
+
+    Drifts and frequencies above 45 Hz are not in the covariance, but in the errors.
+    """
+    step = recording.samples.thin()
+    part, good = recording.read_good(step)
+    for channel, baseline in baselines.items():
+        part[channel] -= baseline(np.arange(0, recording.n_times, step))
+    others = np.flatnonzero(~recording.bad.whole)
+    good = good[others]
+    part = np.where(good, part[others], 0.0)
+    carries = carries_reference[others]
+    carried = good * carries[:, None]
+    mean = (part * carried).sum(axis=0) / np.maximum(carried.sum(axis=0), 1)
+    found = (((part - mean * carries[:, None]) * good) ** 2).sum(axis=1) / good.sum(axis=1)
+    frame = np.eye(len(others)) - np.outer(carries, carries / max(carries.sum(), 1))
+    within = frame @ cov.sum(axis=0)[np.ix_(others, others)] @ frame.T
+    expected = np.diagonal(within)
+    known = (good.sum(axis=1) > 1) & (expected > 0)
+    return max(1.0, np.sqrt(np.median(found[known] / expected[known]))) if known.any() else 1.0
+
+
+def _find_holes(recording):
+    """List the segments of continuous time throughout which too few channels are good, (n, 2)."""
+    gaps = find_all_channel_gaps(recording.bad)
+    holes = [
+        segment
+        for segment in recording.segments
+        if ((gaps[:, 0] <= segment[0]) & (segment[1] <= gaps[:, 1])).any()
+    ]
+    return np.array(holes, int).reshape(-1, 2)
+
+
+# ---------------------------------------------------------------------------------------------
+# Baselines
+
+
+def find_baselines(recording, carries_reference):
+    """Find the offsets and slow drifts that electrodes and amplifiers add to each channel.
+
+    No other channel shows them, and they can be a thousand times the EEG, so estimates are made
+    without them; what all channels share is not among them. Returns, for channels that have one, a
+    function of samples: straight lines between the medians over half minutes.
+    """
+    sfreq, carries = recording.sfreq, carries_reference
+    samples, bad = recording.samples, recording.bad
+    blocks = _baseline_blocks(recording.segments, sfreq)
+    always = (bad.n_bad == 0) & (carries > 0)
+    medians, spreads = np.full((2, len(bad), len(blocks)), np.nan)
+    for block, (a, b, _) in enumerate(blocks):
+        step = max(1, (b - a) // 2000)  # a median needs no more samples than that
+        part, wrong = samples.read(a, b, step), bad.paint(a, b, step)
+        kept = always[:, None] if always.any() else ~wrong & (carries > 0)[:, None]
+        shared = np.where(kept, part, 0).sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
+        enough = np.flatnonzero((~wrong).sum(axis=1) * step > sfreq)
+        part = part - carries[:, None] * shared
+        for channel in enough:  # far faster than medians without NaN of all of them at once
+            values = part[channel, ~wrong[channel]]
+            medians[channel, block] = middle = np.median(values)
+            spreads[channel, block] = np.median(np.abs(values - middle))
+    with np.errstate(invalid="ignore"):
+        if not (np.abs(medians) > _OFFSET * spreads).any():
+            return {}  # high-passed data have none, and chance must not be taken for one
+    baselines = {}
+    nodes = [(time, block) for block, (_, _, times) in enumerate(blocks) for time in times]
+    times, owner = np.array(nodes).T
+    for channel, values in enumerate(medians[:, owner.astype(int)]):
+        known = np.isfinite(values)
+        if known.any():
+            baselines[channel] = partial(np.interp, xp=times[known], fp=values[known])
+    return baselines
+
+
+def _baseline_blocks(segments, sfreq):
+    """Cut time into blocks of a constant: start, stop and the samples at which it applies.
+
+    Between the middles of blocks the baseline is a straight line; from one segment to the next it
+    may jump, since another file may begin there. Neighbouring epochs, which are short, share a
+    block.
+    """
+    blocks, pooled = [], []
+    for number, (start, stop) in enumerate(segments):
+        if stop - start < _POOLED * sfreq:
+            pooled.append((start, stop))
+            last = number == len(segments) - 1
+            following = np.inf if last else segments[number + 1][1] - segments[number + 1][0]
+            if (
+                last
+                or following >= _POOLED * sfreq
+                or (stop - pooled[0][0] >= _BASELINE_SECONDS * sfreq)
+            ):
+                blocks.append((pooled[0][0], stop, (pooled[0][0], stop - 1)))
+                pooled = []
+            continue
+        n_blocks = max(1, round((stop - start) / sfreq / _BASELINE_SECONDS))
+        edges = np.linspace(start, stop, n_blocks + 1).astype(int)
+        for a, b in zip(edges[:-1], edges[1:], strict=True):
+            ends = ([start] if a == start else []) + ([stop - 1] if b == stop else [])
+            blocks.append((a, b, sorted({*ends, (a + b) // 2})))
+    return blocks

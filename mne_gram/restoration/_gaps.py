@@ -1,9 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where a repaired stretch meets the channel's own good samples.
+"""Where an estimate meets the channel's own good samples.
 
-What the spatial estimate misses just before and after a gap says what it misses at the gap's ends:
-the miss is predicted into the gap by kriging, which also makes the repair continuous.
+What the spatial estimate misses just before and after a gap indicates what it misses at the gap's
+ends: the miss is predicted into the gap by kriging, which also makes the estimate continuous.
 """
 
 from dataclasses import dataclass, replace
@@ -14,37 +14,95 @@ from scipy.linalg import cho_factor, cho_solve
 
 _LONGEST = 2.0  # seconds of lag after which nothing is correlated
 _REACH = 0.3  # seconds of good samples on either side that predict into the gap
-_LEVEL_PART = 0.5  # seconds; how much the means of such parts vary says if there is an offset
+_LEVEL_PART = 0.5  # seconds; the variance of the means of such parts shows if there is an offset
 _DOUBT = 4.0  # how many squared standard errors an offset has to exceed to be believed at all
-CONTEXT = 2.0  # seconds on either side of a gap that tell how an estimate fares there
-_BLEND = 0.05  # seconds over which two estimates of one stretch are cross-faded
-# Autocorrelation of the miss where a recording has too little to tell: a fast and a slow part.
+CONTEXT = 2.0  # seconds on either side of a gap in which the miss is measured
+_BLEND = 0.05  # seconds over which two estimates of one gap are cross-faded
+# Autocorrelation of the miss where a recording has too little data: a fast and a slow part.
 _DEFAULT_DECAY = ((0.6, 0.02), (0.4, 0.15))
 _DEFAULT_SECONDS = 4.0  # how many seconds of the recording's own miss weigh as much
+_RAMP = 0.1  # seconds over which a step that is too large is removed
+_STEP_WINDOW = 2.0  # seconds around a gap in which the usual size of steps is measured
+STEP_QUANTILE = 0.99
+
+
+@dataclass(eq=False)
+class Estimate:
+    """The estimate of one bad span of one channel.
+
+    ``start`` and ``stop`` are samples; ``values`` and the standard deviation of their error ``std``
+    are in volts, shape (stop - start,); ``invented`` is whether nothing but past and future samples
+    indicated what it was.
+    """
+
+    channel: int
+    start: int
+    stop: int
+    values: np.ndarray
+    std: np.ndarray
+    invented: bool = False
+
+
+class Gap(NamedTuple):
+    """A bad span of one channel, as far as it lies in the block at hand.
+
+    ``segment`` is the segment of continuous time that it is in, ``joined`` what `join_runs`
+    returned for it.
+    """
+
+    channel: int
+    start: int
+    stop: int
+    segment: tuple
+    joined: tuple | None = None
+
+
+class Miss(NamedTuple):
+    """What estimates miss around the gaps of a recording.
+
+    ``kernel (n_lags,)`` is its autocorrelation, ``spreads`` its size by channel.
+    """
+
+    kernel: np.ndarray
+    spreads: dict
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What is known of a gap from the good samples around it.
+
+    ``times (n,)`` are these samples, ``miss (n,)`` is what the estimate misses there, ``is_alone``
+    whether the gap fills a segment of continuous time, and ``step`` how large a step is usual
+    there, if that is known already.
+    """
+
+    start: int
+    stop: int
+    times: np.ndarray
+    miss: np.ndarray
+    is_alone: bool
+    step: float | None = None
+
+    def shift(self, samples):
+        """Return the same, counted from another sample."""
+        return replace(
+            self,
+            start=self.start - samples,
+            stop=self.stop - samples,
+            times=self.times - samples,
+        )
+
+
+# ---------------------------------------------------------------------------------------------
+# Estimates of one gap from several sets of good channels
 
 
 def join_runs(estimates, channel, start, stop, mask, sfreq):
-    """Join the estimates of the runs that make up one bad stretch of a channel.
+    """Join the estimates of the runs that make up one gap of a channel.
 
-    Parameters
-    ----------
-    estimates : dict
-        ``(channel, start) -> (left, right, values, std)``: the estimate of the run that begins at
-        ``start``, with its margins.
-    channel : int
-        The channel.
-    start, stop : int
-        The stretch.
-    mask : array of bool, shape (n_channels, n_times)
-        True where bad.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    joined : tuple | None
-        First sample, values and standard deviation (margins included); None where no good channel
-        tells anything in at least one run.
+    ``estimates`` maps ``(channel, start)`` of a run to its first sample, its last, values and
+    standard deviation, margins included. Returns first sample, values and standard deviations; None
+    if a run has no estimate.
     """
     inside = (mask[:, start + 1 : stop] != mask[:, start : stop - 1]).any(axis=0)
     cuts = [start, *(np.flatnonzero(inside) + start + 1).tolist(), stop]
@@ -55,7 +113,7 @@ def join_runs(estimates, channel, start, stop, mask, sfreq):
     values, std = np.zeros(right - left), np.zeros(right - left)
     weight = np.zeros(right - left)
     for number, (a, b, (first, last, estimate, spread)) in enumerate(runs):
-        # Full weight inside, fading into the neighbour's time: no step where the pattern changes.
+        # Full weight inside, fading into the neighbour: no step where the good channels change.
         share = np.ones(last - first)
         times = np.arange(first, last)
         if number > 0:
@@ -75,170 +133,54 @@ def _fade(distance, length, sfreq):
     return np.clip(0.5 + distance / (2 * width), 1e-9, 1)
 
 
-class Gap(NamedTuple):
-    """A bad stretch of one channel, as far as it lies in the signals at hand.
-
-    Attributes
-    ----------
-    channel : int
-        Row of the channel.
-    start, stop : int
-        Samples.
-    piece : tuple of int
-        The stretch of continuous time that it is in.
-    joined : tuple | None
-        What :func:`join_runs` returned.
-    """
-
-    channel: int
-    start: int
-    stop: int
-    piece: tuple
-    joined: tuple | None
+# ---------------------------------------------------------------------------------------------
+# The miss around gaps, predicted into them
 
 
-class Miss(NamedTuple):
-    """What estimates miss around the gaps of a recording.
-
-    Attributes
-    ----------
-    kernel : array, shape (n_lags,)
-        Its autocorrelation.
-    spreads : dict of int to float
-        Its size, for each channel that tells.
-    """
-
-    kernel: np.ndarray
-    spreads: dict
-
-
-@dataclass(frozen=True, eq=False)
-class Surroundings:
-    """What is known of a gap from around it.
-
-    Attributes
-    ----------
-    start, stop : int
-        The gap, in samples.
-    times : array of int, shape (n,)
-        Good samples of the channel around it.
-    miss : array, shape (n,)
-        What the estimate misses there.
-    lonely : bool
-        Whether the gap is all there is of a stretch of continuous time.
-    step : float | None
-        How large a step is usual around it, where that is known already.
-    """
-
-    start: int
-    stop: int
-    times: np.ndarray
-    miss: np.ndarray
-    lonely: bool
-    step: float | None = None
-
-    def shift(self, samples):
-        """Return the same, counted from another sample."""
-        return replace(
-            self,
-            start=self.start - samples,
-            stop=self.stop - samples,
-            times=self.times - samples,
-        )
-
-
-def look_around(data, mask, gap, sfreq):
-    """Find good samples around a gap and what the estimate misses there.
-
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        The signals; read only where good.
-    mask : array of bool, shape (n_channels, n_times)
-        True where bad.
-    gap : Gap
-        The gap.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    around : Surroundings
-        What was found.
-    """
-    channel, start, stop, piece, joined = gap
-    reach = round(CONTEXT * sfreq)
-    left, right = max(piece[0], start - reach), min(piece[1], stop + reach)
+def look_around(block, gap):
+    """Find good samples around a gap and what the estimate misses there."""
+    channel, start, stop, segment, joined = gap
+    reach = round(CONTEXT * block.sfreq)
+    left, right = max(segment[0], start - reach), min(segment[1], stop + reach)
     times = np.r_[left:start, stop:right]
-    times = times[~mask[channel, times]]
-    miss = data[channel, times]
+    times = times[~block.mask[channel, times]]
+    miss = block.data[channel, times]
     if joined is not None:
-        times_ok = (times >= joined[0]) & (times < joined[0] + len(joined[1]))
-        times, miss = times[times_ok], miss[times_ok]
+        estimated = (times >= joined[0]) & (times < joined[0] + len(joined[1]))
+        times, miss = times[estimated], miss[estimated]
         miss = miss - joined[1][times - joined[0]]
-    return Surroundings(start, stop, times, miss, lonely=(start, stop) == tuple(piece))
+    return Surroundings(start, stop, times, miss, is_alone=(start, stop) == tuple(segment))
 
 
 def measure_miss(channels, surroundings, sfreq):
-    """Learn from the surroundings of gaps how estimates fare.
-
-    Parameters
-    ----------
-    channels : list of int
-        The channel of each gap.
-    surroundings : list of Surroundings
-        What is around it.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    miss : Miss
-        What was learnt.
-    """
+    """Learn from the surroundings of gaps, and the channel of each, what estimates miss."""
     misses = [(around.times, around.miss) for around in surroundings]
     return Miss(_fit_kernel(misses, sfreq), _channel_spreads(channels, misses))
 
 
-def bridge(data, gaps, surroundings, miss, sfreq, fill_gaps):
+def bridge(block, gaps, surroundings, miss, fill_gaps):
     """Add to each estimate what it misses at the gap's ends, predicted into the gap.
 
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        The signals, with a line across gaps where nothing is known.
-    gaps : list of Gap
-        The gaps.
-    surroundings : list of Surroundings
-        What is around each, be it of a larger gap of which the signals hold a part.
-    miss : Miss
-        How estimates fare.
-    sfreq : float
-        Sampling rate in Hz.
-    fill_gaps : bool
-        Whether to fill stretches for which there is no estimate from past and future alone.
-
-    Returns
-    -------
-    repaired : list of tuple
-        Channel, start, stop, values, standard deviation and whether it is invented.
+    Gaps without an estimate have a line drawn across in the block; they are left out, or filled
+    from past and future samples alone with ``fill_gaps``.
     """
     kernel, spreads = miss
-    repaired = []
+    estimates = []
     for (channel, a, b, _, joined), around in zip(gaps, surroundings, strict=True):
-        if joined is None and (not fill_gaps or around.lonely):
-            continue  # nothing before and nothing after: there is nothing to go on with
+        if joined is None and (not fill_gaps or around.is_alone):
+            continue  # nothing before and nothing after to continue
         # Where nothing is known at all, the line that was drawn across the gap stays.
-        estimate = np.zeros(b - a) if len(around.times) else data[channel, a:b].copy()
+        estimate = np.zeros(b - a) if len(around.times) else block.data[channel, a:b].copy()
         spread = spreads.get(channel, 0.0)
         if joined is not None:
             left, values, std = joined
             estimate, spread = values[a - left : b - left], std[a - left : b - left]
-            if channel in spreads:  # what is seen around the gaps weighs as much as the model
+            if channel in spreads:  # the miss around the gaps weighs as much as the model
                 spread = np.sqrt((spread**2 + spreads[channel] ** 2) / 2)
-        correction, share = _predict(around, a, b, kernel, sfreq)
-        repaired.append((channel, a, b, estimate + correction, spread * share, joined is None))
-    return repaired
+        correction, share = _predict(around, a, b, kernel, block.sfreq)
+        values, std = estimate + correction, spread * share
+        estimates.append(Estimate(channel, a, b, values, std, joined is None))
+    return estimates
 
 
 def _channel_spreads(channels, misses):
@@ -296,7 +238,7 @@ def _predict(around, start, stop, kernel, sfreq):
 
     system = correlate(times, times) + 1e-4 * kernel[0] * np.eye(len(times))
     factor = cho_factor(_make_positive(system))
-    # Only the ends of a long gap hear of what is around it.
+    # Only the ends of a long gap are correlated with what is around it.
     gap = np.arange(start, stop)
     ends = np.minimum(gap - around.start, around.stop - 1 - gap) < len(kernel)
     if not ends.any():
@@ -311,9 +253,9 @@ def _predict(around, start, stop, kernel, sfreq):
 
 
 def _find_level(miss, sfreq):
-    """Return the constant part of the miss, as far as it stands out from what comes and goes.
+    """Return the constant part of the miss, as far as it exceeds its fluctuations.
 
-    An amplifier without a high-pass has electrode offsets that no other channel tells.
+    An amplifier without a high-pass has electrode offsets that no other channel shows.
     """
     n_parts = max(2, round(len(miss) / (_LEVEL_PART * sfreq)))
     if len(miss) < n_parts:
@@ -334,3 +276,59 @@ def _make_positive(matrix):
         else:
             break
     return matrix + extra * np.eye(len(matrix))
+
+
+# ---------------------------------------------------------------------------------------------
+# Steps at the seams
+
+
+def limit_steps(block, estimates, known=None):
+    """Remove, over a short ramp, the part of a step at a seam that is larger than usual, in place.
+
+    The step becomes at most the 99th percentile of the absolute first difference of the channel's
+    own good samples in the 2 s around. ``known`` maps ``(channel, start)`` to a usual step that the
+    block does not show.
+    """
+    data, mask, sfreq, known = block.data, block.mask, block.sfreq, known or {}
+    for estimate in estimates:
+        start, stop = block.find_segment(estimate.start)
+        if (estimate.channel, estimate.start) in known:
+            limit = known[estimate.channel, estimate.start]
+        else:
+            limit = usual_step(block, estimate, (start, stop))
+        if limit is None:
+            continue
+        length = estimate.stop - estimate.start
+        if length == 1:  # one sample has to fit both neighbours, or its only one
+            ends = [t for t in (estimate.start - 1, estimate.stop) if start <= t < stop]
+            ends = data[estimate.channel, [t for t in ends if not mask[estimate.channel, t]]]
+            if not len(ends):
+                continue
+            low, high = ends.max() - limit, ends.min() + limit
+            middle = np.array([ends.mean()])
+            estimate.values[:] = np.clip(estimate.values, low, high) if low <= high else middle
+            continue
+        ramp_length = min(max(1, round(_RAMP * sfreq)), max(1, length // 2))
+        ramp = (1 + np.cos(np.pi * np.arange(ramp_length) / ramp_length)) / 2
+        if estimate.start > start and not mask[estimate.channel, estimate.start - 1]:
+            step = estimate.values[0] - data[estimate.channel, estimate.start - 1]
+            estimate.values[:ramp_length] -= np.sign(step) * max(0.0, abs(step) - limit) * ramp
+        if estimate.stop < stop and not mask[estimate.channel, estimate.stop]:
+            step = estimate.values[-1] - data[estimate.channel, estimate.stop]
+            excess = np.sign(step) * max(0.0, abs(step) - limit)
+            estimate.values[length - ramp_length :] -= excess * ramp[::-1]
+
+
+def usual_step(block, gap, segment):
+    """Return the 99th percentile of a channel's good steps in the 2 s around a gap, or None."""
+    steps = usual_steps(block, gap, segment)
+    return np.quantile(steps, STEP_QUANTILE) if len(steps) else None
+
+
+def usual_steps(block, gap, segment):
+    """Return the absolute good steps of a channel in the 2 s around a gap, shape (n_steps,)."""
+    reach = round(_STEP_WINDOW * block.sfreq)
+    left, right = max(segment[0], gap.start - reach), min(segment[1], gap.stop + reach)
+    row = block.data[gap.channel, left:right]
+    good = ~block.mask[gap.channel, left:right]
+    return np.abs(np.diff(row))[good[1:] & good[:-1]]

@@ -1,241 +1,158 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Estimate bad samples by the spatial expert, in time.
+"""The method "spatial": bad samples are estimated by a conditional Gaussian.
 
-Signals are channels x samples with a mask of the same shape, True where bad. The order of things:
+The order of things:
 
-1. every bad stretch gets a rough estimate, sample by sample, so that filters meet no garbage;
-2. channels that are bad for a while are estimated band by band from those that are good then, and
-   joined to their own past and future by kriging of what the estimate misses there;
-3. channels that are bad all through are estimated from all others, repaired ones included. That is
+1. every gap gets a rough estimate, sample by sample, so that filters meet no garbage;
+2. intermittent channels are estimated band by band from those that are good then, and joined to
+   their own past and future by kriging of what the estimate misses there;
+3. channels that are bad throughout are estimated from all others, repaired ones included. That is
    the same as estimating them from the good ones alone (the tower property of conditional means),
    but without a step where the set of good channels changes.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from .._recording import Samples, find_spans
 from ..covariance import MIN_GOOD, filter_length, sum_bands
-from ._gaps import CONTEXT, Gap, bridge, join_runs, look_around, measure_miss
+from ._fit import Plan, fit_spatial, measure_statistics
+from ._gaps import CONTEXT, Estimate, Gap, bridge, join_runs, limit_steps, look_around, measure_miss
 from ._noise import colour_noise, read_noise
-from ._operators import fit_spatial
-from ._steps import limit_steps
 
-_BLOCK_SECONDS = 60.0
+_CHUNK_SECONDS = 60.0
 
 
-@dataclass(eq=False)
-class Segment:
-    """One bad stretch of one channel and its estimate.
+def fit(recording, settings):
+    """Learn the covariance of a recording, and what else the estimate needs."""
+    statistics = measure_statistics(recording, settings.prior)
+    return Plan(fit_spatial(recording, statistics, settings))
 
-    Attributes
-    ----------
-    channel : int
-        Row of the channel.
-    start, stop : int
-        Samples.
-    values : array, shape (stop - start,)
-        The estimate in volts.
-    std : array, shape (stop - start,)
-        Standard deviation of its error in volts.
-    invented : bool
-        Whether nothing but the past and the future told what it was.
+
+def estimate(block, plan):
+    """Estimate the bad samples of a block."""
+    return estimate_spatial(block, plan.spatial)
+
+
+def estimate_spatial(block, fit):
+    """Estimate the bad samples of a block, which are overwritten; returns a list of Estimates.
+
+    Good samples of the block come back to within rounding. Gaps that were left unchanged and
+    channels that cannot be restored are not among the estimates.
     """
+    data, times = block.data, block.times
+    for channel, baseline in fit.baselines.items():
+        data[channel] -= baseline(times)
+    runs, gaps = find_gaps(block, fit)
+    surroundings = [_recall(block, gap, fit) or look_around(block, gap) for gap in gaps]
+    miss = fit.miss or measure_miss([gap.channel for gap in gaps], surroundings, block.sfreq)
+    estimates = bridge(block, gaps, surroundings, miss, fit.fill_gaps)
+    write_estimates(block, estimates)
+    found = _estimate_whole(block, runs, fit)
+    estimates += [estimate for estimate in found if fit.fill_gaps or not estimate.invented]
+    for channel, baseline in fit.baselines.items():
+        data[channel] += baseline(times)
+    for estimate in estimates:
+        if estimate.channel in fit.baselines:
+            inside = times[estimate.start : estimate.stop]
+            estimate.values += fit.baselines[estimate.channel](inside)
+    finish(block, estimates, fit)
+    return [estimate for estimate in estimates if estimate.channel not in fit.lost]
 
-    channel: int
-    start: int
-    stop: int
-    values: np.ndarray
-    std: np.ndarray
-    invented: bool = False
+
+def finish(block, estimates, fit):
+    """Limit the steps at the seams of estimates, and write them into the block."""
+    recalled = {(e.channel, e.start): _recall(block, e, fit) for e in estimates}
+    known = {key: a.step for key, a in recalled.items() if a is not None and a.step is not None}
+    limit_steps(block, estimates, known)
+    write_estimates(block, estimates)
 
 
-def find_runs(mask, pieces):
+def write_estimates(block, estimates):
+    """Overwrite bad samples of a block."""
+    for estimate in estimates:
+        block.data[estimate.channel, estimate.start : estimate.stop] = estimate.values
+
+
+def _recall(block, gap, fit):
+    """Return what is known of a gap that continues beyond the block, else None."""
+    for around in fit.known.get(gap.channel, ()):
+        if around.start <= block.first + gap.start and block.first + gap.stop <= around.stop:
+            return around.shift(block.first)
+    return None
+
+
+# ---------------------------------------------------------------------------------------------
+# Where what is bad
+
+
+def find_runs(mask, segments):
     """Cut time where the set of bad channels changes.
 
-    Parameters
-    ----------
-    mask : array of bool, shape (n_channels, n_times)
-        True where bad.
-    pieces : list of tuple of int
-        Stretches of continuous time.
-
-    Returns
-    -------
-    runs : list of tuple
-        Start, stop and piece of each run in which something is bad.
+    Returns start, stop and segment of continuous time of each run in which something is bad.
     """
     changes = np.flatnonzero((mask[:, 1:] != mask[:, :-1]).any(axis=0)) + 1
     runs = []
-    for piece in pieces:
-        start, stop = piece
+    for segment in segments:
+        start, stop = segment
         inside = changes[np.searchsorted(changes, start, "right") : np.searchsorted(changes, stop)]
         cuts = [start, *inside.tolist(), stop]
         for a, b in zip(cuts[:-1], cuts[1:], strict=True):
             if b > a and mask[:, a].any():
-                runs.append((a, b, piece))
+                runs.append((a, b, segment))
     return runs
 
 
-def find_segments(mask, pieces, told=None):
-    """List the bad stretches channel by channel as (channel, start, stop, piece).
+def list_gaps(mask, segments, enough=None):
+    """List the gaps of each channel as (channel, start, stop, segment).
 
-    They are cut where ``told`` changes, which says at which samples enough channels are good.
+    They are cut where ``enough (n_times,)`` changes: whether enough channels are good.
     """
-    told = np.ones(mask.shape[1], bool) if told is None else told
-    segments = []
+    enough = np.ones(mask.shape[1], bool) if enough is None else enough
+    gaps = []
     for channel in np.flatnonzero(mask.any(axis=1)):
         found = [
-            run for part in (told, ~told) for run in find_runs((mask[channel] & part)[None], pieces)
+            run
+            for part in (enough, ~enough)
+            for run in find_runs((mask[channel] & part)[None], segments)
         ]
-        segments += [(int(channel), a, b, piece) for a, b, piece in sorted(found)]
-    return segments
+        gaps += [(int(channel), a, b, segment) for a, b, segment in sorted(found)]
+    return gaps
 
 
-def repair_spatial(data, mask, pieces, sfreq, cov, units, *, seed=None, fill_gaps=False):
-    """Estimate every bad sample of signals in memory.
-
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        The signals in volts. Bad samples are overwritten by their estimate; what they held is not
-        looked at. Good ones come back to within rounding.
-    mask : array of bool, shape (n_channels, n_times)
-        True where bad.
-    pieces : list of tuple of int
-        Stretches of continuous time.
-    sfreq, cov, units, seed, fill_gaps
-        As in :func:`fit_spatial`.
-
-    Returns
-    -------
-    segments : list of Segment
-        The estimates. Stretches that were left alone are not among them.
-    """
-    samples = Samples(data, np.arange(len(data)), pieces)
-    fit = fit_spatial(samples, find_spans(mask), sfreq, cov, units, seed=seed, fill_gaps=fill_gaps)
-    return estimate_spatial(data, mask, pieces, fit)
+# ---------------------------------------------------------------------------------------------
+# Intermittent channels
 
 
-def estimate_spatial(data, mask, pieces, fit, first=0):
-    """Estimate every bad sample of a recording or of a part of it.
+def find_gaps(block, fit):
+    """Estimate intermittent channels from those that are good at the time.
 
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        The signals in volts. Bad samples are overwritten by their estimate; what they held is not
-        looked at. Good ones come back to within rounding.
-    mask : array of bool, shape (n_channels, n_times)
-        True where bad.
-    pieces : list of tuple of int
-        Stretches of continuous time.
-    fit : SpatialFit
-        What was learnt from the recording.
-    first : int
-        Number of the first sample in the recording.
-
-    Returns
-    -------
-    segments : list of Segment
-        The estimates. Stretches that were left alone are not among them.
-    """
-    times = first + np.arange(data.shape[1])
-    for channel, baseline in fit.baselines.items():
-        data[channel] -= baseline(times)
-    passing = mask & ~fit.whole[:, None]
-    runs, gaps = find_gaps(data, mask, pieces, fit, first)
-    surroundings = [
-        _recall(fit, gap, first) or look_around(data, passing, gap, fit.sfreq) for gap in gaps
-    ]
-    miss = fit.miss or measure_miss([gap.channel for gap in gaps], surroundings, fit.sfreq)
-    found = bridge(data, gaps, surroundings, miss, fit.sfreq, fit.fill_gaps)
-    segments = [Segment(*values) for values in found]
-    for segment in segments:
-        data[segment.channel, segment.start : segment.stop] = segment.values
-    found = _repair_whole(data, mask, pieces, runs, fit, first)
-    segments += [segment for segment in found if fit.fill_gaps or not segment.invented]
-    for channel, baseline in fit.baselines.items():
-        data[channel] += baseline(times)
-    for segment in segments:
-        if segment.channel in fit.baselines:
-            inside = times[segment.start : segment.stop]
-            segment.values += fit.baselines[segment.channel](inside)
-    limit_steps(data, mask, segments, pieces, fit.sfreq, recall_steps(fit, segments, first))
-    for segment in segments:
-        data[segment.channel, segment.start : segment.stop] = segment.values
-    return segments
-
-
-def find_gaps(data, mask, pieces, fit, first=0):
-    """Estimate channels that are bad for a while from those that are good then.
-
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        The signals without their baselines. Bad samples get a rough estimate.
-    mask, pieces, fit, first
-        As in :func:`estimate_spatial`.
-
-    Returns
-    -------
-    runs : list of tuple
-        What :func:`find_runs` returned for these channels.
-    gaps : list of Gap
-        Their bad stretches, with an estimate that reaches beyond either end where any good channel
-        tells.
+    Bad samples of the block, which has no baselines any more, get a rough estimate. Returns the
+    runs of these channels and their Gaps, with an estimate that reaches beyond either end where
+    enough channels are good.
     """
     others = np.flatnonzero(~fit.whole)
-    passing = mask & ~fit.whole[:, None]
-    runs = find_runs(passing, pieces)
-    _fill_roughly(data, passing, others, runs, fit.operators)
+    intermittent = block.mask & ~fit.whole[:, None]
+    runs = find_runs(intermittent, block.segments)
+    _fill_roughly(block.data, intermittent, others, runs, fit.operators)
     estimates = {}
-    margin = round(CONTEXT * fit.sfreq)
-    for a, b, piece in runs:
-        good, bad = _split(passing[:, a], others)
+    margin = round(CONTEXT * block.sfreq)
+    for a, b, segment in runs:
+        good, bad = _split(intermittent[:, a], others)
         if len(good) < MIN_GOOD:
             continue
-        left, right = max(piece[0], a - margin), min(piece[1], b + margin)
-        found = _estimate(data, good, bad, left, right, piece, fit, first)
+        left, right = max(segment[0], a - margin), min(segment[1], b + margin)
+        found = _estimate(block, good, bad, (left, right), segment, fit)
         spread = fit.operators.spread(good, bad)
         for row, channel in enumerate(bad):
             estimates[int(channel), a] = (left, right, found[row], spread[row])
-    told = (~mask).sum(axis=0) >= MIN_GOOD
+    enough = (~block.mask).sum(axis=0) >= MIN_GOOD
     gaps = []
-    for channel, a, b, piece in find_segments(passing, pieces, told):
-        joined = join_runs(estimates, channel, a, b, passing, fit.sfreq) if told[a] else None
-        gaps.append(Gap(channel, a, b, piece, joined))
+    for channel, a, b, segment in list_gaps(intermittent, block.segments, enough):
+        joined = None
+        if enough[a]:
+            joined = join_runs(estimates, channel, a, b, intermittent, block.sfreq)
+        gaps.append(Gap(channel, a, b, segment, joined))
     return runs, gaps
-
-
-def recall_steps(fit, segments, first=0):
-    """Return how large a step is usual around segments that go on where the signals end.
-
-    Parameters
-    ----------
-    fit : SpatialFit
-        What was learnt from the recording.
-    segments : list of Segment
-        Parts of gaps.
-    first : int
-        Number of the first sample in the recording.
-
-    Returns
-    -------
-    steps : dict of tuple to float
-        ``(channel, start) -> step``, as :func:`mne_gram.restoration._gaps.limit_steps` takes them.
-    """
-    recalled = {(s.channel, s.start): _recall(fit, s, first) for s in segments}
-    return {key: a.step for key, a in recalled.items() if a is not None and a.step is not None}
-
-
-def _recall(fit, gap, first):
-    """Return what is known of a gap of which the signals hold a part only."""
-    for around in fit.known.get(gap.channel, ()):
-        if around.start <= first + gap.start and first + gap.stop <= around.stop:
-            return around.shift(first)
-    return None
 
 
 def _split(bad, others):
@@ -244,36 +161,36 @@ def _split(bad, others):
 
 
 def _fill_roughly(data, mask, others, runs, operators):
-    """Replace bad samples by the broad-band estimate, or by a line where nothing is good."""
-    nothing = []
-    for a, b, piece in runs:
+    """Replace bad samples by the broad-band estimate, or by a line where no channel is good."""
+    empty = []
+    for a, b, segment in runs:
         good, bad = _split(mask[:, a], others)
         if len(good) < MIN_GOOD:
-            nothing.append((a, b, piece))
+            empty.append((a, b, segment))
             data[bad, a:b] = 0.0
         else:
             data[bad, a:b] = operators(good, bad)[1] @ data[good, a:b]
-    for a, b, piece in nothing:
+    for a, b, segment in empty:
         bad = np.flatnonzero(mask[:, a])
-        before = data[bad, a - 1] if a > piece[0] else None
-        after = data[bad, b] if b < piece[1] else before
+        before = data[bad, a - 1] if a > segment[0] else None
+        after = data[bad, b] if b < segment[1] else before
         before = after if before is None else before
         if before is not None:
             ramp = np.linspace(0, 1, b - a + 2)[1:-1]
             data[bad, a:b] = before[:, None] + (after - before)[:, None] * ramp
 
 
-def _estimate(data, good, bad, start, stop, piece, fit, first):
-    """Estimate bad channels band by band over a stretch of time, in blocks."""
-    sfreq = fit.sfreq
+def _estimate(block, good, bad, span, segment, fit):
+    """Estimate bad channels band by band over a span of a segment, in chunks: (n_bad, n_times)."""
+    sfreq, first, (start, stop) = block.sfreq, block.first, span
     half = filter_length(sfreq) // 2
     weights, _, error = fit.operators(good, bad)
     found = np.empty((len(bad), stop - start))
-    block = max(1, round(_BLOCK_SECONDS * sfreq))
-    for a in range(start, stop, block):
-        b = min(a + block, stop)
-        left, right = max(piece[0], a - half), min(piece[1], b + half)
-        parts = weights @ data[good, left:right]
+    chunk = max(1, round(_CHUNK_SECONDS * sfreq))
+    for a in range(start, stop, chunk):
+        b = min(a + chunk, stop)
+        left, right = max(segment[0], a - half), min(segment[1], b + half)
+        parts = weights @ block.data[good, left:right]
         if fit.noise is not None:
             noise = read_noise(fit.noise, first + left, first + right, sfreq)
             parts += colour_noise(error, sfreq) @ noise[:, bad]
@@ -281,29 +198,39 @@ def _estimate(data, good, bad, start, stop, piece, fit, first):
     return found
 
 
-def _repair_whole(data, mask, pieces, runs, fit, first):
-    """Estimate channels that are bad all through from all others, repaired ones included."""
+# ---------------------------------------------------------------------------------------------
+# Channels that are bad throughout
+
+
+def _estimate_whole(block, runs, fit):
+    """Estimate channels that are bad throughout from all others, repaired ones included."""
     good, bad = np.flatnonzero(~fit.whole), np.flatnonzero(fit.whole)
     if not len(bad):
         return []
-    std = np.repeat(fit.operators.spread(good, bad)[:, None], data.shape[1], axis=1)
+    data, mask, operators = block.data, block.mask, fit.operators
+    std = np.repeat(operators.spread(good, bad)[:, None], block.n_times, axis=1)
     for a, b, _ in runs:  # the error is larger where neighbours are estimates themselves
         kept = good[~mask[good, a]]
         if len(kept) >= MIN_GOOD:
-            std[:, a:b] = fit.operators.spread(kept, bad)[:, None]
-    for piece in pieces:
-        data[bad, piece[0] : piece[1]] = _estimate(data, good, bad, *piece, piece, fit, first)
-    # Where nothing is good, the others are inventions, and so is what is made of them.
-    told = (~mask).sum(axis=0) >= MIN_GOOD
-    std[:, ~told] = np.hypot(std[:, ~told], fit.operators.size(good, bad)[:, None])
-    stretches = [(a, b, False) for a, b, _ in find_runs(told[None], [(0, len(told))])]
-    stretches += [
+            std[:, a:b] = operators.spread(kept, bad)[:, None]
+    for segment in block.segments:
+        data[bad, segment[0] : segment[1]] = _estimate(block, good, bad, segment, segment, fit)
+    # Where no channel is good, the others are inventions, and so is what is made of them.
+    enough = (~mask).sum(axis=0) >= MIN_GOOD
+    std[:, ~enough] = np.hypot(std[:, ~enough], operators.size(good, bad)[:, None])
+    spans = [(a, b, False) for a, b, _ in find_runs(enough[None], [(0, block.n_times)])]
+    spans += [
         (a, b, True)
-        for a, b, _ in find_runs(~told[None], pieces)
-        if not ((fit.holes[:, 0] <= first + a) & (first + b <= fit.holes[:, 1])).any()
+        for a, b, _ in find_runs(~enough[None], block.segments)
+        if not _is_in_hole(block.first + a, block.first + b, fit.holes)
     ]
     return [
-        Segment(int(channel), a, b, data[channel, a:b].copy(), row[a:b], invented)
+        Estimate(int(channel), a, b, data[channel, a:b].copy(), row[a:b], invented)
         for channel, row in zip(bad, std, strict=True)
-        for a, b, invented in stretches
+        for a, b, invented in spans
     ]
+
+
+def _is_in_hole(start, stop, holes):
+    """Return whether a span lies in a segment throughout which too few channels are good."""
+    return bool(((holes[:, 0] <= start) & (stop <= holes[:, 1])).any())

@@ -15,15 +15,8 @@ _LARGEST_SLOW = 3.0  # beyond it drifts were measured, not brain signals
 class Noise:
     """White noise that can be read at any place in any order, always the same.
 
-    Parameters
-    ----------
-    seed : numpy.random.SeedSequence
-        What it depends on.
-    n_channels : int
-        Number of channels.
-    slow : float
-        How much more power the lowest band has than its covariance tells, as
-        :func:`measure_slow` found.
+    It depends on ``seed``, a SeedSequence. ``slow`` is how much more power the lowest band has than
+    its covariance, as `measure_slow` found.
     """
 
     _CHUNK = 4096
@@ -48,7 +41,7 @@ class Noise:
 
 
 def read_noise(noise, start, stop, sfreq):
-    """Return white noise a band, the highest ending where its covariance was read."""
+    """Return white noise per band, the highest ending where its covariance was measured."""
     taps = lowpass_taps(sfreq, STATISTICS_EDGES[-1:])[0]
     half = len(taps) // 2
     drawn = noise.read(start, stop + 2 * half)  # the noise at time t lies half a filter later
@@ -65,39 +58,27 @@ def colour_noise(error, sfreq):
     return root * np.sqrt(sfreq / (2 * bandwidth))[:, None, None]
 
 
-def measure_slow(samples, bad, sfreq):
-    """Measure what the analysis windows miss of the lowest band.
+def measure_slow(recording):
+    """Measure how much power of the lowest band windows of one second miss, a factor from 1 to 3.
 
-    A window of a second, its straight line taken off, hardly sees what is slower than a hertz.
-    That is of no moment for how channels go together, but a draw would lack its power.
-
-    Parameters
-    ----------
-    samples : Samples
-        The signals, read in places.
-    bad : BadSpans
-        What is bad.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    slow : float
-        Power of the lowest band in windows of four seconds over that in windows of one, the
-        median of the good channels, from 1 to 3. It is 1 where no stretch is long enough.
+    A window of a second without its linear trend hardly contains what is slower than a hertz. That
+    does not matter for how channels covary, but a draw would lack its power. The factor is 1 where
+    no segment is long enough.
     """
+    sfreq = recording.sfreq
     length, short = round(_LONG * sfreq), round(WINDOW * sfreq)
     starts = np.concatenate(
-        [np.arange(a, b - length + 1, length) for a, b in samples.pieces] or [np.zeros(0)]
+        [np.arange(a, b - length + 1, length) for a, b in recording.segments] or [np.zeros(0)]
     ).astype(int)
     if len(starts) > _MAX_WINDOWS:
         starts = starts[np.linspace(0, len(starts) - 1, _MAX_WINDOWS).round().astype(int)]
-    power = np.zeros((2, len(bad)))
+    power = np.zeros((2, len(recording.bad)))
     for start in starts:
-        good = ~bad.paint(start, start + length).any(axis=1)
+        block = recording.block(start, start + length)
+        good = ~block.mask.any(axis=1)
         if not good.any():
             continue
-        window = samples.read(start, start + length)[good]
+        window = block.data[good]
         parts = window[:, : length // short * short].reshape(len(window), -1, short)
         for row, part in zip(power, (window[:, None], parts), strict=True):
             row[good] += (np.abs(band_products(part, sfreq)[0]) ** 2).sum(axis=-1).mean(axis=-1)

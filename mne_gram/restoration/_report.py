@@ -1,7 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a restoration did, and how far to trust it."""
+"""The report of a restoration: what was done, and which error to expect."""
 
+import json
+import textwrap
 from pathlib import Path
 from statistics import NormalDist
 
@@ -11,111 +13,55 @@ from mne._fiff.pick import _picks_to_idx
 from mne.utils import _validate_type
 
 from .._files import staged
-from ._evidence import Evidence
-from ._report_text import format_json, format_report
-from ._tally import Tally
+from .._recording import merge_spans
+from .._version import __version__
+from ._evidence import Evidence, to_number
 
 _EXPERTS = ("spatial", "gram", "spline")  # the same columns in every table
+_WIDTH = 72
 
 
 class RestorationReport:
-    """What was restored, with which error to expect.
+    """What was restored, and which error to expect.
 
-    Parameters
-    ----------
-    inst : mne.io.Raw | mne.Epochs | mne.Evoked
-        The data before the estimates are written into them.
-    picks : array of int, shape (n_picks,)
-        The channels that were worked with.
-    bad : array of bool, shape (n_picks, n_epochs * n_times)
-        What was bad.
-    segments : list of Segment
-        The estimates, channels counted in ``picks``.
-    method : str
-        The method asked for.
-    data : array, shape (n_picks, n_epochs * n_times) | None
-        The data after; None if nothing was restored.
-    units : array, shape (n_picks,) | None
-        1 for channels that carry the reference, 0 for bipolar derivations.
-    output : "mean" | "sample"
-        Whether the estimates are conditional means or draws, whose error is larger.
-    evidence : Evidence | None
-        What was measured on hidden clean patches, and the weights that follow from it.
+    It is returned by :func:`mne_gram.restore` and :func:`mne_gram.harmonize` with
+    ``return_report=True``.
 
     Attributes
     ----------
     method, output : str
-        What was asked for.
+        The arguments of the restoration.
+    info : mne.Info
+        The channels that were worked with.
     evidence : Evidence | None
-        How the experts did on clean patches that were hidden for the purpose: ``scores`` (NMSE) and
-        ``r`` by expert, ``weights`` by expert and band, ``seconds``, ``source``, ``coverage`` (the
-        share within the 90 % interval) and ``rounds``. None if nothing was measured.
-    summary : str
-        One line.
+        How well the experts restored clean samples that were hidden for the purpose: ``scores``
+        (NMSE) and ``r`` by expert, ``weights`` by expert and band, ``seconds``, ``source`` and
+        ``coverage`` (the share within the 90 % interval). None if nothing was hidden.
+    excerpts : dict of str to Excerpt
+        For each restored channel, a few seconds around its first restored segment.
     rank_before, rank_after : int | None
-        Rank of the channels that are not bad all through, and of all channels after. Restored
-        channels are band-wise combinations of the others: they can add to the rank, but nothing
-        that was measured. None if there are too few samples to tell.
+        Rank of the channels that are good at some time, and of all channels after. Restored
+        channels are band-wise combinations of the others: they can add to the rank, but no
+        measured information. None if there are too few samples to determine it.
     found : BadsReport | None
         What :func:`mne_gram.find_bads` found, with ``mask="auto"``.
     """
 
-    found = None
-
-    def __init__(
-        self,
-        inst,
-        picks,
-        bad,
-        segments,
-        *,
-        method,
-        data=None,
-        units=None,
-        output="mean",
-        evidence=None,
-    ):
-        tally = Tally(inst, picks, units=units, output=output)
-        tally.add(data, bad, segments)
-        self._take(tally, method, evidence)
-
-    @classmethod
-    def from_tally(cls, tally, *, method, evidence=None):
-        """Make a report of what was gathered block by block.
-
-        Parameters
-        ----------
-        tally : Tally
-            What was gathered.
-        method : str
-            The method asked for.
-        evidence : Evidence | None
-            What was measured on hidden clean patches.
-
-        Returns
-        -------
-        report : RestorationReport
-            The report.
-        """
-        report = cls.__new__(cls)
-        report._take(tally, method, evidence)
-        return report
-
-    def _take(self, tally, method, evidence):
-        """Keep what tells of the restoration, and nothing of the data but excerpts."""
+    def __init__(self, tally, *, method, evidence=None, found=None):
         _validate_type(evidence, (Evidence, None), "evidence")
         info = tally.inst.info
-        self.method, self.output, self.evidence = method, tally.output, evidence
+        self.method, self.output = method, tally.output
+        self.evidence, self.found = evidence, found
         self.rank_before, self.rank_after = tally.find_ranks()
+        self.info = mne.pick_info(info, tally.picks)
+        self.info["bads"] = []
+        names = self.info["ch_names"]
+        self.excerpts = {names[k]: excerpt for k, excerpt in tally.excerpts.items()}
         self._ch_names, self._sfreq = list(info["ch_names"]), info["sfreq"]
         self._shape = tally.n_epochs, tally.n_times
         self._is_epochs = isinstance(tally.inst, mne.BaseEpochs)
-        self._picks, self._stretches = tally.picks, tally.stretches
-        self._info = mne.pick_info(info, tally.picks)
-        self._info["bads"] = []
-        self._left = tally.n_left / self._sfreq
-        names = self._info["ch_names"]
-        self._excerpts = {names[k]: excerpt for k, excerpt in tally.excerpts.items()}
+        self._picks, self._spans = tally.picks, tally.spans
+        self._seconds_left = tally.n_left / self._sfreq
         weights = {f"weight_{expert}": w for expert, w in self._find_weights().items()}
         self._rows = [
             {**row, "channel": names[row["channel"]], **weights} for row in tally.describe()
@@ -128,44 +74,63 @@ class RestorationReport:
             return weights | self.evidence.mean_weights
         return weights | {"spatial" if self.method == "auto" else self.method: 1.0}
 
+    # -- The error of each sample ---------------------------------------------------------------
+
+    @property
+    def std(self):
+        """Standard deviation of the error of each sample in volts, 0 where nothing was restored.
+
+        It has the shape of the data, and is NaN where the method gives none.
+        """
+        return self._read_std(range(len(self._ch_names)))
+
+    def get_std(self, picks):
+        """Return the standard deviation of the error for some channels.
+
+        Parameters
+        ----------
+        picks : list of str
+            Names of channels.
+
+        Returns
+        -------
+        std : array, shape (n_picks, n_times) or (n_epochs, n_picks, n_times)
+            As the attribute ``std``, without the memory for all channels.
+        """
+        unknown = [name for name in picks if name not in self._ch_names]
+        if unknown:
+            raise ValueError(f"The report contains no channel {', '.join(unknown)}.")
+        return self._read_std([self._ch_names.index(name) for name in picks])
+
     def _read_std(self, rows):
-        """Return the standard deviation of some channels, with the shape of data."""
+        """Return the standard deviation of channels of the data, by number."""
         std = np.zeros((len(rows), self._shape[0] * self._shape[1]))
         wanted = {row: k for k, row in enumerate(rows)}
-        for stretch in self._stretches:
-            k = wanted.get(int(self._picks[stretch.channel]))
+        for span in self._spans:
+            k = wanted.get(int(self._picks[span.channel]))
             if k is not None:
-                std[k, stretch.start : stretch.stop] = stretch.std
+                std[k, span.start : span.stop] = span.std
         if self._is_epochs:
             return std.reshape(len(rows), *self._shape).transpose(1, 0, 2)
         return std
 
-    @property
-    def std(self):
-        """Standard deviation of the error of each sample in volts, 0 where nothing was done.
-
-        It has the shape of the data, and is made when it is asked for. NaN where the method does
-        not tell.
-        """
-        return self._read_std(range(len(self._ch_names)))
-
     def interval(self, inst, *, level=0.9, picks=None):
-        """Compute the interval that holds the truth of each sample at a level.
+        """Compute the interval that contains the truth of each sample with a given probability.
 
         Parameters
         ----------
         inst : mne.io.Raw | mne.Epochs | mne.Evoked
-            The restored data, of the length that they had. Channels go by name.
+            The restored data, at their full length. Channels are matched by name.
         level : float
-            The probability that the interval is to hold the truth, between 0 and 1.
+            The probability that the interval contains the truth, between 0 and 1.
         picks : str | array-like | slice | None
-            The channels; None takes all. Choose some where the data are long.
+            The channels; None takes all. Choose some if the data are long.
 
         Returns
         -------
         lower, upper : array, shape (n_picks, n_times) or (n_epochs, n_picks, n_times)
-            Its ends in volts; both are the sample itself where nothing was restored, and NaN where
-            the method does not tell.
+            Its limits in volts; both are the sample itself where nothing was restored, and NaN
+            where the method gives no standard deviation.
 
         Raises
         ------
@@ -174,7 +139,7 @@ class RestorationReport:
 
         Notes
         -----
-        The error is taken to be Gaussian.
+        The error is assumed to be Gaussian.
         """
         if not 0 < level < 1:
             raise ValueError(f"Expected level to be between 0 and 1, got {level}.")
@@ -186,14 +151,83 @@ class RestorationReport:
                 "resample or drop epochs."
             )
         picks = _picks_to_idx(inst.info, picks, "all", exclude=())
-        names = [inst.ch_names[k] for k in picks]
-        unknown = [name for name in names if name not in self._ch_names]
-        if unknown:
-            raise ValueError(f"The report knows no channel {', '.join(unknown)}.")
         half = NormalDist().inv_cdf((1 + level) / 2)
-        half = half * self._read_std([self._ch_names.index(name) for name in names])
+        half = half * self.get_std([inst.ch_names[k] for k in picks])
         data = inst.get_data(picks=picks)
         return data - half, data + half
+
+    # -- Tables ---------------------------------------------------------------------------------
+
+    def to_data_frame(self):
+        """Return the report as a table.
+
+        Returns
+        -------
+        df : pandas.DataFrame
+            One row per restored channel: ``channel``, ``whole`` (bad throughout the recording),
+            ``n_segments``, ``seconds`` (restored), ``invented`` (seconds of them from past and
+            future samples alone), ``expected_nmse``, ``expected_r``, and the weight of each expert.
+        """
+        import pandas as pd
+
+        columns = None if self._rows else ["channel", "seconds", "expected_nmse", "expected_r"]
+        return pd.DataFrame(self._rows, columns=columns)
+
+    def to_dict(self):
+        """Return the report as a dict that JSON can represent.
+
+        Returns
+        -------
+        content : dict
+            ``version``, ``method``, ``output``, ``summary``, ``rank_before``, ``rank_after``,
+            ``seconds_left`` (channel-seconds of bad samples that were left unchanged),
+            ``evidence`` (a dict or None), ``channels`` (a list of dict, the rows of the table, with
+            ``extent`` in words), ``segments`` (a list of dict with ``channel``, ``onset`` and
+            ``duration`` in seconds and, for Epochs, ``epoch``: the restored segments of channels
+            that are not bad throughout) and ``notes``. Unknown numbers are None.
+        """
+        return dict(
+            version=__version__,
+            method=self.method,
+            output=self.output,
+            summary=self.summary,
+            rank_before=self.rank_before,
+            rank_after=self.rank_after,
+            seconds_left=self._seconds_left,
+            evidence=None if self.evidence is None else self.evidence.to_dict(),
+            channels=[
+                {key: to_number(value) for key, value in row.items()} | {"extent": _extent(row)}
+                for row in self._rows
+            ],
+            segments=self._list_segments(),
+            notes=self.notes,
+        )
+
+    def _list_segments(self):
+        """List the restored segments of channels that are not bad throughout, in order of time."""
+        whole = {row["channel"] for row in self._rows if row["whole"]}
+        names, spans = self.info["ch_names"], {}
+        for span in self._spans:
+            if names[span.channel] not in whole:
+                spans.setdefault(names[span.channel], []).append((span.start, span.stop))
+        segments = []
+        for channel, found in spans.items():
+            for start, stop in merge_spans(found).tolist():
+                segment = dict(channel=channel, duration=(stop - start) / self._sfreq)
+                if self._is_epochs:
+                    segment.update(epoch=start // self._shape[1])
+                segments.append(dict(segment, onset=start / self._sfreq))
+        return sorted(segments, key=lambda segment: (segment["onset"], segment["channel"]))
+
+    # -- Text -----------------------------------------------------------------------------------
+
+    def __repr__(self):
+        """Return one line."""
+        return f"<RestorationReport | {len(self._rows)} channels, method {self.method!r}>"
+
+    def __str__(self):
+        """Return the report as text."""
+        return _format_text(self, self._rows)
 
     @property
     def summary(self):
@@ -204,66 +238,45 @@ class RestorationReport:
             r = np.median([row["expected_r"] for row in self._rows])
             expected = f"; median expected r {r:.2f}" if np.isfinite(r) else ""
             text = (
-                f"Restored {n_whole} channel(s) all through and parts of "
-                f"{len(self._rows) - n_whole} by method {self.method!r}{expected}."
+                f"Restored {n_whole} bad channel(s) and bad segments of "
+                f"{len(self._rows) - n_whole} channel(s) by method {self.method!r}{expected}."
             )
-        if self._left:
+        if self._seconds_left:
             text += (
-                f" {self._left:.1f} channel-seconds were left as they were: too few "
-                "channels are good then (see all_channel_gaps), or nothing tells of them."
+                f" {self._seconds_left:.1f} channel-seconds were left unchanged: too few channels "
+                "are good then (see all_channel_gaps), or the channels are of unknown position."
             )
         return text
 
-    def to_data_frame(self):
-        """Return the report as a table.
-
-        Returns
-        -------
-        df : pandas.DataFrame
-            One row a restored channel: ``channel``, ``whole`` (bad all through), ``n_segments``,
-            ``seconds`` (restored), ``invented`` (seconds of them from past and future alone),
-            ``expected_nmse``, ``expected_r``, and the weight of each expert.
-        """
-        import pandas as pd
-
-        columns = None if self._rows else ["channel", "seconds", "expected_nmse", "expected_r"]
-        return pd.DataFrame(self._rows, columns=columns)
-
-    def __repr__(self):
-        """Return one line."""
-        return f"<RestorationReport | {len(self._rows)} channels, method {self.method!r}>"
-
-    def __str__(self):
-        """Return the report as text."""
-        return format_report(self)
-
     @property
     def notes(self):
-        """What to know before going on, a sentence or two each."""
+        """What to consider in further processing, a list of str."""
         if not self._rows:
             return []
         notes = []
         if self.rank_before is not None:
             notes.append(
                 f"Rank: {self.rank_before} of the channels that are good at some time, "
-                f"{self.rank_after} of all after. Restored channels are combinations of the "
-                "others, band by band, and add nothing that was measured: give an ICA "
-                f"n_components={self.rank_before} or fewer, and a whitener "
-                f"rank=dict(eeg={self.rank_before}); one less each if you reference to the average "
-                "after this."
+                f"{self.rank_after} of all channels after. Restored channels are combinations of "
+                "the others, band by band, and add no measured information: set "
+                f"n_components={self.rank_before} or fewer for an ICA, and "
+                f"rank=dict(eeg={self.rank_before}) for whitening; one less each if you set an "
+                "average reference afterwards."
             )
         if self.output == "sample":
             notes.append(
                 "The estimates are draws: they have the power of the signal, and a larger error "
-                "than conditional means have."
+                "than conditional means."
             )
         notes += [
-            "Restored channels stand in the reference of the data. If that is an average which "
-            "held a bad channel, reference again: inst.set_eeg_reference('average').",
+            "Restored channels have the reference of the data. If that is an average that included "
+            "a bad channel, set the reference again: inst.set_eeg_reference('average').",
             "To keep every bit in a file write fif with fmt='double'; BrainVision keeps single "
             "precision, EDF 16 bits.",
         ]
         return notes
+
+    # -- Files and figures ----------------------------------------------------------------------
 
     def save(self, fname, *, overwrite=False):
         """Write the report.
@@ -274,7 +287,7 @@ class RestorationReport:
             A name that ends in ``.txt``, ``.json`` or ``.csv``, or in ``.html`` for a page with
             figures that needs no other file.
         overwrite : bool
-            Whether to replace a file that exists.
+            Whether to replace an existing file.
 
         Raises
         ------
@@ -286,7 +299,7 @@ class RestorationReport:
         fname = Path(fname)
         writers = {
             ".txt": lambda: f"{self}\n",
-            ".json": lambda: format_json(self),
+            ".json": lambda: json.dumps(self.to_dict(), indent=1) + "\n",
             ".csv": lambda: self.to_data_frame().to_csv(index=False),
             ".html": lambda: None,
         }
@@ -311,14 +324,14 @@ class RestorationReport:
         picks : list of str | None
             Names of restored channels; None takes those with the most restored time first.
         truth : mne.io.Raw | mne.Epochs | mne.Evoked | None
-            The recording without its garbage, where it is known.
+            The recording without its artefacts, where it is known.
         n_channels : int
             At most this many channels.
         scores : bool
-            Whether to show, below the channels, how the experts did on hidden clean samples.
+            Whether to show, below the channels, how well the experts restored hidden samples.
         axes : array of matplotlib.axes.Axes | None
-            An axis a channel; None makes a figure, with the scores below the channels if there is
-            evidence.
+            One axis per channel; None makes a figure, with the scores below the channels if there
+            is evidence.
         show : bool
             Whether to show the figure.
 
@@ -331,3 +344,55 @@ class RestorationReport:
 
         options = dict(picks=picks, n_channels=n_channels, scores=scores, axes=axes, show=show)
         return plot_restoration(self, truth=truth, **options)
+
+
+def _extent(row):
+    """Return how much of a channel was restored, in words."""
+    if row["whole"]:
+        return "whole channel"
+    return "1 segment" if row["n_segments"] == 1 else f"{row['n_segments']} segments"
+
+
+def _format_text(report, rows):
+    """Return the report as lines of text."""
+    lines = textwrap.wrap(f"mne_gram {__version__}: {report.summary}", _WIDTH)
+    if not rows:
+        return "\n".join(lines)
+    lines += ["", *_format_channels(rows), ""]
+    if report.evidence is not None:
+        lines += [*_format_evidence(report.evidence, report.method), ""]
+    for note in report.notes:
+        lines += textwrap.wrap(note, _WIDTH)
+    return "\n".join(lines)
+
+
+def _format_number(value, missing):
+    """Return a number with two decimals, or a substitute for one that is unknown."""
+    return f"{value:.2f}" if np.isfinite(value) else missing
+
+
+def _format_channels(rows):
+    """Return the table of channels as lines."""
+    width = max(7, *(len(row["channel"]) for row in rows))
+    lines = [f"{'channel':{width}}  restored     seconds  expected NMSE  expected r"]
+    for row in rows:
+        nmse, r = (_format_number(row[key], "?") for key in ("expected_nmse", "expected_r"))
+        lines.append(
+            f"{row['channel']:{width}}  {_extent(row):13}{row['seconds']:7.1f}  {nmse:>13}  {r:>10}"
+        )
+        if row["invented"]:
+            lines.append(f"{'':{width}}  {row['invented']:.1f} s of it invented")
+    return lines
+
+
+def _format_evidence(evidence, method):
+    """Return the table of experts as lines."""
+    chosen, title = evidence.find_chosen(method), evidence.title
+    lines = textwrap.wrap(f"{title[0].upper()}{title[1:]}:", _WIDTH)
+    width = max(6, *(len(expert) for expert in evidence.experts)) if evidence.experts else 6
+    lines.append(f"{'expert':{width}}  NMSE     r  weight")
+    for expert, *values in evidence.to_table():
+        nmse, r, weight = (_format_number(value, "") for value in values)
+        mark = "  (chosen)" if expert == chosen else ""
+        lines.append(f"{expert:{width}}  {nmse:>4}  {r:>4}  {weight:>6}{mark}".rstrip())
+    return lines + textwrap.wrap(evidence.calibration_note, _WIDTH)

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Restore what is marked as bad in Raw, Epochs and Evoked."""
+"""Restore bad channels and segments of Raw, Epochs and Evoked."""
 
 import mne
 import numpy as np
@@ -10,22 +10,20 @@ from mne.utils import _check_option, _validate_type, logger, verbose
 from .._recording import (
     BadSpans,
     annotated_spans,
-    check_data,
+    check_recording,
     collect_spans,
     find_evidence,
     load_raw,
     merge_spans,
-    open_samples,
+    open_recording,
     pick_eeg,
 )
 from ._blocks import restore_blocks
-from ._fit import fit_plan
+from ._fit import Settings
+from ._methods import METHODS, check_options
 from ._report import RestorationReport
 from ._tally import Tally
 
-__all__ = ["RestorationReport", "restore"]
-
-_METHODS = ("auto", "spatial", "gram", "spline")
 _RESTORED, _INVENTED = "RESTORED", "INVENTED"
 
 
@@ -52,54 +50,55 @@ def restore(
     preload=True,
     verbose=None,
 ):
-    """Restore bad channels and bad stretches of single channels.
+    """Restore bad channels and bad segments of single channels.
 
-    Good samples stay as they are, to the bit, and nothing in the result depends on what a bad
-    sample held.
+    Good samples are left unchanged, to the bit, and the result does not depend on the values of bad
+    samples.
 
     Parameters
     ----------
     inst : mne.io.Raw | mne.Epochs | mne.Evoked
-        The data, in volts. What is bad is taken from ``info["bads"]`` and from annotations that
-        begin with ``BAD``: those with ``ch_names`` mark these channels, those without all of them.
+        The data, in volts. Bad channels are those in ``info["bads"]``; bad segments are given by
+        annotations that begin with ``BAD``: of the channels in ``ch_names``, or of all channels if
+        there are none.
     mask : array of bool | "auto" | None
-        What is bad besides, for all channels of ``inst`` in their order: ``(n_channels, n_times)``
+        Further bad samples, for all channels of ``inst`` in their order: ``(n_channels, n_times)``
         for Raw and Evoked, ``(n_epochs, n_channels)`` or ``(n_epochs, n_channels, n_times)`` for
-        Epochs. Labels of an ``autoreject.RejectLog`` fit: ``labels >= 1`` for the epochs that
-        autoreject was given, ``labels == 1`` for those that it returned, where it filled the
-        others. ``"auto"`` asks :func:`mne_gram.find_bads`; the log says what it found, and so does
-        ``report.found``.
+        Epochs. The labels of an ``autoreject.RejectLog`` can be used: ``labels >= 1`` for the
+        epochs that autoreject was given, ``labels == 1`` for those that it returned, in which it
+        has interpolated the others. With ``"auto"``, :func:`mne_gram.find_bads` finds bad channels
+        and segments; they are logged, and returned as ``report.found``.
     method : "auto" | "spatial" | "gram" | "spline"
-        ``"spatial"`` is a conditional Gaussian whose covariance adapts from other people's
-        recordings to this one, ``"gram"`` lets the masked autoencoder change its shape, and
-        ``"spline"`` is MNE's spherical spline, applied only where a channel is bad. ``"auto"``
-        hides clean samples of this very recording, restores them by two experts and combines
-        them as it was best there: ``"spatial"``, and the same with a model of the head in place
-        of other people.
+        ``"spatial"`` is a conditional Gaussian whose covariance adapts from recordings of other
+        subjects to this one. ``"gram"`` lets the masked autoencoder change the shape of that
+        estimate. ``"spline"`` is MNE's spherical spline, applied only where a channel is bad.
+        ``"auto"`` hides clean samples of the recording, restores them by two experts and combines
+        these accordingly: ``"spatial"``, and the same with a model of the head in place of other
+        subjects.
     output : "mean" | "sample"
-        The conditional mean, or one draw from the posterior, which has the power that a mean lacks
-        below 45 Hz.
+        The conditional mean, or one draw from the posterior, which has the power that the mean
+        lacks below 45 Hz.
     model : str | path-like | GramModel
-        The networks for ``method="gram"``: a name, a folder, or what
-        :func:`mne_gram.load_model` returned.
+        The network for ``method="gram"``: a name, a folder, or what :func:`mne_gram.load_model`
+        returned.
     prior : Prior | path-like | None
-        Covariances of other people's recordings; None for those in the package.
+        Covariances of recordings of other subjects; None for those in the package.
     picks : str | array-like | slice | None
         The channels to work with; None takes all EEG channels.
     line_freq : float | None
-        The power line's frequency in Hz, for the network. None takes ``info["line_freq"]``, else
-        the peak in the good data, which is then named in the log.
+        The power line frequency in Hz, for the network. None takes ``info["line_freq"]``, else the
+        peak in the good data, which is then logged.
     all_channel_gaps : "keep" | "fill"
-        What to do where fewer than two channels are good: leave it alone, or continue the past
-        and the future into it and annotate it as ``INVENTED``.
+        What to do where fewer than two channels are good: leave the data unchanged, or continue the
+        signals before and after into the gap and annotate it as ``INVENTED``.
     on_missing : "raise" | "warn" | "ignore"
-        What to do about channels that are bad all through and have neither a known name nor a
-        position. They cannot be restored.
+        What to do about channels that are bad throughout the recording and have neither a known
+        name nor a position. They cannot be restored.
     reset_bads : bool
-        Whether restored channels leave ``info["bads"]``, and channel-wise ``BAD`` annotations that
-        were restored become ``RESTORED`` (so that epoching keeps these times).
+        Whether to remove restored channels from ``info["bads"]``, and from channel-wise ``BAD``
+        annotations (so that epoching keeps these times).
     annotate : bool
-        Whether to annotate restored stretches of a Raw as ``RESTORED``.
+        Whether to annotate restored segments of a Raw as ``RESTORED``.
     return_report : bool
         Whether to return the report too.
     random_state : int | None
@@ -107,13 +106,13 @@ def restore(
     device : str | torch.device | None
         Where the network runs; None for the CPU.
     batch_size : int | None
-        Windows that the network sees at once; None chooses.
+        The number of windows that the network processes at once; None chooses.
     copy : bool
-        Whether to leave ``inst`` as it is and return a copy.
+        Whether to leave ``inst`` unchanged and return a copy.
     preload : bool | path-like
-        Where the samples go of a Raw that is not preloaded: True for memory, or the name of a file
-        that is to be memory-mapped, as in :func:`mne.io.read_raw`. It is as large as the data in
-        memory would be, and has to stay as long as the result is in use.
+        Where to load the samples of a Raw that is not preloaded: True for memory, or the name of a
+        file that is to be memory-mapped, as in :func:`mne.io.read_raw`. The file is as large as the
+        data in memory would be, and must be kept as long as the result is in use.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
@@ -122,29 +121,32 @@ def restore(
     inst : mne.io.Raw | mne.Epochs | mne.Evoked
         The restored data, preloaded.
     report : RestorationReport
-        What was done and how far to trust it. Only with ``return_report=True``.
+        What was restored, and the expected error. Only with ``return_report=True``.
 
     Raises
     ------
     ValueError
-        If there is no EEG, all of it is bad, it holds NaN where it is said to be good, it is not
-        in volts, or the mask does not fit.
+        If there is no EEG, all channels are bad, good samples are NaN, the data are not in volts,
+        or the mask does not fit.
+
+    See Also
+    --------
+    mne_gram.harmonize : Add missing electrodes.
 
     Notes
     -----
-    The frame of reference is the mean of the channels that are good at a time: it is taken off
-    before and put back after, so that a restored channel stands in the reference of the data.
-    Data that were average-referenced with a bad channel inside come out consistent; re-reference
-    them after.
+    The mean of the channels that are good at a time is subtracted before, and added afterwards, so
+    that a restored channel has the reference of the data. Data whose average reference included a
+    bad channel come out consistent; set the reference again afterwards.
 
-    Filters used inside are short and of zero phase; the data's own sampling rate is kept. The
-    network sees 0.1 to 75 Hz: outside of that band a restored channel follows ``"spatial"``.
+    Filters used inside are short and of zero phase; the sampling rate of the data is kept. The
+    network sees 0.1 to 75 Hz: outside that band a restored channel follows ``"spatial"``.
 
-    Recordings of more than a quarter of an hour are worked on in blocks of ten minutes or less, so
-    that little memory is needed besides the data's own, and none for these if the Raw was read with
-    ``preload="name_of_a_file"`` and ``copy=False``, or is not preloaded and ``preload`` is the name
-    of a file. For ``"spatial"`` and ``"spline"`` the result does not depend on the blocks; what the
-    network adds is cross-faded from one to the next.
+    Recordings of more than a quarter of an hour are processed in blocks of ten minutes or less.
+    Little memory is needed in addition to that of the data, and none for these if the Raw was read
+    with ``preload="name_of_a_file"`` and ``copy=False``, or is not preloaded and ``preload`` is the
+    name of a file. For ``"spatial"`` and ``"spline"`` the result does not depend on the blocks;
+    what the network adds is cross-faded from one to the next.
 
     Examples
     --------
@@ -154,7 +156,10 @@ def restore(
     >>> restored.info["bads"]
     []
     """
-    _check_arguments(inst, method, output, all_channel_gaps, on_missing, random_state)
+    _check_arguments(inst, on_missing)
+    check_options(
+        method=method, output=output, all_channel_gaps=all_channel_gaps, random_state=random_state
+    )
     picks = pick_eeg(inst, picks)
     if copy:
         inst = inst.copy()
@@ -165,46 +170,49 @@ def restore(
     bad = collect_spans(inst, picks, mask)
     if not bad.n_bad.any():
         logger.info(
-            "Nothing is marked as bad: the data are returned as they are. Mark channels in "
-            "info['bads'] or by annotations with ch_names, or give a mask."
+            "Nothing is marked as bad: the data are returned unchanged. Mark channels in "
+            "info['bads'], annotate segments with ch_names, or give a mask."
         )
-        report = RestorationReport.from_tally(Tally(inst, picks, output=output), method=method)
-        report.found = found
+        report = RestorationReport(Tally(inst, picks, output=output), method=method, found=found)
         return (inst, report) if return_report else inst
-    names = [inst.ch_names[k] for k in picks]
-    samples = open_samples(inst, picks)
-    check_data(samples, bad, names, inst.info["sfreq"])
-    used = find_evidence(samples, bad, names)
-    samples, bad, picks = samples.select(used), bad.select(used), picks[used]
-    plan = fit_plan(
-        samples,
-        bad,
-        mne.pick_info(inst.info, picks),
-        method=method,
+    recording = open_recording(inst, picks, bad)
+    check_recording(recording)
+    used = find_evidence(recording)
+    recording, picks = recording.select(used), picks[used]
+    settings = Settings(
         prior=prior,
         on_missing=on_missing,
         seed=np.random.SeedSequence(random_state) if output == "sample" else None,
         fill_gaps=all_channel_gaps == "fill",
         model=model,
         line_freq=line_freq,
-        options=dict(device=device, batch_size=batch_size),
+        device=device,
+        batch_size=batch_size,
     )
-    tally = Tally(inst, picks, units=plan.units, output=output)
-    stretches = restore_blocks(samples, bad, plan, tally)
-    report = RestorationReport.from_tally(tally, method=method, evidence=plan.evidence)
-    report.found = found
-    _mark(inst, picks, bad, stretches, reset_bads, annotate)
+    plan = METHODS[method].fit(recording, settings)
+    tally = Tally(inst, picks, carries_reference=plan.carries_reference, output=output)
+    spans = restore_blocks(recording, METHODS[method], plan, tally)
+    report = RestorationReport(tally, method=method, evidence=plan.evidence, found=found)
+    _mark(inst, picks, recording.bad, spans, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
 
 
+def _check_arguments(inst, on_missing):
+    """Refuse arguments of a wrong type or value."""
+    _validate_type(inst, (BaseRaw, mne.BaseEpochs, mne.Evoked), "inst", "Raw, Epochs or Evoked")
+    _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
+
+
 def _find_mask(inst, picks, mask, line_freq, prior):
-    """Look for what is bad, and say what was found."""
+    """Find bad channels and segments; return the report of that and the mask."""
     from ..detection import find_bads
 
     _check_option("mask", mask, ("auto",), "when it is a str")
     if isinstance(inst, mne.Evoked):
-        raise ValueError("mask='auto' needs Raw or Epochs: an average hides what was bad in it.")
+        raise ValueError(
+            "mask='auto' needs Raw or Epochs: bad channels cannot be found in an average."
+        )
     names = [inst.ch_names[k] for k in picks]
     found = find_bads(inst, picks=names, line_freq=line_freq, prior=prior)
     logger.info("%s", found)
@@ -212,7 +220,7 @@ def _find_mask(inst, picks, mask, line_freq, prior):
 
 
 def _load(inst, preload):
-    """Load what is not loaded, into memory or into a file."""
+    """Load data that are not loaded, into memory or into a file."""
     _validate_type(preload, (bool, "path-like"), "preload")
     if preload is True:
         if not isinstance(inst, mne.Evoked):
@@ -226,25 +234,11 @@ def _load(inst, preload):
         load_raw(inst, preload)
 
 
-def _check_arguments(inst, method, output, all_channel_gaps, on_missing, random_state):
-    _validate_type(inst, (BaseRaw, mne.BaseEpochs, mne.Evoked), "inst", "Raw, Epochs or Evoked")
-    _check_option("method", method, _METHODS)
-    _check_option("output", output, ("mean", "sample"))
-    _check_option("all_channel_gaps", all_channel_gaps, ("keep", "fill"))
-    _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
-    _validate_type(random_state, ("int-like", None), "random_state")
-    if output == "sample" and method in ("spline", "gram"):
-        raise ValueError(
-            f"method={method!r} has no posterior to draw from: use output='mean', or "
-            "method='spatial'."
-        )
-
-
-def _mark(inst, picks, bad, stretches, reset_bads, annotate):
-    """Say in the data what was done: bads, and annotations of a Raw."""
+def _mark(inst, picks, bad, spans, reset_bads, annotate):
+    """Update the bads of the data, and the annotations of a Raw."""
     done = [[] for _ in bad.spans]
-    for stretch in stretches:
-        done[stretch.channel].append((stretch.start, stretch.stop))
+    for span in spans:
+        done[span.channel].append((span.start, span.stop))
     done = BadSpans(tuple(merge_spans(spans) for spans in done), bad.n_times)
     is_raw = isinstance(inst, BaseRaw)
     annotations = inst.annotations.copy() if is_raw else None
@@ -252,44 +246,44 @@ def _mark(inst, picks, bad, stretches, reset_bads, annotate):
         left = bad.subtract(done)
         if is_raw:  # first, since what is added later changes the order
             _release_annotations(annotations, inst, picks, done)
-            # What lies under a mark that stays is marked well enough.
+            # What is left under an annotation that stays is marked well enough.
             marked = [(a, b) for _, _, a, b, names in annotated_spans(inst) if not names]
             left = left.subtract(BadSpans((merge_spans(marked),) * len(bad), bad.n_times))
         _release_bads(inst, picks, bad, left)
     if is_raw:
         if annotate:
-            _annotate(annotations, inst, picks, stretches)
-        if annotations.orig_time is None:  # then MNE counts what it is given from the first sample
+            _annotate(annotations, inst, picks, spans)
+        if annotations.orig_time is None:  # then MNE counts onsets from the first sample
             annotations.onset -= inst.first_time
         inst.set_annotations(annotations)
 
 
 def _release_bads(inst, picks, bad, left):
-    """Take channels out of the bads, unless garbage is left in them."""
+    """Remove channels from the bads, unless bad samples are left in them."""
     names = np.array([inst.ch_names[pick] for pick in picks])
     free = set(names[(bad.n_bad > 0) & (left.n_bad == 0)])
     kept = [name for name in names[left.n_bad > 0] if name in inst.info["bads"]]
     inst.info["bads"] = [name for name in inst.info["bads"] if name not in free]
     if kept:
-        logger.info("Not all of %s could be restored: still in info['bads'].", ", ".join(kept))
+        logger.info("Not all of %s could be restored: they stay in info['bads'].", ", ".join(kept))
 
 
-def _annotate(annotations, inst, picks, stretches):
-    """Add an annotation for each stretch, with all channels that were restored over it."""
-    spans = {}
-    for stretch in stretches:
-        text = _INVENTED if stretch.invented else _RESTORED
-        key = (stretch.start, stretch.stop, text)
-        spans.setdefault(key, []).append(inst.ch_names[picks[stretch.channel]])
+def _annotate(annotations, inst, picks, spans):
+    """Add an annotation for each span, with all channels that were restored in it."""
+    together = {}
+    for span in spans:
+        text = _INVENTED if span.invented else _RESTORED
+        key = (span.start, span.stop, text)
+        together.setdefault(key, []).append(inst.ch_names[picks[span.channel]])
     sfreq = inst.info["sfreq"]
-    for (start, stop, text), channels in spans.items():
+    for (start, stop, text), channels in together.items():
         annotations.append(
             start / sfreq + inst.first_time, (stop - start) / sfreq, text, [tuple(channels)]
         )
 
 
 def _release_annotations(annotations, inst, picks, done):
-    """Take restored channels out of channel-wise BAD annotations, and empty ones away."""
+    """Remove restored channels from channel-wise BAD annotations, and empty annotations."""
     row = {inst.ch_names[pick]: k for k, pick in enumerate(picks)}
     empty = []
     for index, _, start, stop, channels in annotated_spans(inst):

@@ -8,13 +8,19 @@ import mne
 import numpy as np
 from mne.io import BaseRaw
 
+from .._recording import count_times
+
 _EXCERPT_SECONDS = 12.0
 _RANK_SAMPLES = 20_000
 _RANK_TOLERANCE = 1e-6  # of the largest singular value: more than single precision rounds
 
 
 class Excerpt(NamedTuple):
-    """A few seconds of one channel: what was bad, with its surroundings, in volts."""
+    """A few seconds of one channel: a restored span and its surroundings, in volts.
+
+    ``start`` is the first sample in the ``epoch``, ``inside`` the slice of ``times (n,)`` and
+    ``after (n,)`` that was restored; ``before`` and ``std`` are of that slice only.
+    """
 
     epoch: int
     start: int
@@ -25,50 +31,39 @@ class Excerpt(NamedTuple):
     std: np.ndarray
 
 
-class Stretch(NamedTuple):
-    """The standard deviation over one restored stretch: a value a sample, or one for all."""
+class RestoredSpan(NamedTuple):
+    """A restored span of one channel, with its standard deviations: one per sample, or one for all.
+
+    ``invented`` is whether it was filled from past and future samples alone.
+    """
 
     channel: int
     start: int
     stop: int
+    invented: bool
     std: np.ndarray
 
 
 class Tally:
     """Sums, standard deviations and excerpts of a restoration.
 
-    Its memory does not grow with the recording, but for the standard deviations where they change
-    from sample to sample.
-
-    Parameters
-    ----------
-    inst : mne.io.Raw | mne.Epochs | mne.Evoked
-        The data. What was bad is read from it, so it has to be as it was until its block is added.
-    picks : array of int, shape (n_picks,)
-        The channels that are worked with.
-    units : array, shape (n_picks,) | None
-        1 for channels that carry the reference, 0 for bipolar derivations; None is all 1.
-    output : "mean" | "sample"
-        Whether the estimates are conditional means or draws.
-
-    Attributes
-    ----------
-    excerpts : dict of int to Excerpt
-        What figures show, by channel.
-    stretches : list of Stretch
-        The standard deviation of the error.
+    Its memory does not grow with the recording, except for standard deviations that change from
+    sample to sample. ``inst`` has to contain its bad samples until their block is added; ``picks``
+    are the channels to work with, ``carries_reference (n_picks,)`` is None if all do, and
+    ``output`` is as in `restore`.
     """
 
-    def __init__(self, inst, picks, *, units=None, output="mean"):
+    def __init__(self, inst, picks, *, carries_reference=None, output="mean"):
         self.inst, self.picks, self.output = inst, np.asarray(picks), output
         self.sfreq = inst.info["sfreq"]
-        # The times of a long Raw are an array as long as its data.
-        self.n_times = inst.n_times if isinstance(inst, BaseRaw) else len(inst.times)
+        self.n_times = count_times(inst)
         self.n_epochs = len(inst) if isinstance(inst, mne.BaseEpochs) else 1
         self.n_samples = self.n_epochs * self.n_times
-        self.stretches, self.excerpts = [], {}
+        self.spans, self.excerpts = [], {}
         n_picks = len(self.picks)
-        self._units = np.ones(n_picks) if units is None else np.asarray(units)
+        self._carries_reference = (
+            np.ones(n_picks) if carries_reference is None else np.asarray(carries_reference)
+        )
         # The error of a draw is that of the mean and its own departure from it, as large again.
         self._scale = np.sqrt(2.0) if output == "sample" else 1.0
         self._moments = np.zeros((n_picks, 3))  # number, mean, sum of squared deviations
@@ -79,24 +74,13 @@ class Tally:
         self._last_stop = np.full(n_picks, -1)
         self._seen, self._sample, self._step = 0, [], 1
 
-    def add(self, data, bad, segments, *, offset=0, before=None):
-        """Take in a block of time.
+    def add(self, block, estimates):
+        """Add a block after it was restored, with its estimates.
 
-        Parameters
-        ----------
-        data : array, shape (n_picks, n_times) | None
-            The block after restoring, in volts; None if nothing was.
-        bad : array of bool, shape (n_picks, n_times)
-            What was bad.
-        segments : list of Segment
-            The estimates, channels counted in ``picks`` and samples from the start of the block.
-        offset : int
-            The sample at which the block starts, epochs one after the other. Blocks come in the
-            order of time; those in which nothing is bad may be left out.
-        before : array, shape (n_picks, n_times) | None
-            The block before restoring; None reads the little that is needed from ``inst``.
+        Blocks come in the order of time; those in which nothing is bad may be left out.
         """
-        stop = offset + bad.shape[1]
+        offset, data, bad = block.first, block.data, block.mask
+        stop = offset + block.n_times
         if offset < self._seen or stop > self.n_samples:
             raise ValueError(
                 f"Found a block of samples {offset} to {stop}, expected blocks one after the other "
@@ -104,15 +88,13 @@ class Tally:
             )
         self._seen = stop
         self._n_bad += bad.sum(axis=1)
-        if data is None:
-            return
         left = bad.copy()
-        kept_mean = _mean_of_kept(data, bad, self._units) if segments else None
-        for segment in segments:
-            left[segment.channel, segment.start : segment.stop] = False
-            self._add_segment(segment, kept_mean, offset)
-            if segment.channel not in self.excerpts:
-                self.excerpts[segment.channel] = self._cut(segment, data, before, offset)
+        kept_mean = block.kept_mean(self._carries_reference) if estimates else None
+        for estimate in estimates:
+            left[estimate.channel, estimate.start : estimate.stop] = False
+            self._add_estimate(estimate, kept_mean, offset)
+            if estimate.channel not in self.excerpts:
+                self.excerpts[estimate.channel] = self._cut(estimate, data, offset)
         self._keep_sample(data, left, offset)
 
     def _keep_sample(self, data, left, offset):
@@ -130,40 +112,37 @@ class Tally:
             n_kept = sum(kept.shape[1] for _, kept in self._sample)
         first = -offset % self._step
         taken = slice(first, None, self._step)
-        # Garbage that was left in place has no say in the rank.
+        # Garbage that was left in place must not count in the rank.
         self._sample.append((offset + first, np.where(left[:, taken], np.nan, data[:, taken])))
 
-    def _add_segment(self, segment, kept_mean, offset):
-        """Add one stretch to the sums of its channel."""
-        k, start, stop = segment.channel, segment.start, segment.stop
-        values = segment.values - self._units[k] * kept_mean[start:stop]
+    def _add_estimate(self, estimate, kept_mean, offset):
+        """Add one estimate to the sums of its channel."""
+        k, start, stop = estimate.channel, estimate.start, estimate.stop
+        values = estimate.values - self._carries_reference[k] * kept_mean[start:stop]
         self._moments[k] = _merge(self._moments[k], values)
-        std = self._scale * np.asarray(segment.std, float)
+        std = self._scale * np.asarray(estimate.std, float)
         self._error[k] += (std**2).sum()
-        self._n_invented[k] += (stop - start) * segment.invented
-        # A stretch that was cut where a block ends is still one.
-        goes_on = start == 0 and offset == self._last_stop[k] and offset % self.n_times
-        self._n_segments[k] += not goes_on
+        self._n_invented[k] += (stop - start) * estimate.invented
+        # A span that was cut where a block ends is still one.
+        continues = start == 0 and offset == self._last_stop[k] and offset % self.n_times
+        self._n_segments[k] += not continues
         self._last_stop[k] = offset + stop
         if (std == std[0]).all() or np.isnan(std).all():
             std = std[:1]
-        self.stretches.append(Stretch(k, offset + start, offset + stop, std.astype(np.float32)))
+        std = std.astype(np.float32)
+        self.spans.append(RestoredSpan(k, offset + start, offset + stop, estimate.invented, std))
 
-    def _cut(self, segment, data, before, offset):
-        """Keep what a figure needs of a stretch and some signal around, within the block."""
+    def _cut(self, estimate, data, offset):
+        """Keep what a figure needs of an estimate and some signal around, within the block."""
         n_times = self.n_times
-        epoch, start = divmod(offset + segment.start, n_times)
+        epoch, start = divmod(offset + estimate.start, n_times)
         shift = epoch * n_times - offset  # from the epoch's samples to those of the block
         first, last = max(0, -shift), min(n_times, data.shape[1] - shift)
         longest = round(_EXCERPT_SECONDS * self.sfreq)
-        length = min(segment.stop - segment.start, last - start, longest)
+        length = min(estimate.stop - estimate.start, last - start, longest)
         # Some of the channel's own good signal on either side shows the seams.
         margin = (longest - length) // 2
         left, right = max(first, start - margin), min(last, start + length + margin)
-        if before is None:
-            old = self._read(self.picks[segment.channel], epoch, start, start + length)
-        else:
-            old = before[segment.channel, start + shift : start + shift + length]
         is_raw = isinstance(self.inst, BaseRaw)
         times = np.arange(left, right) / self.sfreq if is_raw else self.inst.times[left:right]
         return Excerpt(
@@ -171,13 +150,13 @@ class Tally:
             start=left,
             times=times.copy(),
             inside=slice(start - left, start + length - left),
-            before=old.copy(),
-            after=data[segment.channel, left + shift : right + shift].copy(),
-            std=self._scale * np.asarray(segment.std[:length], float),
+            before=self._read(self.picks[estimate.channel], epoch, start, start + length).copy(),
+            after=data[estimate.channel, left + shift : right + shift].copy(),
+            std=self._scale * np.asarray(estimate.std[:length], float),
         )
 
     def _read(self, pick, epoch, start, stop):
-        """Return a few samples of the data."""
+        """Return a few samples of the data, as they were before."""
         if isinstance(self.inst, mne.BaseEpochs):
             return self.inst._data[epoch, pick, start:stop]
         if isinstance(self.inst, mne.Evoked):
@@ -186,18 +165,11 @@ class Tally:
 
     @property
     def n_left(self):
-        """Number of bad samples that were left as they were."""
+        """Number of bad samples that were left unchanged."""
         return int(self._n_bad.sum() - self._moments[:, 0].sum())
 
     def describe(self):
-        """Describe the restored channels.
-
-        Returns
-        -------
-        rows : list of dict
-            A row a channel: its number among the picks, ``whole``, ``n_segments``, ``seconds``,
-            ``invented``, ``expected_nmse`` and ``expected_r``.
-        """
+        """Return a dict per restored channel, its number among the picks and its sums."""
         rows = []
         for k in np.flatnonzero(self._n_segments):
             number, _, squares = self._moments[k]
@@ -216,18 +188,15 @@ class Tally:
         return rows
 
     def find_ranks(self):
-        """Find the rank of what is good at some time, and of that and what was restored.
+        """Return the rank of what is good at some time, and of that and what was restored.
 
-        Returns
-        -------
-        before, after : int | None
-            The ranks; None if there are too few samples to tell.
+        None for both if there are too few samples.
         """
         if not self._sample:
             return None, None
         sample = np.concatenate([kept for _, kept in self._sample], axis=1)
-        heard = self._n_bad < self.n_samples
-        ranks = [_find_rank(sample[k]) for k in (heard, heard | (self._n_segments > 0))]
+        good = self._n_bad < self.n_samples
+        ranks = [_find_rank(sample[k]) for k in (good, good | (self._n_segments > 0))]
         return (None, None) if None in ranks else tuple(ranks)
 
 
@@ -242,7 +211,7 @@ def _merge(moments, values):
 
 
 def _expect(error, variance, output):
-    """Return the NMSE and r to expect of an error's mean square and an estimate's variance."""
+    """Return the expected NMSE and r from an error's mean square and an estimate's variance."""
     if not error:
         return 0.0, 1.0
     if output == "sample":  # a draw is as strong as the signal, and half of its error is its own
@@ -251,15 +220,6 @@ def _expect(error, variance, output):
     # The signal's variance is that of its estimate and that of the error, together.
     nmse = error / (error + variance)
     return float(nmse), float(np.sqrt(1 - nmse))
-
-
-def _mean_of_kept(data, bad, units):
-    """Return the mean at each time of the channels that are good then."""
-    total, count = np.zeros(data.shape[1]), np.zeros(data.shape[1])
-    for row, wrong in zip(data[units > 0], bad[units > 0], strict=True):
-        total += np.where(wrong, 0.0, row)
-        count += ~wrong
-    return total / np.maximum(count, 1)
 
 
 def _find_rank(part):

@@ -38,13 +38,13 @@ def plot_channel_map(report, *, axes=None, show=True):
 
     check_report(report, "RestorationReport", "mne_gram.restore(..., return_report=True)")
     check_axis(axes)
-    placed = find_placed(report._info)
+    placed = find_placed(report.info)
     if not placed.any():
         raise ValueError(
             "Found no channel positions, expected at least one: set them with inst.set_montage "
             "before restoring."
         )
-    info = mne.pick_info(report._info, np.flatnonzero(placed))
+    info = mne.pick_info(report.info, np.flatnonzero(placed))
     if axes is None:
         _, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
     # MNE projects the positions; its dots are replaced.
@@ -52,14 +52,14 @@ def plot_channel_map(report, *, axes=None, show=True):
     points = axes.collections[0]
     places = np.array(points.get_offsets())
     points.set_visible(False)
-    rows = {row["channel"]: row for row in report._rows}
+    rows = {row["channel"]: row for row in report.to_dict()["channels"]}
     done = np.array([name in rows for name in info["ch_names"]])
     axes.scatter(*places[~done].T, s=12, color=LIGHT, zorder=2)
     if done.any():
         marked = [rows[name] for name in info["ch_names"] if name in rows]
         drawn = axes.scatter(
             *places[done].T,
-            c=[row["expected_nmse"] for row in marked],
+            c=np.array([row["expected_nmse"] for row in marked], float),
             s=110,
             cmap=plt.get_cmap(f"{SCALE}_r").with_extremes(bad="white"),
             vmin=0,

@@ -68,7 +68,7 @@ def plot_restoration(
     axes, below = _make_axes(report, len(rows), axes, scores)
     for axis, row in zip(axes, rows, strict=False):
         name = row["channel"]
-        excerpt = report._excerpts[name]
+        excerpt = report.excerpts[name]
         known = None if truth is None else _read(truth, excerpt, name)
         _plot_channel(axis, excerpt, row, known)
     if rows:
@@ -85,10 +85,11 @@ def plot_restoration(
 
 def _choose_rows(report, picks):
     """Return the rows of the report, as dicts, to plot."""
+    rows = report.to_dict()["channels"]
     if picks is None:
-        return sorted(report._rows, key=lambda row: -row["seconds"])
+        return sorted(rows, key=lambda row: -row["seconds"])
     picks = [picks] if isinstance(picks, str) else picks
-    described = {row["channel"]: row for row in report._rows}
+    described = {row["channel"]: row for row in rows}
     unknown = [name for name in picks if name not in described]
     if unknown:
         raise ValueError(
@@ -153,12 +154,8 @@ def _plot_channel(axis, excerpt, described, truth):
     if len(times) > 1:
         axis.set_xlim(times[0], times[-1])
     axis.set_ylabel("µV")
-    n_segments = described["n_segments"]
-    extent = f"{n_segments} segment{'s' * (n_segments > 1)}"
-    if described["whole"]:
-        extent = "whole channel"
-    set_title(axis, f"{described['channel']}: {extent}, {described['seconds']:.1f} s")
-    if np.isfinite(described["expected_r"]):
+    set_title(axis, f"{described['channel']}: {described['extent']}, {described['seconds']:.1f} s")
+    if described["expected_r"] is not None:
         set_title(axis, f"expected r {described['expected_r']:.2f}", loc="right")
     open_frame(axis)
 

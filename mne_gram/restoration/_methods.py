@@ -1,0 +1,111 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The methods of restoration, and the options that the command line and `run_bids` hand through.
+
+Nothing here imports MNE or torch: the command line reads these tables before it does anything.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of restoration.
+
+    Its ``module`` in this folder has two functions: ``fit(recording, settings)`` learns from a
+    Recording and returns a Plan, ``estimate(block, plan)`` overwrites the bad samples of a Block
+    and returns a list of Estimates. ``has_posterior`` is whether ``output="sample"`` is possible.
+    """
+
+    name: str
+    description: str
+    module: str
+    needs_network: bool = False
+    has_posterior: bool = False
+
+    def fit(self, recording, settings):
+        """Learn from a recording what estimates need, a Plan."""
+        return import_module(self.module, __package__).fit(recording, settings)
+
+    def estimate(self, block, plan):
+        """Estimate the bad samples of a block, a list of Estimates."""
+        return import_module(self.module, __package__).estimate(block, plan)
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(
+            "auto",
+            "combines experts according to how they restored hidden clean samples",
+            "._select",
+            has_posterior=True,
+        ),
+        Method(
+            "spatial",
+            "conditional Gaussian whose covariance adapts to the recording",
+            "._gaussian",
+            has_posterior=True,
+        ),
+        Method(
+            "gram",
+            "spatial, with the shape that the masked autoencoder predicts",
+            "._gram",
+            needs_network=True,
+        ),
+        Method("spline", "spherical splines of MNE, only where a channel is bad", "._spline"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of `restore` that the command line and `run_bids` hand through.
+
+    ``type`` and ``metavar`` are as in argparse; with ``choices`` they are not needed.
+    """
+
+    name: str
+    default: object
+    help: str
+    choices: tuple | None = None
+    type: object = None
+    metavar: str | None = None
+
+
+OPTIONS = {
+    option.name: option
+    for option in (
+        Option("method", "auto", "restoration method", tuple(METHODS)),
+        Option(
+            "output",
+            "mean",
+            "expected signal (mean), or a random draw that has the power of real EEG (sample)",
+            ("mean", "sample"),
+        ),
+        Option(
+            "all_channel_gaps",
+            "keep",
+            "keep or fill gaps in which all channels are bad",
+            ("keep", "fill"),
+        ),
+        Option("random_state", None, "seed of random draws", type=int, metavar="SEED"),
+    )
+}
+
+
+def check_options(**options):
+    """Raise a ValueError for options that are unknown or do not go together."""
+    from mne.utils import _check_option, _validate_type
+
+    for name, value in options.items():
+        if OPTIONS[name].choices is not None:
+            _check_option(name, value, OPTIONS[name].choices)
+    _validate_type(options["random_state"], ("int-like", None), "random_state")
+    method = METHODS[options["method"]]
+    if options["output"] == "sample" and not method.has_posterior:
+        others = " or ".join(f"method={m.name!r}" for m in METHODS.values() if m.has_posterior)
+        raise ValueError(
+            f"method={method.name!r} has no posterior to draw from: use output='mean', or {others}."
+        )
