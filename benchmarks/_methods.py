@@ -10,6 +10,7 @@ not offer.
 """
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 from dataclasses import dataclass
@@ -23,8 +24,7 @@ from ridge import repair_minimum_norm, repair_ridge
 
 import mne_gram
 from mne_gram.covariance import forward_components, load_prior, read_recordings
-from mne_gram.restoration import _fit as _estimation
-from mne_gram.restoration import _stacking
+from mne_gram.restoration import EXPERTS, _gram
 
 LEFT_OUT, SAMPLE = "-left-out", "-sample"
 BASELINES = {"ridge": repair_ridge, "mne": repair_minimum_norm}
@@ -49,13 +49,11 @@ ABLATIONS = ("auto-without-sphere", "auto-with-spline")
 @contextlib.contextmanager
 def _change_experts(name):
     """Remove an expert from method auto within the context, or add one."""
-    with contextlib.ExitStack() as stack:
-        patch = functools.partial(mock.patch.object, _estimation)
-        if name == "auto-with-spline":
-            stack.enter_context(patch("COMPARED", ()))
-            stack.enter_context(mock.patch.object(_stacking, "COMPARED", ()))
-        else:  # the sphere is the spatial expert with another covariance
-            stack.enter_context(patch("_exchange_covariance", lambda *args: None))
+    if name == "auto-with-spline":
+        changed = dict(spline=EXPERTS["spline"]._replace(is_weighted=True))
+    else:
+        changed = dict(sphere=EXPERTS["sphere"]._replace(fit=lambda *args: None))
+    with mock.patch.dict(EXPERTS, changed):
         yield
 
 
@@ -168,7 +166,7 @@ def restore(name, inst, mask, priors, model=None, truth=None):
 def _set_up(base, truth):
     """Apply the settings of a variant within the context; return the method for restore."""
     if base in VARIANTS or base == CEILING:
-        with mock.patch.object(_estimation, "repair_gram", _choose_repair(base, truth)):
+        with mock.patch.object(_gram, "add_network", _choose_network(base, truth)):
             yield "gram"
     elif base in ABLATIONS:
         with _change_experts(base):
@@ -177,23 +175,19 @@ def _set_up(base, truth):
         yield base
 
 
-def _choose_repair(name, truth):
-    """Return the replacement of the network's repair in a variant of method gram."""
-    repair = _estimation.repair_gram
+def _choose_network(name, truth):
+    """Return the replacement of the network's part in a variant of method gram."""
+    add_network = _gram.add_network
     if name != CEILING:
-        return functools.partial(repair, **VARIANTS[name])
+        return functools.partial(add_network, **VARIANTS[name])
 
-    def reach_ceiling(data, mask, pieces, sfreq, cmap, segments, model, *, line_freq, **kwargs):
-        if data.shape != truth.shape:
+    def reach_ceiling(block, estimates, plan):
+        if block.data.shape != truth.shape:
             raise ValueError("The ceiling needs a recording that is restored at once.")
-        for segment in segments:
-            segment.values[:] = truth[segment.channel, segment.start : segment.stop]
-        repair(
-            np.array(truth),
-            *(mask, pieces, sfreq, cmap, segments, model),
-            line_freq=line_freq,
-            predict=_decode_truth,
-        )
+        for estimate in estimates:
+            estimate.values[:] = truth[estimate.channel, estimate.start : estimate.stop]
+        complete = dataclasses.replace(block, data=np.array(truth))
+        add_network(complete, estimates, plan, predict=_decode_truth)
 
     return reach_ceiling
 

@@ -25,14 +25,19 @@ import numpy as np
 from _truth import list_held_out, load_truth
 from scipy.signal import hilbert
 
-from mne_gram._recording._masks import find_spans
-from mne_gram._recording._samples import Samples
-from mne_gram._recording._windows import cut_windows, window_products
+from mne_gram._recording import (
+    Recording,
+    Samples,
+    choose_windows,
+    find_spans,
+    measure_moments,
+    window_products,
+)
 from mne_gram.covariance._bands import degrees_of_freedom, split_bands
 from mne_gram.covariance._conditional import adapt_covariance, contrast_basis
 from mne_gram.covariance._prior import channel_rows, load_prior
 from mne_gram.montage import match_channels
-from mne_gram.restoration._fit import estimate_block, find_moments, fit_plan
+from mne_gram.restoration import METHODS, Settings
 
 DATASETS = ("eegmat", "eegmmi", "mdd")  # alcohol has no continuous time
 SHARES = (0.125, 0.25, 0.5)
@@ -45,14 +50,16 @@ def measure_delays(raw, prior, rng):
     """Return the ratio of the error with complex covariances, shape (n_hidden, n_shares)."""
     data, sfreq = raw.get_data(), raw.info["sfreq"]
     n, cut = len(data), 2 * data.shape[1] // 3
-    rows, own, units, known = channel_rows(match_channels(raw.info), prior)
+    places = channel_rows(match_channels(raw.info), prior)
     seen = data[:, :cut]
     nothing = np.zeros(seen.shape, bool)
-    samples = Samples(seen.copy(), np.arange(n), [(0, cut)])
-    moments = find_moments(samples, find_spans(nothing), units, sfreq)
-    real = adapt_covariance(prior, rows, own, units, known, moments)
-    windows, good = cut_windows(seen, nothing, [(0, cut)], sfreq, 400)
-    products = window_products(windows, good, sfreq, units)
+    bad, segments = find_spans(nothing), [(0, cut)]
+    recording = Recording(Samples(seen.copy(), np.arange(n), segments), bad, raw.info)
+    carries_reference = places.carries_reference
+    real = adapt_covariance(prior, places, measure_moments(recording, carries_reference))
+    starts, length, good = choose_windows(bad, segments, sfreq, 400)
+    windows = np.stack([seen[:, a : a + length] for a in starts])
+    products = window_products(windows, good, sfreq, carries_reference)
     complex_cov = np.array([np.einsum("wcf,wdf->cd", z, z.conj()) / len(z) for z in products])
     dof = degrees_of_freedom(len(windows))[:, None, None]
     # Weighted as the real part is against the prior.
@@ -108,11 +115,11 @@ def find_errors(data, hidden, info, prior):
     """Hide channels and restore them; return the errors, shape (n_hidden, n_times)."""
     mask = np.zeros(data.shape, bool)
     mask[hidden] = True
-    found, pieces = np.where(mask, 0.0, data), [(0, data.shape[1])]
-    samples = Samples(found, np.arange(len(data)), pieces)
-    plan = fit_plan(samples, find_spans(mask), info, method="spatial", prior=prior)
-    estimate_block(found, mask, pieces, plan)
-    return (found - data)[hidden]
+    samples = Samples(np.where(mask, 0.0, data), np.arange(len(data)), [(0, data.shape[1])])
+    recording, spatial = Recording(samples, find_spans(mask), info), METHODS["spatial"]
+    block = recording.block()
+    spatial.estimate(block, spatial.fit(recording, Settings(prior=prior)))
+    return (block.data - data)[hidden]
 
 
 def tell(title, names, rows):

@@ -18,18 +18,28 @@ import numpy as np
 from make_prior import estimate_prior
 
 from mne_gram._files import staged
-from mne_gram._recording import BadSpans, Samples, find_spans
+from mne_gram._recording import BadSpans, Recording, Samples, find_spans
 from mne_gram.covariance import forward_components, load_prior, read_recordings
 from mne_gram.montage import CH_NAMES, ELECTRODES, electrode_positions
 from mne_gram.preprocessing import SFREQ, VOLTS_TO_MODEL
-from mne_gram.restoration import EXPERTS, KINDS, TRIAL, Trial, fit_plan, try_hidden, weigh_experts
+from mne_gram.restoration import (
+    EXPERTS,
+    KINDS,
+    MAX_CONTRASTS,
+    Settings,
+    Sums,
+    Trial,
+    fit_candidates,
+    try_hidden,
+    weigh_experts,
+)
 from mne_gram.training import read_corpus
 from mne_gram.training._masks import channel_distances
 
 PATCH = 200
 SECONDS = 60  # of each recording
 STEP = 8  # seconds that are restored at once
-DRAWN = {"whole": ("channels", "cluster"), "passing": ("segments", "patches")}
+DRAWN = {"whole": ("channels", "cluster"), "intermittent": ("segments", "patches")}
 
 
 def draw_hidden(kind, channels, pieces, n_times, rng):
@@ -102,9 +112,9 @@ def measure_recording(corpus, k, prior, without, seed=0):
     data = np.concatenate(parts, axis=1) / VOLTS_TO_MODEL
     edges = np.cumsum([0, *(part.shape[1] for part in parts)]).tolist()
     pieces = list(zip(edges[:-1], edges[1:], strict=True))
-    samples = Samples(data, np.arange(len(data)), pieces)
-    info = make_info(channels[rows])
     nothing = BadSpans(tuple(np.zeros((0, 2), int) for _ in rows), length)
+    samples = Samples(data, np.arange(len(data)), pieces)
+    clean = Recording(samples, nothing, make_info(channels[rows]))
     ends = [(a, min(a + STEP * PATCH, length)) for a in range(0, length, STEP * PATCH)]
     priors = (leave_out(prior, recording.dataset, recording.subject), without)
     for kind in KINDS:
@@ -115,9 +125,10 @@ def measure_recording(corpus, k, prior, without, seed=0):
                 continue
             bad = find_spans(hidden)
             for one in priors:
-                trial = Trial(kind, SFREQ)
-                plan = fit_plan(samples, bad, info, method=TRIAL, prior=one, on_missing="ignore")
-                try_hidden(samples, nothing, bad, ends, plan, trial)
+                trial = Trial(kind, SFREQ, EXPERTS, EXPERTS)
+                settings = Settings(prior=one, on_missing="ignore")
+                plan = fit_candidates(clean.hide(bad), settings, max_contrasts=MAX_CONTRASTS)
+                try_hidden(clean, bad, ends, plan, trial)
                 found[kind].append(trial)
     return found
 
@@ -128,14 +139,14 @@ def summarize(trials, kind):
     sums = [s for s in sums if s is not None]
     gram = np.mean([s.gram for s in sums], axis=0)
     across = np.mean([s.across for s in sums], axis=0)
-    weights = weigh_experts(gram, across, kind)
+    weights = weigh_experts(Sums(len(sums), gram, across), kind, EXPERTS, EXPERTS)
     factors = [trial.get_calibration(weights) for trial in trials if trial.seconds]
     return dict(
         count=len(sums),
         gram=gram.round(5).tolist(),
         across=across.round(5).tolist(),
         calibration=float(np.exp(np.mean(np.log(factors)))),
-        weights=weights.round(4).tolist(),
+        weights=[weights[name].round(4).tolist() for name in EXPERTS],
     )
 
 

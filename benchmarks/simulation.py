@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from mne_gram._files import list_recordings
-from mne_gram._recording._windows import find_pieces
+from mne_gram._recording._windows import find_segments
 from mne_gram.covariance._conditional import contrast_basis, stein_divergence
 from mne_gram.montage import CH_NAMES, ELECTRODES, electrode_positions, match_channels
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
@@ -46,7 +46,7 @@ def read_windows(path, seconds, n_windows, rng):
         for k, entry in enumerate(found.entries)
         if entry in ELECTRODES and found.ch_names[k] not in raw.info["bads"]
     ]
-    pieces = find_pieces(raw)
+    pieces = find_segments(raw)
     if max(stop - start for start, stop in pieces) < 200 * seconds:
         seconds = 1
     data = raw.get_data(picks=[found.ch_names[k] for k in keep]) * VOLTS_TO_MODEL

@@ -5,9 +5,9 @@
 import numpy as np
 import pytest
 import torch
+from mne_gram._recording._patches import cut_patches
 
 import mne_gram
-from mne_gram._recording._patches import cut_patches
 from mne_gram.models._inference import predict_windows
 from mne_gram.models._registry import list_models
 from mne_gram.montage import match_channels
