@@ -41,7 +41,7 @@ def restore_blocks(recording, method, plan, tally):
 
     Returns the restored spans as RestoredSpans, not cut by the borders between blocks.
     """
-    borders = _choose_borders(recording.bad, recording.segments, recording.sfreq)
+    borders = choose_borders(recording.bad, recording.segments, recording.sfreq)
     blocks = list(zip(borders[:-1], borders[1:], strict=True))
     if len(blocks) > 1:
         if plan.spatial is not None:
@@ -57,10 +57,10 @@ def restore_blocks(recording, method, plan, tally):
         for estimate in estimates:
             recording.samples.write(estimate.channel, start + estimate.start, estimate.values)
         recording.samples.release()
-    return _join_spans(tally.spans, borders, recording)
+    return join_spans(tally.spans, borders, recording.segments, recording.bad.whole)
 
 
-def _choose_borders(bad, segments, sfreq):
+def choose_borders(bad, segments, sfreq):
     """Choose where blocks begin and end, in samples; first is 0, last the end of the recording."""
     longest = min(_BLOCK_SECONDS * sfreq, _BLOCK_VALUES / max(1, len(bad)))
     length = max(longest, _SHORTEST_SECONDS * sfreq)
@@ -182,10 +182,9 @@ def _restore_block(recording, method, plan, start, stop, earlier):
     return block, estimates, later
 
 
-def _join_spans(spans, borders, recording):
+def join_spans(spans, borders, segments, whole):
     """Join restored spans that were cut by nothing but a border between blocks."""
-    edges, whole = {start for start, _ in recording.segments}, recording.bad.whole
-    inner = set(borders[1:-1])
+    edges, inner = {start for start, _ in segments}, set(borders[1:-1])
     joined, last = [], {}
     for span in spans:
         before = last.get(span.channel)

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mne_gram._files import list_recordings
 from mne_gram.covariance import (
     N_BANDS,
-    Recording,
+    RecordingCovariance,
     forward_components,
     load_prior,
     read_recordings,
@@ -122,7 +122,7 @@ def draw_recordings(truth, channels, dataset, n, seed):
             cov = average @ (x @ x.T) @ average
             covs.append(cov / np.trace(cov) * len(channels))
         source = (dataset, f"sub-{person}", f"sub-{person}_eeg.edf")
-        recordings.append(Recording(source, channels, np.array(covs)))
+        recordings.append(RecordingCovariance(source, channels, np.array(covs)))
     return recordings
 
 
@@ -158,7 +158,7 @@ def test_estimate_from_subjects_with_different_electrodes(components):
 
 def test_subjects_count_once(components):
     recordings = draw_recordings(components[:N_BANDS], indices(NAMES), "a", 3, seed=0)
-    again = Recording(
+    again = RecordingCovariance(
         ("a", "sub-0", "sub-0_run-2_eeg.edf"), recordings[0].channels, recordings[0].cov
     )
     prior = estimate_prior(recordings, components, n_iter=2)

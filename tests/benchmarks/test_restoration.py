@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mne_gram.restoration import _select
+
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 if not FOLDER.is_dir():
     pytest.skip("The benchmarks are not beside the tests.", allow_module_level=True)
@@ -347,20 +349,19 @@ def test_ablations(priors, monkeypatch, name, experts):
     """While an ablation runs, plans have the experts that its name says, and later as before."""
     raw = make_raw(seconds=4)
     mask = draw("one", raw)
-    estimation, seen = methods._estimation, []
-    monkeypatch.setattr(estimation, "learn_stack", lambda *args, **kwargs: ({}, {}))
-    estimate = estimation.estimate_block
+    seen, own = [], dict(_select.EXPERTS)
+    monkeypatch.setattr(_select, "learn_stacks", lambda *args: ({}, {}))
+    estimate = _select.estimate
 
-    def watch(data, mask, pieces, plan, first=0):
-        seen.append(set(plan.expert_names))
-        return estimate(data, mask, pieces, plan, first)
+    def watch(block, plan):
+        seen.append(set(plan.weighted))
+        return estimate(block, plan)
 
-    monkeypatch.setattr("mne_gram.restoration._blocks.estimate_block", watch)
-    own = estimation._find_experts
+    monkeypatch.setattr(_select, "estimate", watch)
     with mne.utils.use_log_level("error"):
         methods.restore(name, raw, mask, priors)
     assert seen == [experts]
-    assert estimation._find_experts is own and estimation.COMPARED == ("spline",)
+    assert _select.EXPERTS == own
 
 
 # ---------------------------------------------------------------------------------------------

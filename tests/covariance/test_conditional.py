@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The conditional Gaussian: its algebra, where channels lie, and how it adapts."""
 
+import dataclasses
 from pathlib import Path
 
 import mne
@@ -25,7 +26,7 @@ from mne_gram.covariance._conditional import (
     stein_divergence,
 )
 from mne_gram.covariance._prior import (
-    Recording,
+    RecordingCovariance,
     channel_rows,
     complete_recording,
     load_prior,
@@ -73,13 +74,13 @@ def map_names(names, montage=None):
 
 
 @some
-@given(units=st.lists(st.booleans(), min_size=1, max_size=12))
-def test_contrasts_are_orthonormal_and_free_of_the_reference(units):
-    units = np.array(units, float)
-    basis = contrast_basis(units)
-    assert basis.shape == (len(units) - bool(units.any()), len(units))
+@given(carries=st.lists(st.booleans(), min_size=1, max_size=12))
+def test_contrasts_are_orthonormal_and_free_of_the_reference(carries):
+    carries = np.array(carries, float)
+    basis = contrast_basis(carries)
+    assert basis.shape == (len(carries) - bool(carries.any()), len(carries))
     assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-12)
-    assert_allclose(basis @ units, 0, atol=1e-12)
+    assert_allclose(basis @ carries, 0, atol=1e-12)
 
 
 @some
@@ -148,19 +149,19 @@ def test_operators_are_the_conditional_mean_in_the_frame_of_the_good(seed):
 @given(
     seed=st.integers(0, 1000),
     ridge=st.sampled_from([0.0, 1e-3, 0.1]),
-    units=st.lists(st.booleans(), min_size=9, max_size=9),
+    carries=st.lists(st.booleans(), min_size=9, max_size=9),
 )
-def test_weights_let_the_reference_through(seed, ridge, units):
+def test_weights_let_the_reference_through(seed, ridge, carries):
     cov, good, bad = draw_problem(seed)
-    units = np.array(units, float)
-    units[good[:2]] = 1.0  # something to refer to
-    weights, error = interpolation_operators(cov, units, good, bad, ridge=ridge)
+    carries = np.array(carries, float)
+    carries[good[:2]] = 1.0  # something to refer to
+    weights, error = interpolation_operators(cov, carries, good, bad, ridge=ridge)
     # What is added to all unipolar channels appears in the unipolar estimates, and only there.
-    assert_allclose(weights @ units[good], units[bad], atol=1e-8)
+    assert_allclose(weights @ carries[good], carries[bad], atol=1e-8)
     assert np.linalg.eigvalsh(error).min() > -1e-8
     # It doesn't matter in which reference the covariance is.
-    frame = np.eye(9) - np.outer(units, np.random.default_rng(seed).dirichlet(np.ones(9)))
-    again, error_again = interpolation_operators(frame @ cov @ frame.T, units, good, bad, ridge)
+    frame = np.eye(9) - np.outer(carries, np.random.default_rng(seed).dirichlet(np.ones(9)))
+    again, error_again = interpolation_operators(frame @ cov @ frame.T, carries, good, bad, ridge)
     assert_allclose(again, weights, atol=1e-6)
     assert_allclose(error_again, error, atol=1e-6)
 
@@ -478,7 +479,7 @@ def test_completed_recording_agrees_with_the_recording(prior):
 
 def test_rows_of_names(prior):
     names = ["EEG Fp1-REF", "T3", "Cz..", "FP1-F7", "F7-FP1", "Cz-Pz", "T3-P3", "mystery"]
-    rows, own, units, known = channel_rows(map_names(names), prior)
+    rows, own, carries, known = channel_rows(map_names(names), prior)
     expected = np.zeros((8, 114))
     for row, (plus, minus) in enumerate(
         [
@@ -495,15 +496,15 @@ def test_rows_of_names(prior):
         if minus:
             expected[row, INDEX[minus]] = -1.0
     assert_array_equal(rows, expected)
-    assert_array_equal(units, [1, 1, 1, 0, 0, 0, 0, 1])
+    assert_array_equal(carries, [1, 1, 1, 0, 0, 0, 0, 1])
     assert_array_equal(known, [True] * 7 + [False])
     assert own[7, 7] == 1 and not rows[7].any()
     assert_array_equal(own[:2], 0)
 
 
 def test_rows_of_the_sixteen_derivations(prior):
-    rows, own, units, known = channel_rows(map_names(BIPOLAR), prior)
-    assert known.all() and not units.any() and not own.any()
+    rows, own, carries, known = channel_rows(map_names(BIPOLAR), prior)
+    assert known.all() and not carries.any() and not own.any()
     assert_array_equal(rows.sum(axis=1), 0)
     assert_array_equal(np.abs(rows).sum(axis=1), 2)
     loop = rows[:4].sum(axis=0)  # FP1-F7 F7-T7 T7-P7 P7-O1
@@ -570,8 +571,8 @@ def whole_moments(cov, n_windows=100):
 
 
 def test_without_data_it_is_the_population(prior):
-    rows, own, units, known = channel_rows(map_names(TEN_TWENTY), prior)
-    cov = adapt_covariance(prior, rows, own, units, known, [], power=3.0)
+    places = rows, own, carries, known = channel_rows(map_names(TEN_TWENTY), prior)
+    cov = adapt_covariance(prior, places, [], power=3.0)
     expected = rows @ prior.population @ rows.T
     for band in range(N_BANDS):  # its shape band by band, and the power all together
         assert_allclose(cov[band] / np.trace(cov[band]), expected[band] / np.trace(expected[band]))
@@ -586,15 +587,16 @@ def test_the_library_entry_like_the_recording_is_preferred(prior, place):
     sought = {INDEX["CP3"], INDEX["FC4"], INDEX["PO7"]}
     known = [k for k, r in enumerate(read_recordings()) if sought <= set(r.channels.tolist())]
     k = known[round(place * (len(known) - 1))]
-    rows, own, units, known = channel_rows(map_names([*TEN_TWENTY, "CP3", "FC4", "PO7"]), prior)
+    names = [*TEN_TWENTY, "CP3", "FC4", "PO7"]
+    places = rows, own, carries, known = channel_rows(map_names(names), prior)
     truth = rows @ prior.library[k].astype(float) @ rows.T
     good, bad = np.arange(19), np.arange(19, 22)
     seen = [Moments(good, 20, 1e-10 * truth[:, :19, :19])]
-    adapted = adapt_covariance(prior, rows, own, units, known, seen)
+    adapted = adapt_covariance(prior, places, seen)
     population = 1e-10 * rows @ prior.population @ rows.T
     error = []
     for cov in (adapted, population, 1e-10 * truth):
-        weights, _ = interpolation_operators(cov, units, good, bad)
+        weights, _ = interpolation_operators(cov, carries, good, bad)
         full = np.zeros((N_BANDS, 3, 22))
         full[..., good] = weights
         full[..., bad] = -np.eye(3)
@@ -604,25 +606,23 @@ def test_the_library_entry_like_the_recording_is_preferred(prior, place):
 
 
 def test_scale_of_the_recording(prior):
-    rows, own, units, known = channel_rows(map_names(TEN_TWENTY), prior)
+    places = rows, own, carries, known = channel_rows(map_names(TEN_TWENTY), prior)
     truth = rows @ prior.population @ rows.T
     power = np.array([5.0, 1.0, 2.0, 0.5, 0.2])[:, None, None] * 1e-10  # volts squared
-    cov = adapt_covariance(prior, rows, own, units, known, whole_moments(power * truth))
-    inner = contrast_basis(units)
+    cov = adapt_covariance(prior, places, whole_moments(power * truth))
+    inner = contrast_basis(carries)
     found = np.einsum("bii->b", inner @ cov @ inner.T)
     assert_allclose(found, np.einsum("bii->b", inner @ (power * truth) @ inner.T), rtol=0.05)
     # Microvolts or volts, the same covariance.
-    again = adapt_covariance(prior, rows, own, units, known, whole_moments(1e12 * power * truth))
+    again = adapt_covariance(prior, places, whole_moments(1e12 * power * truth))
     assert_allclose(again, 1e12 * cov, rtol=1e-4)
 
 
 def test_adapted_covariances_are_covariances(prior):
-    rows, own, units, known = channel_rows(map_names([*TEN_TWENTY, "mystery"]), prior)
+    places = rows, own, carries, known = channel_rows(map_names([*TEN_TWENTY, "mystery"]), prior)
     rng = np.random.default_rng(0)
     factor = rng.standard_normal((N_BANDS, 20, 5))  # of rank 5, as after an ICA
-    cov = adapt_covariance(
-        prior, rows, own, units, known, whole_moments(factor @ factor.swapaxes(1, 2))
-    )
+    cov = adapt_covariance(prior, places, whole_moments(factor @ factor.swapaxes(1, 2)))
     assert cov.shape == (N_BANDS, 20, 20)
     assert_allclose(cov, cov.swapaxes(1, 2), atol=1e-9)
     assert np.linalg.eigvalsh(cov).min() > 0
@@ -630,7 +630,7 @@ def test_adapted_covariances_are_covariances(prior):
 
 def test_an_unknown_channel_is_learnt_from_its_own_data(prior):
     names = [*TEN_TWENTY, "mystery"]
-    rows, own, units, known = channel_rows(map_names(names), prior)
+    places = rows, own, carries, known = channel_rows(map_names(names), prior)
     cz = names.index("Cz")
     truth = np.zeros((N_BANDS, 20, 20))
     truth[:, :19, :19] = rows[:19] @ prior.population @ rows[:19].T
@@ -640,26 +640,27 @@ def test_an_unknown_channel_is_learnt_from_its_own_data(prior):
     share = []
     for n_windows in (2, 2000):
         moments = whole_moments(truth, n_windows)
-        cov = adapt_covariance(prior, rows, own, units, known, moments)
-        weights, _ = interpolation_operators(cov.sum(axis=0), units, good, bad)
+        cov = adapt_covariance(prior, places, moments)
+        weights, _ = interpolation_operators(cov.sum(axis=0), carries, good, bad)
         share.append(weights[0, cz])
     assert share[1] > 0.95 and share[1] > share[0] + 0.2
 
 
 def test_more_channels_than_contrasts(prior):
     names = [n for n in ELECTRODES if n not in ("T3", "T4", "T5", "T6", "T1", "T2", "CB1", "CB2")]
-    rows, own, units, known = channel_rows(map_names(names), prior)
+    places = rows, own, carries, known = channel_rows(map_names(names), prior)
     truth = 1e-10 * rows @ prior.library[2].astype(float) @ rows.T
-    cov = adapt_covariance(prior, rows, own, units, known, whole_moments(truth, 30))
+    cov = adapt_covariance(prior, places, whole_moments(truth, 30))
     wrong = 1e-10 * rows @ prior.population @ rows.T
     for band in range(N_BANDS):
         assert misfit(cov[band], truth[band]) < 0.7 * misfit(wrong[band], truth[band])
 
 
 def test_recordings_hold_no_reference():
-    recording = Recording(("a", "b", "c"), np.arange(5), np.repeat(draw_cov(5, 0)[None], 5, axis=0))
+    covs = np.repeat(draw_cov(5, 0)[None], 5, axis=0)
+    recording = RecordingCovariance(("a", "b", "c"), np.arange(5), covs)
     population = np.repeat(draw_cov(114, 1)[None], N_BANDS, axis=0)
     frame = np.eye(5) - np.outer(np.ones(5), [1.0, 0, 0, 0, 0])
-    moved = Recording(recording.source, recording.channels, frame @ recording.cov @ frame.T)
+    moved = dataclasses.replace(recording, cov=frame @ recording.cov @ frame.T)
     one, other = (complete_recording(r, population) for r in (recording, moved))
     assert_allclose(one, other, atol=1e-6)

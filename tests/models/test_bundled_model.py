@@ -5,7 +5,6 @@
 import numpy as np
 import pytest
 import torch
-from mne_gram._recording._patches import cut_patches
 
 import mne_gram
 from mne_gram.models._inference import predict_windows
@@ -57,7 +56,7 @@ def test_card_tells_where_it_comes_from(model):
 
 def test_decodes_patches_of_a_stranger(model, windows):
     x, channels = windows
-    patches = cut_patches(x)
+    patches = x.reshape(*x.shape[:-1], -1, 200)
     with torch.inference_mode():
         indices = model.tokenizer.encode(torch.from_numpy(x), channels).indices
         decoded = model.tokenizer.decode(indices, channels).numpy()
@@ -69,7 +68,7 @@ def test_decodes_patches_of_a_stranger(model, windows):
 def test_names_hidden_patches_of_a_stranger(model, windows):
     """Hidden patches come out like the truth, and gain and offset in the right unit."""
     x, channels = windows
-    patches = cut_patches(x)
+    patches = x.reshape(*x.shape[:-1], -1, 200)
     mask = np.random.default_rng(0).random(patches.shape[:3]) < 0.2
     hidden = np.where(mask[..., None], 0, patches).astype(np.float32).reshape(x.shape)
     predicted = predict_windows(model, hidden, channels, mask, verbose="error")

@@ -13,8 +13,8 @@ from mne_gram._recording._masks import (
     annotated_spans,
     collect_mask,
     collect_spans,
+    find_all_channel_gaps,
     find_spans,
-    find_untold,
     is_bad_annotation,
     is_inside,
     merge_spans,
@@ -246,8 +246,8 @@ def test_arithmetic_of_spans(seed):
     spans, others = find_spans(one), find_spans(other)
     assert_array_equal(spans.join(others).paint(), one | other)
     assert_array_equal(spans.subtract(others).paint(), one & ~other)
-    untold = find_untold(spans)
-    assert_array_equal(is_inside(untold, np.arange(60)), (~one).sum(axis=0) < 2)
+    gaps = find_all_channel_gaps(spans)
+    assert_array_equal(is_inside(gaps, np.arange(60)), (~one).sum(axis=0) < 2)
 
 
 def test_merging_by_hand():

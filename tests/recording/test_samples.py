@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram._recording import _samples
-from mne_gram._recording._samples import Samples, Scratch, cut_stretches, drop_pages, load_raw
+from mne_gram._recording._samples import Samples, Scratch, cut_chunks, drop_pages, load_raw
 
 some = settings(deadline=None, max_examples=30)
 PICKS = np.array([0, 2, 3])
@@ -50,7 +50,7 @@ def test_stretches_are_read_and_written(seed, epochs, copied):
         patch.setattr(_samples, "_COPY_VALUES", copied)
         found = samples.read(start, stop, step)
         assert_array_equal(found, flat[PICKS, start:stop:step])
-        cuts = [cut for stretch in samples.stretches() for cut in stretch]
+        cuts = [cut for stretch in samples.chunks() for cut in stretch]
         assert cuts[0] == 0 and cuts[-1] == 120 and cuts[1:-1:2] == cuts[2:-1:2]
     expected = flat.copy()
     expected[PICKS[1], start:stop] = 7.0
@@ -68,8 +68,8 @@ def test_thin_samples():
 
 
 def test_stretches_by_hand(short_stretches):
-    assert list(cut_stretches(4, 130)) == [(0, 60), (60, 120), (120, 130)]
-    assert list(cut_stretches(1000, 2)) == [(0, 1), (1, 2)]
+    assert list(cut_chunks(4, 130)) == [(0, 60), (60, 120), (120, 130)]
+    assert list(cut_chunks(1000, 2)) == [(0, 1), (1, 2)]
 
 
 # ---------------------------------------------------------------------------------------------

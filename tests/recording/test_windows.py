@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._recording._windows import cut_windows, find_pieces, group_moments
+from mne_gram._recording import (
+    Recording,
+    Samples,
+    choose_windows,
+    find_segments,
+    find_spans,
+    group_products,
+    measure_moments,
+    window_products,
+)
 
 some = settings(deadline=None, max_examples=25)
 SFREQ = 100.0
@@ -37,7 +46,7 @@ def test_pieces_end_where_recordings_were_joined(meas_date, crop):
     raw.crop(crop, None)
     offset = round(crop * SFREQ)
     assert raw.first_samp == 150 + offset
-    assert find_pieces(raw) == [
+    assert find_segments(raw) == [
         (0, 500 - offset),
         (500 - offset, 800 - offset),
         (800 - offset, 1200 - offset),
@@ -46,10 +55,10 @@ def test_pieces_end_where_recordings_were_joined(meas_date, crop):
 
 def test_pieces_without_joins():
     raw = make_raw(700, 1_000_000_000, first_samp=33)
-    assert find_pieces(raw) == [(0, 700)]
+    assert find_segments(raw) == [(0, 700)]
     onset = raw.first_time + 2
     raw.set_annotations(mne.Annotations([onset], [1], ["BAD"], orig_time=raw.info["meas_date"]))
-    assert find_pieces(raw) == [(0, 700)]  # bad, but time goes on
+    assert find_segments(raw) == [(0, 700)]  # bad, but time goes on
 
 
 @pytest.mark.parametrize("meas_date", [None, 1_000_000_000])
@@ -61,15 +70,29 @@ def test_pieces_end_at_holes_of_the_acquisition(meas_date):
         onset = raw.first_time + 2.0
         hole = mne.Annotations([onset], [1.5], ["BAD_ACQ_SKIP"], orig_time=raw.info["meas_date"])
     raw.set_annotations(hole)
-    assert find_pieces(raw) == [(0, 200), (200, 350), (350, 700)]
+    assert find_segments(raw) == [(0, 200), (200, 350), (350, 700)]
 
 
 # ---------------------------------------------------------------------------------------------
 # Windows
 
 
+def cut_windows(data, mask, segments, sfreq, max_windows):
+    """Cut the windows that are chosen, 0 where a channel is not good throughout."""
+    starts, length, good = choose_windows(find_spans(mask), segments, sfreq, max_windows)
+    windows = np.zeros((len(starts), len(data), length))
+    for window, start, usable in zip(windows, starts, good, strict=True):
+        window[usable] = data[usable, start : start + length]
+    return windows, good
+
+
+def group_moments(windows, good, sfreq, carries_reference):
+    """Return the moments of windows."""
+    return group_products(window_products(windows, good, sfreq, carries_reference), good)
+
+
 def draw_case(seed):
-    """Draw signals with NaN where bad, and pieces."""
+    """Draw signals with NaN where bad, and segments."""
     rng = np.random.default_rng(seed)
     n_channels, n_times = int(rng.integers(5, 12)), int(rng.integers(150, 3000))
     mask = np.zeros((n_channels, n_times), bool)
@@ -86,8 +109,8 @@ def draw_case(seed):
 @some
 @given(seed=st.integers(0, 10_000), max_windows=st.integers(2, 60))
 def test_windows_hold_nothing_bad(seed, max_windows):
-    data, mask, pieces = draw_case(seed)
-    windows, good = cut_windows(data, mask, pieces, SFREQ, max_windows)
+    data, mask, segments = draw_case(seed)
+    windows, good = cut_windows(data, mask, segments, SFREQ, max_windows)
     assert windows.shape[:2] == good.shape
     assert np.isfinite(windows).all()
     assert (windows[~good] == 0).all()
@@ -97,11 +120,11 @@ def test_windows_hold_nothing_bad(seed, max_windows):
 
 @some
 @given(seed=st.integers(0, 10_000))
-def test_windows_are_stretches_of_one_piece(seed):
-    data, mask, pieces = draw_case(seed)
+def test_windows_lie_in_one_segment(seed):
+    data, mask, segments = draw_case(seed)
     clock = np.broadcast_to(np.arange(1.0, data.shape[1] + 1), data.shape)  # tells the time
-    windows, good = cut_windows(clock, mask, pieces, SFREQ, 1000)
-    assert windows.shape[2] == min(100, max(stop - start for start, stop in pieces))
+    windows, good = cut_windows(clock, mask, segments, SFREQ, 1000)
+    assert windows.shape[2] == min(100, max(stop - start for start, stop in segments))
     seen = []
     for window, usable in zip(windows, good, strict=True):
         times = window[usable][0].astype(int) - 1
@@ -109,7 +132,7 @@ def test_windows_are_stretches_of_one_piece(seed):
         assert (window[usable] == times + 1).all()
         assert not mask[usable][:, times].any()
         assert mask[~usable][:, times].any(axis=1).all()  # not good is what has a bad sample
-        assert any(start <= times[0] and times[-1] < stop for start, stop in pieces)
+        assert any(start <= times[0] and times[-1] < stop for start, stop in segments)
         seen.append(times[0])
     assert len(set(seen)) == len(seen)
 
@@ -208,11 +231,11 @@ def test_moments_are_free_of_the_reference(seed, size):
     good = rng.random((20, 6)) < 0.8
     good[:, :2] = True  # something to refer to
     windows[~good] = 0.0
-    units = np.array([1.0, 1, 1, 0, 1, 0])
+    carries_reference = np.array([1.0, 1, 1, 0, 1, 0])
     shared = size * rng.standard_normal((20, 1, 100))
-    moved = np.where((good * units)[..., None] > 0, windows + shared, windows)
-    one = group_moments(windows, good, SFREQ, units)
-    other = group_moments(moved, good, SFREQ, units)
+    moved = np.where((good * carries_reference)[..., None] > 0, windows + shared, windows)
+    one = group_moments(windows, good, SFREQ, carries_reference)
+    other = group_moments(moved, good, SFREQ, carries_reference)
     assert len(one) == len(other)
     for a, b in zip(one, other, strict=True):
         assert_array_equal(a.good, b.good)
@@ -246,3 +269,19 @@ def test_moments_scale_with_the_signal():
     (tiny,) = group_moments(1e-6 * windows, good, SFREQ, np.ones(4))
     assert tiny.n_windows == pytest.approx(one.n_windows)
     assert_allclose(1e12 * tiny.cov, one.cov, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("chunk", [2**22, 2000])
+def test_moments_of_a_recording(monkeypatch, chunk):
+    """They are those of its windows, however many of these are read together."""
+    monkeypatch.setattr("mne_gram._recording._windows._CHUNK_VALUES", chunk)
+    data, mask, segments = draw_case(11)
+    samples = Samples(data, np.arange(len(data)), segments)
+    recording = Recording(samples, find_spans(mask), mne.create_info(len(data), SFREQ, "eeg"))
+    carries_reference = np.ones(len(data))
+    found = measure_moments(recording, carries_reference, max_windows=30)
+    windows, good = cut_windows(data, mask, segments, SFREQ, 30)
+    expected = group_moments(windows, good, SFREQ, carries_reference)
+    for one, other in zip(found, expected, strict=True):
+        assert_array_equal(one.good, other.good)
+        assert_allclose(one.cov, other.cov, rtol=1e-9)

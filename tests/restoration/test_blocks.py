@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram import restore
-from mne_gram._recording import _samples
-from mne_gram._recording._input import open_samples
-from mne_gram._recording._masks import BadSpans, collect_spans, find_spans
-from mne_gram.restoration import _blocks
-from mne_gram.restoration._blocks import Stretch, choose_borders
-from mne_gram.restoration._gaussian import Segment
+from mne_gram._recording import BadSpans, _samples, collect_spans, find_spans, open_recording
+from mne_gram.restoration import _blocks, _spline
+from mne_gram.restoration._blocks import choose_borders, join_spans
+from mne_gram.restoration._gaps import Estimate
+from mne_gram.restoration._tally import RestoredSpan
 
 some = settings(deadline=None, max_examples=30)
 NAMES = "Fp1 Fp2 F7 F3 Fz F4 F8 C3 Cz C4 P3 P4 O1 O2".split()
@@ -128,7 +127,7 @@ def test_the_length_of_blocks_does_not_matter(short_blocks, seconds):
     compare(raw, make_mask(), short_blocks, 1e-9, seconds=seconds, method="spatial")
 
 
-def test_pieces(short_blocks):
+def test_segments(short_blocks):
     """Borders at joins of files and beside them."""
     raw = mne.concatenate_raws([make_raw(41), make_raw(20, 1), make_raw(29, 2)], verbose="error")
     mask = make_mask()
@@ -182,12 +181,11 @@ def test_blocks_are_cross_faded(short_blocks, monkeypatch):
     raw, mask = make_raw(), make_mask()
     short_blocks()
 
-    def estimate(data, mask, pieces, plan, first):
-        level = 1e-6 * (1 + np.sqrt(first))
-        n_times = data.shape[1]
-        return [Segment(3, 0, n_times, np.full(n_times, level), np.ones(n_times))]
+    def estimate(block, plan):
+        level, n_times = 1e-6 * (1 + np.sqrt(block.first)), block.n_times
+        return [Estimate(3, 0, n_times, np.full(n_times, level), np.ones(n_times))]
 
-    monkeypatch.setattr(_blocks, "estimate_block", estimate)
+    monkeypatch.setattr(_spline, "estimate", estimate)
     restored = restore(fill(raw, mask), mask=mask, method="spline", verbose="error")
     row = restored.get_data()[3]
     levels, steps = np.unique(row[::100]), np.abs(np.diff(row))
@@ -256,8 +254,8 @@ def test_borders_avoid_gaps(short_blocks):
     # A join of files is as good a place as one where all is well.
     mask[4] = True
     mask[4, 8999] = False
-    pieces = [(0, 5300), (5300, 9000)]
-    assert 5300 in choose_borders(find_spans(mask), pieces, SFREQ)
+    segments = [(0, 5300), (5300, 9000)]
+    assert 5300 in choose_borders(find_spans(mask), segments, SFREQ)
 
 
 @some
@@ -269,40 +267,45 @@ def test_borders_are_in_order(seed, seconds):
     for start in rng.integers(0, n_times, rng.integers(0, 20)):
         mask[rng.integers(4), start : start + rng.integers(1, 3000)] = True
     cuts = np.unique(np.r_[0, rng.integers(1, n_times, 3), n_times]).tolist()
-    pieces = list(zip(cuts[:-1], cuts[1:], strict=True))
+    segments = list(zip(cuts[:-1], cuts[1:], strict=True))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_blocks, "_BLOCK_SECONDS", seconds)
         patch.setattr(_blocks, "_SHORTEST_SECONDS", 1.0)
-        borders = choose_borders(find_spans(mask), pieces, SFREQ)
+        borders = choose_borders(find_spans(mask), segments, SFREQ)
     lengths = np.diff(borders)
     assert borders[0] == 0 and borders[-1] == n_times
     assert lengths.min() > 0 and lengths.max() <= 1.5 * seconds * SFREQ + 2
 
 
-def test_stretches_are_joined_at_borders_only():
+def restored(*args):
+    """Return a restored span without standard deviations."""
+    return RestoredSpan(*args, std=None)
+
+
+def test_spans_are_joined_at_borders_only():
     found = [
-        Stretch(0, 0, 100, False),
-        Stretch(1, 50, 100, False),
-        Stretch(2, 50, 100, False),
-        Stretch(0, 100, 150, False),
-        Stretch(1, 100, 150, False),
-        Stretch(2, 100, 120, True),
-        Stretch(0, 150, 200, False),
-        Stretch(1, 160, 200, False),
+        restored(0, 0, 100, False),
+        restored(1, 50, 100, False),
+        restored(2, 50, 100, False),
+        restored(0, 100, 150, False),
+        restored(1, 100, 150, False),
+        restored(2, 100, 120, True),
+        restored(0, 150, 200, False),
+        restored(1, 160, 200, False),
     ]
     whole = np.array([True, False, False])
-    joined = _blocks._join_stretches(found, [0, 100, 200], [(0, 200)], whole)
+    joined = join_spans(found, [0, 100, 200], [(0, 200)], whole)
     assert joined == [
-        Stretch(0, 0, 150, False),  # at 150 something else than a border cut it
-        Stretch(1, 50, 150, False),
-        Stretch(2, 50, 100, False),
-        Stretch(2, 100, 120, True),
-        Stretch(0, 150, 200, False),
-        Stretch(1, 160, 200, False),
+        restored(0, 0, 150, False),  # at 150 something else than a border cut it
+        restored(1, 50, 150, False),
+        restored(2, 50, 100, False),
+        restored(2, 100, 120, True),
+        restored(0, 150, 200, False),
+        restored(1, 160, 200, False),
     ]
-    # Where another piece begins only channels that are bad all through go on.
-    joined = _blocks._join_stretches(found[:5], [0, 100, 200], [(0, 100), (100, 200)], whole)
-    assert Stretch(0, 0, 150, False) in joined and Stretch(1, 100, 150, False) in joined
+    # Where another segment begins only channels that are bad throughout continue.
+    joined = join_spans(found[:5], [0, 100, 200], [(0, 100), (100, 200)], whole)
+    assert restored(0, 0, 150, False) in joined and restored(1, 100, 150, False) in joined
 
 
 # ---------------------------------------------------------------------------------------------
@@ -353,7 +356,7 @@ def test_in_place_in_a_file(saved, tmp_path, short_blocks):
 def test_the_file_is_not_one_of_the_recording(saved):
     lazy = mne.io.read_raw(saved, verbose="error")
     before = saved.read_bytes()
-    with pytest.raises(ValueError, match="holds the recording itself"):
+    with pytest.raises(ValueError, match="contains the recording itself"):
         restore(lazy, preload=saved, verbose="error")
     assert saved.read_bytes() == before
 
@@ -385,7 +388,7 @@ def measure_peak(seconds, folder, short_blocks):
 
 def test_memory_does_not_grow_with_the_recording(tmp_path, short_blocks, monkeypatch):
     short_blocks(60.0)
-    # Recordings of many hours are copied to the disk in pieces; so are these.
+    # Recordings of many hours are copied to the disk in segments; so are these.
     monkeypatch.setattr(_samples, "_COPY_VALUES", 2**18)
     restore(fill(make_raw(5), make_mask(5)), mask=make_mask(5), method="spatial", verbose="error")
     one, other = (measure_peak(seconds, tmp_path, short_blocks) for seconds in (400, 1600))
@@ -396,5 +399,6 @@ def test_memory_does_not_grow_with_the_recording(tmp_path, short_blocks, monkeyp
 
 def test_samples_are_read_in_place():
     raw = make_raw()
-    samples = open_samples(raw, np.array([2, 5]))
+    picks = np.array([2, 5])
+    samples = open_recording(raw, picks, no_spans(2, raw.n_times)).samples
     assert_array_equal(samples.read(100, 200), raw.get_data()[[2, 5], 100:200])

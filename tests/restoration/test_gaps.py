@@ -8,12 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.restoration._gaps import Gap, bridge, join_runs, look_around, measure_miss
-from mne_gram.restoration._gaussian import Segment, find_segments
-from mne_gram.restoration._steps import limit_steps, usual_step
+from mne_gram._recording import Block
+from mne_gram.restoration._gaps import (
+    Estimate,
+    Gap,
+    bridge,
+    join_runs,
+    limit_steps,
+    look_around,
+    measure_miss,
+    usual_step,
+)
+from mne_gram.restoration._gaussian import list_gaps
 
 some = settings(deadline=None, max_examples=30)
 SFREQ = 100.0
+
+
+def make_block(data, mask, segments=None):
+    """Return signals as a block."""
+    return Block(data, mask, segments or [(0, data.shape[1])], 0, SFREQ)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -120,14 +134,15 @@ def bridge_one(signal, gaps, guess, *, fill_gaps=False, told=True):
     for start, stop in gaps:
         mask[0, start:stop] = True
     data[mask] = np.nan  # not looked at
-    gaps = []
-    for channel, a, b, piece in find_segments(mask, [(0, len(signal))]):
+    block, gaps = make_block(data, mask), []
+    for channel, a, b, segment in list_gaps(mask, [(0, len(signal))]):
         left, right = max(0, a - 100), min(len(signal), b + 100)
         joined = (left, guess[left:right], np.full(right - left, 1.0)) if told else None
-        gaps.append(Gap(channel, a, b, piece, joined))
-    surroundings = [look_around(data, mask, gap, SFREQ) for gap in gaps]
+        gaps.append(Gap(channel, a, b, segment, joined))
+    surroundings = [look_around(block, gap) for gap in gaps]
     miss = measure_miss([gap.channel for gap in gaps], surroundings, SFREQ)
-    return bridge(data, gaps, surroundings, miss, SFREQ, fill_gaps)
+    found = bridge(block, gaps, surroundings, miss, fill_gaps)
+    return [(e.channel, e.start, e.stop, e.values, e.std, e.invented) for e in found]
 
 
 def test_a_perfect_estimate_is_left_alone():
@@ -202,28 +217,28 @@ def test_usual_step_by_hand():
     row = np.cumsum(np.r_[0.0, np.ones(99), np.full(100, 3.0), np.ones(800)])
     mask = np.zeros((1, 1000), bool)
     mask[0, 300:310] = True
-    segment = Segment(0, 300, 310, np.zeros(10), np.zeros(10))
+    estimate = Estimate(0, 300, 310, np.zeros(10), np.zeros(10))
     data = row[None].copy()
     data[mask] = np.nan
-    assert usual_step(data, mask, segment, (0, 1000), SFREQ) == 3.0  # within 2 s before
-    assert usual_step(data, mask, segment, (250, 1000), SFREQ) == 1.0  # pieces end it
+    assert usual_step(make_block(data, mask), estimate, (0, 1000)) == 3.0  # within 2 s before
+    assert usual_step(make_block(data, mask), estimate, (250, 1000)) == 1.0  # segments end it
 
 
 def test_usual_step_of_nothing():
     mask = np.ones((1, 50), bool)
     mask[0, ::2] = False  # no two good neighbours
-    segment = Segment(0, 11, 12, np.zeros(1), np.zeros(1))
-    assert usual_step(np.zeros((1, 50)), mask, segment, (0, 50), SFREQ) is None
+    estimate = Estimate(0, 11, 12, np.zeros(1), np.zeros(1))
+    assert usual_step(make_block(np.zeros((1, 50)), mask), estimate, (0, 50)) is None
 
 
-def edge_steps(data, segment, n_times):
-    """Return the steps at both ends of a segment that have a neighbour."""
+def edge_steps(data, estimate, n_times):
+    """Return the steps at both ends of an estimate that have a neighbour."""
     steps = []
-    row = data[segment.channel]
-    if segment.start > 0:
-        steps.append(abs(segment.values[0] - row[segment.start - 1]))
-    if segment.stop < n_times:
-        steps.append(abs(segment.values[-1] - row[segment.stop]))
+    row = data[estimate.channel]
+    if estimate.start > 0:
+        steps.append(abs(estimate.values[0] - row[estimate.start - 1]))
+    if estimate.stop < n_times:
+        steps.append(abs(estimate.values[-1] - row[estimate.stop]))
     return steps
 
 
@@ -237,31 +252,31 @@ def test_steps_are_limited(seed, offset):
         start = rng.integers(0, 1490)
         mask[0, start : start + rng.integers(2, 200)] = True
     mask[0, -5:] = mask[0, :5] = False
-    segments = [
-        Segment(channel, a, b, offset + rng.standard_normal(b - a), np.ones(b - a))
-        for channel, a, b, _ in find_segments(mask, [(0, 1500)])
+    estimates = [
+        Estimate(channel, a, b, offset + rng.standard_normal(b - a), np.ones(b - a))
+        for channel, a, b, _ in list_gaps(mask, [(0, 1500)])
     ]
-    before = [segment.values.copy() for segment in segments]
+    before = [estimate.values.copy() for estimate in estimates]
     good = np.where(mask, np.nan, data)
-    limit_steps(good, mask, segments, [(0, 1500)], SFREQ)
-    for segment, old in zip(segments, before, strict=True):
-        limit = usual_step(good, mask, segment, (0, 1500), SFREQ)
+    limit_steps(make_block(good, mask), estimates)
+    for estimate, old in zip(estimates, before, strict=True):
+        limit = usual_step(make_block(good, mask), estimate, (0, 1500))
         if limit is None or len(old) == 1:
             continue
-        assert max(edge_steps(good, segment, 1500)) <= limit * (1 + 1e-9)
+        assert max(edge_steps(good, estimate, 1500)) <= limit * (1 + 1e-9)
         # Beyond the ramps nothing changes.
-        assert_array_equal(segment.values[10:-10], old[10:-10])
+        assert_array_equal(estimate.values[10:-10], old[10:-10])
 
 
 def test_usual_steps_stay():
     data = smooth_noise(500)[None]
     mask = np.zeros(data.shape, bool)
     mask[0, 200:260] = True
-    segment = Segment(0, 200, 260, data[0, 200:260].copy(), np.ones(60))
-    limit = usual_step(data, mask, segment, (0, 500), SFREQ)
-    assert max(edge_steps(data, segment, 500)) <= limit
-    limit_steps(data, mask, [segment], [(0, 500)], SFREQ)
-    assert_array_equal(segment.values, data[0, 200:260])
+    estimate = Estimate(0, 200, 260, data[0, 200:260].copy(), np.ones(60))
+    limit = usual_step(make_block(data, mask), estimate, (0, 500))
+    assert max(edge_steps(data, estimate, 500)) <= limit
+    limit_steps(make_block(data, mask), [estimate])
+    assert_array_equal(estimate.values, data[0, 200:260])
 
 
 @pytest.mark.parametrize("value", [-40.0, 0.0, 40.0])
@@ -269,10 +284,10 @@ def test_one_sample_suits_both_neighbours(value):
     data = smooth_noise(500)[None]
     mask = np.zeros(data.shape, bool)
     mask[0, 250] = True
-    segment = Segment(0, 250, 251, np.array([value]), np.ones(1))
-    limit = usual_step(data, mask, segment, (0, 500), SFREQ)
-    limit_steps(data, mask, [segment], [(0, 500)], SFREQ)
-    assert max(edge_steps(data, segment, 500)) <= limit * (1 + 1e-9)
+    estimate = Estimate(0, 250, 251, np.array([value]), np.ones(1))
+    limit = usual_step(make_block(data, mask), estimate, (0, 500))
+    limit_steps(make_block(data, mask), [estimate])
+    assert max(edge_steps(data, estimate, 500)) <= limit * (1 + 1e-9)
 
 
 def test_one_sample_between_neighbours_far_apart_lies_in_the_middle():
@@ -280,9 +295,9 @@ def test_one_sample_between_neighbours_far_apart_lies_in_the_middle():
     data[0, 251:] += 100.0
     mask = np.zeros(data.shape, bool)
     mask[0, 250] = True
-    segment = Segment(0, 250, 251, np.array([-40.0]), np.ones(1))
-    limit_steps(data, mask, [segment], [(0, 500)], SFREQ)
-    assert segment.values[0] == pytest.approx(data[0, [249, 251]].mean())
+    estimate = Estimate(0, 250, 251, np.array([-40.0]), np.ones(1))
+    limit_steps(make_block(data, mask), [estimate])
+    assert estimate.values[0] == pytest.approx(data[0, [249, 251]].mean())
 
 
 def test_the_neighbour_in_another_piece_is_no_neighbour():
@@ -290,7 +305,7 @@ def test_the_neighbour_in_another_piece_is_no_neighbour():
     mask = np.zeros(data.shape, bool)
     mask[0, 200:260] = True
     values = data[0, 200:260] + 30.0
-    pieces = [(0, 200), (200, 260), (260, 500)]
-    segment = Segment(0, 200, 260, values.copy(), np.ones(60))
-    limit_steps(data, mask, [segment], pieces, SFREQ)
-    assert_array_equal(segment.values, values)
+    segments = [(0, 200), (200, 260), (260, 500)]
+    estimate = Estimate(0, 200, 260, values.copy(), np.ones(60))
+    limit_steps(make_block(data, mask, segments), [estimate])
+    assert_array_equal(estimate.values, values)

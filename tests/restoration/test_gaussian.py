@@ -2,26 +2,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The spatial expert in time: what is estimated, from what, and in which order."""
 
+import mne
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram._recording._masks import find_spans
-from mne_gram._recording._samples import Samples
+from mne_gram._recording import Recording, Samples, find_spans
 from mne_gram.covariance._bands import N_BANDS, STATISTICS_EDGES
 from mne_gram.covariance._conditional import interpolation_operators
-from mne_gram.restoration import _gaussian as _repair
-from mne_gram.restoration import _operators as _spatial_fit
-from mne_gram.restoration._baselines import find_baselines
-from mne_gram.restoration._gaussian import find_runs, find_segments, repair_spatial
+from mne_gram.restoration import _fit, _gaussian
+from mne_gram.restoration._fit import Settings, find_baselines, fit_covariance
+from mne_gram.restoration._gaps import Estimate
+from mne_gram.restoration._gaussian import estimate_spatial, find_runs, list_gaps
 from mne_gram.restoration._noise import Noise
 
 some = settings(deadline=None, max_examples=20)
 SFREQ = 100.0
 N_CHANNELS, N_TIMES = 8, 1200
-PIECES = [(0, N_TIMES)]
+SEGMENTS = [(0, N_TIMES)]
 
 
 def draw_cov(n=N_CHANNELS, seed=0, rank=None):
@@ -53,8 +53,19 @@ def draw_mask(seed, n_channels=N_CHANNELS, n_times=N_TIMES, n_spans=6):
     return mask
 
 
+def repair(data, mask, segments, sfreq, cov, carries_reference, **settings):
+    """Estimate the bad samples of signals in place, given the covariances."""
+    info = mne.create_info(len(data), sfreq, "eeg")
+    recording = Recording(Samples(data, np.arange(len(data)), segments), find_spans(mask), info)
+    fit = fit_covariance(recording, cov, carries_reference, Settings(**settings))
+    block = recording.block()
+    estimates = estimate_spatial(block, fit)
+    data[:] = block.data
+    return estimates
+
+
 # ---------------------------------------------------------------------------------------------
-# Runs and segments
+# Runs and gaps
 
 
 def test_runs_by_hand():
@@ -70,7 +81,7 @@ def test_runs_by_hand():
         (8, 9, second),
         (15, 20, second),
     ]
-    assert find_segments(mask, [first, second]) == [
+    assert list_gaps(mask, [first, second]) == [
         (0, 2, 6, first),
         (1, 4, 8, first),
         (1, 8, 9, second),
@@ -84,15 +95,15 @@ def test_runs_and_segments_cover_what_is_bad(seed):
     rng = np.random.default_rng(seed)
     mask = rng.random((4, 60)) < rng.choice([0.05, 0.5, 0.95])
     cuts = [0, *np.sort(rng.choice(np.arange(1, 60), 3, replace=False)).tolist(), 60]
-    pieces = list(zip(cuts[:-1], cuts[1:], strict=True))
+    segments = list(zip(cuts[:-1], cuts[1:], strict=True))
     seen = np.zeros(60, int)
-    for a, b, (start, stop) in find_runs(mask, pieces):
+    for a, b, (start, stop) in find_runs(mask, segments):
         assert start <= a < b <= stop
         assert (mask[:, a:b] == mask[:, [a]]).all()
         seen[a:b] += 1
     assert_array_equal(seen, mask.any(axis=0))
     covered = np.zeros(mask.shape, int)
-    for channel, a, b, (start, stop) in find_segments(mask, pieces):
+    for channel, a, b, (start, stop) in list_gaps(mask, segments):
         assert start <= a < b <= stop
         covered[channel, a:b] += 1
         assert a == start or not mask[channel, a - 1]  # as long as they can be
@@ -102,7 +113,7 @@ def test_runs_and_segments_cover_what_is_bad(seed):
 
 def test_nothing_bad():
     assert find_runs(np.zeros((2, 9), bool), [(0, 9)]) == []
-    assert find_segments(np.zeros((2, 9), bool), [(0, 9)]) == []
+    assert list_gaps(np.zeros((2, 9), bool), [(0, 9)]) == []
 
 
 # ---------------------------------------------------------------------------------------------
@@ -137,16 +148,17 @@ def test_noise_is_white():
 # Baselines
 
 
-def find_all_baselines(data, mask, units):
+def find_all_baselines(data, mask, carries_reference):
     """Find the baselines of signals without a break."""
     samples = Samples(data, np.arange(len(data)), [(0, data.shape[1])])
-    return find_baselines(samples, find_spans(mask), units, SFREQ)
+    info = mne.create_info(len(data), SFREQ, "eeg")
+    return find_baselines(Recording(samples, find_spans(mask), info), carries_reference)
 
 
-def read_baselines(data, mask, units):
+def read_baselines(data, mask, carries_reference):
     """Return the baselines of all channels, 0 where there is none."""
     baselines = np.zeros(data.shape)
-    for channel, baseline in find_all_baselines(data, mask, units).items():
+    for channel, baseline in find_all_baselines(data, mask, carries_reference).items():
         baselines[channel] = baseline(np.arange(data.shape[1]))
     return baselines
 
@@ -174,8 +186,8 @@ def test_offsets_and_drifts_are_found():
 
 def test_signals_around_zero_have_no_baseline():
     data = draw_data(draw_cov(), 3000)
-    mask, units = np.zeros(data.shape, bool), np.ones(N_CHANNELS)
-    assert find_all_baselines(data, mask, units) == {}
+    mask, carries_reference = np.zeros(data.shape, bool), np.ones(N_CHANNELS)
+    assert find_all_baselines(data, mask, carries_reference) == {}
 
 
 @some
@@ -183,11 +195,11 @@ def test_signals_around_zero_have_no_baseline():
 def test_what_all_channels_share_is_no_baseline(seed, size):
     rng = np.random.default_rng(seed)
     data = rng.standard_normal((6, 1000)) + 10 * rng.standard_normal((6, 1))
-    units = np.array([1.0, 1, 1, 1, 0, 1])
+    carries_reference = np.array([1.0, 1, 1, 1, 0, 1])
     mask = np.zeros(data.shape, bool)
     mask[0, 100:500] = True
-    moved = data + size * units[:, None] * rng.standard_normal(1000).cumsum()
-    one, other = (read_baselines(x, mask, units) for x in (data, moved))
+    moved = data + size * carries_reference[:, None] * rng.standard_normal(1000).cumsum()
+    one, other = (read_baselines(x, mask, carries_reference) for x in (data, moved))
     assert_allclose(other, one, atol=1e-9 * size)
 
 
@@ -203,7 +215,7 @@ def test_offsets_do_not_reach_the_estimates():
     found = []
     for offset in (0.0, offsets):
         data = np.where(mask, np.nan, truth + offset)
-        repair_spatial(data, mask, PIECES, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS))
+        repair(data, mask, SEGMENTS, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS))
         found.append(data)
     # A stretch stands on its channel's own offset; all channels stand on the mean of the good.
     assert np.abs(found[1][4, 500:800] + 500.0).mean() < 5
@@ -214,7 +226,7 @@ def test_offsets_do_not_reach_the_estimates():
 @pytest.fixture
 def without_baseline(monkeypatch):
     """Take no medians off: what is tested is exact for signals of mean zero."""
-    monkeypatch.setattr(_spatial_fit, "find_baselines", lambda *args: {})
+    monkeypatch.setattr(_fit, "find_baselines", lambda *args: {})
 
 
 # ---------------------------------------------------------------------------------------------
@@ -228,14 +240,14 @@ def test_good_samples_stay_and_garbage_does_not_matter(seed, garbage):
     truth = draw_data(cov)
     mask = draw_mask(seed)
     mask[-1] = True
-    units = np.ones(N_CHANNELS)
+    carries_reference = np.ones(N_CHANNELS)
     found = []
     for value in (0.0, garbage):
         data = np.where(mask, value, truth)
-        segments = repair_spatial(data, mask, PIECES, SFREQ, same_in_all_bands(cov), units)
+        estimates = repair(data, mask, SEGMENTS, SFREQ, same_in_all_bands(cov), carries_reference)
         assert_allclose(data[~mask], truth[~mask], rtol=0, atol=1e-12)
         done = np.zeros(mask.shape, int)
-        for s in segments:
+        for s in estimates:
             done[s.channel, s.start : s.stop] += 1
             assert len(s.values) == len(s.std) == s.stop - s.start
             assert_array_equal(data[s.channel, s.start : s.stop], s.values)
@@ -253,19 +265,17 @@ def test_whole_channels_follow_the_conditional_mean(without_baseline):
     good, bad = np.flatnonzero(~mask[:, 0]), np.array([2, 5])
     weights, error = interpolation_operators(cov, np.ones(N_CHANNELS), good, bad)
     data = np.where(mask, np.nan, truth)
-    segments = repair_spatial(
-        data, mask, PIECES, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS)
-    )
+    estimates = repair(data, mask, SEGMENTS, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS))
     assert_allclose(data[bad], weights @ truth[good], atol=1e-8)
-    for segment in segments:
-        expected = np.sqrt(error[list(bad).index(segment.channel)].max())
-        assert_allclose(segment.std, expected, rtol=1e-6)
+    for estimate in estimates:
+        expected = np.sqrt(error[list(bad).index(estimate.channel)].max())
+        assert_allclose(estimate.std, expected, rtol=1e-6)
 
 
-def leave_alone(data, gaps, *args):
+def leave_alone(block, gaps, *args):
     """Take the place of bridge: add nothing to what the other channels tell."""
     return [
-        (c, a, b, joined[1][a - joined[0] : b - joined[0]], joined[2][: b - a], False)
+        Estimate(c, a, b, joined[1][a - joined[0] : b - joined[0]], joined[2][: b - a])
         for c, a, b, _, joined in gaps
     ]
 
@@ -279,9 +289,9 @@ def test_repaired_channels_tell_no_more_than_the_good_ones(without_baseline):
     mask[4, 500:800] = True
     data = np.where(mask, np.nan, truth)
     with pytest.MonkeyPatch.context() as patch:  # without what past and future add
-        patch.setattr(_repair, "bridge", leave_alone)
-        patch.setattr(_repair, "limit_steps", lambda *args: None)
-        repair_spatial(data, mask, PIECES, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS))
+        patch.setattr(_gaussian, "bridge", leave_alone)
+        patch.setattr(_gaussian, "limit_steps", lambda *args: None)
+        repair(data, mask, SEGMENTS, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS))
     good = np.array([0, 1, 3, 5, 6, 7])
     weights, _ = interpolation_operators(cov, np.ones(N_CHANNELS), good, np.array([2, 4]))
     # But for the ridge, which is put in twice, and the small frame of fewer channels.
@@ -306,7 +316,7 @@ def test_bands_have_their_own_weights():
     mask[4] = True
     data = np.where(mask, np.nan, truth)
     # Derivations, so that no reference is taken off.
-    repair_spatial(data, mask, PIECES, SFREQ, covs, np.zeros(5))
+    repair(data, mask, SEGMENTS, SFREQ, covs, np.zeros(5))
     inside = slice(200, -200)
     assert_allclose(data[4, inside], truth[4, inside], atol=0.05)
 
@@ -316,7 +326,7 @@ def test_stretches_are_estimated_as_if_whole():
     truth = draw_data(cov)
     mask = draw_mask(3)
     data = np.where(mask, np.nan, truth)
-    repair_spatial(data, mask, PIECES, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS))
+    repair(data, mask, SEGMENTS, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS))
     assert ((data - truth)[mask] ** 2).sum() < 0.05 * (truth[mask] ** 2).sum()
 
 
@@ -329,10 +339,10 @@ def test_blocks_change_nothing(monkeypatch):
     covs[2] = draw_cov(seed=9)
     found = []
     for seconds in (60.0, 0.7):
-        monkeypatch.setattr(_repair, "_BLOCK_SECONDS", seconds)
+        monkeypatch.setattr(_gaussian, "_CHUNK_SECONDS", seconds)
         for seed in (None, np.random.SeedSequence(0)):
             data = np.where(mask, np.nan, truth)
-            repair_spatial(data, mask, PIECES, SFREQ, covs, np.ones(N_CHANNELS), seed=seed)
+            repair(data, mask, SEGMENTS, SFREQ, covs, np.ones(N_CHANNELS), seed=seed)
             found.append(data)
     assert_allclose(found[2], found[0], atol=1e-9)
     assert_allclose(found[3], found[1], atol=1e-9)
@@ -346,15 +356,15 @@ def test_pieces_do_not_touch(without_baseline):
     mask[6] = True
     covs = same_in_all_bands(cov)
     covs[1] = draw_cov(seed=9)
-    pieces = [(0, 500), (500, N_TIMES)]
+    segments = [(0, 500), (500, N_TIMES)]
     other = truth.copy()
     other[:, :500] = 100 * draw_data(cov, 500, seed=8)
     found = []
     for signal in (truth, other):
         data = np.where(mask, np.nan, signal)
         with pytest.MonkeyPatch.context() as patch:  # its statistics are those of all gaps
-            patch.setattr(_repair, "bridge", leave_alone)
-            repair_spatial(data, mask, pieces, SFREQ, covs, np.ones(N_CHANNELS))
+            patch.setattr(_gaussian, "bridge", leave_alone)
+            repair(data, mask, segments, SFREQ, covs, np.ones(N_CHANNELS))
         found.append(data)
     assert_allclose(found[1][:, 500:], found[0][:, 500:], atol=1e-9)
 
@@ -368,16 +378,22 @@ def test_where_nothing_is_good(fill_gaps):
     mask[0, 300:600] = True
     mask[7] = True
     data = np.where(mask, np.nan, truth)
-    segments = repair_spatial(
-        data, mask, PIECES, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS), fill_gaps=fill_gaps
+    estimates = repair(
+        data,
+        mask,
+        SEGMENTS,
+        SFREQ,
+        same_in_all_bands(cov),
+        np.ones(N_CHANNELS),
+        fill_gaps=fill_gaps,
     )
     done = np.zeros(mask.shape, bool)
-    for s in segments:
+    for s in estimates:
         assert np.isfinite(s.values).all()
         done[s.channel, s.start : s.stop] = True
     if fill_gaps:
         assert_array_equal(done, mask)
-        assert all(s.invented for s in segments if s.channel in range(1, 7))
+        assert all(s.invented for s in estimates if s.channel in range(1, 7))
     else:
         assert not done[1:, 400:450].any()
         assert done[7, :400].all() and done[7, 450:].all()
@@ -388,11 +404,11 @@ def test_a_piece_without_anything_good_is_left_alone():
     mask = np.zeros((N_CHANNELS, N_TIMES), bool)
     mask[:, 400:450] = mask[7] = True
     data = np.where(mask, np.nan, draw_data(cov))
-    pieces = [(0, 400), (400, 450), (450, N_TIMES)]
-    segments = repair_spatial(
-        data, mask, pieces, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS), fill_gaps=True
+    segments = [(0, 400), (400, 450), (450, N_TIMES)]
+    estimates = repair(
+        data, mask, segments, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS), fill_gaps=True
     )
-    assert [(s.channel, s.start, s.stop) for s in segments] == [(7, 0, 400), (7, 450, N_TIMES)]
+    assert [(s.channel, s.start, s.stop) for s in estimates] == [(7, 0, 400), (7, 450, N_TIMES)]
 
 
 def test_draws_have_the_covariance_of_the_error():
@@ -401,18 +417,20 @@ def test_draws_have_the_covariance_of_the_error():
     truth = draw_data(cov, n_times)
     mask = np.zeros(truth.shape, bool)
     mask[[1, 4]] = True
-    units = np.ones(N_CHANNELS)
+    carries_reference = np.ones(N_CHANNELS)
     covs = same_in_all_bands(cov)
     draws = []
     for seed in (None, 0, 0, 1):
         data = np.where(mask, np.nan, truth)
         seed = None if seed is None else np.random.SeedSequence(seed)
-        repair_spatial(data, mask, [(0, n_times)], SFREQ, covs, units, seed=seed)
+        repair(data, mask, [(0, n_times)], SFREQ, covs, carries_reference, seed=seed)
         draws.append(data[[1, 4]])
     mean, one, same, other = draws
     assert_array_equal(one, same)
     assert np.abs(np.corrcoef((one - mean)[0], (other - mean)[0])[0, 1]) < 0.1
-    _, error = interpolation_operators(cov, units, np.array([0, 2, 3, 5, 6, 7]), np.array([1, 4]))
+    _, error = interpolation_operators(
+        cov, carries_reference, np.array([0, 2, 3, 5, 6, 7]), np.array([1, 4])
+    )
     found = np.cov(one - mean)
     # White noise reaches from 0 to 50 Hz, its covariance was given for 0.5 to 45 Hz.
     assert_allclose(found, error * 50 / np.ptp(STATISTICS_EDGES), atol=0.1 * np.trace(error))

@@ -2,21 +2,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Noise for draws: the same wherever reading begins, and with the power of slow waves."""
 
+import mne
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy.signal import butter, sosfiltfilt
 
-from mne_gram._recording._masks import find_spans
-from mne_gram._recording._samples import Samples
-from mne_gram._recording._windows import group_moments
-from mne_gram.restoration._gaussian import repair_spatial
+from mne_gram._recording import Recording, Samples, find_spans, group_products, window_products
+from mne_gram.restoration._fit import Settings, fit_covariance
+from mne_gram.restoration._gaussian import estimate_spatial
 from mne_gram.restoration._noise import Noise, measure_slow, read_noise
 
 SFREQ = 100.0
 
 
-def make_samples(low, high, n_times=4000, pieces=None):
+def make_recording(low, high, n_times=4000, segments=None):
     """Return band-limited noise of four channels, of which a quarter is bad in the first."""
     white = np.random.default_rng(0).standard_normal((4, n_times))
     sos = butter(4, (low, high), "bandpass", fs=SFREQ, output="sos")
@@ -25,7 +25,8 @@ def make_samples(low, high, n_times=4000, pieces=None):
     mask[0, :1000] = True
     signals[0, :1000] = 1.0  # garbage, which is not to be looked at
     mask[:, 1100:1200] = True  # where nothing is good
-    return Samples(signals, np.arange(4), pieces or [(0, n_times)]), find_spans(mask)
+    samples = Samples(signals, np.arange(4), segments or [(0, n_times)])
+    return Recording(samples, find_spans(mask), mne.create_info(4, SFREQ, "eeg"))
 
 
 def test_noise_is_the_same_wherever_reading_begins():
@@ -39,16 +40,16 @@ def test_noise_is_the_same_wherever_reading_begins():
 
 
 def test_slow_waves_are_measured():
-    slow = measure_slow(*make_samples(0.5, 0.9), SFREQ)
-    fast = measure_slow(*make_samples(2.0, 3.5), SFREQ)
+    slow = measure_slow(make_recording(0.5, 0.9))
+    fast = measure_slow(make_recording(2.0, 3.5))
     assert slow == 3.0  # the bound: a window of a second hardly sees them
     assert fast == pytest.approx(1.0, abs=0.15)
-    assert 1.2 < measure_slow(*make_samples(0.5, 3.5), SFREQ) < 2
+    assert 1.2 < measure_slow(make_recording(0.5, 3.5)) < 2
 
 
 def test_short_stretches_tell_nothing():
-    pieces = [(k, k + 300) for k in range(0, 4000 - 300, 300)]
-    assert measure_slow(*make_samples(0.5, 0.9, pieces=pieces), SFREQ) == 1.0
+    segments = [(k, k + 300) for k in range(0, 4000 - 300, 300)]
+    assert measure_slow(make_recording(0.5, 0.9, segments=segments)) == 1.0
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -62,13 +63,18 @@ def test_draws_have_the_power_of_slow_waves(seed):
     sos = butter(4, (0.5, 1.5), "bandpass", fs=SFREQ, output="sos")
     truth = 1e-5 * sosfiltfilt(sos, white, axis=-1) + 1e-7 * white
     windows = truth.reshape(n_channels, -1, round(SFREQ)).swapaxes(0, 1)
-    units = np.ones(n_channels)
-    (moments,) = group_moments(windows, np.ones(windows.shape[:2], bool), SFREQ, units)
+    carries_reference = np.ones(n_channels)
+    good = np.ones(windows.shape[:2], bool)
+    (moments,) = group_products(window_products(windows, good, SFREQ, carries_reference), good)
     mask = np.zeros(truth.shape, bool)
     mask[0] = True
-    drawn = truth.copy()
-    options = dict(seed=np.random.SeedSequence(seed))
-    repair_spatial(drawn, mask, [(0, n_times)], SFREQ, moments.cov, units, **options)
+    samples = Samples(truth.copy(), np.arange(n_channels), [(0, n_times)])
+    info = mne.create_info(n_channels, SFREQ, "eeg")
+    recording = Recording(samples, find_spans(mask), info)
+    settings = Settings(seed=np.random.SeedSequence(seed))
+    block = recording.block()
+    estimate_spatial(block, fit_covariance(recording, moments.cov, carries_reference, settings))
+    drawn = block.data
 
     def measure(signals):
         spectrum = np.fft.rfft(signals[0] - signals[1:].mean(axis=0))

@@ -18,9 +18,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram import RestorationReport, restore
+from mne_gram._recording import Block
 from mne_gram.report import add_restoration
 from mne_gram.restoration._evidence import Evidence
-from mne_gram.restoration._gaussian import Segment
+from mne_gram.restoration._gaps import Estimate
 from mne_gram.restoration._tally import Tally, _expect, _merge
 
 TITLES = [f"Restoration: {what}" for what in ("summary", "before and after", "experts", "map")]
@@ -80,8 +81,13 @@ def make_inst(n_channels=5, n_times=400, n_epochs=None, sfreq=100.0):
     return mne.EpochsArray(data, info, verbose="error")
 
 
-def make_report(inst=None, bad=None, std=3e-6, **kwargs):
+def make_report(inst=None, bad=None, std=3e-6, *, output="mean", **kwargs):
     """Return the report of a restoration that was made up, of the data as they are."""
+    return RestorationReport(make_tally(inst, bad, std, output), **(dict(method="auto") | kwargs))
+
+
+def make_tally(inst=None, bad=None, std=3e-6, output="mean"):
+    """Return the tally of a restoration of the second channel."""
     inst = make_inst() if inst is None else inst
     data = inst.get_data()
     if data.ndim == 3:
@@ -90,27 +96,33 @@ def make_report(inst=None, bad=None, std=3e-6, **kwargs):
     mask = np.zeros(data.shape, bool)
     mask[1] = bad
     edges = np.flatnonzero(np.diff(np.r_[False, bad, False]))
-    segments = [
-        Segment(1, a, b, data[1, a:b], np.full(b - a, std))
+    estimates = [
+        Estimate(1, a, b, data[1, a:b], np.zeros(b - a) + std)
         for a, b in zip(edges[::2], edges[1::2], strict=True)
     ]
-    options = dict(method="auto", data=data) | kwargs
-    return RestorationReport(inst, np.arange(len(data)), mask, segments, **options)
+    tally = Tally(inst, np.arange(len(data)), output=output)
+    tally.add(make_block(data, mask), estimates)
+    return tally
+
+
+def make_block(data, mask, first=0):
+    """Return signals as a block."""
+    return Block(data, mask, [(0, data.shape[1])], first, 100.0)
 
 
 # ---------------------------------------------------------------------------------------------
 # What is kept
 
 
-def cut(segments, start, stop):
-    """Return the parts of segments within a block, counted from its start."""
+def cut(estimates, start, stop):
+    """Return the parts of estimates within a block, counted from its start."""
     parts = []
-    for s in segments:
+    for s in estimates:
         a, b = max(s.start, start), min(s.stop, stop)
         if a < b:
             inside = slice(a - s.start, b - s.start)
             parts.append(
-                Segment(
+                Estimate(
                     s.channel, a - start, b - start, s.values[inside], s.std[inside], s.invented
                 )
             )
@@ -134,25 +146,26 @@ def test_blocks_add_up(seed, cuts, n_epochs):
     data = 1e-5 * rng.standard_normal((5, 600)) + 0.1
     data[4] = data[3]
     data[0] = data[1] - data[2]
-    segments = []
+    estimates = []
     for k, a, b in [(0, 0, 300), (0, 310, 600), (1, 100, 130), (1, 250, 300), (1, 310, 490)]:
         std = np.full(b - a, 4e-6) if k == 0 else rng.random(b - a) * 1e-5
-        segments.append(Segment(k, a, b, data[k, a:b], std, invented=a == 100))
-    segments.append(Segment(2, 595, 600, data[2, 595:], np.full(5, 1e-6)))
-    before = rng.standard_normal((5, 600))
-    picks, units = np.arange(5), np.array([1.0, 1, 0, 1, 1])
-    tally = Tally(inst, picks, units=units)
-    tally.add(data, bad, segments, before=before)
-    whole = RestorationReport.from_tally(tally, method="auto")
-    tally = Tally(inst, picks, units=units)
+        estimates.append(Estimate(k, a, b, data[k, a:b], std, invented=a == 100))
+    estimates.append(Estimate(2, 595, 600, data[2, 595:], np.full(5, 1e-6)))
+    before = inst.get_data()
+    before = before if before.ndim == 2 else before.transpose(1, 0, 2).reshape(5, 600)
+    picks, carries_reference = np.arange(5), np.array([1.0, 1, 0, 1, 1])
+    tally = Tally(inst, picks, carries_reference=carries_reference)
+    tally.add(make_block(data, bad), estimates)
+    whole = RestorationReport(tally, method="auto")
+    tally = Tally(inst, picks, carries_reference=carries_reference)
     edges = sorted({0, *cuts, 600})
     for a, b in zip(edges[:-1], edges[1:], strict=True):
-        tally.add(data[:, a:b], bad[:, a:b], cut(segments, a, b), offset=a, before=before[:, a:b])
-    parts = RestorationReport.from_tally(tally, method="auto")
+        tally.add(make_block(data[:, a:b], bad[:, a:b], a), cut(estimates, a, b))
+    parts = RestorationReport(tally, method="auto")
     assert parts.summary == whole.summary and "0.5 channel-seconds" in whole.summary
     assert_array_equal(parts.std, whole.std)
     assert (parts.rank_before, parts.rank_after) == (whole.rank_before, whole.rank_after) == (3, 3)
-    for row, expected in zip(parts._rows, whole._rows, strict=True):
+    for row, expected in zip(parts.to_dict()["channels"], whole.to_dict()["channels"], strict=True):
         if n_epochs is None:  # where a block ends with an epoch, so does a stretch
             assert row["n_segments"] == expected["n_segments"]
         for key in ("seconds", "invented", "expected_nmse", "expected_r"):
@@ -160,7 +173,7 @@ def test_blocks_add_up(seed, cuts, n_epochs):
         assert [row[key] for key in ("channel", "whole")] == [
             expected[key] for key in ("channel", "whole")
         ]
-    for name, excerpt in parts._excerpts.items():
+    for name, excerpt in parts.excerpts.items():
         assert_array_equal(
             excerpt.after[excerpt.inside],
             data[int("Cz C3 C4".split().index(name))][
@@ -178,24 +191,25 @@ def test_blocks_add_up(seed, cuts, n_epochs):
 @pytest.mark.parametrize("offset", [50, 350])
 def test_blocks_in_order(offset):
     tally = Tally(make_inst(), np.arange(5))
-    tally.add(None, np.zeros((5, 100), bool), [], offset=0)
+    nothing = np.zeros((5, 100))
+    tally.add(make_block(nothing, nothing > 0), [])
     with pytest.raises(ValueError, match="blocks one after the other within 100 to 400"):
-        tally.add(None, np.zeros((5, 100), bool), [], offset=offset)
+        tally.add(make_block(nothing, nothing > 0, offset), [])
 
 
 def test_good_blocks_may_be_left_out():
     inst = make_inst()
     data, bad = inst.get_data(), np.zeros((5, 400), bool)
     bad[1, 210:220] = True
-    segment = Segment(1, 10, 20, data[1, 210:220], np.full(10, 1e-6))
+    estimate = Estimate(1, 10, 20, data[1, 210:220], np.full(10, 1e-6))
     tally = Tally(inst, np.arange(5))
-    tally.add(data[:, 200:300], bad[:, 200:300], [segment], offset=200)
-    report = RestorationReport.from_tally(tally, method="auto")
-    (row,) = report._rows
+    tally.add(make_block(data[:, 200:300], bad[:, 200:300], 200), [estimate])
+    report = RestorationReport(tally, method="auto")
+    (row,) = report.to_dict()["channels"]
     assert not row["whole"] and row["seconds"] == 0.1
     assert_array_equal(report.std > 0, bad)
     # What was there before is read from the data.
-    assert_array_equal(report._excerpts["C3"].before, data[1, 210:220])
+    assert_array_equal(report.excerpts["C3"].before, data[1, 210:220])
 
 
 @pytest.mark.parametrize("edges", [[0, 401], [0, 3, 10, 150, 401], [0, 61, 62, 63, 399, 401]])
@@ -208,7 +222,7 @@ def test_rank_of_few_samples_of_many(monkeypatch, edges):
     )
     tally = Tally(inst, np.arange(5))
     for a, b in zip(edges[:-1], edges[1:], strict=True):
-        tally.add(inst.get_data(start=a, stop=b), np.zeros((5, b - a), bool), [], offset=a)
+        tally.add(make_block(inst.get_data(start=a, stop=b), np.zeros((5, b - a), bool), a), [])
     tally.find_ranks()
     assert_array_equal(seen[0], inst.get_data()[:, ::8])
 
@@ -218,7 +232,8 @@ def test_rank_of_a_short_block_of_a_long_recording(monkeypatch):
     monkeypatch.setattr("mne_gram.restoration._tally._RANK_SAMPLES", 60)
     inst = make_inst(n_times=4000)
     tally = Tally(inst, np.arange(5))
-    tally.add(inst.get_data(start=997, stop=1010), np.zeros((5, 13), bool), [], offset=997)
+    block = make_block(inst.get_data(start=997, stop=1010), np.zeros((5, 13), bool), 997)
+    tally.add(block, [])
     assert tally.find_ranks() == (5, 5)
 
 
@@ -232,16 +247,10 @@ def test_the_report_is_small(recording):
     _, report = restore(raw.set_annotations(None), return_report=True, verbose="error")
     assert len(pickle.dumps(report)) < full + 2000
     assert (report.std[[2, 7]] > 0).all()
-    (stretch,) = make_report(std=np.nan)._stretches
-    assert len(stretch.std) == 1
-    stretches = restore_a_stretch(recording)[1]._stretches
-    assert [len(s.std) for s in stretches] == [400] and stretches[0].std.dtype == np.float32
-
-
-def restore_a_stretch(recording):
-    mask = np.zeros((8, recording.n_times), bool)
-    mask[2, 500:900] = True
-    return restore(recording, mask=mask, method="spatial", return_report=True, verbose="error")
+    (span,) = make_tally(std=np.nan).spans
+    assert len(span.std) == 1
+    (span,) = make_tally(std=np.arange(1.0, 401)).spans
+    assert len(span.std) == 400 and span.std.dtype == np.float32
 
 
 def test_moments_survive_an_offset():
@@ -267,7 +276,7 @@ def test_expected_errors(output):
 
 def test_exact_and_unknown_errors():
     for std, expected in [(0.0, (0.0, 1.0)), (np.nan, (np.nan, np.nan))]:
-        (row,) = make_report(std=std)._rows
+        (row,) = make_report(std=std).to_data_frame().to_dict("records")
         assert_array_equal([row["expected_nmse"], row["expected_r"]], expected)
 
 
@@ -292,7 +301,7 @@ def test_interval_goes_by_name(restored):
     lower, upper = report.interval(raw.copy().reorder_channels(["C3", "F3"]), picks=["C3"])
     assert lower.shape == (1, raw.n_times)
     assert_allclose(upper[0] - lower[0], 2 * 1.6449 * report.std[2], rtol=1e-4)
-    with pytest.raises(ValueError, match="knows no channel new"):
+    with pytest.raises(ValueError, match="contains no channel new"):
         report.interval(raw.copy().rename_channels({"C3": "new"}))
 
 
@@ -371,7 +380,9 @@ def test_garbage_has_no_say_in_the_rank():
     bad[:, 50:60] = bad[2] = True
     for garbage in (np.nan, 1e-3):
         data[bad] = garbage * rng.standard_normal(bad.sum())
-        report = RestorationReport(make_inst(4), np.arange(4), bad, [], method="auto", data=data)
+        tally = Tally(make_inst(4), np.arange(4))
+        tally.add(make_block(data, bad), [])
+        report = RestorationReport(tally, method="auto")
         assert (report.rank_before, report.rank_after) == (2, 2)
 
 
@@ -408,10 +419,10 @@ def test_evidence_in_table_and_text():
         ["sphere", "0.37", "0.30"],
         ["auto", "0.31", "0.83", "(chosen)"],
     ]
-    assert "holds 91% of the hidden samples" in str(report)
+    assert "contains 91% of the hidden samples" in str(report)
     assert "multiplied by 1.25" in str(report)
-    assert "recordings of other people" in str(
-        make_report(evidence=make_evidence(source="training people"))
+    assert "recordings of other subjects" in str(
+        make_report(evidence=make_evidence(source="training subjects"))
     )
 
 
@@ -445,7 +456,7 @@ def test_evidence_in_files(tmp_path):
 def test_evidence_refuses():
     with pytest.raises(ValueError, match="source to be one of"):
         make_evidence(source="elsewhere")
-    with pytest.raises(ValueError, match="share from 0 to 1"):
+    with pytest.raises(ValueError, match="coverage to be between 0 and 1"):
         make_evidence(coverage=91)
     with pytest.raises(TypeError, match="evidence must be"):
         make_report(evidence={"spatial": 1})
@@ -472,7 +483,7 @@ def test_section(restored, page):
     assert list(content) == TITLES
     summary = content[TITLES[0]]
     assert restored[1].summary.split(";")[0].replace("'", "&#x27;") in summary
-    for row in restored[1]._rows:
+    for row in restored[1].to_dict()["channels"]:
         cells = rf"<td>{row['channel']}</td>.*<td>{row['seconds']:.1f}</td>"
         assert re.search(cells + rf".*<td>{row['expected_r']:.2f}</td>", summary)
     nmse = restored[1].to_data_frame().set_index("channel")["expected_nmse"]
@@ -480,7 +491,7 @@ def test_section(restored, page):
     assert places == sorted(places)  # the worst first
     assert "n_components=7" in summary and mne_gram.__version__ in summary
     assert "<img" in content[TITLES[1]] and "<img" in content[TITLES[3]]
-    assert "No clean patches were hidden" in content[TITLES[2]]
+    assert "No clean samples were hidden" in content[TITLES[2]]
     assert "Weight of spatial" in summary and "Weight of gram" not in summary
 
 
@@ -504,7 +515,7 @@ def test_section_with_evidence(page):
     add_restoration(page, make_report(inst, evidence=make_evidence()))
     content = get_html(page)
     assert all("<img" in content[title] for title in TITLES[1:])
-    assert "holds 91% of the hidden samples" in content[TITLES[0]]
+    assert "contains 91% of the hidden samples" in content[TITLES[0]]
     assert "Weight of sphere" in content[TITLES[0]]
 
 
@@ -558,7 +569,7 @@ def test_page(restored, tmp_path):
     report, path = restored[1], tmp_path / "page.html"
     report.save(path)
     text = path.read_text(encoding="utf-8")
-    assert all(f"<td>{row['channel']}</td>" in text for row in report._rows)
+    assert all(f"<td>{row['channel']}</td>" in text for row in report.to_dict()["channels"])
     assert text.count("data:image/") >= 2
     # It needs no other file.
     assert not re.search(r"""<(?:script|link|img)[^>]+(?:src|href)=["'](?!data:)""", text)

@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._recording._masks import find_spans
-from mne_gram._recording._samples import Samples
+from mne_gram._recording import Block, Recording, Samples, find_spans
 from mne_gram.covariance._bands import N_BANDS, split_bands, sum_bands
-from mne_gram.restoration import _fit as _estimation
-from mne_gram.restoration import _select as _trials
-from mne_gram.restoration._fit import estimate_block, fit_plan
-from mne_gram.restoration._gaussian import Segment
-from mne_gram.restoration._select import Trial, learn_stack, load_defaults
-from mne_gram.restoration._stacking import EXPERTS, KINDS, Stack, combine, solve_weights
+from mne_gram.restoration import METHODS, _select, _weights
+from mne_gram.restoration._fit import Settings
+from mne_gram.restoration._gaps import Estimate
+from mne_gram.restoration._select import EXPERTS, combine, learn_stacks
+from mne_gram.restoration._weights import KINDS, Stack, Trial, load_defaults, solve_weights
 
 SFREQ = 160.0
+NAMES = tuple(EXPERTS)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +82,7 @@ def test_bands_add_up(n_times, sfreq):
 
 def _make_trial(kind, rng, weight, n=40):
     """Return a trial in which an expert is right to a known share."""
-    trial = Trial(kind, SFREQ)
+    trial = Trial(kind, SFREQ, NAMES, NAMES)
     for _ in range(n):
         truth, change = rng.standard_normal((2, 800))
         error = weight * change + 0.5 * rng.standard_normal(800)
@@ -97,10 +96,9 @@ def test_the_right_share_is_found(kind, weight):
     trial = _make_trial(kind, np.random.default_rng(0), weight)
     sums = trial.get_sums()
     found = [solve_weights(sums.gram[b], sums.across[b]) for b in range(N_BANDS)]
-    spline = np.array(found)[: None if kind == "whole" else 1, EXPERTS.index("spline")]
+    spline = np.array(found)[: None if kind == "whole" else 1, NAMES.index("spline")]
     assert_allclose(spline, weight, atol=0.05)
-    weights = np.zeros((len(EXPERTS), N_BANDS))
-    weights[EXPERTS.index("spline")] = weight
+    weights = dict(sphere=np.zeros(N_BANDS), spline=np.full(N_BANDS, weight))
     assert abs(trial.get_calibration(weights) - 1) < 0.05
     scores, r, coverage = trial.get_scores(Stack(weights, 1.0))
     assert scores["auto"] <= scores["spatial"] + 1e-9 and abs(coverage - 0.9) < 0.02
@@ -111,7 +109,7 @@ def test_offsets_do_not_count():
     """An electrode's own offset and drift say nothing of an expert."""
     rng = np.random.default_rng(0)
     truth, change = rng.standard_normal((2, 800))
-    plain, drifting = Trial("whole", SFREQ), Trial("whole", SFREQ)
+    plain, drifting = (Trial("whole", SFREQ, NAMES, NAMES) for _ in range(2))
     std = np.full(800, 0.5)
     plain.add(truth, truth - 0.5 * change, std, {"spline": change})
     drift = 300 + np.linspace(0, 50, 800)
@@ -120,34 +118,36 @@ def test_offsets_do_not_count():
 
 
 def test_little_data_falls_back_on_others():
-    """Without hidden samples the weights are those of the training people, with many the own."""
-    default = load_defaults()["whole"]
-    empty = Trial("whole", SFREQ).solve()
+    """Without hidden samples the weights are those of the training subjects."""
+    default = load_defaults(NAMES)["whole"]
+    empty = Trial("whole", SFREQ, NAMES, NAMES).solve()
     for band in range(N_BANDS):
         expected = solve_weights(default["sums"].gram[band], default["sums"].across[band])
-        assert_allclose(empty.weights[:, band], expected)
-    fewer = Trial("whole", SFREQ, ["spline"]).solve()
-    assert not fewer.weights[EXPERTS.index("sphere")].any()
+        assert_allclose([empty.weights[name][band] for name in NAMES], expected)
+    fewer = Trial("whole", SFREQ, NAMES, ["spline"]).solve()
+    assert not fewer.weights["sphere"].any() and fewer.weights["spline"].any()
     assert_allclose(empty.calibration, default["calibration"])
     many = _make_trial("whole", np.random.default_rng(0), 0.9, n=3000).solve()
-    assert (many.weights[EXPERTS.index("spline")] > 0.7).all()
+    assert (many.weights["spline"] > 0.7).all()
 
 
 def test_combine():
     rng = np.random.default_rng(0)
     values, change = rng.standard_normal((2, 500))
     segments = [
-        Segment(0, 0, 500, values.copy(), np.ones(500)),
-        Segment(1, 10, 60, values[:50].copy(), np.ones(50)),
-        Segment(2, 10, 60, values[:50].copy(), np.ones(50), invented=True),
+        Estimate(0, 0, 500, values.copy(), np.ones(500)),
+        Estimate(1, 10, 60, values[:50].copy(), np.ones(50)),
+        Estimate(2, 10, 60, values[:50].copy(), np.ones(50), invented=True),
     ]
-    by_band = np.zeros((len(EXPERTS), N_BANDS))
-    by_band[0] = [0, 0.5, 0, 0, 1]
-    level = np.full((len(EXPERTS), N_BANDS), 0.25)
-    stacks = {"whole": Stack(by_band, 2.0), "passing": Stack(level, 0.5)}
-    corrections = {EXPERTS[0]: [change, change[:50], 0.0]}
+    by_band, level = np.array([0, 0.5, 0, 0, 1]), np.full(N_BANDS, 0.25)
+    stacks = {
+        "whole": Stack({"sphere": by_band}, 2.0),
+        "intermittent": Stack({"sphere": level}, 0.5),
+    }
+    corrections = {"sphere": [change, change[:50], np.zeros(50)]}
     pieces = [(0, 300), (300, 500)]
-    combine(segments, corrections, stacks, np.array([True, False, False]), pieces, SFREQ)
+    block = Block(np.zeros((3, 500)), np.ones((3, 500), bool), pieces, 0, SFREQ)
+    combine(block, segments, corrections, stacks, np.array([True, False, False]))
     parts = [split_bands(change[None, a:b], SFREQ)[:, 0] for a, b in pieces]
     parts = np.concatenate(parts, axis=1)
     assert_allclose(segments[0].values, values + 0.5 * parts[1] + parts[4], atol=1e-9)
@@ -156,11 +156,15 @@ def test_combine():
     assert [segment.std[0] for segment in segments] == [2.0, 0.5, 1.0]
 
 
-def _learn(data, mask, inst, **kwargs):
+def _open(data, mask, inst):
+    """Return signals as a recording."""
     samples = Samples(data, np.arange(len(data)), [(0, data.shape[1])])
-    bad = find_spans(mask)
-    plan = fit_plan(samples, bad, inst.info, method="auto", **kwargs)
-    return plan, samples, bad
+    return Recording(samples, find_spans(mask), inst.info)
+
+
+def _learn(data, mask, inst):
+    """Return the plan of method auto."""
+    return METHODS["auto"].fit(_open(data, mask, inst), Settings())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -172,12 +176,14 @@ def test_learning(few, kind):
     plans = []
     for garbage in (0.0, 5e-3, np.nan):
         broken = np.where(mask, garbage, data)
-        plans.append(_learn(broken, mask, few)[0])
+        plans.append(_learn(broken, mask, few))
     assert list(plans[0].stacks) == [kind]
     weights = plans[0].stacks[kind].weights
-    assert (weights >= 0).all() and (weights.sum(axis=0) <= 1 + 1e-9).all()
+    table = np.array(list(weights.values()))
+    assert (table >= 0).all() and (table.sum(axis=0) <= 1 + 1e-9).all()
     for plan in plans[1:]:
-        assert_allclose(plan.stacks[kind].weights, weights, atol=1e-6)
+        for name, own in plan.stacks[kind].weights.items():
+            assert_allclose(own, weights[name], atol=1e-6)
         assert_allclose(plan.stacks[kind].calibration, plans[0].stacks[kind].calibration)
     evidence = plans[0].evidence
     assert evidence.source == "recording" and evidence.seconds > 4
@@ -185,7 +191,7 @@ def test_learning(few, kind):
         assert set(evidence.scores) == {"spatial", "sphere", "spline", "auto"}
         assert evidence.scores["spatial"] < evidence.scores["spline"]
         assert set(evidence.weights) == {"spatial", "sphere"}  # the spline is only compared
-        assert not weights[EXPERTS.index("spline")].any()
+        assert not weights["spline"].any()
     else:  # the channel's own good time beats a spline, so that is not even tried
         assert set(evidence.scores) == {"spatial", "auto"}
     assert 0.5 < evidence.coverage <= 1
@@ -197,25 +203,26 @@ def test_hidden_samples_are_not_seen(few, monkeypatch):
     data = few.get_data()
     mask = np.zeros(data.shape, bool)
     mask[3] = True
-    samples = Samples(data, np.arange(len(data)), [(0, data.shape[1])])
-    bad = find_spans(mask)
-    plan = fit_plan(samples, bad, few.info, method="spatial")
-    seen = []
+    fit_candidates, seen = _select.fit_candidates, []
 
-    def refit(both, changed=None):
-        values = np.where(both.paint(), 3e-3, data) if changed else data
-        part = Samples(values, samples.picks, samples.pieces)
-        trial = fit_plan(part, both, few.info, method="trial")
-        seen.append(trial.spatial.operators(*_split(both))[0])
-        return trial
+    def refit(recording, settings, *, change=False, **kwargs):
+        """Fit the experts, optionally after everything that is hidden was overwritten."""
+        if change:
+            values = np.where(recording.bad.paint(), 3e-3, data)
+            recording = _open(values, recording.bad.paint(), few)
+        plan = fit_candidates(recording, settings, **kwargs)
+        whole = recording.bad.whole
+        seen.append(plan.spatial.operators(np.flatnonzero(~whole), np.flatnonzero(whole))[0])
+        return plan
 
-    def _split(both):
-        return np.flatnonzero(~both.whole), np.flatnonzero(both.whole)
-
-    learn_stack(samples, bad, plan, refit)
-    plain, seen[:] = list(seen), []
-    learn_stack(samples, bad, plan, partial(refit, changed=True))
-    for a, b in zip(plain, seen, strict=True):
+    found = []
+    for change in (False, True):
+        monkeypatch.setattr(_select, "fit_candidates", partial(refit, change=change))
+        _learn(data, mask, few)
+        found.append(list(seen))
+        seen.clear()
+    assert len(found[0]) > 1
+    for a, b in zip(*found, strict=True):
         assert_allclose(a, b, atol=1e-9)
 
 
@@ -224,13 +231,13 @@ def test_the_spline_is_for_comparison_only(few, monkeypatch):
     data = few.get_data()
     mask = np.zeros(data.shape, bool)
     mask[3] = True
-    plan = _learn(data, mask, few)[0]
+    plan = _learn(data, mask, few)
 
     def refuse(*args, **kwargs):
         raise AssertionError("the spline ran")
 
-    monkeypatch.setattr(_estimation, "repair_spline", refuse)
-    found = estimate_block(data.copy(), mask, [(0, data.shape[1])], plan)
+    monkeypatch.setitem(EXPERTS, "spline", EXPERTS["spline"]._replace(estimate=refuse))
+    found = METHODS["auto"].estimate(_open(data, mask, few).block(), plan)
     assert len(found) == 1
     with pytest.raises(AssertionError, match="spline ran"):
         _learn(data, mask, few)
@@ -253,15 +260,16 @@ def test_few_channels_and_no_positions(few):
 def test_wrong_defaults(tmp_path, monkeypatch):
     path = tmp_path / "stacking.json"
     path.write_text('{"experts": ["other"]}')
-    monkeypatch.setattr(_trials, "_DEFAULTS", path)
+    monkeypatch.setattr(_weights, "_DEFAULTS", path)
     load_defaults.cache_clear()
-    with pytest.raises(RuntimeError, match="is of other experts"):
-        load_defaults()
+    with pytest.raises(RuntimeError, match="was made with the experts"):
+        load_defaults(NAMES)
     load_defaults.cache_clear()
 
 
 def test_nothing_hidden_gives_no_evidence():
-    plan = SimpleNamespace(lost=frozenset(), info={"sfreq": SFREQ})
-    bad = find_spans(np.zeros((4, 100), bool))
-    assert learn_stack(None, bad, plan, None) == ({}, {})
-    assert _trials.tell_evidence({}, {}) is None
+    inst = mne.create_info(4, SFREQ, "eeg")
+    recording = _open(np.zeros((4, 100)), np.zeros((4, 100), bool), SimpleNamespace(info=inst))
+    plan = SimpleNamespace(spatial=SimpleNamespace(lost=frozenset()))
+    assert learn_stacks(recording, plan, Settings()) == ({}, {})
+    assert _select._find_evidence({}, {}) is None

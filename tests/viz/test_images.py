@@ -29,10 +29,12 @@ from matplotlib.testing import set_font_settings_for_testing
 from matplotlib.testing.compare import compare_images
 
 from mne_gram import BadsReport, Embedding, RestorationReport, Tokens, viz
+from mne_gram._recording import Block
 from mne_gram.detection._report import Span
 from mne_gram.models._registry import GramModel
 from mne_gram.restoration._evidence import Evidence
-from mne_gram.restoration._gaussian import Segment
+from mne_gram.restoration._gaps import Estimate
+from mne_gram.restoration._tally import Tally
 from mne_gram.viz import _style as style
 
 IMAGES = Path(__file__).parents[1] / "data" / "images"
@@ -95,7 +97,7 @@ def make_report():
     truth = make_truth()
     before, after = truth.copy(), truth.get_data()
     bad = np.zeros(after.shape, bool)
-    segments = []
+    estimates = []
     for name, start, stop, std in [
         ("C3", 0, 2000, 4e-6),
         ("P4", 700, 1000, 2e-6),
@@ -106,7 +108,7 @@ def make_report():
         # The estimate is too small, and its error grows from end to end.
         after[row, start:stop] *= 0.7
         growing = std * np.linspace(0.5, 1.5, stop - start)
-        segments.append(Segment(row, start, stop, after[row, start:stop], growing))
+        estimates.append(Estimate(row, start, stop, after[row, start:stop], growing))
         before._data[row, start:stop] = 4e-5 * np.sign(make_wave(17)[start:stop])
     evidence = Evidence(
         weights={"spatial": np.array([0.7]), "gram": np.array([0.3])},
@@ -115,9 +117,9 @@ def make_report():
         seconds=60.0,
         source="recording",
     )
-    options = dict(method="auto", data=after, evidence=evidence)
-    report = RestorationReport(before, np.arange(len(NAMES)), bad, segments, **options)
-    return report, truth
+    tally = Tally(before, np.arange(len(NAMES)))
+    tally.add(Block(after, bad, [(0, after.shape[1])], 0, before.info["sfreq"]), estimates)
+    return RestorationReport(tally, method="auto", evidence=evidence), truth
 
 
 def make_bads():
