@@ -4,19 +4,20 @@
 Restore a first recording
 =========================
 
-One electrode has no contact, another one pops for three seconds. This tutorial repairs both, in a
-recording of which the truth is known, and compares the repair with the truth and with spherical
-splines, the usual remedy.
+One electrode has lost contact and another one pops for three seconds. This tutorial repairs both
+channels in a recording of which the truth is known, and compares the result with the truth and with
+the usual method, spherical splines.
 """
 
 # %%
 # A recording with bad channels
 # -----------------------------
 #
-# The package comes with 20 seconds of real EEG. The channel CP2 is marked as bad: it holds noise
-# all through. The channel F4 is good but for three seconds, which carry an annotation that starts
-# with ``BAD_`` and names the channel. This noise is made up, so the recording as it was made is
-# there as well, as ``truth``. FT8 is bad in both: that electrode was broken in reality.
+# The package contains 20 seconds of real EEG. The channel CP2 is marked as bad: it contains noise
+# throughout the recording. The channel F4 is good except for three seconds, which have an
+# annotation that starts with ``BAD_`` and names the channel. This noise is artificial, so the
+# recording without it is available as ``truth``. FT8 is bad in both: that electrode was broken in
+# reality.
 
 import matplotlib.pyplot as plt
 import mne
@@ -33,25 +34,25 @@ print([a["description"] + " " + str(a["ch_names"]) for a in raw.annotations if a
 # Repair
 # ------
 #
-# Marking what is bad is all the preparation that :func:`mne_gram.restore` needs. It returns a copy.
+# :func:`mne_gram.restore` only needs bad channels and segments to be marked. It returns a copy.
 
 restored, report = mne_gram.restore(raw, return_report=True)
 print(report)
 
 # %%
-# The report has a row for each repaired channel.
+# The report has one row per repaired channel.
 
 report.to_data_frame()[["channel", "whole", "seconds", "expected_nmse", "expected_r"]]
 
 # %%
-# It can be plotted as well. Grey is what was there, blue the repair with its 90 % interval, black
-# the good data around. The bars below tell how the candidates did on clean samples of this very
-# recording that were hidden to try them; ``auto`` combines them by that.
+# It can also be plotted. The original data are grey, the repair with its 90 % interval is blue, and
+# the good data around it are black. The bars below show how well each method restored clean samples
+# of the same recording that were hidden for this purpose; ``auto`` weights the methods accordingly.
 
 fig = report.plot()
 
 # %%
-# What was good is as it was, bit by bit.
+# Good samples are unchanged, bit for bit.
 
 mask = np.zeros((len(raw.ch_names), raw.n_times), dtype=bool)
 mask[raw.ch_names.index("FT8")] = True
@@ -61,11 +62,11 @@ mask[raw.ch_names.index("F4"), start:stop] = True
 assert np.array_equal(restored.get_data()[~mask], raw.get_data()[~mask])
 
 # %%
-# Compare
-# -------
+# Comparison
+# ----------
 #
-# Splines know whole channels only, so they get all three channels as bad, and are judged where the
-# recording was bad. FT8 is left out, as its truth is not known.
+# Splines interpolate whole channels only, so all three channels are marked as bad for them, and the
+# comparison is limited to the bad samples. FT8 is left out because its truth is not known.
 
 spline = raw.copy()
 spline.info["bads"] = ["CP2", "F4", "FT8"]
@@ -79,8 +80,8 @@ for name, repaired in [("mne_gram", restored), ("spline", spline)]:
     print(f"{name:>8}: normalised squared error {error:.2f}, correlation {r:.2f}")
 
 # %%
-# Two seconds of either channel, relative to the mean of the good channels: what all channels share
-# is no feat. The repair of F4 joins the good data at 9 s without a step.
+# Two seconds of both channels, relative to the mean of the good channels, because predicting what
+# all channels share is easy. The repair of F4 continues the good data at 9 s without a step.
 
 mean = truth.copy().pick([name for name in raw.ch_names if name not in ["CP2", "F4", "FT8"]])
 mean = mean.get_data(tmin=8.5, tmax=10.5).mean(axis=0)
@@ -100,21 +101,21 @@ axes[1].set(xlabel="Time (s)", title="F4, bad from 9 s on (grey)")
 plt.show()
 
 # %%
-# Use
-# ---
+# Using the result
+# ----------------
 #
-# The restored recording is a Raw like any other. Repaired channels have left ``info["bads"]``, and
-# repaired spans carry the annotation ``RESTORED`` in place of ``BAD_``, so that later steps use
-# them.
+# The restored recording is an ordinary Raw object. Repaired channels are no longer in
+# ``info["bads"]``, and repaired segments have the annotation ``RESTORED`` instead of ``BAD_``, so
+# that later steps use them.
 
 print(restored.info["bads"])
 print(sorted(set(restored.annotations.description)))
 
 # %%
-# Limits
-# ------
+# Limitations
+# -----------
 #
-# A repair is an estimate from the other channels, and what only the bad electrode saw is lost. The
-# report says for each channel how much to expect; :doc:`30_when_not_to_trust_it` shows where it
-# fails, and what repaired channels do to spectra, ICA and connectivity. Nothing here looked for bad
-# channels: they had to be marked. :doc:`20_repair_segments` lets mne_gram look.
+# A repair is an estimate from the other channels: activity that only the bad electrode recorded is
+# lost. The report gives the expected error of each channel; :doc:`30_when_not_to_trust_it` shows
+# where repairs fail and what repaired channels do to spectra, ICA and connectivity. Bad channels
+# had to be marked here; :doc:`20_repair_segments` shows how mne_gram finds them.

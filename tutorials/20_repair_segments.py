@@ -4,18 +4,18 @@
 Repair segments of Raw and Epochs
 =================================
 
-A channel that is bad for three seconds needs no interpolation of the whole recording. How do I mark
-such a segment, what happens at its borders, and how sure is the repair? This tutorial goes through
-the ways to say what is bad: an annotation, a mask from autoreject, and letting mne_gram look.
+If a channel is bad for three seconds, there is no need to interpolate the whole recording. How are
+such segments marked, what happens at their edges, and how accurate is the repair? This tutorial
+shows three ways to mark bad segments: annotations, a mask from autoreject, and automatic detection.
 """
 
 # %%
-# A segment of a Raw
-# ------------------
+# A bad segment of a Raw object
+# -----------------------------
 #
-# In the bundled recording three seconds of F4 hold electrode pops. An annotation says so. It starts
-# with ``BAD_`` and has ``ch_names``, so that only F4 is meant. In a recording of your own you write
-# it like this; here it replaces the one that is there.
+# In the bundled recording, three seconds of F4 contain electrode pops. They are marked by an
+# annotation that starts with ``BAD_`` and has ``ch_names``, so that it applies to F4 only. For your
+# own recording you would write it like this; here it replaces the existing one.
 
 import matplotlib.pyplot as plt
 import mne
@@ -34,12 +34,12 @@ restored, report = mne_gram.restore(raw, return_report=True)
 report.to_data_frame()[["channel", "whole", "seconds", "expected_nmse", "expected_r"]]
 
 # %%
-# Seams
+# Edges
 # -----
 #
-# The commonest way to repair a segment is to interpolate the whole channel and paste the segment
-# in. That leaves a step at either end: splines know nothing of the level that F4 had a millisecond
-# before. ``restore`` also uses what F4 itself did before and after, so its estimate joins.
+# The usual way to repair a segment is to interpolate the whole channel and to paste in the segment.
+# This leaves a step at both ends, because splines do not use the level of F4 immediately before and
+# after. ``restore`` does, so its estimate is continuous with the good data.
 
 pasted = raw.copy()
 pasted.info["bads"] = ["CP2", "F4", "FT8"]
@@ -64,14 +64,14 @@ axes[0].legend(fontsize=8)
 plt.show()
 
 # %%
-# Outside of the segment the recording is what it was, to the last bit. Nothing is blended there.
+# Outside the segment the recording is unchanged to the last bit. Nothing is blended there.
 #
-# How sure is it?
-# ---------------
+# Accuracy
+# --------
 #
-# ``report.std`` has the shape of the data and holds the standard deviation of the error of each
-# sample, 0 where nothing was done. ``report.interval`` turns it into an interval at any level.
-# Since we know the truth, we can count how often it lies inside.
+# ``report.std`` has the shape of the data and contains the standard deviation of the error of each
+# sample, 0 for samples that were not repaired. ``report.interval`` converts it into an interval at
+# any level. Since the truth is known here, we can count how often it lies inside.
 
 lower, upper = report.interval(restored, level=0.9)
 for channel, window in [("F4", slice(*raw.time_as_index([9, 12]))), ("CP2", slice(None))]:
@@ -82,15 +82,15 @@ for channel, window in [("F4", slice(*raw.time_as_index([9, 12]))), ("CP2", slic
     print(f"{channel}: standard deviation {std:.1f} µV, {inside:.0%} of the truth in the interval")
 
 # %%
-# The estimate of a segment is surer than that of a whole channel, as the channel's own good data
-# say how it relates to the others. CP2 turned out better than the report dared to say: its interval
-# is scaled by how well clean channels of this recording could be predicted on average, and CP2
-# happens to be an easy one.
+# A segment is estimated more accurately than a whole channel, because the channel's own good data
+# reveal how it relates to the others. CP2 was restored better than the report predicted: its
+# interval is scaled by the average error of clean channels of this recording, and CP2 happens to be
+# easy to predict.
 #
-# The estimate is a mean over everything that could have been, and so it is smoother than EEG. With
-# ``output="sample"`` you get one of the signals that could have been instead. Three such draws of
-# CP2 show the uncertainty better than a band does: they are as rough as the truth, and they
-# disagree where the others do not tell.
+# The estimate is an average over all signals that are compatible with the good channels, and is
+# therefore smoother than EEG. With ``output="sample"`` you get one such signal instead. Three draws
+# of CP2 show the uncertainty better than an interval does: they are as rough as the truth, and they
+# differ where the other channels do not determine the signal.
 
 draws = [
     mne_gram.restore(raw, method="spatial", output="sample", random_state=seed) for seed in range(3)
@@ -110,18 +110,18 @@ for ax in axes:
     ax.plot(times, 1e6 * known[0], color="black", lw=1, label="truth")
     ax.set_ylabel("µV")
     ax.legend(loc="upper right", fontsize=8, ncols=3)
-axes[0].set_title("CP2, restored all through")
+axes[0].set_title("CP2, restored throughout the recording")
 axes[1].set_xlabel("Time (s)")
 plt.show()
 
 # %%
-# Epochs, with the log of autoreject
-# ----------------------------------
+# Epochs and the log of autoreject
+# --------------------------------
 #
-# autoreject tells which channels are bad in which epochs. Its ``RejectLog.labels`` is an array of
-# shape ``(n_epochs, n_channels)`` with 0 for good, 1 for bad, 2 for bad and interpolated by
-# autoreject, NaN for channels that it did not look at. autoreject is not needed to build this page,
-# so we make such an array by hand, and spoil the epochs accordingly.
+# autoreject finds bad channels in each epoch. Its ``RejectLog.labels`` is an array of shape
+# ``(n_epochs, n_channels)`` with 0 for good, 1 for bad, 2 for bad and interpolated by autoreject,
+# and NaN for channels that it did not check. So that this page can be built without autoreject, we
+# write such an array by hand and damage the epochs accordingly.
 
 epochs_truth = mne.make_fixed_length_epochs(truth, duration=2.0, preload=True)
 epochs = epochs_truth.copy()
@@ -134,37 +134,38 @@ for epoch, channel, label in [(1, "C3", 1), (4, "P4", 2), (6, "Fz", 1), (7, "O1"
     epochs._data[epoch, k] += 2e-5 * np.cumsum(rng.standard_normal(len(epochs.times)))
 
 # %%
-# Give ``restore`` the epochs from before autoreject interpolated them, and a mask of all labels
-# from 1 on. NaN counts as good there; FT8 is restored because it is in ``info["bads"]``. If you
-# have the epochs that autoreject returned, those with label 2 are filled by splines already, and
-# ``labels == 1`` is the mask of what is still bad.
+# Pass the epochs as they were before autoreject interpolated them, and a mask of all labels from 1
+# on. NaN counts as good in this mask; FT8 is restored because it is in ``info["bads"]``. If you
+# only have the epochs that autoreject returned, those with label 2 are already interpolated by
+# splines, and ``labels == 1`` is the mask of what is still bad.
 
 epochs_restored, report = mne_gram.restore(epochs, mask=labels >= 1, return_report=True)
 report.to_data_frame()[["channel", "whole", "seconds", "expected_nmse", "expected_r"]]
 
 # %%
-# The report can draw them against the truth. The number on the right is what it expects the
-# correlation to be, without having seen the truth.
+# The report can plot the repairs against the truth. The number on the right is the expected
+# correlation, computed without the truth.
 
 fig = report.plot(truth=epochs_truth, picks=["C3", "P4", "Fz", "O1", "O2"], scores=False)
 
 # %%
-# C3 is off by a slow drift. Drifts of an electrode are its own affair: no neighbour tells of them.
-# This recording is not filtered at all; with a high-pass before, the repair would only have to
-# guess what the brain did.
+# C3 is off by a slow drift. Drifts differ from electrode to electrode, so no neighbour predicts
+# them. This recording is not filtered; after a high-pass filter the repair would only have to
+# estimate brain activity.
 #
-# No epoch was dropped, and none was touched but for its bad channels.
+# No epoch was dropped, and only the bad channels were changed.
 
 untouched = ~(labels >= 1)
 untouched[:, epochs.ch_names.index("FT8")] = False
 assert np.array_equal(epochs_restored.get_data()[untouched], epochs.get_data()[untouched])
 
 # %%
-# Looking for what is bad
-# -----------------------
+# Finding bad channels and segments
+# ---------------------------------
 #
-# Without any marks, :func:`mne_gram.find_bads` looks for channels and stretches that the others do
-# not predict as well as they should. We take all marks off the recording and see what it finds.
+# Without any marks, :func:`mne_gram.find_bads` looks for channels and segments that the other
+# channels do not predict as well as they should. We remove all marks from the recording and see
+# what it finds.
 
 unmarked = raw.copy()
 unmarked.info["bads"] = []
@@ -174,12 +175,12 @@ print(found)
 found.to_data_frame()
 
 # %%
-# CP2 and FT8 are bad all through, and the pops in F4 are found to a quarter of a second. FC1, whose
-# slow waves are twice as large as its neighbours' and little like them, and the short stretches in
-# other channels are borderline. Nothing is marked yet: look first, then call
-# ``found.mark(raw)``, or hand ``found.mask(raw)`` to ``restore``. A figure of the misfits helps to
-# decide: the larger, the worse the others predict a channel. Channels that fail a plainer test,
-# here too much of the power line in CP2, are bad whatever their misfit.
+# CP2 and FT8 are found to be bad channels, and the pops in F4 are located to a quarter of a second.
+# FC1, whose slow waves are twice as large as those of its neighbours and differ from them, and the
+# short segments in other channels are borderline. Nothing is marked yet: inspect the result first,
+# then call ``found.mark(raw)`` or pass ``found.mask(raw)`` to ``restore``. A figure of the misfits
+# helps to decide: the larger the misfit, the worse the others predict a channel. Channels that fail
+# a simpler test, here line noise in CP2, are bad whatever their misfit.
 
 scores = found.scores.sort_values("misfit")
 fig, ax = plt.subplots(figsize=(9, 3), layout="constrained")
@@ -191,16 +192,16 @@ ax.legend()
 plt.show()
 
 # %%
-# ``mne_gram.restore(raw, mask="auto")`` does both steps at once, and ``report.found`` holds what
-# was found. Convenient for many recordings, but then read the reports.
+# ``mne_gram.restore(raw, mask="auto")`` combines both steps, and ``report.found`` contains what was
+# found. This is convenient for many recordings, but read the reports.
 #
-# Electrodes that were never there
-# --------------------------------
+# Missing electrodes
+# ------------------
 #
-# :func:`mne_gram.harmonize` uses the same machinery to bring recordings of different caps to one
-# set of electrodes. To see how well, we keep 19 electrodes of the recording, ask for 32, and
-# compare the 13 that were added with what had been recorded there: once in the recording as it is,
-# and once after a high-pass at 1 Hz.
+# :func:`mne_gram.harmonize` brings recordings from different caps to one set of electrodes in the
+# same way. To test it, we keep 19 electrodes of the recording, ask for 32, and compare the 13 that
+# were added with what was recorded there: once in the recording as it is, and once after a
+# high-pass filter at 1 Hz.
 
 cap = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 fig, axes = plt.subplots(2, 1, figsize=(8, 6), sharex=True, sharey=True, layout="constrained")
@@ -221,17 +222,17 @@ axes[0].legend(loc="lower right", fontsize=8)
 plt.show()
 
 # %%
-# The report's figures come from the clean channels, with their drifts, and electrodes differ in how
-# much they drift. Above 1 Hz expectation and outcome agree much better. So filter first, if your
-# analysis filters anyway.
+# The expected values are computed from the clean channels with their drifts, and electrodes differ
+# in how much they drift. Above 1 Hz the expected and actual correlations agree much better. So
+# filter first if your analysis filters anyway.
 #
-# Limits
-# ------
+# Limitations
+# -----------
 #
-# A repair is an estimate from the other channels. What only the bad channel saw is lost. Many bad
-# channels side by side leave little to estimate from, and what all channels share, such as a
-# movement of the head, is not found by ``mask="auto"``, as the others predict it well. The interval
-# assumes Gaussian errors and is scaled by how well clean samples of this recording could be
-# predicted; during events that the rest of the recording does not know, such as a single large
-# artefact, it is too narrow. A channel that was added or restored brings nothing that was not
-# measured elsewhere: :doc:`30_when_not_to_trust_it` goes on from here.
+# A repair is an estimate from the other channels: activity that only the bad channel recorded is
+# lost. Many neighbouring bad channels leave little to estimate from, and artefacts shared by all
+# channels, such as head movements, are not found by ``mask="auto"``, because the channels predict
+# each other well. The interval assumes Gaussian errors and is scaled by how well clean samples of
+# this recording could be predicted; during events that do not occur in the rest of the recording,
+# such as a single large artefact, it is too narrow. An added or restored channel contains nothing
+# that was not measured elsewhere; :doc:`30_when_not_to_trust_it` explains what follows from this.

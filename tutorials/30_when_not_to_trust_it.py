@@ -4,14 +4,14 @@
 When not to trust it
 ====================
 
-Every repair looks like EEG. When is it wrong, and how would I know? This tutorial restores where
-there is little or nothing to restore from, and looks at what a repaired channel does to later
-steps: spectra, ICA and connectivity.
+Every repair looks like EEG. When is it wrong, and how can you tell? This tutorial restores channels
+where there is little or nothing to estimate them from, and shows the effects of repaired channels
+on spectra, ICA and connectivity.
 """
 
 # %%
-# The recording is real, and we hide channels of which we know the truth. Slow drifts, which belong
-# to each electrode alone, are filtered out first. FT8 was broken and is left out.
+# The recording is real, and we hide channels of which we know the truth. Slow drifts, which differ
+# from electrode to electrode, are filtered out first. FT8 was broken and is left out.
 
 import matplotlib.pyplot as plt
 import mne
@@ -46,9 +46,9 @@ def read(inst, names, among):
 # Few channels
 # ------------
 #
-# C3, Fz and F7 are hidden in caps of 63, 32, 19, 10 and 8 electrodes. The report tells for each
-# restored channel which correlation with the truth it expects. It does not know the truth; it
-# hides clean samples of other channels and looks how well these come back.
+# C3, Fz and F7 are hidden in caps of 63, 32, 19, 10 and 8 electrodes. The report gives the expected
+# correlation of each restored channel with the truth. It does not use the truth: it hides clean
+# samples of other channels and measures how well they are restored.
 
 targets = ["C3", "Fz", "F7"]
 caps = [
@@ -77,24 +77,26 @@ axes[0].legend(["expected by the report", "with the truth"], fontsize=8, loc="lo
 plt.show()
 
 # %%
-# A correlation of 0.7 means that half of the channel's variance is guessed. In the shaded region
-# you show more of the neighbours than of the channel. What matters is not the number of electrodes
-# but whether one is near: C3 and Fz are lost once their neighbours are, and F7, at the rim and over
-# muscles, is poor in any cap. The report follows the outcome, so read ``expected_r`` before you use
-# a restored channel. But see F7 in the cap of 63: the report judges a channel by its place and by
-# how well others of this recording come back, and this F7 had more of its own than it could know.
+# With a correlation of 0.7, half of the variance of the channel is unexplained. In the shaded
+# region the restored channel says more about its neighbours than about itself. What matters is not
+# the number of electrodes but whether one is close: C3 and Fz fail once their neighbours are
+# missing, and F7, at the edge of the cap and above muscles, is poor in every cap. The expected
+# correlation follows the actual one, so check ``expected_r`` before you use a restored channel. But
+# note F7 in the cap of 63: the report predicts the error from the position of a channel and from
+# how well other channels of this recording are restored, and this F7 differed from its neighbours
+# more than could be foreseen.
 #
 # ``expected_nmse`` is the expected squared error relative to the variance of the channel: 0 is
-# perfect and 1 is what a flat line would score.
+# perfect, and 1 is what a flat line would score.
 
 table[["seconds", "expected_nmse", "expected_r"]]
 
 # %%
-# Gaps in which all channels are bad
-# ----------------------------------
+# Segments in which all channels are bad
+# --------------------------------------
 #
-# If all channels are bad at a time, nothing tells what the brain did. ``restore`` leaves such gaps
-# alone, and says so.
+# If all channels are bad at the same time, there is nothing to estimate the signal from.
+# ``restore`` leaves such segments unchanged and says so.
 
 gap = truth.copy()
 gap.annotations.append(onset=8.0, duration=1.5, description="BAD_movement")
@@ -102,7 +104,7 @@ restored, report = mne_gram.restore(gap, return_report=True)
 print(report.summary)
 
 # %%
-# It can be told to fill them. Then past and future are continued into the gap.
+# They can be filled on request. The past and the future are then extrapolated into the segment.
 
 filled, report = mne_gram.restore(gap, all_channel_gaps="fill", return_report=True)
 print(report.summary)
@@ -122,17 +124,18 @@ ax.legend(ncols=3, fontsize=8, loc="lower left")
 plt.show()
 
 # %%
-# A fifth of a second from the edges it is a flat line, the interval is as wide as the EEG itself,
-# and the expected correlation is next to nothing. Such a gap is annotated as ``INVENTED``, the
-# ``BAD_`` annotation stays, and epochs that touch it are dropped as before. Fill gaps for filters
-# that need a signal without holes, never for an analysis.
+# After a fifth of a second the estimate is a flat line, the interval is as wide as the EEG itself,
+# and the expected correlation is close to zero. Such a segment is annotated as ``INVENTED``, the
+# ``BAD_`` annotation is kept, and epochs that overlap it are dropped as before. Fill these segments
+# for filters that need a continuous signal, never for an analysis.
 #
 # Spectra
 # -------
 #
-# The mean of all that could have been has less power than any of it. How much less? The worse a
-# frequency can be predicted, the more is missing, and that is muscle and beta more than alpha. A
-# draw (``output="sample"``) puts power back, at the price of a larger error. Here is the cap of 19.
+# The average over all compatible signals has less power than any of them. How much is missing
+# depends on how well a frequency can be predicted: more is missing in muscle activity and beta than
+# in alpha. A draw (``output="sample"``) has the full power at the price of a larger error. Here are
+# the spectra in the cap of 19.
 
 cap = caps[2]
 mean = mne_gram.restore(hide(targets, cap), method="spatial")
@@ -152,9 +155,9 @@ axes[0].legend()
 plt.show()
 
 # %%
-# F7 has a tenth of its power left at 30 Hz. The draw brings most of it back, with the typical power
-# of such a place and not that of this electrode, and only up to 45 Hz (grey beyond): there the
-# model's statistics end, and the draw is the mean.
+# F7 retains a tenth of its power at 30 Hz. The draw restores most of it, with the typical power at
+# such a position rather than that of this electrode, and only up to 45 Hz (grey beyond): the
+# statistics of the model end there, and the draw equals the mean.
 #
 # Connectivity
 # ------------
@@ -183,24 +186,25 @@ axes[0].set_ylabel("|r| with the restored channel")
 plt.show()
 
 # %%
-# Most dots of the mean lie above the diagonal: a part of each link was made by the repair. A draw
-# errs to either side, but its links too are those that the model assumes, not those of this brain.
-# Leave restored channels out of connectivity.
+# Most dots of the mean lie above the diagonal: part of each connection was created by the repair. A
+# draw deviates in both directions, but its connections are those that the model assumes, not those
+# of this brain. Exclude restored channels from connectivity analyses.
 #
 # Rank and ICA
 # ------------
 #
-# The report counts what was measured. In one frequency band a restored channel is a weighted sum of
-# others; over all bands the weights differ, so the rank of the result seems to be full. The
-# additional dimensions hold nothing. An ICA that is given them finds components of pure arithmetic.
+# The report counts the measured dimensions. In one frequency band a restored channel is a weighted
+# sum of others; the weights differ between bands, so the rank of the result appears to be full. The
+# additional dimensions contain no information, and an ICA that includes them finds meaningless
+# components.
 
 _, report = mne_gram.restore(hide(targets, cap), method="spatial", return_report=True)
 print(f"channels {len(cap)}, measured {report.rank_before}, seeming rank {report.rank_after}")
 print(report.notes[0])
 
 # %%
-# Nothing in the eigenvalues of the covariance gives that away. The last ones are smaller, but there
-# is no cliff that an automatic estimate of the rank would notice. Give ``n_components`` yourself.
+# The eigenvalues of the covariance do not reveal this. The last ones are smaller, but there is no
+# sharp drop that an automatic estimate of the rank would detect. Pass ``n_components`` yourself.
 
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 for label, inst, color in styles[:2]:
@@ -213,12 +217,12 @@ ax.legend()
 plt.show()
 
 # %%
-# Limits, in short
-# ----------------
+# Limitations in short
+# --------------------
 #
-# Do not trust a restored channel where its ``expected_r`` is low; near the rim of the cap and among
-# many bad neighbours look there first. Do not interpret what is annotated as ``INVENTED``. Do not
-# measure power in a mean, and do not compute connectivity with restored channels at all. Do not let
-# ICA or a whitener guess the rank. And what the report says is an average over clean data of this
-# recording: it cannot foresee that the bad channel alone saw something, such as a spike of one
-# electrode's cortex. If that is what you look for, no interpolation will bring it back.
+# Do not trust a restored channel with a low ``expected_r``; check it in particular at the edge of
+# the cap and next to other bad channels. Do not interpret segments annotated as ``INVENTED``. Do
+# not measure power in a mean, and do not compute connectivity with restored channels. Do not let
+# ICA or a whitener estimate the rank. And the report is an average over clean data of this
+# recording: it cannot foresee that the bad channel alone recorded something, such as an epileptic
+# spike below one electrode. If that is what you are looking for, no interpolation will recover it.

@@ -4,18 +4,19 @@
 Embeddings and tokens
 =====================
 
-What does the network make of my recording? Gram has two halves. The tokenizer gives each second of
-each channel a number, its base class. The encoder turns a window of all channels into a vector, its
-embedding. This tutorial computes both, looks at them, and stores them.
+What does the network compute from a recording? Gram has two stages. The tokenizer assigns a number,
+its base class, to each second of each channel. The encoder converts a window of all channels into a
+vector, its embedding. This tutorial computes, plots and saves both.
 """
 
 # %%
 # Tokens
 # ------
 #
-# We take the bundled recording and repair it first: an artefact of hundreds of microvolts rings in
-# filters, and all patches of a window see each other. Both functions preprocess by themselves; as
-# 20 seconds are too short for a high-pass at 0.1 Hz, we filter at 1 Hz before.
+# We use the bundled recording and repair it first, because an artefact of hundreds of microvolts
+# rings in filters and because all patches of a window influence each other. Both functions
+# preprocess the data themselves; as 20 seconds are too short for a high-pass filter at 0.1 Hz, we
+# filter at 1 Hz beforehand.
 
 import tempfile
 from pathlib import Path
@@ -27,6 +28,7 @@ import pandas as pd
 import torch
 
 import mne_gram
+from mne_gram.simulation import simulate_raw
 
 mne.set_log_level("warning")
 blue = "#0072B2"
@@ -38,26 +40,26 @@ print(tokens)
 print(tokens.data.shape)
 
 # %%
-# ``tokens.data`` has the shape ``(n_windows, n_channels, n_patches)``: 20 seconds make a window of
-# 16 s, which is what the network takes at once, and one of 4 s that is padded with -1. As a table
-# it has a row a patch.
+# ``tokens.data`` has the shape ``(n_windows, n_channels, n_patches)``: 20 seconds give one window
+# of 16 s, the maximum of the network, and one of 4 s that is padded with -1. As a table it has one
+# row per patch.
 
 tokens.to_data_frame().head()
 
 # %%
-# What does a class stand for? A waveform of one second. These are the most frequent ones of this
-# recording, with the share of patches that they name.
+# What does a class represent? A waveform of one second. These are the most frequent ones in this
+# recording, with the share of patches that belong to each.
 
 fig = mne_gram.viz.plot_base_classes(tokens, n_classes=15)
 
 # %%
-# The person blinks a lot, and a blink goes into most channels. The same blink a quarter of a second
-# later is another class: a class is a shape at a place within the second. Some of the other classes
-# are slow drifts, some are rhythms.
+# The subject blinks often, and blinks are visible in most channels. The same blink a quarter of a
+# second later is another class, because a class is a waveform at a certain time within the second.
+# Some of the other classes are slow drifts, others rhythms.
 #
-# How well does a class describe its second? The decoder turns the classes of a window back into
-# waveforms. It knows neither amplitude nor offset, as the tokenizer was trained to get the shape
-# right, so both are fitted to each second here.
+# How well does a class describe its second? The decoder converts the classes of a window back into
+# waveforms. It does not know amplitude and offset, because the tokenizer was trained to reproduce
+# the shape only, so both are fitted to each second here.
 
 model = mne_gram.load_model("gram-tiny")
 rows = mne_gram.match_channels(raw.info).indices.tolist()
@@ -84,11 +86,10 @@ axes[-1].set_xlabel("Time (s)")
 plt.show()
 
 # %%
-# The bundled tokenizer is small. It keeps what is slow and large, and gives up what is fast and
-# small.
+# The bundled tokenizer is small. It preserves slow, large signals and loses fast, small ones.
 #
-# Many classes, each used rarely, is what a codebook should look like. If a few classes named nearly
-# everything, tokens would tell little.
+# A good codebook has many classes, each of which is used rarely. If a few classes covered nearly
+# everything, tokens would carry little information.
 
 fig = mne_gram.viz.plot_codebook_usage(tokens)
 
@@ -96,17 +97,19 @@ fig = mne_gram.viz.plot_codebook_usage(tokens)
 # Embeddings
 # ----------
 #
-# For vectors we need more than one state. Three simulated people are awake, and asleep with
-# spindles and slow waves. Preprocessing comes before cutting into epochs, as filters need length.
-# What the metadata say about an epoch stays with its vector.
+# To compare embeddings we need more than one state. Three simulated subjects are awake, and asleep
+# with spindles and slow waves. Preprocess before cutting the data into epochs, because filters need
+# length. The metadata of an epoch are kept with its embedding.
 
 epochs = []
-for person in range(3):
+for subject in range(3):
     for state in ["awake", "asleep"]:
-        raw, _ = mne_gram.training.simulate_raw(60.0, asleep=state == "asleep", seed=person)
+        raw, _ = simulate_raw(60.0, asleep=state == "asleep", seed=subject)
         raw.set_annotations(None)  # of blinks, which are of no use here
         cut = mne.make_fixed_length_epochs(mne_gram.preprocess(raw), 4.0, preload=True)
-        cut.metadata = pd.DataFrame({"person": f"person {person}", "state": state}, range(len(cut)))
+        cut.metadata = pd.DataFrame(
+            {"subject": f"subject {subject}", "state": state}, range(len(cut))
+        )
         epochs.append(cut)
 epochs = mne.concatenate_epochs(epochs)
 
@@ -114,9 +117,9 @@ embedding = mne_gram.compute_embedding(epochs, preprocess=False)
 print(embedding)
 
 # %%
-# ``embedding.data`` is an array, a row a window, ready for anything. ``pool`` decides what becomes
-# of a window: its CLS vector, as here, the mean over its patches, or one vector for each channel,
-# second or patch.
+# ``embedding.data`` is an array with one row per window. ``pool`` selects what represents a window:
+# its CLS vector, as here, the mean over its patches, or one vector for each channel, second or
+# patch.
 
 for pool in ["cls", "mean", "channels", "patches"]:
     print(
@@ -124,28 +127,28 @@ for pool in ["cls", "mean", "channels", "patches"]:
     )
 
 # %%
-# The two directions in which the vectors vary most, once coloured by state and once by person.
+# The two directions in which the embeddings vary most, coloured by state and by subject.
 
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-for ax, color in zip(axes, ["state", "person"], strict=True):
+for ax, color in zip(axes, ["state", "subject"], strict=True):
     mne_gram.viz.plot_embedding(embedding, color=color, axes=ax, show=False)
 plt.show()
 
 # %%
-# What differs most is who it is, not what the person does. That is so with real people too, and it
-# is why a classifier has to be tested on people that it has not seen:
+# The largest differences are between subjects, not between states. The same is true for real
+# subjects, and it is the reason why a classifier has to be tested on held-out subjects:
 # :doc:`50_classify_without_leaking`.
 #
 # Tables and files
 # ----------------
 #
-# A data frame has the metadata in front and the vector behind.
+# A data frame contains the metadata first, then the vector.
 
 embedding.to_data_frame().iloc[:3, :10]
 
 # %%
-# Files are plain ``.npz`` without pickles. They hold the checksum of the weights, as vectors and
-# classes of different weights must not be mixed.
+# Files are plain ``.npz`` without pickles. They contain the checksum of the weights, because
+# embeddings and classes from different weights must not be mixed.
 
 folder = Path(tempfile.mkdtemp())
 embedding.save(folder / "sub-01_embedding.npz")
@@ -155,14 +158,14 @@ print(again, again.sha256[:12])
 assert np.array_equal(again.data, embedding.data)
 
 # %%
-# Limits
-# ------
+# Limitations
+# -----------
 #
-# An embedding is as good as the model. ``gram-tiny`` was trained for an hour on a laptop's worth of
-# cores, with three hours of EEG of 70 people (:doc:`/gram_tiny`); the published weights
-# (:doc:`90_published_weights`) are another league. The class of a patch depends on the other
+# An embedding is only as good as the model. ``gram-tiny`` was trained for an hour on two CPU cores,
+# with three hours of EEG of 70 subjects (:doc:`/gram_tiny`); the published weights
+# (:doc:`90_published_weights`) are a much larger model. The class of a patch depends on the other
 # patches of its window, so the same second in another window, or with other channels, can get
-# another class. Dimensions of a vector have no meaning one by one. Two groups that lie apart in a
-# scatter plot may differ in muscle tone, amplifier or cap. And vectors of recordings with different
-# channels can be compared only as far as the network has learnt to ignore which channels there
-# were.
+# another class. The dimensions of an embedding have no individual meaning. Two groups that are
+# separated in a scatter plot may differ in muscle tone, amplifier or cap. And embeddings of
+# recordings with different channels are comparable only as far as the network has learnt to ignore
+# which channels there are.

@@ -4,17 +4,17 @@
 A BIDS data set
 ===============
 
-How do I repair all recordings of a study, and know afterwards what was done to each? This tutorial
-makes a small BIDS data set, plans a run over it, runs it, and reads what comes out.
+How can all recordings of a study be repaired, with a record of what was done to each? This tutorial
+creates a small BIDS data set, plans a run, executes it, and reads the results.
 """
 
 # %%
 # A data set
 # ----------
 #
-# Three people in a temporary folder, written by MNE-BIDS. Each has another noisy channel, which
-# ``channels.tsv`` marks as bad, as MNE-BIDS does with ``info["bads"]``. One recording is broken:
-# all of its channels are flat.
+# Three subjects in a temporary folder, written by MNE-BIDS. Each has a different noisy channel,
+# which is marked as bad in ``channels.tsv``, as MNE-BIDS does with ``info["bads"]``. One recording
+# is broken: all of its channels are flat.
 
 import tempfile
 import warnings
@@ -26,13 +26,14 @@ import mne_bids
 import pandas as pd
 
 import mne_gram
+from mne_gram.simulation import simulate_raw
 
 mne.set_log_level("warning")
 blue, orange, grey = "#0072B2", "#D55E00", "#AAAAAA"
 root = Path(tempfile.mkdtemp()) / "study"
 
 for subject, bad in [("01", "Cz"), ("02", "F3"), ("03", "P4")]:
-    raw, _ = mne_gram.training.simulate_raw(30.0, bads=[bad], seed=int(subject))
+    raw, _ = simulate_raw(30.0, bads=[bad], seed=int(subject))
     if subject == "03":
         raw.apply_function(lambda x: 0 * x)
     path = mne_bids.BIDSPath(subject=subject, task="rest", datatype="eeg", root=root)
@@ -44,7 +45,7 @@ for subject, bad in [("01", "Cz"), ("02", "F3"), ("03", "P4")]:
 # Plan
 # ----
 #
-# ``dry_run`` reads headers and sidecars, and says what would be done. Nothing is written.
+# ``dry_run`` reads headers and sidecars and reports what would be done. Nothing is written.
 
 plan = mne_gram.run_bids(root, tasks="rest", dry_run=True)
 print(plan)
@@ -53,26 +54,28 @@ print(plan)
 # Run
 # ---
 #
-# Recordings are independent: one that fails is tabulated, and the others are done. ``n_jobs=2``
-# would work on two at a time. Results go to ``derivatives/mne-gram`` inside the data set; nothing
-# that was there before is changed.
+# Recordings are independent: one that fails is listed and the others are processed. ``n_jobs=2``
+# would process two at a time. Results are written to ``derivatives/mne-gram`` inside the data set;
+# existing files are not changed.
 
 done = mne_gram.run_bids(root, tasks="rest")
 done.to_data_frame()[["recording", "status", "n_bads", "n_restored", "expected_r"]]
 
 # %%
-# The third recording failed. The table says why, and so does the log file. On the command line,
-# ``mne_gram bids`` does the same and exits with a code other than zero, so that a script notices.
+# The third recording failed. The table gives the reason, and so does the log file. On the command
+# line, ``mne_gram bids`` does the same and exits with a code other than zero, so that scripts
+# notice.
 
 for row in done.failures:
     print(row["why"])
 
 # %%
-# What is there now
-# -----------------
+# Results
+# -------
 #
-# A derivative data set of its own, which every BIDS tool reads. ``desc-restored`` tells the
-# restored recordings from their sources; the sidecars say what was restored, and from which file.
+# The results are a BIDS derivative data set that every BIDS tool can read. ``desc-restored``
+# distinguishes restored recordings from their sources; the sidecars describe what was restored, and
+# from which file.
 
 for path in sorted(done.folder.rglob("*")):
     name = path.relative_to(done.folder).as_posix()
@@ -80,15 +83,15 @@ for path in sorted(done.folder.rglob("*")):
         print(name)
 
 # %%
-# For each channel ``channels.tsv`` has how much of it was restored, and what correlation with the
-# truth is to be expected.
+# For each channel, ``channels.tsv`` contains how much of it was restored and the expected
+# correlation with the truth.
 
 table = next(done.folder.rglob("sub-01*_channels.tsv"))
 table = pd.read_csv(table, sep="\t")
 table[["name", "status", "restored", "restored_seconds", "expected_r"]].query("restored != 'none'")
 
 # %%
-# Read a restored recording like any other. The figure shows it over its source.
+# Read a restored recording like any other. The figure shows it together with its source.
 
 path = mne_bids.BIDSPath(subject="01", task="rest", datatype="eeg", root=root)
 source = mne_bids.read_raw_bids(path, verbose=False)
@@ -109,12 +112,12 @@ ax.legend(loc="upper right", ncols=2, fontsize=8)
 plt.show()
 
 # %%
-# Again
-# -----
+# Resuming
+# --------
 #
-# A second call does only what is new: recordings, changed sidecars, other settings. So a run that
-# was stopped goes on where it was. We mark another bad channel in the sidecar of the second person
-# and call again.
+# A second call only processes what has changed: new recordings, changed sidecars, other settings.
+# So a run resumes after an interruption. We mark another bad channel in the sidecar of the second
+# subject and call it again.
 
 table = next((root / "sub-02").rglob("*_channels.tsv"))
 channels = pd.read_csv(table, sep="\t", keep_default_na=False)
@@ -125,8 +128,8 @@ again = mne_gram.run_bids(root, tasks="rest")
 again.to_data_frame()[["recording", "status", "n_bads", "n_restored", "expected_r"]]
 
 # %%
-# Read the report before you go on. ``done.index`` is a page with a figure of each recording. For
-# many recordings, a picture of the expected correlations tells where to look first.
+# Read the report before you continue. ``done.index`` is a page with a figure of each recording. For
+# many recordings, a plot of the expected correlations shows which to inspect first.
 
 rows = [row for row in again.rows if row["status"] in ("done", "skipped")]
 fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
@@ -136,18 +139,19 @@ for row in rows:
     ax.plot([name] * len(values), values, "o", color=blue)
     for channel, value in zip(row["channels"], values, strict=True):
         ax.annotate(channel["channel"], (name, value), (6, -3), textcoords="offset points")
-ax.axhline(0.7, color=orange, lw=1, ls="--", label="half of the variance is guessed")
+ax.axhline(0.7, color=orange, lw=1, ls="--", label="half of the variance is unexplained")
 ax.set(ylabel="Expected correlation", ylim=(0, 1), title="Restored channels of all recordings")
 ax.margins(x=0.4)
 ax.legend(loc="lower right", fontsize=8)
 plt.show()
 
 # %%
-# Limits
-# ------
+# Limitations
+# -----------
 #
-# A run restores what is marked. If nobody marked anything, it restores nothing; ``find_bads=True``
-# lets it look, and then the pages are worth your time. Files are BrainVision with single precision,
-# or EDF, which rounds. Restored recordings are not filtered or re-referenced: that stays with your
-# pipeline. A recording counts as done by checksums of itself and its sidecars; a change that is in
-# none of these files, such as another electrode cap on the head, is not noticed by anybody.
+# Only marked channels and segments are restored. If nothing is marked, nothing is restored;
+# ``find_bads=True`` detects bad channels, and then the pages are worth reading. Files are
+# BrainVision with single precision, or EDF, which rounds. Restored recordings are not filtered or
+# re-referenced: that remains the task of your pipeline. Whether a recording is done is decided by
+# checksums of the recording and its sidecars; a change that is not in any of these files, such as a
+# different electrode cap, cannot be noticed.

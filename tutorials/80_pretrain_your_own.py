@@ -4,18 +4,20 @@
 Pre-train your own
 ==================
 
-How do I train Gram on my own recordings? This tutorial goes all the way with a toy: simulated
-recordings as files, a corpus, the two stages of training, and a model that the rest of the package
-takes. Every step is the real one, only smaller. :doc:`/pretraining` says how it is done in earnest.
+How can Gram be trained on your own recordings? This tutorial shows the complete process with a toy
+example: simulated recordings as files, a corpus, the two stages of training, and a model that the
+rest of the package accepts. Every step is the real one, only smaller. :doc:`/pretraining` describes
+how to do it at full scale.
 """
 
 # %%
 # Recordings
 # ----------
 #
-# Here :func:`mne_gram.training.simulate_raw` makes them: each seed is another person, and the truth
-# tells what a recording is made of. That is of use beyond this page, whenever you want to know how
-# well a method does. The figure shows four seconds of one channel, part by part; they add up.
+# The recordings are made by :func:`mne_gram.simulation.simulate_raw`: each seed is another subject,
+# and the truth contains the components of the recording. This is also useful to test how well a
+# method works. The figure shows four seconds of one channel and its components, which add up to the
+# recording.
 
 import tempfile
 from pathlib import Path
@@ -26,12 +28,13 @@ import numpy as np
 
 import mne_gram
 from mne_gram.models import gram_nano, tokenizer_nano
+from mne_gram.simulation import simulate_raw
 from mne_gram.training import read_log
 
 mne.set_log_level("warning")
 blue, orange = "#0072B2", "#D55E00"
 
-raw, truth = mne_gram.training.simulate_raw(20.0, seed=1)
+raw, truth = simulate_raw(20.0, seed=1)
 row, window = raw.ch_names.index("Fp1"), slice(0, 800)
 fig, axes = plt.subplots(len(truth.parts) + 1, 1, figsize=(8, 6), sharex=True, layout="constrained")
 for ax, (kind, part) in zip(
@@ -45,24 +48,24 @@ axes[-1].set_xlabel("Time (s)")
 plt.show()
 
 # %%
-# Six people with 40 seconds each, written as files. Use your own in any format that MNE reads, or
-# whole BIDS data sets.
+# Six subjects with 40 seconds each, written to files. Use your own files in any format that MNE
+# reads, or whole BIDS data sets.
 
 folder = Path(tempfile.mkdtemp())
 files = []
-for person in range(1, 7):
-    raw, _ = mne_gram.training.simulate_raw(40.0, seed=person)
-    files.append(folder / f"sub-{person:02d}_raw.fif")
+for subject in range(1, 7):
+    raw, _ = simulate_raw(40.0, seed=subject)
+    files.append(folder / f"sub-{subject:02d}_raw.fif")
     raw.save(files[-1])
 
 # %%
 # The corpus
 # ----------
 #
-# :func:`mne_gram.training.prepare_corpus` preprocesses every recording once and stores it in a form
-# that training can read at random. Seconds that are flat, clipped or huge, bad channels and
-# ``BAD_`` annotations are marked and not trained on. Repeat the call when files were added: it does
-# what is new.
+# :func:`mne_gram.training.prepare_corpus` preprocesses every recording once and stores it for fast
+# random access during training. Flat, clipped and very large seconds, bad channels and ``BAD_``
+# annotations are marked and excluded from training. Repeat the call after adding files: it only
+# processes what is new.
 
 corpus = mne_gram.training.prepare_corpus(folder / "corpus", files=files)
 print(corpus)
@@ -71,10 +74,10 @@ print(corpus)
 # Stage 1: the tokenizer
 # ----------------------
 #
-# The tokenizer learns a codebook of waveforms of a second. ``tokenizer_nano`` is the smallest
-# network there is. For the first 30 steps it learns without a codebook, which makes a good start;
-# then the codebook is made from what it knows by then. Every third person is not trained on but
-# watched. A fifth of the batches is simulated, to show that the two can be mixed.
+# The tokenizer learns a codebook of one-second waveforms. ``tokenizer_nano`` is the smallest
+# available network. For the first 30 steps it learns without a codebook, which is a good start; the
+# codebook is then initialised from what it has learnt. Every third subject is used for validation,
+# not for training. A fifth of the batches is simulated, to show that both can be mixed.
 
 training = mne_gram.training.TrainingConfig(
     n_steps=50,
@@ -99,8 +102,8 @@ print(first)
 # Stage 2: the masked autoencoder
 # -------------------------------
 #
-# The second stage hides a part of each window and learns to name the classes of what is hidden. The
-# same call, with the tokenizer of before.
+# The second stage hides some patches of each window and learns to predict their classes. The call
+# is the same, with the tokenizer from the first stage.
 
 training = mne_gram.training.TrainingConfig(
     n_steps=30,
@@ -116,18 +119,18 @@ model = mne_gram.pretrain(corpus, first, folder / "gram", config=gram_nano(), tr
 print(model)
 
 # %%
-# Look at the curves
-# ------------------
+# Learning curves
+# ---------------
 #
-# Everything is logged to ``log.csv`` in the folder of the run, and drawn to ``curves.png``. Two
-# things matter: that the loss of people who are watched falls with that of the others, and that
-# many classes are in use, which the perplexity tells: as many equally frequent ones would be as
-# diverse.
+# Everything is logged to ``log.csv`` in the folder of the run and plotted to ``curves.png``. Two
+# things matter: that the loss in validation subjects falls together with that in training subjects,
+# and that many classes are in use. The latter is measured by the perplexity, the number of equally
+# frequent classes with the same diversity.
 
 logs = {stage: read_log(folder / stage) for stage in ["tokenizer", "gram"]}
 log = logs["tokenizer"]
 perplexity = log.loc[log["name"] == "perplexity", "value"].iloc[-1]
-print(f"Perplexity in people who are watched: {perplexity:.0f} of 64 classes")
+print(f"Perplexity in validation subjects: {perplexity:.0f} of 64 classes")
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 panels = [
@@ -144,36 +147,37 @@ for ax, (stage, names, title) in zip(axes, panels, strict=True):
     ax.set(title=title, xlabel="Step")
 axes[0].axvline(30, color="0.6", ls=":")
 axes[1].axhline(np.log(64), color="0.6", ls=":")
-axes[0].legend(["trained on", "watched", "the codebook starts"], fontsize=8)
-axes[1].legend(["trained on", "watched", "guessing among 64 classes"], fontsize=8)
+axes[0].legend(["training", "validation", "the codebook starts"], fontsize=8)
+axes[1].legend(["training", "validation", "guessing among 64 classes"], fontsize=8)
 plt.show()
 
 # %%
-# The first stage has learnt rough waveforms. The second has hardly begun: it is a little better
-# than guessing. That takes thousands of steps.
+# The first stage has learnt approximate waveforms. The second has hardly started: it is slightly
+# better than guessing. More takes thousands of steps.
 #
-# Use it
-# ------
+# Using the model
+# ---------------
 #
-# The folder of each run has the model in ``model/``, which all of the package takes by its path.
-# Its card says what it was trained on, so whoever shares the folder shares that too.
+# The folder of each run contains the model in ``model/``, and all functions of the package accept
+# its path. Its card describes the training data, so sharing the folder also shares that
+# information.
 
 model = mne_gram.load_model(folder / "gram" / "model")
 print(sorted(model.card))
 print(mne_gram.compute_embedding(raw, model=folder / "gram" / "model"))
 
 # %%
-# If a run is stopped, give the same call again: it goes on from its last checkpoint, to the same
-# result. On the command line the three steps are ``mne_gram pretrain prepare``, ``tokenizer`` and
-# ``gram``, and ``mne_gram pretrain recipe gram-tiny --bids-root A --out models`` makes a model like
-# the bundled one in one go.
+# To resume a run after an interruption, repeat the call: it continues from its last checkpoint,
+# with the same result. On the command line the three steps are ``mne_gram pretrain prepare``,
+# ``tokenizer`` and ``gram``, and ``mne_gram pretrain recipe gram-tiny --bids-root A --out models``
+# makes a model like the bundled one in a single step.
 #
-# Limits
-# ------
+# Limitations
+# -----------
 #
-# This toy has seen three minutes of simulated EEG, and its embeddings are useless. The bundled
-# ``gram-tiny`` took thousands of steps on recordings of 70 people, and still is small beside the
-# published network. A loss that falls does not say that embeddings are good for your
-# question: test that on a task. Simulated EEG has the spectra and the geometry of real EEG, but
-# only the rhythms and artefacts that somebody thought of. And recordings of people go into the
-# weights: check that their consent allows you to share a model.
+# This toy was trained on three minutes of simulated EEG, and its embeddings are useless. The
+# bundled ``gram-tiny`` was trained for thousands of steps on recordings of 70 subjects, and is
+# still small compared with the published network. A decreasing loss does not show that embeddings
+# are useful for your question: test them on a task. Simulated EEG has the spectra and the geometry
+# of real EEG, but only the rhythms and artefacts that were built into it. And the weights are
+# derived from recordings of your subjects: check that their consent allows you to share a model.

@@ -4,19 +4,19 @@
 Use the published weights
 =========================
 
-How do I get the weights that the authors of Gram published into MNE? They cannot come with this
-package, and there is no direct link to them: you download two files by hand, and one call converts
-them. This tutorial shows that call. As it has to work without a network, a small file of the same
-form with random weights stands in for the download.
+How can the weights published by the authors of Gram be used in MNE? They cannot be included in this
+package, and there is no direct link to them: you download two files manually, and one call converts
+them. This tutorial shows that call. Since it has to work offline, a small file of the same form
+with random weights replaces the download.
 """
 
 # %%
-# Which models there are
-# ----------------------
+# Available models
+# ----------------
 #
-# Two small ones come with the package. ``gram-base`` is the published one, which is not here yet.
-# Models lie in ``~/mne_data/mne_gram-models``, or wherever ``MNE_DATA`` or ``MNE_GRAM_MODELS``
-# says. For this page it is a temporary folder; you do not need that line.
+# A small model comes with the package. ``gram-base`` is the published one, which is not installed
+# yet. Models are stored in ``~/mne_data/mne_gram-models``, or wherever ``MNE_DATA`` or
+# ``MNE_GRAM_MODELS`` points. For this page it is a temporary folder; you do not need that line.
 
 import os
 import re
@@ -39,10 +39,10 @@ for info in mne_gram.list_models():
     print(f"{info.name:19} {'here' if info.present else 'not here':9} {info.description}")
 
 # %%
-# Asking for it
-# -------------
+# Requesting the model
+# --------------------
 #
-# :func:`mne_gram.fetch_model` says what to do by hand.
+# :func:`mne_gram.fetch_model` explains the manual steps.
 
 try:
     mne_gram.fetch_model("gram-base")
@@ -50,12 +50,12 @@ except RuntimeError as error:
     print(error)
 
 # %%
-# A stand-in for the download
-# ---------------------------
+# A replacement for the download
+# ------------------------------
 #
-# Skip this block if you have the real ``base.pth``. A published file is what ``torch.save`` makes
-# of a dictionary: ``model`` holds the tensors of stage 2, and those of stage 1 under ``vqgan.``;
-# ``cf`` holds the settings. Here both stages are tiny, with random weights, under the published
+# Skip this block if you have the real ``base.pth``. A published file is a dictionary saved by
+# ``torch.save``: ``model`` contains the tensors of stage 2, and those of stage 1 under ``vqgan.``;
+# ``cf`` contains the settings. Here both stages are tiny, with random weights, under the published
 # names.
 
 BLOCKS = [
@@ -106,8 +106,9 @@ torch.save({"model": tensors, "cf": settings, "epoch": 49}, folder / "base.pth")
 # Converting
 # ----------
 #
-# Put the file into the folder of models and ask again. It is converted once; later calls return at
-# once. The sha256 of the file is logged, so that you can note which file your results rest on.
+# Put the file into the folder of models and call the function again. The file is converted once;
+# later calls return immediately. The sha256 of the file is logged, so that you can record which
+# file your results are based on.
 
 (folder / "models").mkdir()
 shutil.copy(folder / "base.pth", folder / "models" / "base.pth")
@@ -115,9 +116,9 @@ mne_gram.fetch_model("gram-base", verbose="info")
 print(*sorted(path.name for path in (folder / "models" / "gram-base").iterdir()))
 
 # %%
-# A file that lies elsewhere is converted by :func:`mne_gram.convert_checkpoint`, to any folder, or
-# on the command line by ``mne_gram weights convert base.pth my-gram``. The second published file,
-# stage 1, is only needed if you want that stage without the other: stage 2 holds it too.
+# A file in another place is converted by :func:`mne_gram.convert_checkpoint`, to any folder, or on
+# the command line by ``mne_gram weights convert base.pth my-gram``. The second published file,
+# stage 1, is only needed if you want that stage alone: stage 2 contains it too.
 
 mne_gram.convert_checkpoint(folder / "base.pth", folder / "my-gram")
 model = mne_gram.load_model(folder / "my-gram")
@@ -125,8 +126,8 @@ print(model)
 print(model.card["sources"])
 
 # %%
-# Nothing in a downloaded file is ever executed. A file that holds more than tensors, numbers and
-# text is refused, whoever sent it.
+# Nothing in a downloaded file is ever executed. A file that contains anything but tensors, numbers
+# and text is refused.
 
 torch.save({"model": tensors, "cf": {"window": os.getcwd}}, folder / "suspicious.pth")
 try:
@@ -135,10 +136,10 @@ except RuntimeError as error:
     print(str(error).replace(str(folder), "..."))
 
 # %%
-# Using them
-# ----------
+# Using the model
+# ---------------
 #
-# From here on the name does, wherever a model is asked for: ``compute_embedding``,
+# From now on its name is accepted wherever a model is needed: ``compute_embedding``,
 # ``compute_tokens``, ``GramClassifier(model="gram-base")``, ``restore(method="gram",
 # model="gram-base")``.
 
@@ -149,27 +150,27 @@ embedding = mne_gram.compute_embedding(raw, model="gram-base", preprocess=False)
 print(embedding)
 
 # %%
-# Is it any good? Look at its base classes before you use it. A tokenizer that has learnt something
-# has waveforms of EEG in its codebook: blinks, rhythms, drifts. Random weights, as in our stand-in,
-# give the same meaningless spikes for every class. If your converted file looks like the second
-# row, something went wrong.
+# Is the model any good? Plot its base classes before you use it. A trained tokenizer has EEG
+# waveforms in its codebook: blinks, rhythms, drifts. Random weights, as in our replacement, give
+# the same meaningless spikes for every class. If your converted file looks like the second row,
+# something went wrong.
 
 fig, axes = plt.subplots(2, 6, figsize=(11, 4), sharex=True, layout="constrained")
 for row, name in zip(axes, ["gram-tiny", "gram-base"], strict=True):
     tokens = mne_gram.compute_tokens(raw, model=name, preprocess=False)
     mne_gram.viz.plot_base_classes(tokens, n_classes=6, axes=row, show=False)
-    row[0].set_ylabel(name if name == "gram-tiny" else "the stand-in")
+    row[0].set_ylabel(name if name == "gram-tiny" else "random weights")
 for ax in axes[1]:
     ax.set_xlabel("Time (s)")
 plt.show()
 
 # %%
-# Limits
-# ------
+# Limitations
+# -----------
 #
-# The conversion is tested against outputs of the published network, so what it computes is what the
-# authors' network computes from the same input. How well it does on your data is another matter.
-# The published repository states no licence: whether you may use the weights for your purpose is
-# between you and the authors, and this package neither contains nor passes on any of them. Only
-# Gram-Base is published. It is much larger than ``gram-tiny``, and takes as much longer. If you use
-# it, cite Li et al. (2025); the card of the converted model holds the reference.
+# The conversion is tested against outputs of the published network, so it computes what the
+# authors' network computes from the same input. How well the model works on your data is another
+# question. The published repository states no licence: whether you may use the weights for your
+# purpose is between you and the authors, and this package neither contains nor distributes them.
+# Only Gram-Base is published. It is much larger than ``gram-tiny`` and correspondingly slower. If
+# you use it, cite Li et al. (2025); the card of the converted model contains the reference.
