@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Locks: one owner at a time, and none that is dead."""
+"""Lock files: one owner at a time, and never a dead one."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def _write(path, age=0.0, **changes):
 
 
 def test_one_owner(tmp_path):
-    """Who comes second gets nothing until the first one is done."""
+    """A second process gets the lock only after the first one releases it."""
     path = tmp_path / "locks" / "a.lock"
     with hold(path) as first:
         assert isinstance(first, Lock)
@@ -37,14 +37,14 @@ def test_one_owner(tmp_path):
 
 
 def test_released_after_an_error(tmp_path):
-    """An error does not leave the lock behind."""
+    """The lock is released after an error."""
     with pytest.raises(KeyError), hold(tmp_path / "a.lock"):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
 
 
 def test_waits(tmp_path):
-    """Who waits gets it when it is given back."""
+    """A waiting process gets the lock when it is released."""
     path = tmp_path / "a.lock"
     first = Lock(path)
     assert first.acquire()
@@ -56,7 +56,7 @@ def test_waits(tmp_path):
 
 
 def test_dead_owner_of_this_machine(tmp_path):
-    """The lock of a process that is dead, or whose number another one has, is taken at once."""
+    """The lock of a dead process, or of a reused PID, is taken over immediately."""
     path = tmp_path / "a.lock"
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -74,7 +74,7 @@ def test_dead_owner_of_this_machine(tmp_path):
 
 @pytest.mark.parametrize("change", [dict(host="elsewhere"), dict(space="pid:[1]")])
 def test_owner_elsewhere(tmp_path, change):
-    """A process of another machine or container lives for as long as it touches its lock."""
+    """A process on another machine or in a container is alive as long as it touches its lock."""
     path = tmp_path / "a.lock"
     _write(path, age=_lock.STALE / 2, **change)
     with hold(path) as lock:
@@ -85,7 +85,7 @@ def test_owner_elsewhere(tmp_path, change):
 
 
 def test_empty_lock(tmp_path):
-    """A lock without an owner is of a process that died while it made it."""
+    """A lock without an owner is of a process that died creating it."""
     path = tmp_path / "a.lock"
     path.touch()
     with hold(path) as lock:
@@ -96,7 +96,7 @@ def test_empty_lock(tmp_path):
 
 
 def test_heartbeat(tmp_path, monkeypatch):
-    """A lock that is held is touched, so that it does not grow old."""
+    """A lock that is held is touched regularly."""
     monkeypatch.setattr(_lock, "BEAT", 0.05)
     path = tmp_path / "a.lock"
     with hold(path):
@@ -106,7 +106,7 @@ def test_heartbeat(tmp_path, monkeypatch):
 
 
 def test_lost_lock(tmp_path):
-    """Who was taken for dead notices before it writes, and leaves the new lock alone."""
+    """A process taken for dead notices before it writes, and does not remove the new lock."""
     path = tmp_path / "a.lock"
     with hold(path) as lock:
         _write(path)
@@ -116,7 +116,7 @@ def test_lost_lock(tmp_path):
 
 
 def test_only_one_takes_over(tmp_path):
-    """Of many that find a stale lock at the same time, one gets it."""
+    """Of several processes that find a stale lock at the same time, one gets it."""
     path = tmp_path / "a.lock"
     for _ in range(20):
         _write(path, age=2 * _lock.STALE, host="elsewhere")
@@ -141,7 +141,7 @@ def test_only_one_takes_over(tmp_path):
 
 
 def test_stale_breaker(tmp_path):
-    """Not even a process that died while it broke a lock is in the way for ever."""
+    """A process that died breaking a lock does not block it forever."""
     path = tmp_path / "a.lock"
     _write(path, age=2 * _lock.STALE, host="elsewhere")
     breaker = tmp_path / "a.lock.breaking"

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The pages of a data set: what they list, in which order, and that a browser shows them."""
+"""HTML pages: their content and order, and that a browser shows them."""
 
 import importlib.metadata
 import json
@@ -31,7 +31,7 @@ def report(bids_source, tmp_path_factory):
 
 
 def test_index(report):
-    """The page names all recordings, channels, errors, versions; what it links to is there."""
+    """The index has all recordings, channels, errors and versions; its links exist."""
     page = report.index.read_text(encoding="utf-8")
     for text in ("CP2", "FT8", "FC5", "Failures", mne_gram.__version__, "Expected NMSE"):
         assert text in page
@@ -45,7 +45,7 @@ def test_index(report):
 
 
 def test_worst_first(report, tmp_path):
-    """Recordings are listed by the largest expected error, unknown ones first of all."""
+    """Recordings are sorted by expected error, largest first, unknown errors before all others."""
     folder = shutil.copytree(report.folder, tmp_path / "copy")
     records = folder / ".mne_gram" / "records"
 
@@ -65,7 +65,7 @@ def test_worst_first(report, tmp_path):
 
 
 def test_subject(report):
-    """The page of a subject is one of MNE, with a section a recording and the failure."""
+    """The page of a subject is an MNE report with one section per recording, failures included."""
     page = (report.folder / "sub-01.html").read_text(encoding="utf-8")
     for text in (
         "sub-01_task-rest_run-01_eeg.vhdr (restore)",
@@ -81,7 +81,7 @@ def test_subject(report):
 
 
 def test_pages_of_a_second_run(report, bids_source):
-    """Pages are made of records, so they are whole although all was done before."""
+    """Pages are written from the journal, so they are complete if all recordings are up to date."""
     page = report.folder / "sub-02.html"
     before = page.stat().st_mtime_ns
     index = report.index.read_text(encoding="utf-8")
@@ -99,7 +99,7 @@ def test_pages_of_a_second_run(report, bids_source):
 
 
 def test_pages_are_not_worth_a_failure(bids_copy, monkeypatch):
-    """If the pages cannot be written, that is a warning: the recordings are done."""
+    """A failure to write the pages is a warning, as the recordings are done."""
 
     def fail(folder):
         raise OSError(28, "No space left on device")
@@ -112,7 +112,7 @@ def test_pages_are_not_worth_a_failure(bids_copy, monkeypatch):
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 def test_in_a_browser(report, tmp_path):
-    """A browser without a screen shows the page."""
+    """A headless browser shows the page."""
     picture = tmp_path / "page.png"
     subprocess.run(
         [

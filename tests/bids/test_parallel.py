@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs that are killed, that share the work, and that use several processes."""
+"""Runs that are killed, that share the recordings, and that use several processes."""
 
 import os
 import signal
@@ -33,21 +33,21 @@ def _read_results(folder):
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Compute with one thread, as workers do: with more, the last bits can be others."""
+    """Compute with one thread, as workers do; with more, the last bits may differ."""
     with threadpool_limits(1):
         yield
 
 
 @pytest.fixture(scope="module")
 def expected(bids_source, tmp_path_factory):
-    """Return the results of a run without disturbance."""
+    """Return the results of an undisturbed run."""
     folder = tmp_path_factory.mktemp("expected") / "mne-gram"
     run_bids(bids_source, derivatives=folder, **OPTIONS)
     return _read_results(folder)
 
 
 def _check(folder, expected):
-    """Check that all is there, and nothing else."""
+    """Check that all files are there, and no others."""
     assert _read_results(folder) == expected
     private = folder / ".mne_gram"
     assert not list(private.glob("staging/*")) and not list(private.glob("locks/*"))
@@ -55,7 +55,7 @@ def _check(folder, expected):
 
 
 def _check_nothing_half_made(folder, *versions):
-    """Check that each recording that a reader could open is complete, and of one version."""
+    """Check that each recording that a reader could open is complete and consistent."""
     found = _read_results(folder) if folder.exists() else {}
     for name in found:
         if name.endswith("_desc-restored_eeg.vhdr"):
@@ -133,7 +133,7 @@ def test_killed_before_each_move(bids_source, expected, tmp_path, is_first):
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.slow
 def test_killed_process(bids_source, expected, tmp_path):
-    """A process that is killed in the middle of its work is finished by the next one."""
+    """Recordings of a killed run are completed by the next run."""
     folder = tmp_path / "out"
     code = (
         "import mne_gram, sys\n"
@@ -155,7 +155,7 @@ def test_killed_process(bids_source, expected, tmp_path):
 
 
 def test_interrupt_is_no_failure(bids_source, tmp_path, monkeypatch):
-    """Ctrl-C ends the run, leaves nothing behind, and the next run goes on."""
+    """Ctrl-C ends the run and leaves no partial files; the next run resumes."""
 
     def interrupt(*args):
         raise KeyboardInterrupt
@@ -170,7 +170,7 @@ def test_interrupt_is_no_failure(bids_source, tmp_path, monkeypatch):
 
 
 def test_busy(bids_source, tmp_path):
-    """A recording that another run works on is left to it, and is no failure."""
+    """A recording that another run is processing is skipped, and is not a failure."""
     folder = tmp_path / "out"
     recording = _find(bids_source)[1]
     with hold(Journal(folder).get_lock_path(recording, "restore")):
@@ -187,7 +187,7 @@ def _find(root):
 
 @pytest.mark.slow
 def test_two_runs_share_the_work(bids_source, expected, tmp_path):
-    """Two runs at the same time do each recording once between them."""
+    """Two simultaneous runs process each recording once."""
     folder, reports = tmp_path / "out", []
 
     def run():
@@ -215,7 +215,7 @@ def test_two_runs_share_the_work(bids_source, expected, tmp_path):
 
 @pytest.mark.slow
 def test_same_with_two_processes(bids_source, expected, tmp_path):
-    """Processes of joblib give the same, to the bit."""
+    """Results of joblib processes are equal to the bit."""
     folder = tmp_path / "out"
     report = run_bids(bids_source, derivatives=folder, n_jobs=2, **OPTIONS)
     assert [row["status"] for row in report.rows] == ["done"] * 3
@@ -223,7 +223,7 @@ def test_same_with_two_processes(bids_source, expected, tmp_path):
 
 
 def test_threads_of_the_caller_stay(bids_source, tmp_path, monkeypatch):
-    """In the caller's process no number of threads is changed; in others it is one."""
+    """The number of threads is unchanged in the caller's process and one in others."""
     import torch
 
     seen = []
@@ -251,7 +251,7 @@ def test_threads_of_the_caller_stay(bids_source, tmp_path, monkeypatch):
 
 
 def test_model_is_loaded_once(bids_source, tmp_path, monkeypatch):
-    """One process loads the model once for all recordings, and keeps it no longer than the run."""
+    """A process loads the model once for all recordings."""
     calls, load = [], mne_gram.models.load_model
     monkeypatch.setattr(
         mne_gram.models, "load_model", lambda *a, **k: (calls.append(a), load(*a, **k))[1]
@@ -262,7 +262,7 @@ def test_model_is_loaded_once(bids_source, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_dask(bids_source, expected, tmp_path):
-    """Two processes of a dask cluster give the same, to the bit."""
+    """Results of two processes of a dask cluster are equal to the bit."""
     distributed = pytest.importorskip("distributed")
     folder = tmp_path / "out"
     with warnings.catch_warnings():
@@ -277,7 +277,7 @@ def test_dask(bids_source, expected, tmp_path):
 
 
 def test_time_left():
-    """The line of a recording tells how far it is, and how long it takes still."""
+    """The log line of a recording has the progress and the remaining time."""
     clock = _parallel._Clock(3)
     row = dict(recording="sub-01/eeg/a_eeg.vhdr", status="skipped", job="restore", seconds=0.0)
     assert clock.describe(row) == "[1/3] a_eeg.vhdr: up to date"

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The table of people in the results is that of the source, of those who are there."""
+"""participants.tsv has the rows of the source for the subjects that have results."""
 
 import json
 import threading
@@ -33,7 +33,7 @@ def _set_source(root, text, about=None):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Return a source without a table, and results of two people."""
+    """Return a source without a table, and results of two subjects."""
     root, folder = tmp_path / "data", tmp_path / "out"
     root.mkdir()
     for name in ("sub-b", "sub-a", "logs"):
@@ -42,7 +42,7 @@ def folders(tmp_path):
 
 
 def test_rows_of_the_source(bids_copy):
-    """Those who are done have their rows, the others come with the next run."""
+    """Subjects with results have their rows; the others are added by the next run."""
     about = dict(age=dict(Description="Age.", Units="year"), note=dict(Description="Notes."))
     text = "participant_id\tage\tnote\nsub-02\t31\tn/a\nsub-77\t1\tx\nsub-01\tn/a\t007\n"
     _set_source(bids_copy, text, about)
@@ -72,7 +72,7 @@ def test_rows_of_the_source(bids_copy):
 
 
 def test_of_whom_nothing_is_known(folders):
-    """Names are there in any case."""
+    """Subjects are listed even if the source has no table."""
     root, folder = folders
     write_participants(folder, root)
     assert (folder / "participants.tsv").read_text() == "participant_id\nsub-a\nsub-b\n"
@@ -101,7 +101,7 @@ def test_nobody_is_there(tmp_path):
     ],
 )
 def test_source_that_cannot_be_understood(bids_copy, text, about, match):
-    """It is told, and does not keep recordings from being done."""
+    """An invalid table is a warning, and recordings are processed."""
     _set_source(bids_copy, text, about)
     with pytest.warns(RuntimeWarning, match=match):
         report = run_bids(bids_copy, subjects="02", **OPTIONS | dict(verbose="warning"))
@@ -113,7 +113,7 @@ def test_source_that_cannot_be_understood(bids_copy, text, about, match):
 
 
 def test_after_an_interrupt(bids_copy, monkeypatch):
-    """The table is there for those who are done, whenever the run ends."""
+    """The table is written for the finished subjects if the run is interrupted."""
     from mne_gram.bids import _process
 
     restore = _process.JOB_FUNCTIONS["restore"]
@@ -131,7 +131,7 @@ def test_after_an_interrupt(bids_copy, monkeypatch):
 
 
 def test_at_all_times(bids_copy, monkeypatch):
-    """The table names all who have results as soon as a recording is done, not in the end only."""
+    """The table is updated after each recording, not only at the end."""
     seen, note = [], _dataset.write_text
 
     def look(folder, name, text):
@@ -145,7 +145,7 @@ def test_at_all_times(bids_copy, monkeypatch):
 
 
 def test_two_runs(folders, monkeypatch):
-    """Two runs at once lose nobody; one that waits in vain leaves the table to the other."""
+    """Two simultaneous runs lose no subject; one that waits in vain skips the table."""
     root, folder = folders
 
     def add(names):

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The derivative data set is BIDS, by the official validator and by what it says of itself."""
+"""The derivative data set is valid BIDS and describes itself."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ VALIDATOR = shutil.which("bids-validator-deno")
 
 
 def _validate(folder):
-    """Return the issues that the official validator finds: severity and code."""
+    """Return severity and code of the issues found by the official validator."""
     run = subprocess.run(
         [VALIDATOR, str(folder), "--format", "json"], capture_output=True, text=True
     )
@@ -28,7 +28,7 @@ def _validate(folder):
 
 
 def _run_all_jobs(root):
-    """Do all that can be done with a data set."""
+    """Run all jobs on a data set."""
     for job in ("restore", "embed", "tokens"):
         report = run_bids(root, job=job, method="spatial", save_std=True, verbose="error")
         assert report.failures == []
@@ -37,7 +37,7 @@ def _run_all_jobs(root):
 
 @pytest.mark.skipif(VALIDATOR is None, reason="needs bids-validator-deno")
 def test_valid_small(bids_copy):
-    """What all jobs write is valid, and the source stays so."""
+    """The results of all jobs are valid, and the source remains so."""
     folder = _run_all_jobs(bids_copy)
     issues = _validate(folder)
     assert [issue for issue in issues if issue[0] == "error" or "participants" in issue[2]] == []
@@ -51,7 +51,7 @@ def test_valid_small(bids_copy):
 @pytest.mark.skipif(VALIDATOR is None, reason="needs bids-validator-deno")
 @pytest.mark.slow
 def test_valid_real(shared, tmp_path):
-    """The same of real recordings, with channels marked as bad."""
+    """The same with real recordings that have bad channels."""
     source, root = shared / "eeg" / "eegmmi", tmp_path / "data"
     root.mkdir()
     for path in source.iterdir():
@@ -79,7 +79,7 @@ def _describe(tmp_path, root, weights):
 
 
 def test_description_grows(bids_copy, tmp_path, monkeypatch):
-    """Each version and each set of weights that had a part in it is named once."""
+    """Each version and each set of weights is listed once."""
     source = json.loads((bids_copy / "dataset_description.json").read_text(encoding="utf-8"))
     source.update(DatasetDOI="doi:10.1/x", License="CC0", Authors=["A. Author"])
     (bids_copy / "dataset_description.json").write_text(json.dumps(source), encoding="utf-8")
@@ -95,7 +95,7 @@ def test_description_grows(bids_copy, tmp_path, monkeypatch):
 
 
 def test_description_is_first(bids_copy, monkeypatch):
-    """The data set is described before the first recording is touched."""
+    """The description is written before the first recording is read."""
     seen = []
 
     def look(*args, **kwargs):
@@ -108,7 +108,7 @@ def test_description_is_first(bids_copy, monkeypatch):
 
 
 def test_own_files_are_kept(bids_copy, tmp_path):
-    """What users add to .bidsignore and the README stays."""
+    """Changes of users to .bidsignore and the README are kept."""
     folder = tmp_path / "out"
     _dataset.describe_data_set(folder, bids_copy, {})
     (folder / ".bidsignore").write_text("mine", encoding="utf-8")
@@ -117,7 +117,7 @@ def test_own_files_are_kept(bids_copy, tmp_path):
 
 
 def test_relative_link(bids_copy):
-    """Inside the data set the source is linked relatively, so both can be moved together."""
+    """Inside the data set, the link to the source is relative, so both can be moved together."""
     folder = bids_copy / "derivatives" / "mne-gram"
     _dataset.describe_data_set(folder, bids_copy, {})
     about = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
@@ -126,7 +126,7 @@ def test_relative_link(bids_copy):
 
 
 def test_events_without_a_table(bids_copy):
-    """Annotations of the file become events, if the source has no table of them."""
+    """Annotations of the file become events if the source has no events.tsv."""
     table = bids_copy / "sub-01" / "eeg" / "sub-01_task-rest_run-01_events.tsv"
     table.unlink()
     marker = table.with_name("sub-01_task-rest_run-01_eeg.vmrk")
@@ -146,7 +146,7 @@ def test_events_without_a_table(bids_copy):
 
 
 def test_bad_for_all_stays(bids_copy):
-    """A span that is bad in all channels is not restored, and stays an event."""
+    """A segment that is bad in all channels is not restored, and remains an event."""
     table = bids_copy / "sub-01" / "eeg" / "sub-01_task-rest_run-01_events.tsv"
     text = table.read_text(encoding="utf-8")
     table.write_text(text + "4.0\t0.5\tBAD_move\tn/a\n", encoding="utf-8")
@@ -160,7 +160,7 @@ def test_bad_for_all_stays(bids_copy):
 
 
 def test_waits_for_the_description(bids_copy, tmp_path, monkeypatch):
-    """Another run that never ends with it is told, not waited for endlessly."""
+    """A lock that another run holds forever is an error after some time."""
     folder = tmp_path / "out"
     monkeypatch.setattr(_dataset, "hold", lambda path, wait: hold(path, wait=0.0))
     with hold(folder / ".mne_gram" / "locks" / "data_set.lock"):

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whole data sets: what is written, what is done again, and what bad input gets."""
+"""Whole data sets: what is written, what is processed again, and errors."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def restored(bids_source, tmp_path_factory):
 
 
 def test_restores_every_recording(bids_source, restored):
-    """Bad channels and spans are those of the sidecars; all good samples stay as they are."""
+    """Bad channels and segments are those of the sidecars; good samples are unchanged."""
     assert _get_statuses(restored) == ["done"] * 3 and restored.failures == []
     assert [row["recording"].rpartition("/")[2] for row in restored.rows] == [
         f"{name}_eeg.vhdr" for name in NAMES
@@ -85,7 +85,7 @@ def _compare(raw, root, channel):
 
 
 def test_reads_with_mne_bids(restored):
-    """MNE-BIDS reads what was written: nothing is bad, and positions are there."""
+    """MNE-BIDS reads the results, without bad channels and with positions."""
     path = mne_bids.BIDSPath(
         root=restored.folder,
         subject="01",
@@ -103,7 +103,7 @@ def test_reads_with_mne_bids(restored):
 
 
 def test_sidecars_tell_what_was_done(restored):
-    """Channels, events and the recording say what was restored, and of what it is made."""
+    """The sidecars of channels, events and the recording describe the restoration."""
     stem = restored.folder / "sub-01" / "eeg" / f"{NAMES[0]}_desc-restored"
     channels = pd.read_csv(f"{stem}_channels.tsv", sep="\t", keep_default_na=False).set_index(
         "name"
@@ -125,7 +125,7 @@ def test_sidecars_tell_what_was_done(restored):
 
 
 def test_std_of_each_sample(restored):
-    """The standard deviation is a recording of the restored channels, 0 where all is good."""
+    """The standard deviation is a recording of the restored channels, 0 for good samples."""
     path = restored.folder / "sub-01" / "eeg" / f"{NAMES[0]}_desc-std_eeg.vhdr"
     raw = mne.io.read_raw_brainvision(path, preload=True, verbose="error")
     assert set(raw.ch_names) == {"CP2", "FT8", "FC5"}
@@ -136,7 +136,7 @@ def test_std_of_each_sample(restored):
 
 
 def test_description(bids_source, restored):
-    """The data set says who made it, with which weights, and of what."""
+    """The description has the version, the weights and the source."""
     about = json.loads((restored.folder / "dataset_description.json").read_text(encoding="utf-8"))
     (entry,) = about["GeneratedBy"]
     assert (entry["Name"], entry["Version"]) == ("mne_gram", mne_gram.__version__)
@@ -153,7 +153,7 @@ def test_description(bids_source, restored):
 
 
 def test_done_is_skipped(bids_copy):
-    """A second run does nothing, and changes no file."""
+    """A second run changes no file."""
     folder = bids_copy / "derivatives" / "mne-gram"
     assert _get_statuses(_run(bids_copy)) == ["done"] * 3
     before = {name: text for name, text in _read_tree(folder).items() if not name.endswith(".log")}
@@ -166,7 +166,7 @@ def test_done_is_skipped(bids_copy):
 
 
 def test_what_differs_is_done_again(bids_copy, monkeypatch):
-    """Another version, parameter, weight or input, and lost outputs, lead to new work."""
+    """A recording is processed again if version, parameters, weights, input or output changed."""
     one = dict(subjects="02")
     _run(bids_copy, **one)
     path = bids_copy / "sub-02" / "eeg" / f"{NAMES[2]}_channels.tsv"
@@ -186,13 +186,13 @@ def test_what_differs_is_done_again(bids_copy, monkeypatch):
     monkeypatch.setattr(mne_gram.bids._process, "__version__", "99")
     (row,) = _run(bids_copy, **one, save_std=True).rows
     assert (row["status"], row["why"]) == ("done", "the version of mne_gram changed")
-    # What is not asked for any more goes.
+    # Outputs that are not requested any more are removed.
     (row,) = _run(bids_copy, **one).rows
     assert not list(output.parent.glob("*desc-std*"))
 
 
 def test_touched_is_not_changed(bids_copy):
-    """Other times of change alone lead to no new work."""
+    """A recording is not processed again if only modification times changed."""
     _run(bids_copy, subjects="02")
     for path in (bids_copy / "sub-02").rglob("*.eeg"):
         os.utime(path, (1, 1))
@@ -200,7 +200,7 @@ def test_touched_is_not_changed(bids_copy):
 
 
 def test_broken_recording_is_tabulated(bids_copy):
-    """A recording with an unreadable header fails; the others are done; it is tried again."""
+    """A recording with an unreadable header fails alone, and is tried again by the next run."""
     header = bids_copy / "sub-01" / "eeg" / f"{NAMES[1]}_eeg.vhdr"
     text = header.read_text(encoding="utf-8")
     header.write_text(text[:60], encoding="utf-8")
@@ -218,7 +218,7 @@ def test_broken_recording_is_tabulated(bids_copy):
 
 
 def test_failure_keeps_older_results(bids_copy):
-    """What was made before stays when doing it again fails, and is replaced in the end."""
+    """Older results are kept if processing again fails, and replaced when it succeeds."""
     _run(bids_copy, subjects="02")
     output = bids_copy / "derivatives/mne-gram/sub-02/eeg" / f"{NAMES[2]}_desc-restored_eeg.vhdr"
     table = bids_copy / "sub-02" / "eeg" / f"{NAMES[2]}_channels.tsv"
@@ -232,7 +232,7 @@ def test_failure_keeps_older_results(bids_copy):
 
 
 def test_filters(bids_source, tmp_path):
-    """Labels are taken with and without their entity, runs as numbers too."""
+    """Labels are accepted with and without their entity, runs as numbers too."""
 
     def find(**kwargs):
         rows = _run(bids_source, derivatives=tmp_path / "out", dry_run=True, **kwargs).rows
@@ -264,14 +264,14 @@ def test_filters(bids_source, tmp_path):
     ],
 )
 def test_wrong_arguments(bids_source, tmp_path, kwargs, match):
-    """They are refused before anything is written."""
+    """Wrong arguments are errors before anything is written."""
     with pytest.raises(ValueError, match=match):
         _run(bids_source, derivatives=tmp_path / "out", **kwargs)
     assert not (tmp_path / "out").exists()
 
 
 def test_no_data_set(bids_copy, tmp_path):
-    """Folders that are no data set, or hold no EEG, are refused."""
+    """Folders that are not a data set, or have no EEG, are errors."""
     with pytest.raises(ValueError, match="no such folder"):
         _run(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no dataset_description.json"):
@@ -283,13 +283,13 @@ def test_no_data_set(bids_copy, tmp_path):
 
 
 def test_around_the_data_set(bids_copy):
-    """A folder that holds the data set is refused too."""
+    """An output folder that contains the data set is an error too."""
     with pytest.raises(ValueError, match="part of the data set itself"):
         _run(bids_copy, derivatives=bids_copy.parent)
 
 
 def test_folder_of_others(bids_copy, tmp_path):
-    """Results are not mixed with the data set, with another pipeline's, or with other files."""
+    """Results are not mixed with the data set, those of another pipeline, or other files."""
     for place in (bids_copy, bids_copy / "sub-01"):
         with pytest.raises(ValueError, match="part of the data set itself"):
             _run(bids_copy, derivatives=place)
@@ -315,7 +315,7 @@ def test_folder_of_others(bids_copy, tmp_path):
 
 
 def test_foreign_file_in_the_way(bids_copy):
-    """A file that no run has made is not replaced, unless that is allowed."""
+    """A file that no run has written is not replaced without overwrite."""
     output = bids_copy / "derivatives/mne-gram/sub-02/eeg" / f"{NAMES[2]}_desc-restored_eeg.vhdr"
     _run(bids_copy, subjects="01")
     output.parent.mkdir(parents=True)
@@ -327,7 +327,7 @@ def test_foreign_file_in_the_way(bids_copy):
 
 
 def test_two_recordings_of_one_name(bids_copy):
-    """Neither is done, since nobody knows which is meant; the others are."""
+    """Recordings with the same name fail; the others are done."""
     stem = bids_copy / "sub-02" / "eeg" / NAMES[2]
     raw = mne.io.read_raw_brainvision(f"{stem}_eeg.vhdr", preload=True, verbose="error")
     mne.export.export_raw(f"{stem}_eeg.edf", raw, verbose="error")
@@ -339,7 +339,7 @@ def test_two_recordings_of_one_name(bids_copy):
 
 
 def test_another_montage(bids_copy):
-    """A recording with channels of its own is done by their names, or fails alone."""
+    """A recording with other channels than the rest is processed, or fails alone."""
     stem = bids_copy / "sub-02" / "eeg" / NAMES[2]
     raw = mne.io.read_raw_brainvision(f"{stem}_eeg.vhdr", preload=True, verbose="error")
     kept = ["CP2", "Fz", "Cz", "Pz", "C3", "C4", "P3", "P4"]
@@ -352,14 +352,14 @@ def test_another_montage(bids_copy):
     report = _run(bids_copy, derivatives=bids_copy.parent / "small")
     assert _get_statuses(report) == ["done"] * 3
     assert [c["channel"] for c in report.rows[2]["channels"]] == ["CP2"]
-    # A table of another montage is a contradiction.
+    # channels.tsv of another montage contradicts the file.
     shutil.copy(bids_copy / "sub-01" / "eeg" / f"{NAMES[0]}_channels.tsv", f"{stem}_channels.tsv")
     (row,) = _run(bids_copy, derivatives=bids_copy.parent / "small", subjects="02").rows
     assert row["status"] == "failed" and "does not have" in row["why"]
 
 
 def test_unknown_channel_in_events(bids_copy):
-    """A bad span of a channel that is not there is an error, not a span of all channels."""
+    """A bad segment of a missing channel is an error, not a segment of all channels."""
     table = bids_copy / "sub-01" / "eeg" / f"{NAMES[0]}_events.tsv"
     _edit(table, channel=(1, "FC55"))
     report = _run(bids_copy, subjects="01")
@@ -371,7 +371,7 @@ def test_unknown_channel_in_events(bids_copy):
 
 
 def test_no_space_left(bids_copy, monkeypatch):
-    """A disk that is full fails each recording, and leaves nothing half-made."""
+    """If the disk is full, each recording fails and leaves no partial files."""
     usage = shutil.disk_usage(bids_copy)
     monkeypatch.setattr(_restore, "disk_usage", lambda path: usage._replace(free=1000))
     report = _run(bids_copy, subjects="02")
@@ -391,7 +391,7 @@ def test_no_space_left(bids_copy, monkeypatch):
 
 
 def test_no_write_permission(bids_copy, monkeypatch):
-    """It is told before any work is done, with what to do."""
+    """Missing permission to write is an error before any computation, with what to do."""
     mkdir = Path.mkdir
 
     def refuse(self, *args, **kwargs):
@@ -405,7 +405,7 @@ def test_no_write_permission(bids_copy, monkeypatch):
 
 
 def test_read_only_source(bids_copy, tmp_path):
-    """A data set on a read-only mount is read; results go elsewhere."""
+    """A data set on a read-only mount can be processed to another folder."""
     paths = [bids_copy, *bids_copy.rglob("*")]
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in paths}
     before = {path: path.stat().st_mtime_ns for path in paths}
@@ -468,7 +468,7 @@ def test_epochs(bids_copy):
 
 
 def test_find_bads(bids_copy):
-    """What is found to be bad is restored too, and the sidecar says why."""
+    """Detected bad channels and segments are restored too, with reasons in the sidecar."""
     stem = bids_copy / "sub-02" / "eeg" / NAMES[2]
     raw = mne.io.read_raw_brainvision(f"{stem}_eeg.vhdr", preload=True, verbose="error")
     raw._data[raw.ch_names.index("Cz")] = 0.0
@@ -481,7 +481,7 @@ def test_find_bads(bids_copy):
 
 
 def test_plan(bids_copy):
-    """A dry run tells durations, bads and an estimate, and writes nothing."""
+    """A dry run reports durations, bad channels and an estimate, and writes nothing."""
     (bids_copy / "sub-01" / "eeg" / f"{NAMES[1]}_eeg.vhdr").write_text("x", encoding="utf-8")
     before = _read_tree(bids_copy)
     plan = _run(bids_copy, dry_run=True)
@@ -495,7 +495,7 @@ def test_plan(bids_copy):
     _run(bids_copy)
     again = _run(bids_copy, dry_run=True)
     assert _get_statuses(again) == ["skipped", "failed", "skipped"]
-    # Now records tell how long it takes.
+    # The journal now has the run time.
     again = _run(bids_copy, dry_run=True, overwrite=True)
     took = _run(bids_copy).rows
     took = [row["compute_seconds"] for row in took if row["status"] == "skipped"]
@@ -504,7 +504,7 @@ def test_plan(bids_copy):
 
 @pytest.mark.parametrize("job, kind", [("embed", "embedding"), ("tokens", "tokens")])
 def test_encoders(bids_source, tmp_path, job, kind):
-    """Embeddings and base classes are those of the functions, and say of what they are made."""
+    """Embeddings and tokens are those of the functions, and their sidecars describe the source."""
     folder = tmp_path / "out"
     report = _run(bids_source, derivatives=folder, job=job, subjects="02")
     assert _get_statuses(report) == ["done"]

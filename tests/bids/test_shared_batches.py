@@ -1,8 +1,8 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recordings that share batches on one device: the same results, and the same manners.
+"""Recordings that share batches on one device: the same results and the same guarantees.
 
-There need be no accelerator: the runs are told to share batches, on the CPU.
+No accelerator is needed: the runs are forced to share batches, on the CPU.
 """
 
 import json
@@ -40,7 +40,7 @@ ONE_THREAD = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREAD
 
 
 class _Inline:
-    """A pool that does at once, in this process, what it is given; and counts it."""
+    """A pool that runs and counts its tasks immediately, in this process."""
 
     def __init__(self):
         self.n_read = 0
@@ -54,7 +54,7 @@ class _Inline:
 
 @pytest.fixture
 def together(monkeypatch):
-    """Have recordings share batches, read in this process; return the pool that reads them."""
+    """Force recordings to share batches, read in this process; return the pool of readers."""
     pool = _Inline()
     monkeypatch.setattr(_parallel, "_share_batches", lambda settings: True)
     monkeypatch.setattr(_shared_batches, "_start_readers", lambda n_jobs: nullcontext(pool))
@@ -63,7 +63,7 @@ def together(monkeypatch):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Return a list to which the shape of the mask is added whenever the encoder runs."""
+    """Return a list to which each call of the encoder adds the shape of the mask."""
     shapes, run = [], Gram.encode
 
     def count(self, x, channels, mask=None):
@@ -75,7 +75,7 @@ def calls(monkeypatch):
 
 
 def _write_recordings(root, n_subjects, seconds=5.0, names=None):
-    """Write a data set of short recordings, one a subject."""
+    """Write a data set with one short recording per subject."""
     import mne_bids
 
     sample = mne_gram.datasets.sample(verbose="error")
@@ -100,13 +100,13 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def copy(source, tmp_path):
-    """Return a copy of it, to write to."""
+    """Return a copy of it that can be changed."""
     return Path(shutil.copytree(source, tmp_path / "data"))
 
 
 @pytest.fixture(scope="module")
 def one_by_one(source, tmp_path_factory):
-    """Return the report of a run in which each recording is encoded by itself."""
+    """Return the report of a run in which each recording is encoded separately."""
     return run_bids(source, derivatives=tmp_path_factory.mktemp("alone") / "out", **OPTIONS)
 
 
@@ -117,7 +117,7 @@ def _read(folder, kind="embedding"):
 
 
 def _check_same(folder, other, kind="embedding", atol=ATOL):
-    """Check that two runs made the same, up to rounding in float32."""
+    """Check that the results of two runs are equal up to rounding in float32."""
     made, expected = _read(folder, kind), _read(other, kind)
     assert list(made) == list(expected) != []
     for name, one in expected.items():
@@ -132,7 +132,7 @@ def _check_same(folder, other, kind="embedding", atol=ATOL):
 
 
 def _check_clean(folder):
-    """Check that nothing is left of the work."""
+    """Check that no temporary files are left."""
     private = folder / ".mne_gram"
     assert not list(private.glob("staging/*")) and not list(private.glob("locks/*"))
 
@@ -146,7 +146,7 @@ def _get_statuses(report):
 
 
 def test_batches_across_recordings(source, one_by_one, together, calls, tmp_path):
-    """Eighteen windows are five batches instead of six; rows and values are those of before."""
+    """Eighteen windows are five batches instead of six, with the same rows and values."""
     report = run_bids(source, derivatives=tmp_path / "out", **OPTIONS)
     assert [shape[0] for shape in calls] == [4, 4, 4, 4, 2]
     assert _get_statuses(report) == ["done"] * N_SUBJECTS
@@ -164,7 +164,7 @@ def test_batches_across_recordings(source, one_by_one, together, calls, tmp_path
 
 @pytest.mark.parametrize("pool", ["mean", "channels", "times", "patches"])
 def test_pools(source, together, tmp_path, monkeypatch, pool):
-    """So are the values of all ways to pool, of windows that are longer than the network's."""
+    """The values of all poolings are the same too, with windows longer than the network allows."""
     options = OPTIONS | dict(pool=pool, window=None, subjects=["01", "02"])
     report = run_bids(source, derivatives=tmp_path / "out", **options)
     monkeypatch.undo()
@@ -173,7 +173,7 @@ def test_pools(source, together, tmp_path, monkeypatch, pool):
 
 
 def test_tokens(source, together, tmp_path, monkeypatch):
-    """Base classes are the same, but where two are equally near to within rounding."""
+    """Tokens are the same, except where two classes are equally near up to rounding."""
     options = OPTIONS | dict(job="tokens")
     report = run_bids(source, derivatives=tmp_path / "out", **options)
     monkeypatch.undo()
@@ -184,7 +184,7 @@ def test_tokens(source, together, tmp_path, monkeypatch):
 
 
 def test_montages_and_lengths(copy, together, calls, tmp_path, monkeypatch):
-    """Recordings of other montages, and shorter ones, go to batches of their own."""
+    """Recordings with another montage or shorter windows have separate batches."""
     _write_recordings(copy, 2, names=["Fz", "Cz", "Pz", "C3", "C4", "P3", "P4", "O1"])
     short = _write_recordings(copy.parent / "shorter", 3, seconds=1.5)
     shutil.rmtree(copy / "sub-03")
@@ -204,7 +204,7 @@ def test_montages_and_lengths(copy, together, calls, tmp_path, monkeypatch):
 
 
 def test_epochs(copy, together, tmp_path, monkeypatch):
-    """Epochs are windows already; they and their recording have results of their own."""
+    """Epochs are windows already; they and their recording have separate results."""
     stem = copy / "sub-01" / "eeg" / "sub-01_task-rest"
     raw = mne.io.read_raw_brainvision(f"{stem}_eeg.vhdr", preload=True, verbose="error")
     epochs = mne.make_fixed_length_epochs(raw, 1.0, preload=True, verbose="error")
@@ -227,7 +227,7 @@ def test_epochs(copy, together, tmp_path, monkeypatch):
 
 
 def test_found_bads(copy, together, tmp_path):
-    """What is found to be bad is hidden, and told."""
+    """Detected bad channels and segments are masked, and reported."""
     table = copy / "sub-01" / "eeg" / "sub-01_task-rest_eeg.vhdr"
     raw = mne.io.read_raw_brainvision(table, preload=True, verbose="error")
     raw._data[raw.ch_names.index("Cz")] = 0.0
@@ -238,7 +238,7 @@ def test_found_bads(copy, together, tmp_path):
 
 
 def test_bound_of_memory(source, together, tmp_path, monkeypatch):
-    """Read and not encoded yet are at most n_jobs + 1 recordings, and those of a batch or two."""
+    """At most n_jobs + 1 recordings, and those of two batches, are read but not yet encoded."""
     ahead, encoder = [], _shared_batches.JointEncoder
 
     class Spy(encoder):
@@ -265,7 +265,7 @@ def test_bound_of_memory(source, together, tmp_path, monkeypatch):
 
 
 def test_broken_recording_among_them(copy, one_by_one, together, calls):
-    """One that cannot be read is tabulated, the others share batches as if it were not there."""
+    """A recording that cannot be read fails; the others share batches as without it."""
     header = copy / "sub-03" / "eeg" / "sub-03_task-rest_eeg.vhdr"
     text = header.read_text(encoding="utf-8")
     header.write_text(text[:60], encoding="utf-8")
@@ -286,7 +286,7 @@ def test_broken_recording_among_them(copy, one_by_one, together, calls):
 
 
 def _break(monkeypatch, is_broken):
-    """Have the network fail where it is told to."""
+    """Make the network fail on some batches."""
     run = _encode.encode_windows
 
     def encode(model, x, *args, **kwargs):
@@ -298,7 +298,7 @@ def _break(monkeypatch, is_broken):
 
 
 def test_memory_of_the_device_runs_out(source, one_by_one, together, tmp_path, monkeypatch):
-    """Batches that are too large are done recording by recording, which is told."""
+    """Batches that are too large are encoded recording by recording, which is reported."""
     _break(monkeypatch, lambda x: len(x) > 3)
     report = run_bids(source, derivatives=tmp_path / "out", **OPTIONS)
     assert _get_statuses(report) == ["done"] * N_SUBJECTS
@@ -309,7 +309,7 @@ def test_memory_of_the_device_runs_out(source, one_by_one, together, tmp_path, m
 
 
 def test_only_the_guilty_fails(source, one_by_one, together, tmp_path, monkeypatch):
-    """A recording that the network cannot do fails, and what shares its batches does not."""
+    """A recording on which the network fails does not affect those that share its batches."""
     recording = select_recordings(source, dict(subjects="03"))[0]
     settings = Settings(folder=tmp_path / "out", job="embed", window=2, batch_size=4)
     with pytest.warns(RuntimeWarning, match="high-pass"):
@@ -327,7 +327,7 @@ def test_only_the_guilty_fails(source, one_by_one, together, tmp_path, monkeypat
 
 
 def test_device_that_is_not_there(source, tmp_path, monkeypatch):
-    """Each recording tells so, and those that are done are skipped all the same."""
+    """Each recording reports a missing device, and those up to date are skipped anyway."""
     monkeypatch.setattr(_shared_batches, "_start_readers", lambda n_jobs: nullcontext(_Inline()))
     folder = tmp_path / "out"
     run_bids(source, derivatives=folder, subjects="01", **OPTIONS)
@@ -337,7 +337,7 @@ def test_device_that_is_not_there(source, tmp_path, monkeypatch):
 
 
 def test_disk_is_full(source, together, tmp_path, monkeypatch):
-    """What cannot be written fails, and leaves nothing half-made."""
+    """If the disk is full, recordings fail and leave no partial files."""
 
     def fill(*args, **kwargs):
         raise OSError(28, "No space left on device")
@@ -354,7 +354,7 @@ def test_disk_is_full(source, together, tmp_path, monkeypatch):
 
 
 def test_file_that_came_meanwhile(source, together, tmp_path, monkeypatch):
-    """What somebody else wrote there while the recording waited is not replaced."""
+    """A foreign file that appeared while the recording waited is not replaced."""
     name = "sub-01_task-rest_desc-gram_embedding.npz"
     path, run = tmp_path / "out" / "sub-01" / "eeg" / name, _encode.encode_windows
 
@@ -370,7 +370,7 @@ def test_file_that_came_meanwhile(source, together, tmp_path, monkeypatch):
 
 
 def test_busy_and_done(source, together, calls, tmp_path):
-    """What another run is at is left to it, what is done is skipped, what changed is done again."""
+    """Recordings are skipped if busy or up to date, and processed again if changed."""
     folder = tmp_path / "out"
     recording = select_recordings(source, {})[1]
     with hold(Journal(folder).get_lock_path(recording, "embed")):
@@ -389,11 +389,11 @@ def test_busy_and_done(source, together, calls, tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------
-# Ends before the end
+# Interruptions
 
 
 def test_interrupt(source, one_by_one, together, tmp_path, monkeypatch):
-    """Ctrl-C leaves nothing behind but what is done, and the next run goes on."""
+    """Ctrl-C leaves only finished recordings, and the next run resumes."""
     folder, n_calls, run = tmp_path / "out", [], _encode.encode_windows
 
     def interrupt(*args, **kwargs):
@@ -414,7 +414,7 @@ def test_interrupt(source, one_by_one, together, tmp_path, monkeypatch):
 
 
 def test_interrupted_while_reading(source, together, tmp_path, monkeypatch):
-    """A large recording that is half read then leaves nothing behind either."""
+    """A large recording that is being read leaves no temporary files either."""
 
     def interrupt(inst, folder):
         (folder / "samples.dat").touch()
@@ -462,7 +462,7 @@ run_bids(root, derivatives=folder, **eval(options))
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize("count", [1, 4, 7, 12])
 def test_killed(source, one_by_one, together, tmp_path, count):
-    """Killed at any step, a run leaves nothing half-made, and the next one finishes."""
+    """A run killed at any step leaves no partial results, and the next one completes them."""
     folder = tmp_path / "out"
     arguments = [source, folder, count, repr(OPTIONS | dict(n_jobs=2))]
     command = [sys.executable, "-c", DIE, *map(str, arguments)]
@@ -482,7 +482,7 @@ def test_killed(source, one_by_one, together, tmp_path, count):
 
 
 def test_processes(copy, one_by_one, tmp_path, monkeypatch):
-    """Other processes read, this one has the network; a broken recording is told of there too."""
+    """Other processes read, this one has the network; a broken recording is reported too."""
     monkeypatch.setattr(_parallel, "_share_batches", lambda settings: True)
     path = copy / "sub-06" / "eeg" / "sub-06_task-rest_eeg.eeg"
     path.write_bytes(path.read_bytes()[:100])
@@ -501,7 +501,7 @@ def _die(recording, settings):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_reader_is_killed(source, tmp_path, monkeypatch):
-    """If a process that reads is killed, the run ends and says what to do."""
+    """If a reader process is killed, the run ends with what to do."""
     monkeypatch.setattr(_parallel, "_share_batches", lambda settings: True)
     monkeypatch.setattr(_shared_batches, "_read", _die)
     with pytest.raises(RuntimeError, match="was killed.*smaller n_jobs"):
@@ -522,7 +522,7 @@ def test_reader_is_killed(source, tmp_path, monkeypatch):
     ],
 )
 def test_when_together(tmp_path, job, device, expected):
-    """Batches are shared on accelerators, by what needs nothing but the encoder."""
+    """Batches are shared on accelerators, by the jobs that only need the network."""
     settings = Settings(folder=tmp_path, job=job, device=device)
     assert _parallel._share_batches(settings) is expected
     with joblib.parallel_config("threading"):
@@ -530,7 +530,7 @@ def test_when_together(tmp_path, job, device, expected):
 
 
 def test_number_of_readers(source, tmp_path, monkeypatch):
-    """As many read as n_jobs says, at most one for each recording."""
+    """There are n_jobs readers, at most one per recording."""
     numbers = []
 
     @contextmanager
@@ -549,7 +549,7 @@ def test_number_of_readers(source, tmp_path, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("job", ["embed", "tokens"])
 def test_on_a_gpu(source, one_by_one, calls, tmp_path, job):
-    """The same on CUDA, in the precision of its matrix products."""
+    """The results are the same on CUDA, in the precision of its matrix products."""
     options = OPTIONS | dict(job=job)
     report = run_bids(source, derivatives=tmp_path / "out", device="cuda", n_jobs=2, **options)
     assert _get_statuses(report) == ["done"] * N_SUBJECTS

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The commands ``bids`` and ``find-bads``: what they print, write and answer to bad input."""
+"""The commands ``bids`` and ``find-bads``: their output, files and errors."""
 
 import json
 
@@ -18,7 +18,7 @@ def _run(root, *args):
 
 
 def test_bids(bids_copy, capsys):
-    """A table is printed, a line a recording goes to the standard error; a second run skips."""
+    """A table is printed, one log line per recording goes to standard error; a second run skips."""
     assert _run(bids_copy, "--subject", "02") == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[-2] == "1 recordings: 1 done."
@@ -43,7 +43,7 @@ def test_exit_code_of_failures(bids_copy, capsys):
 
 
 def test_dry_run(bids_copy, capsys):
-    """What would be done is printed, and nothing written."""
+    """A dry run prints what would be done, and writes nothing."""
     assert _run(bids_copy, "--dry-run") == 0
     out = capsys.readouterr().out
     assert out.count("planned ") == 3 and "bad: CP2, FT8" in out
@@ -59,7 +59,7 @@ def test_dry_run(bids_copy, capsys):
     ],
 )
 def test_errors_are_one_line(bids_copy, capsys, args, text):
-    """Wrong values end with one line that says what was found, and write nothing."""
+    """Wrong values are reported in one line, and nothing is written."""
     assert _run(bids_copy, *args) == 1
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
@@ -68,13 +68,13 @@ def test_errors_are_one_line(bids_copy, capsys, args, text):
 
 
 def test_no_data_set(tmp_path, capsys):
-    """A folder that is none is told in one line."""
+    """A missing folder is reported in one line."""
     assert _run(tmp_path) == 1
     assert "not a BIDS data set" in capsys.readouterr().err
 
 
 def test_no_scheduler(bids_copy, capsys, monkeypatch):
-    """A dask scheduler that is not there, or dask itself, is told in one line."""
+    """A missing dask scheduler, or missing dask, is reported in one line."""
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     assert _run(bids_copy, "--dask", "tcp://127.0.0.1:1") == 1
     assert "mne-gram[dask]" in capsys.readouterr().err
@@ -82,7 +82,7 @@ def test_no_scheduler(bids_copy, capsys, monkeypatch):
 
 @pytest.mark.parametrize("command", ["bids", "find-bads"])
 def test_help_has_examples(command, capsys):
-    """The help shows how to use the command."""
+    """The help has examples."""
     with pytest.raises(SystemExit) as exc:
         main([command, "--help"])
     assert exc.value.code == 0
@@ -91,7 +91,7 @@ def test_help_has_examples(command, capsys):
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
-    """Return a file with eight seconds of the sample, in which a channel is flat for a while."""
+    """Return a file with eight seconds of the sample and a flat segment of a channel."""
     raw = mne_gram.datasets.sample(verbose="error").crop(0, 8, include_tmax=False)
     raw.info["bads"] = []
     raw._data[raw.ch_names.index("Cz"), 320:640] = 0.0
@@ -101,7 +101,7 @@ def recording(tmp_path_factory):
 
 
 def test_find_bads(recording, capsys):
-    """What is found is printed, as text and as JSON."""
+    """The findings are printed as text and as JSON."""
     assert main(["find-bads", str(recording)]) == 0
     assert "Checked 64 EEG channels" in capsys.readouterr().out
     assert main(["find-bads", str(recording), "--json", "--bads", "FT8"]) == 0
@@ -111,7 +111,7 @@ def test_find_bads(recording, capsys):
 
 
 def test_find_bads_writes(recording, tmp_path, capsys):
-    """A copy with marks and a table are written; the input stays as it is."""
+    """A marked copy and a table are written; the input is unchanged."""
     before = recording.read_bytes()
     out, table = tmp_path / "out_raw.fif", tmp_path / "found.csv"
     args = ["find-bads", str(recording), "--output", str(out), "--table", str(table)]
@@ -129,7 +129,7 @@ def test_find_bads_writes(recording, tmp_path, capsys):
 
 
 def test_find_bads_wrong_input(recording, tmp_path, capsys):
-    """Missing files, wrong channels and wrong names are refused; so is no input at all."""
+    """Missing files, wrong channels, wrong names and a missing input are errors."""
     assert main(["find-bads", str(tmp_path / "none_raw.fif")]) == 1
     assert "does not exist" in capsys.readouterr().err
     assert main(["find-bads", str(recording), "--bads", "X1"]) == 1

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The commands ``embed`` and ``tokens``: what they write and print, and what they hand on."""
+"""The commands ``embed`` and ``tokens``: their files, output and options."""
 
 import json
 
@@ -18,7 +18,7 @@ from mne_gram.models._registry import GramModel, save_model
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Return a folder with a recording, its epochs and a small model; tests leave it as it is."""
+    """Return a folder with a recording, its epochs and a small model, which tests do not change."""
     folder = tmp_path_factory.mktemp("lab")
     rng = np.random.default_rng(0)
     info = mne.create_info("Fp1 Fp2 C3 C4 O1 O2".split(), 200.0, "eeg")
@@ -80,7 +80,7 @@ def test_sample_and_figure(command, tmp_path):
 
     plt.switch_backend("agg")
     out, figure = tmp_path / "a.npz", tmp_path / "a.png"
-    # Short windows, so that there are dots to draw.
+    # Short windows, so that there are points to draw.
     args = [command, "--sample", str(out), "--figure", str(figure), "--window", "4"]
     assert main(args) == 0
     assert figure.read_bytes().startswith(b"\x89PNG")
@@ -90,7 +90,7 @@ def test_sample_and_figure(command, tmp_path):
 
 
 def test_no_file_is_left_by_a_failure(folder, tmp_path, capsys):
-    # One window is too few for a figure, which is known only when it is drawn.
+    # One window is too few for a figure, an error only when it is drawn.
     args = [tmp_path / "a.npz", "--figure", tmp_path / "a.png", "--window", 20]
     assert run(folder, "embed", *args) == 1
     assert "expected at least 3" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command line: what it writes, what it prints, and what it answers to bad input."""
+"""The command line: its files, its output and its errors."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ from mne_gram._files import _io
 
 @pytest.fixture(scope="module")
 def recording():
-    """Return eight seconds of the bundled sample, in which two channels are bad all through."""
+    """Return eight seconds of the bundled sample with two bad channels."""
     return mne_gram.datasets.sample(verbose="error").crop(0, 8, include_tmax=False)
 
 
@@ -48,7 +48,7 @@ def _get_error(capsys):
 
 
 def test_restore(recording, source, tmp_path, capsys):
-    """A restored recording, a figure and a report are written, and named."""
+    """A restored recording, a figure and a report are written, and their names printed."""
     out = tmp_path / "out_raw.fif"
     figure, report = tmp_path / "out.png", tmp_path / "out.txt"
     assert _run(source, out, "--figure", figure, "--report", report) == 0
@@ -71,13 +71,13 @@ def test_restore(recording, source, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["out.edf", "out.vhdr"])
 def test_other_formats(source, tmp_path, name):
-    """The extension tells the format of the output."""
+    """The format of the output follows its extension."""
     assert _run(source, tmp_path / name) == 0
     assert _io.read_inst(tmp_path / name).ch_names == _io.read_inst(source).ch_names
 
 
 def test_epochs(recording, tmp_path):
-    """Epochs go in and come out as epochs."""
+    """Epochs are restored to epochs."""
     epochs = mne.make_fixed_length_epochs(recording, 2.0, preload=True, verbose="error")
     epochs.save(tmp_path / "in-epo.fif", fmt="double", verbose="error")
     assert _run(tmp_path / "in-epo.fif", tmp_path / "out-epo.fif") == 0
@@ -87,7 +87,7 @@ def test_epochs(recording, tmp_path):
 
 
 def test_bads_and_json(recording, source, tmp_path, capsys):
-    """Channels can be added to the bad ones, and the report be read by a program."""
+    """Further bad channels can be given, and the report printed as JSON."""
     name = recording.ch_names[0]
     assert _run(source, tmp_path / "out_raw.fif", "--json", "--verbose", "--bads", name) == 0
     result = json.loads(capsys.readouterr().out)
@@ -97,7 +97,7 @@ def test_bads_and_json(recording, source, tmp_path, capsys):
 
 
 def test_options_reach_restore(source, tmp_path, monkeypatch):
-    """What is asked for on the command line is what the function gets."""
+    """The options are passed to the function."""
     got = {}
 
     def restore(inst, **kwargs):
@@ -122,7 +122,7 @@ def test_options_reach_restore(source, tmp_path, monkeypatch):
 
 
 def _mark(source):
-    """Make a file longer, with more that is bad in it; return a copy of what it held."""
+    """Make a file longer, with more bad segments; return the data."""
     raw = mne.concatenate_raws([_io.read_inst(source) for _ in range(5)], verbose="error")
     raw.annotations.delete(np.arange(len(raw.annotations)))
     marks = mne.Annotations([5, 11], [9, 4], "BAD_x", raw.info["meas_date"], [["C3"], ["Oz"]])
@@ -133,7 +133,7 @@ def _mark(source):
 
 @pytest.mark.parametrize("name", ["out_raw.fif", "out.vhdr", "out.edf"])
 def test_large_recordings_are_not_loaded(source, tmp_path, capsys, monkeypatch, name):
-    """They are kept in a file meanwhile, and come out as others do."""
+    """Large recordings are kept in a temporary file, with the same result."""
     raw, tmp = _mark(source), tmp_path / "tmp"
     tmp.mkdir()
     capsys.readouterr()
@@ -160,14 +160,14 @@ def test_large_recordings_are_not_loaded(source, tmp_path, capsys, monkeypatch, 
     assert [a["description"] for a in other.annotations] == [
         a["description"] for a in one.annotations
     ]
-    # Not the input: what was bad has changed.
+    # Bad segments differ from the input.
     inside = slice(round(6 * 160), round(12 * 160))
     change = (other.get_data("C3") - raw.get_data("C3"))[:, inside]
     assert (np.abs(change) > 1e-7).mean() > 0.5
 
 
 def test_no_room_for_a_large_recording(source, tmp_path, capsys, monkeypatch):
-    """It is told what is missing where, before any work is done."""
+    """Missing disk space is an error before any computation."""
     from types import SimpleNamespace
 
     monkeypatch.setattr(_io, "LARGE", 0)
@@ -180,7 +180,7 @@ def test_no_room_for_a_large_recording(source, tmp_path, capsys, monkeypatch):
 
 
 def test_a_failure_leaves_no_temporary_file(source, tmp_path, capsys, monkeypatch):
-    """Also where the recording was kept in a file."""
+    """After a failure, no temporary file of a large recording is left."""
 
     def fail(*args, **kwargs):
         raise RuntimeError("enough")
@@ -193,7 +193,7 @@ def test_a_failure_leaves_no_temporary_file(source, tmp_path, capsys, monkeypatc
 
 
 def test_montage(source, tmp_path, capsys):
-    """A template gives positions, by name; an unknown one is refused."""
+    """A template montage sets positions; an unknown one is an error."""
     raw = _io.read_inst(source).drop_channels(["T9", "T10"])  # which the template does not have
     raw.set_montage(None).save(source, fmt="double", overwrite=True, verbose="error")
     assert _run(source, tmp_path / "out_raw.fif", "--montage", "biosemi64") == 0
@@ -204,7 +204,7 @@ def test_montage(source, tmp_path, capsys):
 
 
 def test_sample_in_a_new_process(tmp_path):
-    """The command of the README runs, and not twice unless it may overwrite."""
+    """The command of the README runs, but not twice without --overwrite."""
     command = [sys.executable, "-m", "mne_gram", "restore", "--sample", "restored_raw.fif"]
     command += ["--figure", "restored.png", "--report", "restored.txt"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -224,7 +224,7 @@ def test_missing_input(tmp_path, capsys):
 
 
 def test_truncated_input(source, tmp_path, capsys):
-    """Half a file is refused."""
+    """A truncated file is an error."""
     os.truncate(source, source.stat().st_size // 2)
     assert _run(source, tmp_path / "out_raw.fif") == 1
     assert "truncated" in _get_error(capsys)
@@ -232,13 +232,13 @@ def test_truncated_input(source, tmp_path, capsys):
 
 
 def test_unknown_bad(source, tmp_path, capsys):
-    """A bad channel that is not in the recording is named."""
+    """A missing bad channel is an error that names it."""
     assert _run(source, tmp_path / "out_raw.fif", "--bads", "Nowhere") == 1
     assert "no channel Nowhere" in _get_error(capsys)
 
 
 def test_all_channels_bad(recording, source, tmp_path, capsys):
-    """A recording without a good channel cannot be repaired."""
+    """A recording without good channels cannot be restored."""
     assert _run(source, tmp_path / "out_raw.fif", "--bads", *recording.ch_names) == 1
     assert _get_error(capsys)
     assert not (tmp_path / "out_raw.fif").exists()
@@ -246,7 +246,7 @@ def test_all_channels_bad(recording, source, tmp_path, capsys):
 
 @pytest.mark.parametrize("kind", ["out_raw.fif", "out.vhdr", "--figure", "--report"])
 def test_existing_output(source, tmp_path, capsys, kind):
-    """Nothing is replaced unless asked for."""
+    """Existing files are not replaced."""
     args = [tmp_path / "out_raw.fif", kind, tmp_path / "old.png"]
     args = args if kind.startswith("--") else [tmp_path / kind]
     args = [*args[:-1], args[-1].with_suffix(".txt" if kind == "--report" else args[-1].suffix)]
@@ -258,7 +258,7 @@ def test_existing_output(source, tmp_path, capsys, kind):
 
 
 def test_overwrite(source, tmp_path):
-    """Everything is replaced if asked for."""
+    """Existing files are replaced with --overwrite."""
     paths = [tmp_path / name for name in ("out_raw.fif", "out.png", "out.txt")]
     for path in paths:
         path.write_text("old")
@@ -272,7 +272,7 @@ def test_overwrite(source, tmp_path):
 )
 @pytest.mark.parametrize("is_old", [True, False])
 def test_late_failure(source, tmp_path, capsys, monkeypatch, late, is_old):
-    """A failure at the very end leaves no file behind and older ones as they were."""
+    """A failure at the very end leaves no new file and older ones unchanged."""
 
     def fail(*args, **kwargs):
         raise RuntimeError("no figure")
@@ -293,7 +293,7 @@ def test_late_failure(source, tmp_path, capsys, monkeypatch, late, is_old):
 
 @pytest.mark.parametrize("name", ["in.vhdr", "in.edf"])
 def test_marks_of_channels(recording, tmp_path, capsys, name):
-    """A channel that is bad for a while is restored then, whatever the format of the input."""
+    """Bad segments of channels are restored in all formats of the input."""
     raw = recording.copy().drop_channels(recording.info["bads"])
     raw.set_annotations(
         mne.Annotations([2], [1], ["BAD_pop"], raw.info["meas_date"], [raw.ch_names[3:5]])
@@ -315,13 +315,13 @@ def test_input_as_output(source, capsys):
 
 
 def test_unsupported_output(source, tmp_path, capsys):
-    """A format that is not written is refused before the work."""
+    """A format that cannot be written is an error before any computation."""
     assert _run(source, tmp_path / "out.xyz") == 1
     assert ".fif, .fif.gz, .edf or .vhdr" in _get_error(capsys)
 
 
 def test_missing_folder(source, tmp_path, capsys):
-    """A folder that is not there is not made."""
+    """A missing folder is not created."""
     assert _run(source, tmp_path / "none" / "out_raw.fif") == 1
     assert "does not exist" in _get_error(capsys)
 
@@ -341,7 +341,7 @@ def test_missing_folder(source, tmp_path, capsys):
     ],
 )
 def test_wrong_arguments(args, capsys):
-    """Wrong arguments leave with 2 and the usage."""
+    """Wrong arguments exit with code 2 and the usage."""
     with pytest.raises(SystemExit) as exc:
         main(args)
     assert exc.value.code == 2
@@ -349,7 +349,7 @@ def test_wrong_arguments(args, capsys):
 
 
 def test_warnings_are_one_line(source, tmp_path):
-    """A warning of a library is shown on the standard error, and does not stop the work."""
+    """A warning of a library is printed to the standard error in one line."""
     run = subprocess.run(
         [sys.executable, "-m", "mne_gram", "restore", source, tmp_path / "misnamed.fif"],
         capture_output=True,
@@ -361,7 +361,7 @@ def test_warnings_are_one_line(source, tmp_path):
 
 
 def test_sys_info(capsys):
-    """Versions of the package and of what it needs are printed, and nothing heavy imported."""
+    """Versions of the package and its dependencies are printed without importing them."""
     assert main(["sys_info"]) == 0
     printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert printed["mne-gram"] == mne_gram.__version__
@@ -376,7 +376,7 @@ def test_weights_list(capsys):
 
 
 def test_weights_errors(tmp_path, capsys):
-    """Unknown names and missing files are told in one line."""
+    """Unknown names and missing files are reported in one line."""
     assert main(["weights", "fetch", "nonesuch"]) == 1
     assert "nonesuch" in _get_error(capsys)
     assert main(["weights", "convert", str(tmp_path / "a.pth"), str(tmp_path / "b")]) == 1
@@ -384,7 +384,7 @@ def test_weights_errors(tmp_path, capsys):
 
 
 def test_verbose_shows_where(tmp_path, capsys):
-    """With ``--verbose`` the place of an error is shown, and its line comes last."""
+    """With ``--verbose``, the traceback of an error precedes its line."""
     assert _run(tmp_path / "none_raw.fif", tmp_path / "out_raw.fif", "--verbose") == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Traceback") and lines[-1].startswith("mne_gram: error: ")
@@ -399,7 +399,7 @@ def test_version(capsys):
 
 
 def _list_commands(parser, path=()):
-    """Yield the words and the parser of each command that does something."""
+    """Yield the words and the parser of each command."""
     actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     if not actions:
         yield path, parser
@@ -419,7 +419,7 @@ def test_all_commands_are_there():
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_help_teaches_by_an_example_that_can_be_read(path):
-    """Every command says what it does, and its examples are commands that it accepts."""
+    """Every command has a description, and examples that it accepts."""
     parser = COMMANDS[path]
     text = parser.epilog or ""
     assert parser.description
@@ -438,7 +438,7 @@ def test_weights_are_listed_as_json(capsys):
 
 
 def test_restore_finds_bads(tmp_path, capsys):
-    """What nobody marked is found if that is asked for."""
+    """With ``--find-bads``, unmarked bad channels are restored."""
     raw = mne_gram.datasets.sample(return_truth=True, verbose="error")[1]
     raw.info["bads"] = []
     raw._data[raw.ch_names.index("C3")] = 0.0

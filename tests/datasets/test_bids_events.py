@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Windows of BIDS data sets, at events or by what the names of the recordings tell."""
+"""Windows of BIDS data sets, at events or labelled by an entity."""
 
 import os
 
@@ -17,7 +17,7 @@ NAMES = ["EEG Fp1", "EEG T3", "EEG Cz", "EEG O2", "ECG"]
 
 
 def _write(root, subject, task, events=(), seconds=30, bad=()):
-    """Write a recording whose channels hold the time in seconds, in microvolts."""
+    """Write a recording in which each sample is its time in seconds, in microvolts."""
     info = mne.create_info(NAMES, 100.0, "eeg")
     times = np.arange(seconds * 100) / 100
     raw = mne.io.RawArray(1e-6 * np.tile(times, (len(NAMES), 1)), info, verbose="error")
@@ -34,7 +34,7 @@ def _write(root, subject, task, events=(), seconds=30, bad=()):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two people with events, one of whom has a bad stretch, and one without."""
+    """Two subjects with events, one of them with a bad segment, and one without."""
     root = tmp_path_factory.mktemp("data")
     _write(root, "01", "imagery", [(2, "T1"), (10, "T2"), (20, "T0")])
     _write(root, "02", "imagery", [(5, "T2"), (12, "T1"), (28, "T1")], bad=[(13, 1)])
@@ -55,13 +55,13 @@ def test_events(root):
     assert first.event_id == second.event_id == dict(left=1, right=2)
     for name, value in dict(subject="01", session="n/a", run="n/a", task="imagery").items():
         assert set(first.metadata[name]) == {value}
-    # The bad second takes its window along.
+    # The window that contains the bad segment is dropped.
     assert len(second.drop_bad()) == 1 and second.metadata["label"].tolist() == ["right"]
     assert len(mne.concatenate_epochs([first, second])) == 3
 
 
 def test_nothing_is_written(root, monkeypatch):
-    """No file is made in the data set, not for a moment either: it may be read-only."""
+    """No file is created in the data set, which may be read-only, not even temporarily."""
     before, opened, unchanged = sorted(root.rglob("*")), [], os.open
 
     def look(path, flags, *args, **kwargs):
@@ -95,7 +95,7 @@ def test_event_options(root):
 
 
 def test_windows(root):
-    """The task is the label, and the windows follow one another."""
+    """The task is the label, and windows are adjacent."""
     found = list(read_bids_windows(root, length=7.0))
     assert [set(own.metadata["label"]).pop() for own in found] == ["imagery", "imagery", "rest"]
     assert {tuple(own.event_id.items()) for own in found} == {(("imagery", 1), ("rest", 2))}

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Readers of the published data sets, on small files of the owners' form.
+"""Readers of the published data sets, on small files of the same form.
 
 In all recordings, channel ``k`` holds ``100 k`` plus the time in seconds, in microvolts, so that
 what is read tells where it was cut.
@@ -40,7 +40,7 @@ OLD = dict(T7="T3", T8="T4", P7="T5", P8="T6")
 
 
 def _clock(n_channels, seconds, sfreq):
-    """Return channels that tell their number and the time, in microvolts."""
+    """Return channels that encode their number and the time, in microvolts."""
     times = np.arange(round(seconds * sfreq)) / sfreq
     return times + 100.0 * np.arange(n_channels)[:, None]
 
@@ -67,7 +67,7 @@ def _write_edf(path, names, seconds=60, sfreq=50, annotations=(), start=None):
 
 
 def test_splits():
-    """Each data set's own rule, on as many subjects as it has."""
+    """The published splits, with the number of subjects of each data set."""
     names = [f"s{k:02d}" for k in range(10)]
     assert split_tuev(names[::-1], ["t1", "t0"]) == dict(
         train=names[:1:-1], validation=["s01", "s00"], test=["t0", "t1"]
@@ -79,7 +79,7 @@ def test_splits():
 
 
 def test_split_shumi_is_that_of_the_global_generator():
-    """The order is that of random.seed(214), and the global generator is left alone."""
+    """The order is that of random.seed(214), and the global generator is unchanged."""
     subjects = [f"{k:03d}" for k in range(1, 26)]
     expected = list(subjects)
     state = random.getstate()
@@ -119,7 +119,7 @@ def test_subject_of_both_sets():
 
 
 def test_recipes():
-    """What the publication did, in the words of this package."""
+    """The settings of the publication."""
     assert list(RECIPES) == ["tuev", "hmc", "seedv", "shumi"]
     rows = {
         name: (r.line_freq, r.reference, round(200 * r.window), r.learning_rate, r.batch_size)
@@ -147,7 +147,7 @@ def test_recipes():
 
 @pytest.fixture
 def tuev(tmp_path):
-    """Two recordings to train on, one to test, as their owners name them."""
+    """Two training recordings and one test recording, with names as distributed."""
     names = [f"EEG {OLD.get(name, name)}-REF" for name in (*TUEV_CHANNELS, "T1", "A1")]
     rows = {
         "train/aaa/aaa_00000001": "3,10.0,11.0,1\n4,10.0,11.0,1\n4,10.0,11.0,6\n0,30.5,31.5,2\n",
@@ -161,7 +161,7 @@ def tuev(tmp_path):
 
 
 def test_read_tuev(tuev):
-    """Each row of a file of events is a window of its own."""
+    """Each row of a .rec file is a window."""
     found = read_tuev(tuev)
     assert isinstance(found, types.GeneratorType)
     first, second, test = found
@@ -186,7 +186,7 @@ def test_read_tuev(tuev):
 
 
 def test_channels_are_taken_by_name(tuev):
-    """A file in which they stand in another order gives the same order."""
+    """The order of channels does not depend on that in the file."""
     names = [f"EEG {name}-REF" for name in TUEV_CHANNELS[::-1]]
     _write_edf(tuev / "train/bbb/bbb_00000001.edf", names)
     (epochs,) = read_tuev(tuev, subjects=["bbb"])
@@ -195,7 +195,7 @@ def test_channels_are_taken_by_name(tuev):
 
 
 def test_tuev_moves_windows_into_the_recording(tuev):
-    """An event beside an end keeps its window, and the metadata tell that it was moved."""
+    """The window of an event near an end is moved, and the metadata have the shift."""
     (test,) = read_tuev(tuev, part="test")
     assert_allclose(_tell(test)[1], [0, 55], atol=0.1)
     assert_allclose(test.metadata["onset"], [0.5, 59])
@@ -218,7 +218,7 @@ def test_tuev_windows_of_one_onset_can_be_joined_and_saved(tuev, tmp_path):
 
 
 def test_transform_comes_before_cutting(tuev):
-    """Preprocessing meets the continuous recording, and cutting follows its rate."""
+    """The transform gets the continuous recording, and may change its sampling rate."""
     seen = []
 
     def resample(raw):
@@ -236,7 +236,7 @@ def test_transform_comes_before_cutting(tuev):
 
 
 def test_published_preprocessing(tuev):
-    """The recipe's settings are those of the package's own preprocessing."""
+    """The settings of the recipe are accepted by preprocess."""
     transform = partial(preprocess, **RECIPES["tuev"].preprocessing)
     with pytest.warns(RuntimeWarning, match="low-passed"):  # the files are of 50 Hz
         (epochs,) = RECIPES["tuev"].read(tuev, subjects=["bbb"], transform=transform)
@@ -374,7 +374,7 @@ def test_hmc_night_that_was_cut_short(tmp_path):
 
 
 def _make_seedv(session="1", n_more=0):
-    """Return a Raw like a session: 62 electrodes and four channels that are not used."""
+    """Return a Raw like a session: 62 electrodes and four unused channels."""
     entries = [name for name in mne_gram_names() if name not in ("M1", "M2")][:62]
     names = [*entries[:30], "M1", "M2", *entries[30:], "VEO", "HEO"]
     seconds = FILMS[session][1][-1] + 1 + n_more
@@ -386,7 +386,7 @@ def _make_seedv(session="1", n_more=0):
 
 
 def mne_gram_names():
-    """Return the electrodes of the montage, without those that share a place."""
+    """Return the electrodes of the montage, without those at the same position."""
     from mne_gram.montage import ELECTRODES
 
     return [name for name in ELECTRODES if name not in ("T3", "T4", "T5", "T6", "A1", "A2")]
@@ -418,7 +418,7 @@ def test_cut_seedv(session):
 
 
 def test_seedv_films():
-    """Every emotion has three films a session, in order of time."""
+    """Every emotion has three films per session, in temporal order."""
     for starts, stops, numbers in FILMS.values():
         assert (np.bincount(numbers) == 3).all() and len(starts) == len(stops) == 15
         assert (np.diff(np.ravel(np.column_stack([starts, stops]))) > 0).all()
@@ -446,7 +446,7 @@ def test_seedv_bad_input(tmp_path):
 
 
 def test_read_seedv_opens_files_one_at_a_time(tmp_path, monkeypatch):
-    """The line that opens a file is thin, and runs when its turn comes."""
+    """Files are opened one at a time, when they are needed."""
     for subject in range(1, 6):
         (tmp_path / f"{subject}_1_20180804.cnt").touch()
     opened = []
@@ -502,7 +502,7 @@ def test_read_shumi(tmp_path):
 
 
 def test_shumi_transform(tmp_path):
-    """The trials come filtered: the recipe resamples them and leaves the reference."""
+    """The trials are filtered already: the recipe only resamples them."""
     content = _write_shumi(tmp_path)
     transform = partial(preprocess, **RECIPES["shumi"].preprocessing)
     with pytest.warns(RuntimeWarning, match="high-passed at 0.5 Hz .* low-passed at 40 Hz"):
@@ -558,7 +558,7 @@ CUES = [(0.0, 4.1, "T0"), (4.1, 4.1, "T1"), (8.2, 4.1, "T0"), (12.3, 4.1, "T2")]
 
 
 def test_read_eegbci(tmp_path):
-    """The run tells what the markers mean."""
+    """The meaning of markers depends on the run."""
     names = ["Fc5.", "C3..", "Cz..", "C4..", "Iz.."]
     files = [
         _write_edf(tmp_path / f"S00{k}R{run}.edf", names, 30, 160, CUES)
@@ -603,7 +603,7 @@ def test_eegbci_bad_input(tmp_path):
 
 
 def test_public_names():
-    """The stub brings in what it lists."""
+    """All names in the stub can be imported."""
     assert {"read_tuev", "sample", "RECIPES"} <= {*datasets.__all__}
     for name in datasets.__all__:
         assert getattr(datasets, name) is not None

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Test the recording that comes with the package."""
+"""The bundled sample recording."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def loaded():
 
 
 def bad_span(raw):
-    """Return the channel index and the samples of the channel-specific span."""
+    """Return the channel index and the samples of the bad segment."""
     (item,) = [item for item in raw.annotations if item["description"].startswith("BAD_")]
     (name,) = item["ch_names"]
     start, stop = raw.time_as_index([item["onset"], item["onset"] + item["duration"]])

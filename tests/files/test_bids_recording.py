@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recordings are read with what their sidecars say, wherever these lie."""
+"""Recordings are read with their sidecars, by the inheritance principle."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def _edit(recording, suffix, change):
 
 
 def test_same_as_mne_bids(recording):
-    """Types, bads, positions, the power line and events are those that MNE-BIDS reads."""
+    """Channel types, bad channels, positions, power line and events are those of MNE-BIDS."""
     path = mne_bids.get_bids_path_from_fname(recording.file)
     theirs = mne_bids.read_raw_bids(path, verbose="error")
     ours = read_recording(recording)
@@ -52,7 +52,7 @@ def test_same_as_mne_bids(recording):
 
 
 def test_reads_real_recordings(shared):
-    """The same of real recordings in EDF."""
+    """The same with real recordings in EDF."""
     recording = select_recordings(shared / "eeg" / "eegmmi", dict(subjects="001", runs=4))[0]
     raw = read_recording(recording)
     assert set(raw.annotations.description) == {"T0", "T1", "T2"}
@@ -66,14 +66,14 @@ def test_types(recording):
 
 
 def test_table_in_another_order(recording):
-    """Channels go by name."""
+    """Channels are matched by name."""
     _edit(recording, "channels", lambda t: t.iloc[::-1])
     raw = read_recording(recording)
     assert raw.ch_names[0] == "FC5" and set(raw.info["bads"]) == {"CP2", "FT8"}
 
 
 def test_table_that_lacks_channels(recording):
-    """Channels that the table does not name are warned of."""
+    """Channels that are missing in the table are a warning."""
     _edit(recording, "channels", lambda t: t.iloc[1:])
     with pytest.warns(RuntimeWarning, match="does not list FC5"):
         raw = read_recording(recording)
@@ -89,7 +89,7 @@ def test_table_that_lacks_channels(recording):
     ],
 )
 def test_contradictions(recording, change, match):
-    """A table that does not fit is an error that names what does not."""
+    """A table that contradicts the file is an error that names the channels."""
     _edit(recording, "channels", change)
     with pytest.raises(ValueError, match=match):
         read_recording(recording)
@@ -103,21 +103,21 @@ def test_contradictions(recording, change, match):
     ],
 )
 def test_broken_events(recording, change, match):
-    """So is a table of events that cannot be read."""
+    """An invalid table of events is an error too."""
     _edit(recording, "events", change)
     with pytest.raises(ValueError, match=match):
         read_recording(recording)
 
 
 def test_events_without_numbers(recording):
-    """An event without an onset is none; one without a duration has none."""
+    """An event without onset is dropped; one without duration has duration 0."""
     _edit(recording, "events", lambda t: t.assign(onset=["n/a", "1.0"], duration=["0", "n/a"]))
     annotations = read_recording(recording).annotations
     assert list(annotations.description) == ["BAD_jump"] and annotations.duration[0] == 0
 
 
 def test_inheritance(recording):
-    """Sidecars higher up apply, special ones go before general ones, others' do not count."""
+    """Sidecars are inherited, the most specific wins, those of other recordings do not apply."""
     root = recording.root
     own = recording.file.with_suffix(".json")
     own.write_text(json.dumps(dict(EEGReference="Cz")), encoding="utf-8")
@@ -135,7 +135,7 @@ def test_inheritance(recording):
 
 
 def test_input_files(recording):
-    """All files that a recording consists of count as its input."""
+    """All files of a recording are its input."""
     names = {path.name for path in list_input_files(recording)}
     assert {f"{STEM}_eeg{extension}" for extension in (".vhdr", ".vmrk", ".eeg", ".json")} <= names
     assert {f"{STEM}_channels.tsv", f"{STEM}_events.tsv"} <= names
@@ -144,7 +144,7 @@ def test_input_files(recording):
 
 
 def test_marks_of_the_file_stay(recording):
-    """What the file itself marks as bad is added to the events; joins stay too."""
+    """Bad segments and boundaries of the file itself are kept beside the events."""
     with recording.file.with_suffix(".vmrk").open("a", encoding="utf-8") as file:
         file.write("Mk9=Comment,tap,161,1,0\nMk10=Comment,BAD_pop,321,160,3\n")
         file.write("Mk11=Comment,BAD_jump,321,240,0\n")
@@ -154,7 +154,7 @@ def test_marks_of_the_file_stay(recording):
 
 
 def test_positions_without_landmarks(recording):
-    """Positions in a frame that nobody understands are left out, with a warning."""
+    """Positions in an unknown frame are ignored with a warning."""
     path = recording.file.with_name("sub-01_space-CapTrak_coordsystem.json")
     frame = json.loads(path.read_text(encoding="utf-8"))
     frame.update(EEGCoordinateSystem="Other", AnatomicalLandmarkCoordinates={})
@@ -182,7 +182,7 @@ def test_positions_without_landmarks(recording):
     ],
 )
 def test_names_of_events(recording, columns, texts):
-    """A type with several values stands for several events; what has no type is no event."""
+    """A type with several values is several events; rows without a type are dropped."""
     table = pd.DataFrame(dict(onset=["0.5", "1.0", "2.0"], duration="0", **columns))
     table.to_csv(recording.file.with_name(f"{STEM}_events.tsv"), sep="\t", index=False)
     found = list(read_recording(recording).annotations.description)
@@ -192,7 +192,7 @@ def test_names_of_events(recording, columns, texts):
 
 
 def test_bad_spans_keep_their_names(recording):
-    """The names of bad spans have a meaning, whatever values stand beside them."""
+    """The descriptions of bad segments are unchanged, whatever their values."""
     table = pd.DataFrame(
         dict(onset=["0.5", "1.0"], duration="1", trial_type="BAD_jump", value=["1", "2"])
     )

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""EDF files are those that MNE writes, but are written in stretches."""
+"""EDF files are those that MNE writes, but written block by block."""
 
 import mne
 import numpy as np
@@ -51,7 +51,7 @@ def read(path):
 @pytest.mark.parametrize("copied", [2**22, 2000])
 @pytest.mark.parametrize(("sfreq", "n_times"), [(250.0, 2500), (1000.0, 6000), (256.5, 2560)])
 def test_the_same_as_of_mne(tmp_path, monkeypatch, copied, sfreq, n_times):
-    """In one stretch or in many, the file holds what MNE writes."""
+    """In one block or in several, the file is as MNE writes it."""
     raw = make_raw(sfreq, n_times)
     monkeypatch.setattr(_samples, "_COPY_VALUES", copied)
     before = raw.get_data()

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recordings of a data set: which there are, what they are called, who does which."""
+"""The recordings of a data set: how they are found, named and shared."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def test_finds_recordings(tmp_path):
     assert {recording.path.as_posix() for recording in recordings} == set(wanted)
     assert [recording.is_epochs for recording in recordings] == [False, True, False, False]
     assert [recording.name for recording in recordings][1] == "sub-1_task-b_desc-clean_epo"
-    # What is made of the last two would have one name.
+    # The derivatives of the last two would have the same name.
     assert [bool(recording.problem) for recording in recordings] == [False, False, True, True]
     names = [
         recording.path.name
@@ -57,7 +57,7 @@ def test_finds_recordings(tmp_path):
 
 
 def test_names():
-    """The description is replaced, the rest of the name stays in its order."""
+    """The description is replaced, the other entities keep their order."""
     recording = BidsRecording(
         Path("/r"), Path("sub-1/eeg/sub-1_ses-2_task-x_run-03_split-01_desc-old_eeg.fif")
     )
@@ -79,7 +79,7 @@ def test_shards_are_a_partition(n_units, number):
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b", (1, 2, 3), "1/2/3", (0, 1), "-1/2"])
 def test_wrong_shards(shard):
-    """They are refused with an example."""
+    """Wrong shards are an error with an example."""
     with pytest.raises(ValueError, match="i from 1 to n"):
         take_shard([1, 2], shard)
 

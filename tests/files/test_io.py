@@ -37,14 +37,14 @@ def epochs(raw):
     [("a_raw.fif", 0), ("a_raw.fif.gz", 0), ("a.edf", 1e-9), ("a.vhdr", 1e-10)],
 )
 def test_write_and_read(raw, tmp_path, name, error):
-    """What is written is read back, with its annotations, and no other file is left."""
+    """Data and annotations are read as written, and no other file is left."""
     before = raw.get_data()
     note = _io.write_inst(raw, tmp_path / name)
     assert note == next(_io.PRECISION[ext] for ext in _io.PRECISION if ext in name)
     read = _io.read_inst(tmp_path / name)
     assert read.ch_names == raw.ch_names
     np.testing.assert_allclose(read.get_data(), before, rtol=0, atol=error)
-    # BrainVision marks free text as a comment, and the begin of the recording.
+    # BrainVision marks free text as comments, and the start of the recording.
     assert {d.removeprefix("Comment/") for d in read.annotations.description} >= {"go", "stop"}
     np.testing.assert_array_equal(raw.get_data(), before)
     n_files = 3 if name.endswith(".vhdr") else 1
@@ -53,7 +53,7 @@ def test_write_and_read(raw, tmp_path, name, error):
 
 @pytest.mark.parametrize("name", ["a_raw.fif", "a.edf", "a.vhdr"])
 def test_annotations_of_channels(raw, tmp_path, name):
-    """Every format keeps what is annotated in some channels only."""
+    """Every format keeps the channels of annotations."""
     raw.annotations.append(5, 1, "RESTORED", [["Fp1", "C4"]])
     raw.annotations.append(5, 1, "BAD_pop, loud", [["Fp2", "C4"]])
     raw.annotations.append(7, 1, "BAD_move")
@@ -71,7 +71,7 @@ def test_annotations_of_channels(raw, tmp_path, name):
 
 @pytest.mark.parametrize("has_date", [True, False])
 def test_marks_of_brainvision(raw, tmp_path, has_date):
-    """Marks of other programs keep their channels, and unknown channels are told."""
+    """Markers of other programs keep their channels; unknown channels are a warning."""
     raw.set_meas_date(1.5e9 if has_date else None)
     raw.set_annotations(mne.Annotations([1], [0.5], ["BAD_pop"], raw.info["meas_date"], [["C3"]]))
     _io.write_inst(raw, tmp_path / "a.vhdr")
@@ -96,7 +96,7 @@ def test_marks_of_brainvision(raw, tmp_path, has_date):
 
 
 def test_formats_without_channels_of_annotations(raw, tmp_path):
-    """It is told if the channels of bad annotations may have been lost."""
+    """A format that may have lost the channels of bad segments is a warning."""
     raw.set_annotations(mne.Annotations([1, 5], 1, ["go", "BAD_ACQ_SKIP"]))
     mne.export.export_raw(tmp_path / "a.set", raw)
     assert len(_io.read_inst(tmp_path / "a.set").annotations) == 2
@@ -107,7 +107,7 @@ def test_formats_without_channels_of_annotations(raw, tmp_path):
 
 
 def test_precision_of_fif(raw, epochs, tmp_path):
-    """A file of 64-bit or 32-bit floats gives its samples back bit by bit."""
+    """Samples of 64-bit or 32-bit files are equal to the bit."""
     for fmt in ("single", "double"):
         raw.save(tmp_path / "in_raw.fif", fmt=fmt, overwrite=True)
         read = _io.read_inst(tmp_path / "in_raw.fif")
@@ -126,7 +126,7 @@ def test_precision_of_fif(raw, epochs, tmp_path):
 
 
 def test_range_of_edf(raw, tmp_path):
-    """A large channel does not coarsen the others."""
+    """A channel of large amplitude does not reduce the precision of others."""
     raw.apply_function(lambda x: 1e3 * x, picks=["C4"])
     _io.write_inst(raw, tmp_path / "a.edf")
     read = _io.read_inst(tmp_path / "a.edf")
@@ -145,7 +145,7 @@ def test_range_of_edf(raw, tmp_path):
 )
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
 def test_cut_short(raw, epochs, tmp_path, name, cut, share):
-    """A file that lost its end is refused, whatever its format."""
+    """A truncated file is an error in any format."""
     _io.write_inst(epochs if "epo" in name else raw, tmp_path / name)
     size = (tmp_path / cut).stat().st_size
     os.truncate(tmp_path / cut, int(share * size) - (share == 0.99))
@@ -154,7 +154,7 @@ def test_cut_short(raw, epochs, tmp_path, name, cut, share):
 
 
 def _cut_brainvision(folder, n_samples, marker="", program="pybv"):
-    """Cut a file that does not tell its length to whole samples, and add a marker to it."""
+    """Truncate a file without a number of samples between samples, and add a marker."""
     header = folder / "a.vhdr"
     text = header.read_text(encoding="utf-8").replace("pybv", program)
     header.write_text(re.sub("DataPoints=.*\n", "", text), encoding="utf-8")
@@ -166,7 +166,7 @@ def _cut_brainvision(folder, n_samples, marker="", program="pybv"):
 
 @pytest.mark.filterwarnings("ignore:Omitted", "ignore:Limited")
 def test_brainvision_cut_at_a_sample(raw, tmp_path):
-    """Markers tell that the data lost their end, if they lie clearly outside."""
+    """Markers well beyond the data show that these are truncated."""
     _io.write_inst(raw, tmp_path / "a.vhdr")  # markers end at samples 375 and 1000
     for n_samples in (700, 400):  # the second marker begins inside and outside
         header = _cut_brainvision(tmp_path, n_samples)
@@ -189,7 +189,7 @@ def test_brainvision_cut_at_a_sample(raw, tmp_path):
     ],
 )
 def test_brainvision_with_late_markers(raw, tmp_path, marker):
-    """A sound file in which an event was noted at the very end is read."""
+    """A complete file with an event at the very end is read."""
     _io.write_inst(raw, tmp_path / "a.vhdr")
     read = _io.read_inst(_cut_brainvision(tmp_path, 2500, marker, "other"))
     np.testing.assert_allclose(read.get_data(), raw.get_data(), rtol=0, atol=1e-10)
@@ -199,7 +199,7 @@ def test_brainvision_with_late_markers(raw, tmp_path, marker):
 
 
 def test_read_wrong(tmp_path, raw):
-    """A file that is missing, or not what its name says, is refused with the reason."""
+    """A missing file, or one in another format than its name says, is an error."""
     with pytest.raises(FileNotFoundError, match="a.fif does not exist"):
         _io.read_inst(tmp_path / "a.fif")
     for name in ("a.xyz", "a_raw.fif", "a-epo.fif", "a.edf"):
@@ -209,7 +209,7 @@ def test_read_wrong(tmp_path, raw):
 
 
 def test_output_exists(raw, tmp_path):
-    """An existing file is replaced only on demand; that holds for all files of BrainVision."""
+    """An existing file is only replaced on demand, including all files of BrainVision."""
     _io.write_inst(raw, tmp_path / "a.vhdr")
     (tmp_path / "a.vhdr").unlink()
     for function in (_io.check_output, lambda p, **kw: _io.write_inst(raw, p, **kw)):
@@ -220,7 +220,7 @@ def test_output_exists(raw, tmp_path):
 
 
 def test_output_would_replace_input(raw, tmp_path, monkeypatch):
-    """The input is never replaced, by whatever path it is named."""
+    """The input is never replaced, by any of its paths."""
     monkeypatch.chdir(tmp_path)
     for source, output in [("a.fif", tmp_path / "a.fif"), ("a.eeg", "a.vhdr")]:
         with pytest.raises(ValueError, match="would replace the input"):
@@ -229,21 +229,21 @@ def test_output_would_replace_input(raw, tmp_path, monkeypatch):
 
 
 def test_output_folder(raw, tmp_path, monkeypatch):
-    """A folder that is missing, or may not be written to, is refused before the work."""
+    """A missing or read-only folder is an error before any computation."""
     with pytest.raises(FileNotFoundError, match="nowhere .*does not exist"):
         _io.check_output(tmp_path / "nowhere" / "a.fif")
 
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    # Permissions do not bind the superuser, so that the refusal is played.
+    # The superuser has all permissions, so the error is simulated.
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
     with pytest.raises(PermissionError, match="cannot be written to: Permission denied"):
         _io.check_output(tmp_path / "a.fif")
 
 
 def test_output_format(raw, epochs, tmp_path):
-    """Only formats that are written are accepted, and epochs only in fif."""
+    """Only formats that can be written are accepted, and only fif for epochs."""
     for name in ("a", "a.set", "a.edf.gz", "k.FIF", "k_raw.FIF.GZ", "k.EDF", "k.Vhdr"):
         with pytest.raises(ValueError, match="has no format"):
             _io.check_output(tmp_path / name, inst=raw)
@@ -260,7 +260,7 @@ def test_output_format(raw, epochs, tmp_path):
 
 @pytest.mark.parametrize("name", ["a_raw.fif", "a.vhdr"])
 def test_failed_write_leaves_nothing(raw, tmp_path, monkeypatch, name):
-    """After a failure an older file is as it was, and nothing else is left."""
+    """After a failure, an older file is unchanged and no other file is left."""
     _io.write_inst(raw, tmp_path / name)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -275,7 +275,7 @@ def test_failed_write_leaves_nothing(raw, tmp_path, monkeypatch, name):
 
 
 def test_staged_together(tmp_path):
-    """Several files are moved together, or none of them."""
+    """Either all of several files are moved, or none."""
     paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
     with pytest.raises(OSError, match="no space left"):
         with _io.staged_together(paths, False) as files:
@@ -296,7 +296,7 @@ def test_staged_together(tmp_path):
 
 
 def test_split_fif(raw, tmp_path):
-    """A recording that MNE splits over files is moved as a whole."""
+    """All parts of a recording that MNE splits are moved."""
     raw = mne.concatenate_raws([raw.copy() for _ in range(50)], verbose="error")
     save = raw.save
     raw.save = lambda *args, **kwargs: save(*args, split_size="2MB", **kwargs)
