@@ -84,6 +84,31 @@ device : str | torch.device | None
     "verbose": """\
 verbose : bool | str | int | None
     Control verbosity of the logging output.""",
+    "feature_set": """\
+ch_names : list of str
+    The channels of the network's input.
+onsets : array, shape (n_windows,)
+    Start of each window in seconds, on the time axis of events and annotations, which
+    includes ``first_samp``.
+durations : array, shape (n_windows,)
+    Duration of each window in seconds.
+times : array, shape (n_windows,)
+    Centre of each window, on the time axis of ``onsets``.
+good : array, shape (n_windows,)
+    Share of good patches in each window.
+first_time : float | None
+    For a Raw, the time of its first sample: ``onsets - first_time`` refers to
+    ``raw.times``. None for Epochs.
+model : str | None
+    The name of the model.
+sha256 : str | None
+    Checksum of its weights.
+events : array of int, shape (n_windows, 3) | None
+    Events of Epochs.
+event_id : dict | None
+    Their names.
+metadata : pandas.DataFrame | None
+    Metadata of Epochs, one row per window.""",
     "no_patch": """\
 ValueError
     If no patch (one second) fits into an epoch or a segment of the Raw, no channel matches an

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measures of how well hidden samples were restored, and of how well classes were told apart."""
+"""Measures of restoration at hidden samples, and of classification."""
 
 import numpy as np
 
@@ -20,9 +20,10 @@ CLASS_MEASURES = (*_OF_CLASSES, *_OF_TWO, *_OF_PROBABILITIES)
 
 
 def subtract_kept_mean(data, mask):
-    """Refer signals to the mean of the channels that are kept at each time.
+    """Re-reference signals to the mean of the visible channels at each time.
 
-    A reference that holds a hidden channel would betray it: it is minus the sum of the others.
+    An average reference that includes a hidden channel would reveal it: it is minus the sum of the
+    others.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def subtract_kept_mean(data, mask):
     Returns
     -------
     referred : array, shape (n_channels, n_times)
-        The signals; as they were where nothing is kept.
+        The signals; unchanged where all channels are hidden.
     """
     kept = ~mask
     count = kept.sum(axis=0)
@@ -55,13 +56,13 @@ def nmse(truth, estimate, mask):
     Returns
     -------
     error : float
-        Sum of squared errors over the sum of squares of the truth referred to the mean of the kept
-        channels. 0 is perfect, 1 is what zero would score.
+        Sum of squared errors over the sum of squares of the truth, referenced to the mean of the
+        visible channels. 0 is perfect, 1 is the error of an estimate of zero.
 
     Raises
     ------
     ValueError
-        If nothing is hidden.
+        If no sample is hidden.
     """
     _check_hidden(mask)
     power = (subtract_kept_mean(truth, mask)[mask] ** 2).sum()
@@ -69,7 +70,7 @@ def nmse(truth, estimate, mask):
 
 
 def correlation(truth, estimate, mask):
-    """Compute Pearson's r over hidden samples, relative to the mean of the kept channels.
+    """Compute Pearson's r over hidden samples, referenced to the mean of the visible channels.
 
     Parameters
     ----------
@@ -89,14 +90,14 @@ def correlation(truth, estimate, mask):
 
 
 def band_power_ratio(truth, estimate, mask, sfreq, bands):
-    """Compare the power of restored channels with the true power, band by band.
+    """Compute the ratio of restored to true power of hidden channels in bands.
 
     Parameters
     ----------
     truth, estimate : array, shape (n_channels, n_times)
         Signals in the same reference.
     mask : array of bool, shape (n_channels, n_times)
-        True where hidden. Only channels that are hidden all through count.
+        True where hidden. Only channels that are hidden throughout are used.
     sfreq : float
         Sampling rate in Hz.
     bands : list of tuple of float
@@ -105,8 +106,8 @@ def band_power_ratio(truth, estimate, mask, sfreq, bands):
     Returns
     -------
     ratios : array, shape (n_bands,)
-        Power of the estimate over that of the truth, both relative to the mean of the kept
-        channels; NaN if no channel is hidden all through.
+        Power of the estimate over that of the truth, both referenced to the mean of the visible
+        channels; NaN if no channel is hidden throughout.
     """
     from scipy.signal import welch
 
@@ -123,7 +124,7 @@ def band_power_ratio(truth, estimate, mask, sfreq, bands):
 
 def _check_hidden(mask):
     if not np.any(mask):
-        raise ValueError("The mask hides nothing: there is nothing to measure.")
+        raise ValueError("The mask hides no sample.")
 
 
 def score_classes(y, predicted, probabilities=None, *, labels=None, measures=None):
@@ -132,25 +133,24 @@ def score_classes(y, predicted, probabilities=None, *, labels=None, measures=Non
     Parameters
     ----------
     y, predicted : array-like, shape (n_windows,)
-        True and predicted labels. All windows of the test set at once: a mean over batches of
-        anything but the accuracy is another quantity.
+        True and predicted labels of all windows of the test set: measures other than the accuracy
+        cannot be averaged over batches.
     probabilities : array-like, shape (n_windows, n_classes) | None
         Probabilities of the classes, for the areas under curves.
     labels : list | None
-        The classes, in the order of the probabilities; with two, the second one is the positive.
+        The classes, in the order of the probabilities; of two, the second is the positive one.
         None takes those that occur, sorted.
     measures : list of str | None
-        Some of ``CLASS_MEASURES``. None takes all that there are for that number of classes and
-        without probabilities: ``"accuracy"``, ``"balanced_accuracy"`` (the mean of the recalls of
-        the classes that occur), ``"kappa"`` (Cohen's) and ``"weighted_f1"``; with two classes
-        ``"f1"``, ``"precision"`` and ``"recall"`` of the positive one; ``"roc_auc"`` and
-        ``"pr_auc"`` (the average precision, without interpolation between points).
+        Some of ``CLASS_MEASURES``. None takes all that are defined: ``"accuracy"``,
+        ``"balanced_accuracy"`` (the mean of the recalls of the classes that occur), ``"kappa"``
+        (Cohen's) and ``"weighted_f1"``; with two classes also ``"f1"``, ``"precision"`` and
+        ``"recall"`` of the positive one; with their probabilities ``"roc_auc"`` and ``"pr_auc"``
+        (the average precision, without interpolation between points).
 
     Returns
     -------
     scores : dict
-        Values by measure. Where a measure is not defined on these labels (kappa or an area with
-        one class only) it is NaN.
+        Values by measure. Kappa and areas are NaN if only one class occurs.
 
     Raises
     ------
@@ -171,8 +171,8 @@ def score_classes(y, predicted, probabilities=None, *, labels=None, measures=Non
     unknown = [name for name in measures if name not in known]
     if unknown:
         raise ValueError(
-            f"There is no measure {', '.join(map(str, unknown))} of {len(labels)} classes "
-            f"{'with' if probabilities is not None else 'without'} probabilities; there are "
+            f"Unknown measure {', '.join(map(str, unknown))} for {len(labels)} classes "
+            f"{'with' if probabilities is not None else 'without'} probabilities, expected some of "
             f"{', '.join(known)}."
         )
     occurring = [label for label in labels if (y == label).any()]
@@ -199,10 +199,10 @@ def score_classes(y, predicted, probabilities=None, *, labels=None, measures=Non
 
 
 def _check_classes(y, predicted, probabilities, labels):
-    """Refuse labels and predictions that do not fit."""
+    """Raise if labels, predictions and probabilities do not match."""
     if y.ndim != 1 or y.shape != predicted.shape or len(y) == 0:
         raise ValueError(
-            "y and predicted must be as long as each other and not empty, got shapes "
+            "y and predicted must have the same length and not be empty, got shapes "
             f"{y.shape} and {predicted.shape}."
         )
     unknown = sorted({*y.tolist(), *predicted.tolist()} - {*labels.tolist()})

@@ -98,7 +98,7 @@ def test_correlation_is_blind_to_gain_but_nmse_is_not():
 @pytest.mark.parametrize("measure", [nmse, correlation])
 def test_nothing_hidden_is_refused(measure):
     data = np.ones((2, 4))
-    with pytest.raises(ValueError, match="hides nothing"):
+    with pytest.raises(ValueError, match="hides no sample"):
         measure(data, data, np.zeros((2, 4), bool))
 
 
@@ -178,12 +178,12 @@ def test_classes_that_do_not_occur():
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [
-        (([0, 1], [0]), {}, "as long as each other"),
-        (([], []), {}, "not empty"),
+        (([0, 1], [0]), {}, "have the same length"),
+        (([], []), {}, "not be empty"),
         (([0, 1], [0, 2]), dict(labels=[0, 1]), r"labels \[2\]"),
         (([0, 1], [0, 1], np.ones((2, 3))), {}, r"shape \(2, 2\)"),
         (([0, 1], [0, 1]), dict(measures=["roc_auc"]), "without probabilities"),
-        (([0, 1, 2], [0, 1, 2]), dict(measures=["recall"]), "of 3 classes"),
+        (([0, 1, 2], [0, 1, 2]), dict(measures=["recall"]), "for 3 classes"),
     ],
 )
 def test_bad_classes(args, kwargs, message):

@@ -1,28 +1,21 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Embeddings and base classes of recordings."""
+"""Embeddings and tokens of recordings."""
 
 import numpy as np
 from mne.utils import ProgressBar, _check_option, _validate_type, verbose, warn
 
-from ..models import GramModel
+from .._docs import fill_doc
+from ..models import GramModel, load_model
 from ._cuts import cut_recording
 from ._encoding import POOLS, describe_bad, encode_tokens, encode_windows
-from ._sets import Embedding, Tokens, read_embedding, read_tokens
+from ._sets import Embedding, Tokens
 
-__all__ = [
-    "Embedding",
-    "Tokens",
-    "compute_embedding",
-    "compute_tokens",
-    "read_embedding",
-    "read_tokens",
-]
-
-_CHUNK = 32768  # patches that are cut at a time, about 30 MB
+_CHUNK = 32768  # patches that are cut at once, about 30 MB
 
 
 @verbose
+@fill_doc
 def compute_embedding(
     inst,
     *,
@@ -39,68 +32,52 @@ def compute_embedding(
     device=None,
     verbose=None,
 ):
-    """Turn a recording into vectors with the encoder of Gram.
+    """Compute embeddings of a recording with the encoder of Gram.
 
     Parameters
     ----------
-    inst : mne.io.Raw | mne.Epochs
-        The recording, in volts. It is left as it is.
-    model : path-like | GramModel
-        A name that :func:`mne_gram.list_models` lists, a folder, or a model that is loaded. It
-        needs stage 2.
-    pool : ``"cls"`` | ``"mean"`` | ``"channels"`` | ``"times"`` | ``"patches"``
-        What becomes of a window: its CLS vector, the mean over its patches (seconds of
-        channels), the mean over time of each channel, the mean over channels of each second, or
-        one vector a patch.
-    picks : str | array-like | slice | None
-        EEG channels to embed; None takes all. The average reference is of all in any case.
-    window : float | None
-        For a Raw, the length of windows in whole seconds; None takes what the network takes at
-        once (16 s). Epochs are windows already.
-    overlap : float
-        For a Raw, by how many seconds windows overlap.
-    line_freq : float | False | None
-        As in :func:`mne_gram.preprocess`.
-    on_bads : ``"mask"`` | ``"ignore"``
+    %(inst)s
+    %(model_or_loaded)s It needs stage 2.
+    pool : "cls" | "mean" | "channels" | "times" | "patches"
+        How a window is pooled: its CLS vector, the mean over its patches (seconds of channels),
+        the mean over time of each channel, the mean over channels of each second, or one vector
+        per patch.
+    %(picks)s
+    %(window)s
+    %(overlap)s
+    %(line_freq)s
+    on_bads : "mask" | "ignore"
         What to do about ``info["bads"]`` and annotations that start with ``BAD``: hide these
         patches from the network and leave them out of means, or use them as if they were good.
-    on_missing : ``"raise"`` | ``"warn"`` | ``"ignore"``
-        What to do about channels that take no entry of the montage. They are left out.
-    preprocess : bool
-        Whether to pass the recording through :func:`mne_gram.preprocess`. With False it has to
-        be at 200 Hz already.
-    batch_size : int | None
-        Windows that the network gets at once. None chooses by their size.
-    device : str | torch.device | None
-        Where to compute. None computes where the model is.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(on_missing)s
+    %(preprocess)s
+    %(batch_size)s
+    %(device)s
+    %(verbose)s
 
     Returns
     -------
     embedding : Embedding
-        The vectors with times, channel names, and what belongs to Epochs.
+        The vectors with times, channel names and, for Epochs, events and metadata.
 
     Raises
     ------
-    ValueError
-        If no patch (one second) fits into an epoch or a stretch of the Raw, no channel takes an
-        entry of the montage, or the recording cannot be preprocessed.
+    %(no_patch)s
 
     Notes
     -----
-    A Raw is preprocessed as a whole and then cut, stretch by stretch between ``edge`` and
-    ``BAD_ACQ_SKIP`` annotations. The last window of a stretch may be shorter. Less than a second
-    at its end, or at the end of each epoch, cannot be used; the log says how much. Windows
-    longer than 16 s are cut into parts as equal as possible, whose vectors are averaged.
+    A Raw is preprocessed as a whole and then cut into windows, separately for each segment between
+    ``edge`` and ``BAD_ACQ_SKIP`` annotations. The last window of a segment may be shorter. Less
+    than a second at its end, or at the end of each epoch, cannot be used; the log says how much.
+    Windows longer than 16 s are split into parts as equal as possible, whose vectors are averaged.
 
-    The network never reads what is bad: only what filters and resampling carry into the
-    neighbourhood of a bad stretch can have an influence. Large artefacts, which ring for
-    seconds, are better repaired first (:func:`mne_gram.restore`). Windows in which nothing is
-    good are NaN, with a warning.
+    The network never reads bad channels and segments: they can only have an influence through
+    filters and resampling, next to a bad segment. Large artefacts, whose filter ringing lasts for
+    seconds, are better restored first (:func:`mne_gram.restore`). Windows without a good patch are
+    NaN, with a warning.
 
-    Epochs shorter than 33 s cannot be high-passed at 0.1 Hz: filter the Raw before you cut it,
-    or pass it through :func:`mne_gram.preprocess`, and give ``preprocess=False``.
+    Epochs shorter than 33 s cannot be high-passed at 0.1 Hz: filter the Raw before epoching, or
+    apply :func:`mne_gram.preprocess` to it and set ``preprocess=False``.
     """
     _check_option("pool", pool, POOLS)
     model, known = load_network(model, "gram", device)
@@ -116,6 +93,7 @@ def compute_embedding(
 
 
 @verbose
+@fill_doc
 def compute_tokens(
     inst,
     *,
@@ -131,53 +109,37 @@ def compute_tokens(
     device=None,
     verbose=None,
 ):
-    """Name the base class of every second of every channel with the tokenizer of Gram.
+    """Compute the token (base class) of every second of every channel with the tokenizer of Gram.
 
     Parameters
     ----------
-    inst : mne.io.Raw | mne.Epochs
-        The recording, in volts. It is left as it is.
-    model : path-like | GramModel
-        A name that :func:`mne_gram.list_models` lists, a folder, or a model that is loaded. It
-        needs a tokenizer.
-    picks : str | array-like | slice | None
-        EEG channels to use; None takes all. The average reference is of all in any case.
-    window : float | None
-        For a Raw, the length of windows in whole seconds; None takes what the network takes at
-        once (16 s). Epochs are windows already.
-    overlap : float
-        For a Raw, by how many seconds windows overlap.
-    line_freq : float | False | None
-        As in :func:`mne_gram.preprocess`.
-    on_bads : ``"mask"`` | ``"ignore"``
+    %(inst)s
+    %(model_or_loaded)s It needs a tokenizer.
+    %(picks)s
+    %(window)s
+    %(overlap)s
+    %(line_freq)s
+    on_bads : "mask" | "ignore"
         What to do about ``info["bads"]`` and annotations that start with ``BAD``: these patches
-        get no class (-1) and have no part in those of others, or they are used as if good.
-    on_missing : ``"raise"`` | ``"warn"`` | ``"ignore"``
-        What to do about channels that take no entry of the montage. They are left out.
-    preprocess : bool
-        Whether to pass the recording through :func:`mne_gram.preprocess`. With False it has to
-        be at 200 Hz already.
-    batch_size : int | None
-        Windows that the network gets at once. None chooses by their size.
-    device : str | torch.device | None
-        Where to compute. None computes where the model is.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+        get no token (-1) and do not influence others, or they are used as if they were good.
+    %(on_missing)s
+    %(preprocess)s
+    %(batch_size)s
+    %(device)s
+    %(verbose)s
 
     Returns
     -------
     tokens : Tokens
-        The base classes with times, channel names, and what belongs to Epochs.
+        The tokens with times, channel names and, for Epochs, events and metadata.
 
     Raises
     ------
-    ValueError
-        If no patch (one second) fits into an epoch or a stretch of the Raw, no channel takes an
-        entry of the montage, or the recording cannot be preprocessed.
+    %(no_patch)s
 
     Notes
     -----
-    The class of a patch depends on the other patches of its window. All else is as in
+    The token of a patch depends on the other patches of its window. The rest is as in
     :func:`mne_gram.compute_embedding`.
     """
     model, known = load_network(model, "tokenizer", device)
@@ -194,9 +156,7 @@ def compute_tokens(
 
 
 def load_network(model, part, device):
-    """Return a model that has a network, and what is to be kept of where it comes from."""
-    from ..models import load_model
-
+    """Return a model that has a network, and its name and checksum."""
     _validate_type(model, (GramModel, "path-like"), "model", "a name, a folder or a GramModel")
     name = str(model)
     if isinstance(model, GramModel):
@@ -208,17 +168,17 @@ def load_network(model, part, device):
 
 
 def check_part(found, part):
-    """Raise if a model, or its configuration, lacks a part."""
+    """Raise if a part of a model, or of its configuration, is missing."""
     if found is None:
         need = {"gram": "stage 2", "tokenizer": "the tokenizer (stage 1)"}[part]
         raise ValueError(
-            f"The model has no part that is {need}, which is needed here. Load one that has it, "
-            "such as 'gram-tiny'."
+            f"The model does not contain {need}, which is needed here. Load one that does, such as "
+            "'gram-tiny'."
         )
 
 
 def _encode(cuts, encode, model, channels, options):
-    """Encode all windows, some at a time; return the results and how much of each is good."""
+    """Encode windows in chunks; return the results and the share of good patches, (n_windows,)."""
     n_patches = int(cuts.length.max())
     step = max(1, _CHUNK // (len(channels) * n_patches))
     step = max(step, options["batch_size"] or 0)

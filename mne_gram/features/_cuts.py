@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Cut recordings into the windows that the encoders get."""
+"""Cut preprocessed recordings into the windows of the networks."""
 
 from dataclasses import dataclass, replace
 
@@ -26,40 +26,40 @@ _PATCH = 200
 
 @dataclass(frozen=True)
 class Cuts:
-    """Where a recording is cut, and what is bad there."""
+    """The windows of a recording, and its bad channels and segments."""
 
     data: np.ndarray  # (n_epochs, n_channels, n_times) in volts at 200 Hz; 1 epoch for Raw
     epoch: np.ndarray  # (n_windows,)
     start: np.ndarray  # (n_windows,) samples
     length: np.ndarray  # (n_windows,) patches, at least 1
-    bad: object  # BadSpans of all channels, epochs end to end; None looks at nothing
-    referenced: np.ndarray  # the channels that make the average reference
+    bad: object  # BadSpans of all channels, epochs concatenated; None if bads are ignored
+    referenced: np.ndarray  # the channels of the average reference
     rows: np.ndarray  # the channels that the network gets
 
     def __len__(self):
         return len(self.epoch)
 
     def select(self, rows):
-        """Return some of the windows."""
+        """Return the Cuts of some windows."""
         cut = {name: getattr(self, name)[rows] for name in ("epoch", "start", "length")}
         return replace(self, **cut)
 
     def mask(self, n_patches):
-        """Return which patches (n_windows, n_channels, n_patches) are bad or not there."""
+        """Return a mask (n_windows, n_channels, n_patches), True where bad or beyond the end."""
         patch = np.arange(n_patches)
         mask = np.repeat((patch >= self.length[:, None])[:, None], self.data.shape[1], axis=1)
         if self.bad is None:
             return mask
         first = (self.epoch * self.data.shape[2] + self.start)[:, None] + _PATCH * patch
         for k, spans in enumerate(self.bad.spans):
-            if len(spans):  # the first one that ends behind the start of the patch
+            if len(spans):  # the first one that ends after the start of the patch
                 near = np.searchsorted(spans[:, 1], first, "right")
                 starts = np.append(spans[:, 0], np.iinfo(int).max)[near]
                 mask[:, k] |= starts < first + _PATCH
         return mask
 
     def cut(self, n_patches):
-        """Return windows (n_windows, n_channels, n_patches * 200) in 0.1 mV, and the mask."""
+        """Return windows (n_windows, n_channels, n_patches * 200) in 0.1 mV, and their mask."""
         mask = self.mask(n_patches)
         shape = (*mask.shape, _PATCH)
         x = np.full((*mask.shape[:2], n_patches * _PATCH), np.nan, np.float32)
@@ -67,15 +67,15 @@ class Cuts:
             x, self.epoch, self.start, self.length * _PATCH, strict=True
         ):
             window[:, :length] = self.data[epoch, :, start : start + length] * VOLTS_TO_MODEL
-        self._take_off_reference(x.reshape(shape), mask)
+        self._correct_reference(x.reshape(shape), mask)
         return x[:, self.rows], mask[:, self.rows]
 
     def get_good(self, mask):
-        """Return the share of the patches of each window that are good, by the mask of `cut`."""
+        """Return the share of good patches of each window (n_windows,), given the mask of `cut`."""
         return (~mask).sum(axis=(1, 2)) / (len(self.rows) * self.length)
 
-    def _take_off_reference(self, patches, mask):
-        """Take what is bad for a while out of the average reference too, in place."""
+    def _correct_reference(self, patches, mask):
+        """Exclude bad segments from the average reference, in place."""
         if self.bad is None or len(self.referenced) < 2:
             return
         bad = mask[:, self.referenced].transpose(0, 2, 1)  # (n_windows, n_patches, n_channels)
@@ -97,25 +97,10 @@ def cut_recording(
     on_missing,
     preprocess,
 ):
-    """Preprocess a recording and find out where to cut it.
+    """Preprocess a recording and plan its windows; parameters as in `compute_embedding`.
 
-    Parameters
-    ----------
-    inst : mne.io.Raw | mne.Epochs
-        The recording.
-    longest : int
-        How many patches the network takes at once.
-    picks, window, overlap, line_freq, on_bads, on_missing, preprocess
-        As in :func:`mne_gram.compute_embedding`.
-
-    Returns
-    -------
-    cuts : Cuts
-        The windows.
-    channels : array of int, shape (n_channels,)
-        The montage index of each channel that the network gets.
-    fields : dict
-        Names of channels, times and what belongs to Epochs, as a feature set takes them.
+    ``longest`` is the number of patches that the network takes at once. Returns Cuts, the montage
+    indices of their channels, and the fields of the feature set (names, times, events).
     """
     _validate_type(inst, (BaseRaw, mne.BaseEpochs), "inst", "Raw or Epochs")
     _check_option("on_bads", on_bads, ("mask", "ignore"))
@@ -128,12 +113,12 @@ def cut_recording(
     taken = cmap.indices >= 0
     if not taken.any():
         raise ValueError(
-            f"None of the {len(picks)} EEG channels takes an entry of the montage. Rename them to "
-            "10-05 names (inst.rename_channels) or give them positions (inst.set_montage)."
+            f"None of the {len(picks)} EEG channels matches an entry of the montage. Rename them "
+            "to 10-05 names (inst.rename_channels) or set their positions (inst.set_montage)."
         )
     ch_names = [name for name, ok in zip(cmap.ch_names, taken, strict=True) if ok]
     if isinstance(inst, mne.BaseEpochs) and not inst.preload:
-        inst = inst.copy().load_data()  # only then it is known which of them there are
+        inst = inst.copy().load_data()  # which drops bad epochs
     _check_length(inst)
     first_time = inst.first_time if isinstance(inst, BaseRaw) else None
     inst = _get_ready(inst, names, line_freq, on_bads, preprocess)
@@ -152,7 +137,7 @@ def _check_window(inst, window, overlap, longest):
     if not isinstance(inst, BaseRaw):
         if window is not None or overlap != 0:
             raise ValueError(
-                "window and overlap are for Raw: Epochs are windows already. Cut the Raw, or make "
+                "window and overlap apply to Raw: Epochs are already windows. Pass the Raw, or "
                 "other Epochs."
             )
         return None, None
@@ -161,8 +146,7 @@ def _check_window(inst, window, overlap, longest):
     window = longest if window is None else window
     if window < 1 or window != int(window):
         raise ValueError(
-            f"window must be a whole number of seconds, at least 1, because a patch lasts one "
-            f"second, got {window}."
+            f"window must be a whole number of seconds (patches) of at least 1, got {window}."
         )
     step = round((window - overlap) * SFREQ)
     if overlap < 0 or step < 1:
@@ -171,21 +155,21 @@ def _check_window(inst, window, overlap, longest):
 
 
 def _check_length(inst):
-    """Refuse what no patch fits into."""
+    """Raise if no patch fits into the recording."""
     if isinstance(inst, mne.BaseEpochs) and len(inst) == 0:
-        raise ValueError("The Epochs are empty: there is nothing to encode.")
+        raise ValueError("The Epochs are empty.")
     seconds = count_times(inst) / inst.info["sfreq"]
     if round(seconds * SFREQ) < _PATCH:
         what = "Raw is" if isinstance(inst, BaseRaw) else "Epochs are"
         raise ValueError(
-            f"The {what} {seconds:.3g} s long, expected at least 1 s, which is one patch. Take "
-            "longer ones (tmin, tmax): shorter ones are not filled up with zeros."
+            f"The {what} {seconds:.3g} s long, expected at least 1 s (one patch). Use longer ones "
+            "(tmin, tmax): they are not padded with zeros."
         )
 
 
 def _get_ready(inst, names, line_freq, on_bads, preprocess):
-    """Return a copy with the EEG channels at 200 Hz."""
-    # Channels go before the samples are read, where they are not in memory yet.
+    """Return a preprocessed copy of the EEG channels at 200 Hz."""
+    # Channels are dropped before samples are loaded.
     inst = inst.copy().pick(names)
     if on_bads == "ignore":
         inst.info["bads"] = []
@@ -194,8 +178,7 @@ def _get_ready(inst, names, line_freq, on_bads, preprocess):
     if inst.info["sfreq"] != SFREQ:
         raise ValueError(
             f"The sampling rate is {inst.info['sfreq']:g} Hz, expected {SFREQ:g} Hz with "
-            "preprocess=False. Pass the recording through mne_gram.preprocess first, or give "
-            "preprocess=True."
+            "preprocess=False. Apply mne_gram.preprocess first, or set preprocess=True."
         )
     inst.load_data()
     good = mne.pick_types(inst.info, eeg=True, exclude="bads")
@@ -206,17 +189,17 @@ def _get_ready(inst, names, line_freq, on_bads, preprocess):
 
 
 def _find_windows(inst, length, step):
-    """Return epoch, first sample and length in patches of each window."""
+    """Return epoch, first sample and length in patches of each window, each (n_windows,)."""
     n_times = count_times(inst)
     if length is None:
         n_patches, left = divmod(n_times, _PATCH)
         if left:
-            logger.info("Left out the last %g s of each epoch.", left / SFREQ)
+            logger.info("The last %g s of each epoch are left out.", left / SFREQ)
         epoch = np.arange(len(inst))
         return dict(epoch=epoch, start=0 * epoch, length=np.full(len(inst), n_patches))
     windows, left, n_short = [], 0, 0
     for first, last in find_segments(inst):
-        # As many as it takes to come to the end, the last one as long as there are patches.
+        # Up to the end of the segment; the last window may be shorter.
         end = first
         for start in range(first, last - _PATCH + 1, step):
             if end + _PATCH > last:
@@ -228,18 +211,18 @@ def _find_windows(inst, length, step):
         left += last - end
     if not windows:
         raise ValueError(
-            "No stretch of the Raw is a second long without a cut ('edge' and 'BAD_ACQ_SKIP' "
-            "annotations): not a patch fits in."
+            "No segment of the Raw between 'edge' and 'BAD_ACQ_SKIP' annotations is a second long, "
+            "which is one patch."
         )
     logger.info(
-        "Cut %d windows, %d of them shorter than %d s; %g s at the ends of stretches are left out.",
+        "Cut %d windows, %d of them shorter than %d s; %g s at the ends of segments are left out.",
         *(len(windows), n_short, length, left / SFREQ),
     )
     return dict(zip(("epoch", "start", "length"), np.array(windows).T, strict=True))
 
 
 def _find_referenced(inst):
-    """Return the channels that make the average reference: good ones, no derivations."""
+    """Return the channels of the average reference: good ones, no bipolar derivations."""
     bads = inst.info["bads"]
     said = zip(inst.ch_names, settle_names(inst.ch_names), strict=True)
     return np.array(
@@ -253,7 +236,7 @@ def _find_referenced(inst):
 
 
 def _describe(inst, cuts, first_time):
-    """Return times of the windows, and what belongs to Epochs."""
+    """Return times of the windows, and events and metadata of Epochs."""
     fields = dict(durations=cuts.length * 1.0, first_time=first_time)
     if isinstance(inst, BaseRaw):
         return dict(onsets=first_time + cuts.start / SFREQ, **fields)

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Run the encoders over many windows: vectors of stage 2, base classes of the tokenizer."""
+"""Run the networks over windows: vectors of stage 2, base classes of the tokenizer."""
 
 import numpy as np
 from mne.utils import ProgressBar, _check_option, verbose
@@ -9,7 +9,7 @@ from ..models import get_device
 from ..models._inference import _TOKENS_PER_BATCH, _evaluating
 
 _PATCH = 200
-#: How the latents of a window can be pooled.
+#: The ways to pool the latents of a window.
 POOLS = ("cls", "mean", "channels", "times", "patches")
 
 
@@ -17,48 +17,34 @@ POOLS = ("cls", "mean", "channels", "times", "patches")
 def encode_windows(
     model, x, channels, *, mask=None, pool="cls", batch_size=None, device=None, verbose=None
 ):
-    """Turn windows into vectors with the encoder of stage 2.
+    """Encode windows with stage 2; return vectors (n_windows, ..., dim), float32.
 
     Parameters
     ----------
     model : GramModel
         A model with stage 2.
     x : array of float, shape (n_windows, n_channels, n_patches * 200)
-        Windows at 200 Hz in 0.1 mV. What masked patches hold is not looked at, and may be NaN.
+        Windows at 200 Hz in 0.1 mV. Masked patches are not read and may be NaN.
     channels : array of int, shape (n_channels,)
         Montage index of each channel.
     mask : array of bool, shape (n_windows, n_channels, n_patches) | None
-        True where a patch is bad: the network does not see it, and means leave it out. None
-        masks nothing.
-    pool : ``"cls"`` | ``"mean"`` | ``"channels"`` | ``"times"`` | ``"patches"``
-        What becomes of a window: its CLS vector, the mean over its patches, the mean over time
-        of each channel, the mean over channels of each second, or one vector a patch.
+        True where a patch is hidden from the network and left out of means.
+    pool : "cls" | "mean" | "channels" | "times" | "patches"
+        As in `compute_embedding`; the shape of the vectors of a window is ``(dim,)`` for the first
+        two, ``(n_channels, dim)``, ``(n_patches, dim)`` or ``(n_channels, n_patches, dim)``.
+        Vectors without a visible patch are NaN.
     batch_size : int | None
-        Windows in a batch. None chooses by the size of a window.
+        Windows in a batch; None chooses by their size.
     device : str | torch.device | None
-        Where to compute; the network is moved there and stays. None computes where it is.
+        Where the network is moved, and stays; None leaves it.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
-    Returns
-    -------
-    vectors : array of float32, shape (n_windows, ..., dim)
-        ``(n_windows, dim)`` for ``"cls"`` and ``"mean"``, ``(n_windows, n_channels, dim)`` for
-        ``"channels"``, ``(n_windows, n_patches, dim)`` for ``"times"`` and ``(n_windows,
-        n_channels, n_patches, dim)`` for ``"patches"``. NaN where no patch was visible.
-
-    Raises
-    ------
-    ValueError
-        If the model has no stage 2, or the arrays do not fit together.
-    RuntimeError
-        If the device is not there.
-
     Notes
     -----
-    Windows longer than the network takes (16 patches) are cut into parts as equal as possible,
-    each of which is encoded by itself. The vectors of the parts are averaged, weighted by how
-    many patches are visible in each; those of ``"times"`` and ``"patches"`` are put in a row.
+    Windows longer than the network takes (16 patches) are split into parts as equal as possible.
+    Their vectors are averaged, weighted by the number of visible patches; those of ``"times"`` and
+    ``"patches"`` are concatenated.
     """
     _check_option("pool", pool, POOLS)
     gram = _get_network(model, "gram", "Embeddings need stage 2")
@@ -89,41 +75,9 @@ def encode_windows(
 
 @verbose
 def encode_tokens(model, x, channels, *, mask=None, batch_size=None, device=None, verbose=None):
-    """Name the base class of every patch with the tokenizer.
+    """Return the base class of every patch, int64 (n_windows, n_channels, n_patches), -1 if masked.
 
-    Parameters
-    ----------
-    model : GramModel
-        A model with a tokenizer.
-    x : array of float, shape (n_windows, n_channels, n_patches * 200)
-        Windows at 200 Hz in 0.1 mV. What masked patches hold is not looked at, and may be NaN.
-    channels : array of int, shape (n_channels,)
-        Montage index of each channel.
-    mask : array of bool, shape (n_windows, n_channels, n_patches) | None
-        True where a patch is bad: it gets no class, and has no part in those of others. None
-        masks nothing.
-    batch_size : int | None
-        Windows in a batch. None chooses by the size of a window.
-    device : str | torch.device | None
-        Where to compute; the network is moved there and stays. None computes where it is.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
-
-    Returns
-    -------
-    tokens : array of int64, shape (n_windows, n_channels, n_patches)
-        Base classes, -1 where masked.
-
-    Raises
-    ------
-    ValueError
-        If the model has no tokenizer, or the arrays do not fit together.
-    RuntimeError
-        If the device is not there.
-
-    Notes
-    -----
-    Windows longer than the network takes (16 patches) are cut into parts as equal as possible.
+    ``model`` needs a tokenizer; the other parameters are those of `encode_windows`.
     """
     tokenizer = _get_network(model, "tokenizer", "Base classes need the tokenizer (stage 1)")
     x, channels, mask = _check_windows(x, channels, mask)
@@ -139,59 +93,35 @@ def encode_tokens(model, x, channels, *, mask=None, batch_size=None, device=None
 
 
 def choose_batch_size(n_channels, n_patches, longest):
-    """Return how many windows make a batch, by their size.
-
-    Parameters
-    ----------
-    n_channels, n_patches : int
-        Size of a window.
-    longest : int
-        How many patches the network takes at once; longer windows are cut into parts.
-
-    Returns
-    -------
-    batch_size : int
-        The number of windows.
-    """
+    """Return the number of windows in a batch; ``longest`` is what the network takes at once."""
     start, stop = split_patches(n_patches, longest)[0]
     return max(1, _TOKENS_PER_BATCH // (n_channels * (stop - start)))
 
 
 def describe_bad(data, good):
-    """Say which windows have nothing good in them.
-
-    Parameters
-    ----------
-    data : array, shape (n_windows, ...)
-        Vectors or base classes.
-    good : array, shape (n_windows,)
-        Share of the patches of each window that are good.
-
-    Returns
-    -------
-    text : str
-        Which, and what to do.
-    """
+    """Return a warning of windows without a good patch; ``good`` are shares, (n_windows,)."""
     none = np.flatnonzero(good == 0)
     missing = "NaN" if data.dtype.kind == "f" else "-1"
     return (
-        f"Everything is marked as bad in {len(none)} of {len(good)} windows "
-        f"({', '.join(map(str, none[:10]))}{', ...' if len(none) > 10 else ''}): they are "
-        f"{missing} throughout. Leave them out where embedding.good == 0, or restore the "
-        "recording first."
+        f"All patches are bad in {len(none)} of {len(good)} windows "
+        f"({', '.join(map(str, none[:10]))}{', ...' if len(none) > 10 else ''}), which are "
+        f"{missing} throughout. Leave them out (embedding.good == 0), or restore the recording "
+        "first."
     )
 
 
 def _get_network(model, part, need):
-    """Return one network of a model, or say that it lacks."""
+    """Return one network of a model, or raise if it is missing."""
     network = getattr(model, part)
     if network is None:
-        raise ValueError(f"{need}, which this model has not. Load one that has it: 'gram-tiny'.")
+        raise ValueError(
+            f"{need}, which is missing from this model. Load 'gram-tiny', for example."
+        )
     return network
 
 
 def _check_windows(x, channels, mask):
-    """Check shapes and content; return arrays, a mask among them in any case."""
+    """Check shapes and content; return x, channels and mask as arrays."""
     x, channels = np.asarray(x), np.asarray(channels)
     if x.ndim != 3 or x.dtype.kind != "f" or x.shape[2] % _PATCH or 0 in x.shape[1:]:
         raise ValueError(
@@ -200,13 +130,13 @@ def _check_windows(x, channels, mask):
         )
     if channels.shape != x.shape[1:2] or channels.dtype.kind not in "iu":
         raise ValueError(
-            f"channels must hold {x.shape[1]} montage indices, got {channels.dtype} "
+            f"channels must contain {x.shape[1]} montage indices, got {channels.dtype} "
             f"{channels.shape}."
         )
     if len(np.unique(channels)) < len(channels):
         raise ValueError(
-            "channels holds a montage index twice: the network could not tell these channels "
-            "apart. Keep one channel for each entry."
+            "channels contains a montage index twice, which the network cannot distinguish. Keep "
+            "one channel for each entry."
         )
     shape = (*x.shape[:2], x.shape[2] // _PATCH)
     mask = np.zeros(shape, bool) if mask is None else np.asarray(mask)
@@ -219,10 +149,7 @@ def _check_windows(x, channels, mask):
 
 
 def _run_parts(encode, network, x, channels, mask, batch_size, device, title):
-    """Yield rows, patches and results of each batch of parts of windows.
-
-    Parts in which nothing is visible are left out.
-    """
+    """Yield rows, (start, stop) in patches and results of each batch with visible patches."""
     import torch
 
     n_windows, n_channels, n_patches = mask.shape
@@ -236,7 +163,7 @@ def _run_parts(encode, network, x, channels, mask, batch_size, device, title):
     batches = []
     for start, stop in parts:
         n_visible = (~mask[..., start:stop]).sum(axis=(1, 2))
-        # Windows of as many visible patches need no padding, so they go together.
+        # Windows with equal numbers of visible patches need no padding.
         order = np.argsort(n_visible, kind="stable")
         order = order[n_visible[order] > 0]
         batches += [
@@ -247,7 +174,7 @@ def _run_parts(encode, network, x, channels, mask, batch_size, device, title):
         part = x[rows, :, start * _PATCH : stop * _PATCH].astype(np.float32)
         hidden = mask[rows, :, start:stop]
         _check_finite(part, hidden)
-        # The context must not stay open while the caller has its turn.
+        # The context must be closed before yielding to the caller.
         with torch.inference_mode(), _evaluating(network):
             values = encode(
                 torch.from_numpy(part).to(device), channels, torch.from_numpy(hidden).to(device)
@@ -257,7 +184,7 @@ def _run_parts(encode, network, x, channels, mask, batch_size, device, title):
 
 
 def split_patches(n_patches, longest):
-    """Return start and stop of the fewest parts of at most ``longest``, the longer ones first."""
+    """Return starts and stops of the fewest parts of at most ``longest``, the longer ones first."""
     n_parts = -(-n_patches // longest)
     lengths = np.full(n_parts, n_patches // n_parts)
     lengths[: n_patches % n_parts] += 1
@@ -266,17 +193,17 @@ def split_patches(n_patches, longest):
 
 
 def _check_finite(x, mask):
-    """Refuse numbers that are none where patches are visible."""
+    """Raise if visible patches contain NaN or infinity."""
     finite = np.isfinite(x).reshape(*mask.shape, _PATCH).all(axis=-1)
     if not (finite | mask).all():
         raise ValueError(
-            "x holds NaN or infinity in patches that are not masked. Mask them, or fill them with "
-            "an estimate first (mne_gram.restore)."
+            "x contains NaN or infinity in patches that are not masked. Mask them, or restore them "
+            "first (mne_gram.restore)."
         )
 
 
 def _pool_latents(encoding, visible, pool):
-    """Pool an encoding (B, d) and (B, C, n, d) to (B, ..., d), NaN where nothing is visible."""
+    """Pool CLS (B, d) or latents (B, C, n, d) to (B, ..., d), NaN where nothing is visible."""
     if pool == "cls":
         return encoding.cls
     axes = {"mean": (1, 2), "channels": (2,), "times": (1,), "patches": ()}[pool]
@@ -286,13 +213,13 @@ def _pool_latents(encoding, visible, pool):
 
 
 def _name_visible(tokenizer, x, channels, mask):
-    """Return the classes (B, C, n) of visible patches, -1 elsewhere, from visible ones alone."""
+    """Return base classes (B, C, n), -1 where masked; only visible patches are read."""
     from ..models._gram import _find_visible, _put, _take
 
     if not mask.any():
         return tokenizer.encode(x, channels).indices
-    # The published network sees all patches of a window, so that what a bad one holds would leak
-    # into the classes of good ones. Here it sees the good ones, as stage 2 does.
+    # The published tokenizer reads all patches of a window, so that bad ones would influence the
+    # classes of good ones. Here it reads only the good ones, as stage 2 does.
     patches, encoder = x.unflatten(2, (-1, _PATCH)), tokenizer.encoder
     channels = channels.to(x.device)
     visible = _find_visible(mask.flatten(1))

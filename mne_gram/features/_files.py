@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files of embeddings and base classes: plain arrays and JSON in an ``.npz``, no pickles."""
+"""Files of embeddings and base classes: arrays and JSON in ``.npz``, without pickles."""
 
 import json
 from pathlib import Path
@@ -14,27 +14,15 @@ _VERSION = 1
 
 
 def write_features(fname, kind, arrays, header, metadata, *, overwrite):
-    """Write a file, whole or not at all.
+    """Write a file of ``kind`` Embedding or Tokens atomically.
 
-    Parameters
-    ----------
-    fname : path-like
-        The file.
-    kind : str
-        What it holds, ``"Embedding"`` or ``"Tokens"``.
-    arrays : dict of array | None
-        Arrays by name; what is None is left out.
-    header : dict
-        What JSON can hold.
-    metadata : pandas.DataFrame | None
-        A table of numbers and text.
-    overwrite : bool
-        Whether an existing file may be replaced.
+    ``arrays`` and ``header`` are dicts of arrays (or None) and of what JSON can represent,
+    ``metadata`` a table of numbers and text or None.
     """
     _validate_type(fname, "path-like", "fname")
     fname = Path(fname)
     if fname.suffix != ".npz":
-        raise ValueError(f"The name {fname.name} of the file has to end in .npz.")
+        raise ValueError(f"The file name must end in .npz, got {fname.name}.")
     arrays = {name: array for name, array in arrays.items() if array is not None}
     content = {"kind": kind, "version": _VERSION, "fields": header, "metadata": None}
     if metadata is not None:
@@ -45,33 +33,20 @@ def write_features(fname, kind, arrays, header, metadata, *, overwrite):
 
 
 def read_features(fname, kind):
-    """Read a file that :func:`write_features` wrote.
-
-    Parameters
-    ----------
-    fname : path-like
-        The file.
-    kind : str
-        What it has to hold.
-
-    Returns
-    -------
-    fields : dict
-        Arrays, header and metadata by name.
-    """
+    """Return the arrays, header and metadata of a file of one kind, by name."""
     _validate_type(fname, "path-like", "fname")
     fname = Path(fname)
     if not fname.is_file():
         raise FileNotFoundError(f"The file {fname} does not exist.")
     try:
-        # numpy leaves a file open that it opens itself and cannot read.
+        # A broken file that numpy opens itself would stay open.
         with open(fname, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = dict(file)
         content = json.loads(str(arrays.pop("header")))
         found, version = content["kind"], content["version"]
-    except Exception as exc:  # whatever a reader of archives trips over
+    except Exception as exc:  # any error of numpy, zipfile or json
         raise RuntimeError(
-            f"{fname} is not a file that Embedding.save or Tokens.save wrote, or it is cut short "
+            f"{fname} was not written by Embedding.save or Tokens.save, or is truncated "
             f"({type(exc).__name__}: {exc})."
         ) from exc
     if version > _VERSION:
@@ -81,7 +56,7 @@ def read_features(fname, kind):
         )
     if found != kind:
         raise RuntimeError(
-            f"{fname} holds {found}, expected {kind}. Read it with mne_gram.read_{found.lower()}."
+            f"{fname} contains {found}, expected {kind}. Use mne_gram.read_{found.lower()}."
         )
     columns = {name: arrays.pop(name) for name in list(arrays) if name.startswith("metadata_")}
     fields = {**arrays, **content["fields"]}
@@ -91,7 +66,7 @@ def read_features(fname, kind):
 
 
 def _pack_table(table):
-    """Return names and types of the columns, and an array each; the index is the first."""
+    """Return names and types of the columns, the index first, and one array per column."""
     series = [table.index.to_series(), *(table.iloc[:, k] for k in range(table.shape[1]))]
     described = [[column.name, str(column.dtype)] for column in series]
     return described, {f"metadata_{k}": _pack_column(column) for k, column in enumerate(series)}
@@ -109,13 +84,13 @@ def _pack_column(column):
     except TypeError:
         kinds = ", ".join(sorted({type(value).__name__ for value in values}))
         raise ValueError(
-            f"Column {column.name!r} of the metadata holds objects ({kinds}) that cannot be "
-            "written. Turn them into numbers or text first."
+            f"Column {column.name!r} of the metadata contains objects ({kinds}) that cannot be "
+            "written. Convert them to numbers or text first."
         ) from None
 
 
 def _unpack_table(described, columns):
-    """Return the table that :func:`_pack_table` took apart."""
+    """Return the table that `_pack_table` converted."""
     import pandas as pd
 
     series = []

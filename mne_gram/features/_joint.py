@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Windows of several recordings in common batches, and what comes out by recording again."""
+"""Encode windows of several recordings in shared batches."""
 
 import time
 import traceback
@@ -10,38 +10,22 @@ import numpy as np
 
 from ._encoding import describe_bad
 
-_N_WAITING = 2.0  # batches' worth of windows that wait at most, of all montages together
+_N_WAITING = 2.0  # batches; the most windows that wait, over all montages
 
 
 @dataclass(eq=False)
 class Encoded:
-    """What the network made of a recording.
-
-    Attributes
-    ----------
-    name : object
-        What the recording was called.
-    good : array, shape (n_windows,)
-        Share of the patches of each window that are good.
-    data : array, shape (n_windows, ...) | None
-        What the network made of the windows.
-    error : Exception | None
-        Why there is nothing, if it failed.
-    notes : list of str
-        What has to be told of it.
-    seconds : float
-        Its share of the time that the network took.
-    """
+    """The result of a recording."""
 
     name: object
-    good: np.ndarray
-    data: np.ndarray | None = None
+    good: np.ndarray  #: share of good patches, (n_windows,)
+    data: np.ndarray | None = None  #: (n_windows, ...)
     error: Exception | None = None
-    notes: list = field(default_factory=list)
-    seconds: float = 0.0
+    notes: list = field(default_factory=list)  #: remarks for the report
+    seconds: float = 0.0  #: share of the time of the network
 
     def put(self, rows, values):
-        """Keep what the network made of some of the windows."""
+        """Store the results of some windows."""
         if self.data is None:
             self.data = np.empty((len(self.good), *values.shape[1:]), values.dtype)
         self.data[rows] = values
@@ -63,7 +47,7 @@ class _Part:
 
 @dataclass(eq=False)
 class _Batch:
-    """Windows of one montage and one length that the network is to get together."""
+    """Windows of the same channels and length that are encoded together."""
 
     channels: np.ndarray
     size: int
@@ -75,16 +59,10 @@ class _Batch:
 
 
 class JointEncoder:
-    """Puts windows of several recordings together into batches.
+    """Encodes windows of several recordings in shared batches.
 
-    Recordings are cut as they come, so that no more of them is kept than the windows of batches
-    that are not full yet.
-
-    Parameters
-    ----------
-    encode : callable
-        Makes ``values (n_windows, ...)`` of ``x, channels, mask``, as
-        :func:`~mne_gram.features._encoding.encode_windows` takes them.
+    ``encode`` maps ``x, channels, mask`` (as in `encode_windows`) to values (n_windows, ...).
+    Recordings are cut as they come, so that only the windows of incomplete batches are kept.
     """
 
     def __init__(self, encode):
@@ -92,23 +70,10 @@ class JointEncoder:
         self._batches = {}  # by length and montage
 
     def add(self, name, cuts, channels, batch_size):
-        """Take the windows of a recording.
+        """Add the Cuts of a recording; yield an Encoded for each recording that is complete.
 
-        Parameters
-        ----------
-        name : object
-            What to call it.
-        cuts : Cuts
-            Its windows.
-        channels : array of int, shape (n_channels,)
-            Montage index of each channel.
-        batch_size : int
-            Windows in a batch, the same for all recordings with these channels and this length.
-
-        Yields
-        ------
-        encoded : Encoded
-            Each recording, this one or one before it, whose last window has been encoded.
+        ``channels`` are montage indices; the batch size must be the same for equal channels and
+        length.
         """
         n_patches = int(cuts.length.max())
         key = (n_patches, *channels.tolist())
@@ -127,22 +92,20 @@ class JointEncoder:
             yield from self._run(next(iter(self._batches)))
 
     def flush(self):
-        """Encode what still waits, in batches that are not full; yields as :meth:`add` does."""
+        """Encode the remaining windows; yield as :meth:`add` does."""
         while self._batches:
             yield from self._run(next(iter(self._batches)))
 
     def _run(self, key):
-        """Encode a batch; yield the recordings that are complete then."""
+        """Encode a batch; yield the recordings that are then complete."""
         batch = self._batches.pop(key)
         parts = [part for part in batch.parts if part.encoded.error is None]
         error = self._try(parts, batch.channels) if parts else None
         if error is not None and len(parts) == 1:
             parts[0].encoded.error = error
-        elif error is not None:  # of what stood together, only that fails that fails alone too
+        elif error is not None:  # each recording is tried alone
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            note = (
-                f"Encoded by itself, since a batch together with other recordings failed ({text})."
-            )
+            note = f"Encoded separately, because a batch with other recordings failed ({text})."
             for part in parts:
                 part.encoded.notes.append(note)
                 part.encoded.error = self._try([part], batch.channels)
@@ -151,13 +114,13 @@ class JointEncoder:
                 yield _complete(part.encoded)
 
     def _try(self, parts, channels):
-        """Encode windows of some recordings; return what went wrong, or None."""
+        """Encode windows of some recordings; return the exception, or None."""
         start = time.perf_counter()
         x = np.concatenate([part.x for part in parts])
         mask = np.concatenate([part.mask for part in parts])
         try:
             values = self._encode(x, channels, mask)
-        except Exception as exc:  # also that memory ran out, which the frames would hold on to
+        except Exception as exc:  # such as a lack of memory, which the frames would keep
             traceback.clear_frames(exc.__traceback__)
             return exc
         seconds = (time.perf_counter() - start) / len(values)
@@ -169,7 +132,7 @@ class JointEncoder:
 
 
 def _complete(encoded):
-    """Return a recording with all that is to be told of it."""
+    """Return a recording with its final notes."""
     encoded.notes = list(dict.fromkeys(encoded.notes))
     if encoded.error is None and not encoded.good.all():
         encoded.notes.append(describe_bad(encoded.data, encoded.good))

@@ -1,11 +1,12 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the encoders make of a recording: vectors or base classes of windows, and their files."""
+"""Embeddings and base classes of recordings, and their files."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from .._docs import fill_doc
 from ._files import read_features, write_features
 
 _ARRAYS = ("data", "onsets", "durations", "good", "events")
@@ -14,7 +15,7 @@ _HEADER = ("ch_names", "first_time", "model", "sha256", "event_id")
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class _FeatureSet:
-    """Windows of a recording and what is known about them."""
+    """Windows of a recording with their times, channels and metadata."""
 
     data: np.ndarray
     ch_names: list
@@ -34,7 +35,7 @@ class _FeatureSet:
             value = getattr(self, name)
             if value is not None and len(value) != n_windows:
                 raise ValueError(
-                    f"{name} has {len(value)} rows, expected {n_windows}: one for each window."
+                    f"{name} has {len(value)} rows, expected {n_windows}: one per window."
                 )
 
     def __len__(self):
@@ -53,13 +54,13 @@ class _FeatureSet:
         return f"{len(self)} windows of {length} s, {len(self.ch_names)} channels{model}"
 
     def _tabulate(self, by_channel, by_patch):
-        """Return a table of where each row lies, and the index of its window, channel and patch."""
+        """Return a table of times and labels, and the indices of window, channel and patch."""
         import pandas as pd
 
         n_channels = len(self.ch_names) if by_channel else 1
         n_patches = self.data.shape[-1 if self._patches_last else -2] if by_patch else 1
         index = np.indices((len(self), n_channels, n_patches)).reshape(3, -1)
-        if by_patch:  # windows shorter than others have no rows for seconds that are not there
+        if by_patch:  # shorter windows have fewer rows
             index = index[:, index[2] < np.round(self.durations[index[0]])]
         window, channel, patch = index
         table = pd.DataFrame({"window": window, "onset": self.onsets[window] + patch})
@@ -79,12 +80,12 @@ class _FeatureSet:
         return table, index
 
     def save(self, fname, *, overwrite=False):
-        """Write everything to a file.
+        """Save to a file.
 
         Parameters
         ----------
         fname : path-like
-            The file, ``.npz``, which :func:`numpy.load` reads too.
+            The file, ending in ``.npz``; :func:`numpy.load` can read it too.
         overwrite : bool
             Whether an existing file may be replaced.
 
@@ -93,13 +94,12 @@ class _FeatureSet:
         FileExistsError
             If the file exists and ``overwrite`` is False.
         ValueError
-            If the name has another ending, or the metadata hold objects that are neither numbers
-            nor text.
+            If the name has another ending, or the metadata contain objects that are neither
+            numbers nor text.
 
         Notes
         -----
-        The file is written under a temporary name and then moved: it is there whole or not at
-        all. It holds plain arrays and JSON, no pickles.
+        The file is written atomically. It contains plain arrays and JSON, no pickles.
         """
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         header = {name: getattr(self, name) for name in (*_HEADER, *self._own)}
@@ -107,8 +107,9 @@ class _FeatureSet:
         write_features(fname, kind, arrays, header, self.metadata, overwrite=overwrite)
 
 
+@fill_doc
 class Embedding(_FeatureSet):
-    """Vectors of windows, as :func:`mne_gram.compute_embedding` makes them.
+    """Vectors of windows, the result of :func:`mne_gram.compute_embedding`.
 
     Parameters
     ----------
@@ -122,33 +123,10 @@ class Embedding(_FeatureSet):
     data : array of float32, shape (n_windows, ..., dim)
         The vectors: ``(n_windows, dim)`` with ``pool`` ``"cls"`` and ``"mean"``, ``(n_windows,
         n_channels, dim)`` with ``"channels"``, ``(n_windows, n_patches, dim)`` with ``"times"``,
-        ``(n_windows, n_channels, n_patches, dim)`` with ``"patches"``. NaN where nothing was good.
+        ``(n_windows, n_channels, n_patches, dim)`` with ``"patches"``. NaN without good patches.
     pool : str
         How the vectors of a window were pooled.
-    ch_names : list of str
-        The channels that the network got.
-    onsets : array, shape (n_windows,)
-        Where each window starts in seconds, on the clock of events and annotations:
-        ``first_samp`` is counted in.
-    durations : array, shape (n_windows,)
-        How long each is, in seconds.
-    times : array, shape (n_windows,)
-        Where the centre of each lies, on the clock of ``onsets``.
-    good : array, shape (n_windows,)
-        Share of its patches that were good.
-    first_time : float | None
-        For a Raw, the time of its first sample: ``onsets - first_time`` is on the clock of
-        ``raw.times``. None for Epochs.
-    model : str | None
-        The name of the model.
-    sha256 : str | None
-        Checksum of its weights.
-    events : array of int, shape (n_windows, 3) | None
-        Events of Epochs.
-    event_id : dict | None
-        Their names.
-    metadata : pandas.DataFrame | None
-        Metadata of Epochs, a row a window.
+    %(feature_set)s
     """
 
     _own = ("pool",)
@@ -159,7 +137,7 @@ class Embedding(_FeatureSet):
         super().__init__(**kwargs)
 
     def __repr__(self):
-        """Return one line: how many windows, how they were pooled, of what."""
+        """Return a short description."""
         shape = " x ".join(map(str, self.data.shape[1:]))
         return f"<Embedding | {self.pool!r} ({shape}) of {self._describe()}>"
 
@@ -169,9 +147,9 @@ class Embedding(_FeatureSet):
         Returns
         -------
         df : pandas.DataFrame
-            A row for each vector: a window, or a channel or second of it. Columns: ``window``,
-            ``onset`` and ``duration`` of what the row is of, ``channel`` or ``good``, ``event``
-            and the metadata of Epochs, then the vector as ``gram000, gram001, ...``.
+            One row per vector, which belongs to a window or to a channel or second of it. Columns:
+            ``window``, ``onset``, ``duration``, ``channel`` or ``good``, ``event`` and the metadata
+            of Epochs, and the vector as ``gram000, gram001, ...``.
         """
         import pandas as pd
 
@@ -183,47 +161,25 @@ class Embedding(_FeatureSet):
         return pd.concat([table, pd.DataFrame(self.data[index], columns=names)], axis=1)
 
 
+@fill_doc
 class Tokens(_FeatureSet):
-    """Base classes of patches, as :func:`mne_gram.compute_tokens` makes them.
+    """Base classes of patches, the result of :func:`mne_gram.compute_tokens`.
 
     Parameters
     ----------
     n_classes : int
-        How many base classes the tokenizer knows.
+        The number of base classes of the tokenizer.
     **kwargs
         The attributes.
 
     Attributes
     ----------
     data : array of int64, shape (n_windows, n_channels, n_patches)
-        The base class of each patch (a second of a channel), -1 where it was bad or, at the end
-        of windows shorter than the longest, is not there.
+        The base class of each patch (a second of a channel); -1 for bad patches and beyond the
+        end of shorter windows.
     n_classes : int
-        How many base classes the tokenizer knows.
-    ch_names : list of str
-        The channels that the network got.
-    onsets : array, shape (n_windows,)
-        Where each window starts in seconds, on the clock of events and annotations:
-        ``first_samp`` is counted in.
-    durations : array, shape (n_windows,)
-        How long each is, in seconds.
-    times : array, shape (n_windows,)
-        Where the centre of each lies, on the clock of ``onsets``.
-    good : array, shape (n_windows,)
-        Share of its patches that were good.
-    first_time : float | None
-        For a Raw, the time of its first sample: ``onsets - first_time`` is on the clock of
-        ``raw.times``. None for Epochs.
-    model : str | None
-        The name of the model.
-    sha256 : str | None
-        Checksum of its weights.
-    events : array of int, shape (n_windows, 3) | None
-        Events of Epochs.
-    event_id : dict | None
-        Their names.
-    metadata : pandas.DataFrame | None
-        Metadata of Epochs, a row a window.
+        The number of base classes of the tokenizer.
+    %(feature_set)s
     """
 
     _own = ("n_classes",)
@@ -234,7 +190,7 @@ class Tokens(_FeatureSet):
         super().__init__(**kwargs)
 
     def __repr__(self):
-        """Return one line: how many windows of what."""
+        """Return a short description."""
         n_used = len(np.unique(self.data[self.data >= 0]))
         return f"<Tokens | {n_used} of {self.n_classes} base classes in {self._describe()}>"
 
@@ -244,8 +200,8 @@ class Tokens(_FeatureSet):
         Returns
         -------
         df : pandas.DataFrame
-            A row for each patch. Columns: ``window``, ``onset`` and ``duration`` of the patch,
-            ``channel``, ``event`` and the metadata of Epochs, and ``token``, -1 where bad.
+            One row per patch. Columns: ``window``, ``onset``, ``duration``, ``channel``, ``event``
+            and the metadata of Epochs, and ``token``, -1 where bad.
         """
         table, index = self._tabulate(by_channel=True, by_patch=True)
         table["token"] = self.data[tuple(index)]
@@ -253,7 +209,7 @@ class Tokens(_FeatureSet):
 
 
 def read_embedding(fname):
-    """Read what :meth:`mne_gram.Embedding.save` wrote.
+    """Read an embedding from a file that :meth:`mne_gram.Embedding.save` wrote.
 
     Parameters
     ----------
@@ -268,15 +224,15 @@ def read_embedding(fname):
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     RuntimeError
-        If it is no file of an embedding, or broken.
+        If the file does not contain an embedding, or is broken.
     """
     return Embedding(**read_features(fname, "Embedding"))
 
 
 def read_tokens(fname):
-    """Read what :meth:`mne_gram.Tokens.save` wrote.
+    """Read base classes from a file that :meth:`mne_gram.Tokens.save` wrote.
 
     Parameters
     ----------
@@ -291,8 +247,8 @@ def read_tokens(fname):
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     RuntimeError
-        If it is no file of base classes, or broken.
+        If the file does not contain base classes, or is broken.
     """
     return Tokens(**read_features(fname, "Tokens"))

@@ -102,7 +102,7 @@ def test_windows_cover_the_recording(model, window, overlap, starts, lengths):
     there = np.isfinite(embedding.data).all(axis=-1)
     assert_array_equal(there.sum(axis=1), lengths)
     left = raw.n_times / 200 - (embedding.onsets + embedding.durations).max()
-    assert f"{left:g} s at the ends of stretches are left out" in log.getvalue()
+    assert f"{left:g} s at the ends of segments are left out" in log.getvalue()
     frame = embedding.to_data_frame()
     assert len(frame) == sum(lengths) and frame.filter(like="gram").notna().all(axis=None)
 
@@ -120,7 +120,7 @@ def test_first_samp_counts(model):
     assert epochs.first_time is None
 
 
-def test_stretches_are_not_crossed(model):
+def test_segments_are_not_crossed(model):
     pieces = [make_raw(6.5, seed=1), make_raw(5.25, seed=2), make_raw(0.5, seed=3)]
     raw = mne.concatenate_raws([piece.copy() for piece in pieces], verbose="error")
     raw.annotations.append(4.0, 1.0, "BAD_ACQ_SKIP")
@@ -224,7 +224,7 @@ def test_epochs_keep_what_belongs_to_them(model):
     epochs.metadata = pd.DataFrame({"event": range(11), "word": list("abcdefghijk")})
     with mne.utils.catch_logging(verbose="info") as log:
         embedding = compute_embedding(epochs, model=model, pool="times", preprocess=False)
-    assert "Left out the last 0.2 s of each epoch." in log.getvalue()
+    assert "The last 0.2 s of each epoch are left out." in log.getvalue()
     assert embedding.data.shape == (11, 3, model.gram.config.dim)
     assert_array_equal(embedding.events, epochs.events)
     assert embedding.event_id == {"left": 1, "right": 2}
@@ -275,7 +275,7 @@ def test_channels_without_entry(model):
     assert_array_equal(quiet.data, embedding.data)
     with pytest.raises(ValueError, match="match no entry"):
         compute_embedding(raw, model=model, preprocess=False, on_missing="raise")
-    with pytest.raises(ValueError, match="None of the 1 EEG channels takes an entry"):
+    with pytest.raises(ValueError, match="None of the 1 EEG channels matches an entry"):
         compute_embedding(raw, model=model, picks=["X1"], on_missing="ignore")
     # Two names of one electrode: the exact one wins.
     twice = make_raw(names=["T3", "T7", "C3"])
@@ -317,7 +317,7 @@ def test_model_by_folder(model, tmp_path):
         (lambda raw: raw.crop(0, 0.9), {}, ValueError, "Raw is 0.905 s long, expected at least 1"),
         (lambda raw: make_epochs(raw, 0.6), {}, ValueError, "Epochs are 0.6 s long"),
         (lambda raw: make_epochs(raw)[:0], {}, ValueError, "Epochs are empty"),
-        (lambda raw: make_epochs(raw), dict(window=4), ValueError, "are for Raw"),
+        (lambda raw: make_epochs(raw), dict(window=4), ValueError, "apply to Raw"),
         (None, dict(window=2.5), ValueError, "whole number of seconds"),
         (None, dict(window=0), ValueError, "whole number of seconds"),
         (None, dict(window=4, overlap=4), ValueError, "overlap must be"),
@@ -344,7 +344,7 @@ def test_bad_input(model, change, options, error, match):
 
 def test_only_snippets(model):
     raw = mne.concatenate_raws([make_raw(0.8, seed=k) for k in range(3)], verbose="error")
-    with pytest.raises(ValueError, match="No stretch of the Raw is a second long"):
+    with pytest.raises(ValueError, match="No segment of the Raw"):
         compute_embedding(raw, model=model, **READY)
 
 
@@ -411,14 +411,14 @@ def make_embedding(**kwargs):
 
 def test_files_are_whole_or_not_there(tmp_path):
     embedding = make_embedding()
-    with pytest.raises(ValueError, match="has to end in .npz"):
+    with pytest.raises(ValueError, match="must end in .npz"):
         embedding.save(tmp_path / "a.h5")
     embedding.save(tmp_path / "a.npz")
     before = (tmp_path / "a.npz").read_bytes()
     with pytest.raises(FileExistsError, match="a.npz"):
         embedding.save(tmp_path / "a.npz")
     odd = make_embedding(metadata=pd.DataFrame({"x": [object(), object()]}))
-    with pytest.raises(ValueError, match="'x' of the metadata holds objects"):
+    with pytest.raises(ValueError, match="'x' of the metadata contains objects"):
         odd.save(tmp_path / "a.npz", overwrite=True)
     assert (tmp_path / "a.npz").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
@@ -431,14 +431,14 @@ def test_files_of_another_kind(tmp_path):
     with pytest.raises(FileNotFoundError, match="a.npz"):
         mne_gram.read_embedding(path)
     make_embedding().save(path)
-    with pytest.raises(RuntimeError, match="holds Embedding, expected Tokens.*read_embedding"):
+    with pytest.raises(RuntimeError, match="contains Embedding, expected Tokens.*read_embedding"):
         mne_gram.read_tokens(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RuntimeError, match="cut short"):
+    with pytest.raises(RuntimeError, match="is truncated"):
         mne_gram.read_embedding(path)
     np.savez(path, data=np.zeros(3))
-    with pytest.raises(RuntimeError, match="not a file that"):
+    with pytest.raises(RuntimeError, match="was not written by"):
         mne_gram.read_embedding(path)
     np.savez(path, header=np.array(json.dumps(dict(kind="Embedding", version=99))))
     with pytest.raises(RuntimeError, match="newer version"):

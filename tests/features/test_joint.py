@@ -108,7 +108,7 @@ def test_montages_do_not_mix():
 
 
 def test_only_the_guilty_fails():
-    """If a batch fails, each recording in it gets another chance by itself, and is told so."""
+    """If a batch fails, each recording in it gets another chance separately, and this is noted."""
     guilty = make_cuts([1, 1, 1], seed=1)
     guilty.data[0, 0, 250] = 5.0  # in its second window
     network = Network(break_at=lambda x: np.nanmax(x) > 1e3)
@@ -126,7 +126,7 @@ def test_only_the_guilty_fails():
         assert_array_equal(made[k].data, encode_alone(make_cuts([1, 1, 1], seed=k)))
     assert made[0].notes == made[3].notes == []
     (note,) = made[2].notes
-    assert "by itself" in note and "RuntimeError: out of memory" in note
+    assert "Encoded separately" in note and "RuntimeError: out of memory" in note
 
 
 def test_alone_in_a_batch():
