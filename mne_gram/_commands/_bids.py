@@ -41,7 +41,7 @@ def add_bids(commands):
     _add_scale_options(parser)
     add("--dry-run", action="store_true", help="only list what would be done, and the run time")
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
-    add_restoration_options(parser, "--output")
+    add_restoration_options(parser)
     add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
     add(
         "--format",

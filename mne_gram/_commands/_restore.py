@@ -39,7 +39,7 @@ def add_restore(commands):
     add("output", metavar="OUT", help="file to write: .fif, .edf or .vhdr (epochs: -epo.fif)")
     add_input_options(parser)
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
-    add_restoration_options(parser, "--output")
+    add_restoration_options(parser)
     add(
         "--figure",
         type=file_name(*FIGURES),
@@ -62,15 +62,15 @@ def add_restore(commands):
     )
 
 
-def add_restoration_options(parser, output):
-    """Add the options of `mne_gram.restore`; ``output`` is the flag of the one of that name."""
+def add_restoration_options(parser):
+    """Add the options of `mne_gram.restore`, and its methods to the help."""
     from ..restoration import METHODS, OPTIONS
 
     for option in OPTIONS.values():
         default = "" if option.default is None else f" (default: {option.default})"
         parser.add_argument(
-            output if option.name == "output" else f"--{option.name.replace('_', '-')}",
-            dest=f"restore_{option.name}",
+            f"--{option.name.replace('_', '-')}",
+            dest=f"restore_{option.name}",  # OUT is `output`
             default=option.default,
             choices=option.choices,
             type=option.type,
@@ -83,7 +83,7 @@ def add_restoration_options(parser, output):
 
 
 def get_restoration_options(args):
-    """Return the options that `add_restoration_options` added."""
+    """Return the values of the options of `mne_gram.restore`."""
     from ..restoration import OPTIONS
 
     options = {name: getattr(args, f"restore_{name}") for name in OPTIONS}

@@ -258,12 +258,12 @@ def _locate_model(model):
 
 def _find_weights(settings):
     """Return the sha256 of each model that a job uses, by name."""
-    from ..covariance._prior import _PRIOR_FILE
+    from ..covariance import PRIOR_FILE
     from ..models import locate_model, read_config
 
     weights = {}
     if settings.job == "restore" and settings.method != "spline":
-        weights["prior"] = find_sha256(_PRIOR_FILE)
+        weights["prior"] = find_sha256(PRIOR_FILE)
     if settings.uses_network:
         weights[Path(settings.model).name] = read_config(locate_model(settings.model))["sha256"]
     return weights

@@ -25,6 +25,7 @@ from ._forward import (
     forward_components,
 )
 from ._prior import (
+    PRIOR_FILE,
     Prior,
     RecordingCovariance,
     assemble_prior,
@@ -40,6 +41,7 @@ __all__ = [
     "MIN_GOOD",
     "Moments",
     "N_BANDS",
+    "PRIOR_FILE",
     "Prior",
     "RecordingCovariance",
     "STATISTICS_EDGES",

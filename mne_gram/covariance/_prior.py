@@ -27,7 +27,7 @@ from ._conditional import complete_covariance, contrast_basis, trace
 _SAME_PLACE = 0.006  # metres: no farther apart than two fittings of one cap
 # Variance that only an electrode between entries has, where their mean variance is 1.
 _OWN_NOISE = 0.15
-_PRIOR_FILE = Path(__file__).parents[1] / "data" / "prior.npz"
+PRIOR_FILE = Path(__file__).parents[1] / "data" / "prior.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +177,7 @@ def load_prior(fname=None):
     prior : Prior
         The prior. It is cached: do not write into its arrays.
     """
-    with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
+    with np.load(fname or PRIOR_FILE, allow_pickle=False) as file:
         population = unpack_symmetric(file["population"].astype(float), len(ELECTRODES))
         weights, kernel = file["weights"].astype(float), file["kernel"].astype(float)
     return assemble_prior(read_recordings(fname), population, weights, kernel)
@@ -185,7 +185,7 @@ def load_prior(fname=None):
 
 def read_recordings(fname=None):
     """Read the RecordingCovariances that a prior was estimated from; None for the bundled one."""
-    with np.load(fname or _PRIOR_FILE, allow_pickle=False) as file:
+    with np.load(fname or PRIOR_FILE, allow_pickle=False) as file:
         sources = tuple(tuple(str(part) for part in row) for row in file["sources"])
         n_channels = file["n_channels"].astype(int)
         channels = np.split(file["channels"].astype(int), np.cumsum(n_channels)[:-1])

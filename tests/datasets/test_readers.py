@@ -252,7 +252,7 @@ def test_published_preprocessing(tuev):
         ("", "found 0 lines"),
         ("1,2,3,7\n", r"labels \[7"),
         ("22,2,3,1\n", r"channels \[22"),
-        ("1,3,2,1\n", "stop after"),
+        ("1,3,2,1\n", "end after"),
         ("1,a,3,1\n", "not four numbers"),
     ],
 )

@@ -230,7 +230,7 @@ def test_output_would_replace_input(raw, tmp_path, monkeypatch):
 
 def test_output_folder(raw, tmp_path, monkeypatch):
     """A missing or read-only folder is an error before any computation."""
-    with pytest.raises(FileNotFoundError, match="nowhere .*does not exist"):
+    with pytest.raises(FileNotFoundError, match="nowhere, .*does not exist"):
         _io.check_output(tmp_path / "nowhere" / "a.fif")
 
     def refuse(*args, **kwargs):
