@@ -13,15 +13,18 @@ from ..features import (
     Embedding,
     Tokens,
     check_part,
-    choose_batch_size,
     compute_embedding,
     compute_tokens,
     cut_recording,
-    encode_tokens,
-    encode_windows,
     load_network,
 )
-from ..models import locate_model, read_config
+from ..models import (
+    choose_batch_size,
+    encode_tokens,
+    encode_windows,
+    locate_model,
+    read_config,
+)
 from ._restore import describe_input, load_cached
 from ._sidecars import name_source, write_files
 

@@ -13,8 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..features import encode_windows, split_patches
-from ..models import PATCH_LENGTH, ClassificationNetwork, GramModel, draw_
+from ..models import (
+    PATCH_LENGTH,
+    ClassificationNetwork,
+    GramModel,
+    draw_,
+    encode_windows,
+    split_patches,
+)
 from ._trial_reader import whole_seconds
 
 _UP, _DOWN = ".up", ".down"

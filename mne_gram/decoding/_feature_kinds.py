@@ -9,7 +9,7 @@ from contextvars import ContextVar
 import numpy as np
 from mne.utils import _check_option, warn
 
-from ..features import encode_windows
+from ..models import encode_windows
 from ._backbone import check_same, load_backbone
 from ._signal_features import BANDS, BandPower, Recentring, Tangent
 from ._trial_reader import whole_seconds

@@ -12,13 +12,6 @@ from ._cuts import (
     Cuts,
     cut_recording,
 )
-from ._encoding import (
-    POOLS,
-    choose_batch_size,
-    encode_tokens,
-    encode_windows,
-    split_patches,
-)
 from ._joint import (
     JointEncoder,
 )
@@ -33,17 +26,12 @@ __all__ = [
     "Cuts",
     "Embedding",
     "JointEncoder",
-    "POOLS",
     "Tokens",
     "check_part",
-    "choose_batch_size",
     "compute_embedding",
     "compute_tokens",
     "cut_recording",
-    "encode_tokens",
-    "encode_windows",
     "load_network",
     "read_embedding",
     "read_tokens",
-    "split_patches",
 ]

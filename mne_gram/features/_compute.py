@@ -6,10 +6,9 @@ import numpy as np
 from mne.utils import ProgressBar, _check_option, _validate_type, verbose, warn
 
 from .._docs import fill_doc
-from ..models import GramModel, load_model
+from ..models import POOLS, GramModel, encode_tokens, encode_windows, load_model
 from ._cuts import cut_recording
-from ._encoding import POOLS, describe_bad, encode_tokens, encode_windows
-from ._sets import Embedding, Tokens
+from ._sets import Embedding, Tokens, describe_bad
 
 _CHUNK = 32768  # patches that are cut at once, about 30 MB
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ._encoding import describe_bad
+from ._sets import describe_bad
 
 _N_WAITING = 2.0  # batches; the most windows that wait, over all montages
 

@@ -252,3 +252,15 @@ def read_tokens(fname):
         If the file does not contain base classes, or is broken.
     """
     return Tokens(**read_features(fname, "Tokens"))
+
+
+def describe_bad(data, good):
+    """Return a warning of windows without a good patch; ``good`` are shares, (n_windows,)."""
+    none = np.flatnonzero(good == 0)
+    missing = "NaN" if data.dtype.kind == "f" else "-1"
+    return (
+        f"All patches are bad in {len(none)} of {len(good)} windows "
+        f"({', '.join(map(str, none[:10]))}{', ...' if len(none) > 10 else ''}), which are "
+        f"{missing} throughout. Leave them out (embedding.good == 0), or restore the recording "
+        "first."
+    )

@@ -46,7 +46,7 @@ class _Visible(NamedTuple):
     valid: torch.Tensor | None  # (B, V) False at padding; None where no window needs any
 
 
-def _find_visible(hidden):
+def find_visible(hidden):
     """Return the places of the False entries of ``hidden (B, L)``, row by row."""
     n_visible = (~hidden).sum(1)
     fewest, most = int(n_visible.min()), int(n_visible.max())
@@ -63,7 +63,7 @@ def _find_visible(hidden):
     return _Visible(index, valid)
 
 
-def _take(x, visible):
+def take(x, visible):
     """Take the visible tokens of ``x (B, L, ...)``, with 0 at padding whatever lies there."""
     x = x.gather(1, visible.index.unsqueeze(2).expand(-1, -1, x.shape[2]))
     if visible.valid is not None:
@@ -71,7 +71,7 @@ def _take(x, visible):
     return x
 
 
-def _put(tokens, visible, background):
+def put(tokens, visible, background):
     """Put ``tokens (B, V, d)`` at their places in ``background (B, L, d)``."""
     if visible.valid is not None:
         rest = background.gather(1, visible.index.unsqueeze(2).expand_as(tokens))
@@ -155,7 +155,7 @@ class GramDecoder(nn.Module):  # numpydoc ignore=PR01
         cls, latents = x[:, :1], x[:, 1:]
         # A masked place starts as the projected CLS, so it knows the window but not the patch.
         background = cls.expand(-1, positions.shape[1], -1)
-        x = _put(latents, visible, background) + positions
+        x = put(latents, visible, background) + positions
         return torch.cat([cls, x], dim=1)
 
     def forward(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
@@ -219,7 +219,7 @@ class Gram(nn.Module):
         encoded, visible, _, patches = self._encode(x, channels, mask)
         n_windows, n_channels, n_patches, _ = patches.shape
         background = encoded.new_zeros(n_windows, n_channels * n_patches, encoded.shape[2])
-        latents = _put(encoded[:, 1:], visible, background)
+        latents = put(encoded[:, 1:], visible, background)
         return Encoding(encoded[:, 0], latents.unflatten(1, (n_channels, n_patches)))
 
     def predict_hidden(self, x, channels, mask=None):
@@ -346,7 +346,7 @@ class Gram(nn.Module):
         logits = self.decoder.head(hidden[mask]).float()
         targets = targets.to(logits.device, torch.int64)[mask]
         cross_entropy = F.cross_entropy(logits, targets)
-        spectral = self._spectral_loss(encoded[:, 1:], _take(patches.flatten(1, 2), visible))
+        spectral = self._spectral_loss(encoded[:, 1:], take(patches.flatten(1, 2), visible))
         if visible.valid is not None:
             spectral = spectral[visible.valid]
         spectral = spectral.mean()
@@ -375,11 +375,11 @@ class Gram(nn.Module):
 
     def _encode(self, x, channels, mask):
         patches, channels = as_patches(x, channels, self.encoder.positions, where="Gram")
-        visible = _find_visible(_check_mask(mask, patches).flatten(1))
+        visible = find_visible(_check_mask(mask, patches).flatten(1))
         positions = self.encoder.positions(channels, patches.shape[2])
         positions = positions.expand(len(patches), -1, -1)
-        tokens = _take(patches.flatten(1, 2), visible)
-        encoded = self.encoder(tokens, _take(positions, visible), visible.valid)
+        tokens = take(patches.flatten(1, 2), visible)
+        encoded = self.encoder(tokens, take(positions, visible), visible.valid)
         return encoded, visible, channels, patches
 
     def _decode(self, encoded, visible, channels, n_patches):

@@ -8,7 +8,7 @@ import numpy as np
 from mne.utils import ProgressBar, _check_option, verbose
 
 #: Tokens in a batch when nothing else is asked for; about 0.2 GB for the largest intermediate.
-_TOKENS_PER_BATCH = 8192
+TOKENS_PER_BATCH = 8192
 
 
 def get_device(device=None):
@@ -54,7 +54,7 @@ def get_device(device=None):
 
 
 @contextmanager
-def _evaluating(*networks):
+def evaluating(*networks):
     """Put networks into eval mode for a while."""
     modes = [network.training for network in networks]
     for network in networks:
@@ -179,7 +179,7 @@ def predict_windows(
     device = next(model.gram.parameters()).device if device is None else get_device(device)
     model.gram.to(device), model.tokenizer.to(device)
     if batch_size is None:
-        batch_size = max(1, _TOKENS_PER_BATCH // max(1, n_channels * n_patches))
+        batch_size = max(1, TOKENS_PER_BATCH // max(1, n_channels * n_patches))
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
 
@@ -189,7 +189,7 @@ def predict_windows(
     order = np.argsort(mask.sum((1, 2)), kind="stable")
     batches = [order[i : i + batch_size] for i in range(0, n_windows, batch_size)]
     channels = torch.from_numpy(channels)
-    with torch.inference_mode(), _evaluating(model.gram, model.tokenizer):
+    with torch.inference_mode(), evaluating(model.gram, model.tokenizer):
         for rows in ProgressBar(batches, mesg="Predicting patches"):
             waveforms[rows], entropy[rows] = _predict_batch(
                 model,

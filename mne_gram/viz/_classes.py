@@ -111,9 +111,7 @@ def _choose_classes(tokens, n_classes):
 
 def _decode(tokens, classes, model, channel):
     """Return the waveform of each class, scaled to variance 1, shape (n_classes, 200)."""
-    import torch
-
-    from ..models import GramModel, load_model
+    from ..models import GramModel, decode_tokens, load_model
 
     if model is None:
         model = getattr(tokens, "model", None) or "gram-tiny"
@@ -135,10 +133,8 @@ def _decode(tokens, classes, model, channel):
     windows, middle = np.random.default_rng(0).choice(others, shape), _N_PATCHES // 2
     windows[:, :, 0, middle] = np.asarray(classes)[:, None]
     waveforms = np.empty((*shape[:2], _PATCH))
-    with torch.inference_mode():
-        for window, waveform in zip(windows, waveforms, strict=True):
-            decoded = model.tokenizer.decode(torch.from_numpy(window), channels)
-            waveform[:] = decoded[:, 0, middle].cpu().numpy()
+    for window, waveform in zip(windows, waveforms, strict=True):
+        waveform[:] = decode_tokens(model, window, channels)[:, 0, middle]
     return _standardize(_standardize(waveforms).mean(axis=1))
 
 

@@ -262,7 +262,7 @@ def test_kinds_count_alike():
 
 def test_features_are_the_embedding(nano):
     """A row is the network's CLS vector of the preprocessed trial."""
-    from mne_gram.features._encoding import encode_windows
+    from mne_gram.models import encode_windows
 
     x, _ = _draw(3)
     epochs = _make_epochs(x)

@@ -20,8 +20,7 @@ from mne_gram.decoding._fine_tuning import (
 )
 from mne_gram.decoding._input_formats import TrialStack
 from mne_gram.decoding._trial_reader import Trials
-from mne_gram.features._encoding import encode_windows
-from mne_gram.models import Gram, gram_nano
+from mne_gram.models import Gram, encode_windows, gram_nano
 from mne_gram.models._files import GramModel
 
 CHANNELS = np.array([25, 27, 29])

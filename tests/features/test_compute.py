@@ -16,8 +16,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 import mne_gram
 from mne_gram import Embedding, Tokens, compute_embedding, compute_tokens
 from mne_gram.features import _compute as features
-from mne_gram.features._encoding import encode_tokens, encode_windows
-from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
+from mne_gram.models import (
+    Gram,
+    Tokenizer,
+    encode_tokens,
+    encode_windows,
+    gram_nano,
+    tokenizer_nano,
+)
 from mne_gram.models._registry import GramModel, save_model
 from mne_gram.montage import match_channels
 

@@ -5,8 +5,7 @@
 import numpy as np
 from mne.utils import ProgressBar, _check_option, verbose
 
-from ..models import get_device
-from ..models._inference import _TOKENS_PER_BATCH, _evaluating
+from ._inference import TOKENS_PER_BATCH, evaluating, get_device
 
 _PATCH = 200
 #: The ways to pool the latents of a window.
@@ -95,19 +94,7 @@ def encode_tokens(model, x, channels, *, mask=None, batch_size=None, device=None
 def choose_batch_size(n_channels, n_patches, longest):
     """Return the number of windows in a batch; ``longest`` is what the network takes at once."""
     start, stop = split_patches(n_patches, longest)[0]
-    return max(1, _TOKENS_PER_BATCH // (n_channels * (stop - start)))
-
-
-def describe_bad(data, good):
-    """Return a warning of windows without a good patch; ``good`` are shares, (n_windows,)."""
-    none = np.flatnonzero(good == 0)
-    missing = "NaN" if data.dtype.kind == "f" else "-1"
-    return (
-        f"All patches are bad in {len(none)} of {len(good)} windows "
-        f"({', '.join(map(str, none[:10]))}{', ...' if len(none) > 10 else ''}), which are "
-        f"{missing} throughout. Leave them out (embedding.good == 0), or restore the recording "
-        "first."
-    )
+    return max(1, TOKENS_PER_BATCH // (n_channels * (stop - start)))
 
 
 def _get_network(model, part, need):
@@ -175,7 +162,7 @@ def _run_parts(encode, network, x, channels, mask, batch_size, device, title):
         hidden = mask[rows, :, start:stop]
         _check_finite(part, hidden)
         # The context must be closed before yielding to the caller.
-        with torch.inference_mode(), _evaluating(network):
+        with torch.inference_mode(), evaluating(network):
             values = encode(
                 torch.from_numpy(part).to(device), channels, torch.from_numpy(hidden).to(device)
             )
@@ -214,7 +201,7 @@ def _pool_latents(encoding, visible, pool):
 
 def _name_visible(tokenizer, x, channels, mask):
     """Return base classes (B, C, n), -1 where masked; only visible patches are read."""
-    from ..models._gram import _find_visible, _put, _take
+    from ._gram import find_visible, put, take
 
     if not mask.any():
         return tokenizer.encode(x, channels).indices
@@ -222,13 +209,22 @@ def _name_visible(tokenizer, x, channels, mask):
     # classes of good ones. Here it reads only the good ones, as stage 2 does.
     patches, encoder = x.unflatten(2, (-1, _PATCH)), tokenizer.encoder
     channels = channels.to(x.device)
-    visible = _find_visible(mask.flatten(1))
+    visible = find_visible(mask.flatten(1))
     positions = encoder.positions(channels, patches.shape[2]).expand(len(x), -1, -1)
-    tokens = encoder.patch_embedding(_take(patches.flatten(1, 2), visible), visible.valid)
-    tokens = tokens + _take(positions, visible)
+    tokens = encoder.patch_embedding(take(patches.flatten(1, 2), visible), visible.valid)
+    tokens = tokens + take(positions, visible)
     for block in encoder.blocks:
         tokens = block(tokens, visible.valid)
     features = tokenizer.code_head(encoder.norm(tokens))
     classes = (features.float() @ tokenizer.codebook.T).argmax(-1, keepdim=True)
     background = classes.new_full((len(x), mask[0].numel(), 1), -1)
-    return _put(classes, visible, background).squeeze(-1).unflatten(1, mask.shape[1:])
+    return put(classes, visible, background).squeeze(-1).unflatten(1, mask.shape[1:])
+
+
+def decode_tokens(model, tokens, channels):
+    """Decode base classes (n_windows, n_channels, n_patches) to arrays (..., 200)."""
+    import torch
+
+    tokenizer = _get_network(model, "tokenizer", "Base classes need the tokenizer (stage 1)")
+    with torch.inference_mode():
+        return tokenizer.decode(torch.from_numpy(tokens), channels).cpu().numpy()

@@ -11,8 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.features._encoding import POOLS, encode_tokens, encode_windows, split_patches
-from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
+from mne_gram.models import (
+    POOLS,
+    Gram,
+    Tokenizer,
+    encode_tokens,
+    encode_windows,
+    gram_nano,
+    split_patches,
+    tokenizer_nano,
+)
 from mne_gram.models._registry import GramModel
 
 CHANNELS = np.array([0, 2, 17, 41])
