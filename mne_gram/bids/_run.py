@@ -236,7 +236,7 @@ def _try(what, write, *args):
 
 def _check_arguments(job, on_error, format, pool, n_jobs):
     """Raise if an argument has an invalid value."""
-    from ..features import POOLS
+    from ..models import POOLS
 
     _check_option("job", job, JOBS)
     _check_option("on_error", on_error, ("continue", "raise"))
