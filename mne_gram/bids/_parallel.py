@@ -27,9 +27,9 @@ def _process_in_worker(recording, settings, caller):
     from threadpoolctl import threadpool_limits
 
     if settings.uses_network:
-        import torch
+        from ..models import limit_threads
 
-        torch.set_num_threads(1)
+        limit_threads(1)
     with threadpool_limits(1):
         return process_recording(recording, settings)
 

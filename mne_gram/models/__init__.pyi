@@ -39,6 +39,7 @@ from ._gram import (
 )
 from ._inference import (
     get_device,
+    limit_threads,
     predict_windows,
 )
 from ._layers import (
@@ -92,6 +93,7 @@ __all__ = [
     "gram_small",
     "gram_tiny",
     "is_model",
+    "limit_threads",
     "list_models",
     "load_model",
     "locate_model",

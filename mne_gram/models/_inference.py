@@ -53,6 +53,13 @@ def get_device(device=None):
     return device
 
 
+def limit_threads(n_threads):
+    """Let torch use this many threads in this process."""
+    import torch
+
+    torch.set_num_threads(n_threads)
+
+
 @contextmanager
 def evaluating(*networks):
     """Put networks into eval mode for a while."""
