@@ -7,7 +7,7 @@ import re
 
 _MODEL = """\
 model : path-like{kinds}
-    The name of a model that :func:`mne_gram.list_models` lists, or the folder of one{more}."""
+    The name of a model that :func:`mne_gram.list_models` lists, or its folder{more}."""
 
 _DOCS = {
     # Estimators

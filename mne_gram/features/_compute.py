@@ -36,7 +36,8 @@ def compute_embedding(
     Parameters
     ----------
     %(inst)s
-    %(model_or_loaded)s It needs stage 2.
+    %(model_or_loaded)s
+        It needs stage 2.
     pool : "cls" | "mean" | "channels" | "times" | "patches"
         How a window is pooled: its CLS vector, the mean over its patches (seconds of channels),
         the mean over time of each channel, the mean over channels of each second, or one vector
@@ -113,7 +114,8 @@ def compute_tokens(
     Parameters
     ----------
     %(inst)s
-    %(model_or_loaded)s It needs a tokenizer.
+    %(model_or_loaded)s
+        It needs a tokenizer.
     %(picks)s
     %(window)s
     %(overlap)s
