@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bring a recording to a wanted set of electrodes: add what it lacks, restore, order, drop."""
+"""Bring a recording to a wanted set of electrodes: add missing ones, restore, order, drop."""
 
 import mne
 import numpy as np
@@ -12,8 +12,6 @@ from ..covariance import MIN_GOOD
 from ._report import RestorationReport
 from ._restore import restore
 from ._wanted import find_wanted, make_info
-
-__all__ = ["harmonize"]
 
 _MAX_SAMPLES = 20_000  # for statistics of what all channels share
 
@@ -39,88 +37,89 @@ def harmonize(
 ):
     """Bring a recording to a wanted set of electrodes.
 
-    Wanted electrodes that the recording lacks are added, and those that are bad are restored, by
-    :func:`mne_gram.restore`. Good samples stay as they are, to the bit.
+    Missing electrodes are added, and bad ones are restored, by :func:`mne_gram.restore`. Good
+    samples are left unchanged, to the bit.
 
     Parameters
     ----------
     inst : mne.io.Raw | mne.Epochs | mne.Evoked
-        The data, in volts. What is bad is taken from ``info["bads"]`` and from annotations that
-        begin with ``BAD``, as in :func:`mne_gram.restore`.
+        The data, in volts. Bad channels and segments are taken from ``info["bads"]`` and from
+        annotations that begin with ``BAD``, as in :func:`mne_gram.restore`.
     channels : list of str | str | mne.channels.DigMontage | mne.Info
-        The EEG channels that the result has, in this order: 10-05 names (old ones such as ``T3``
-        are understood), the name of a montage that MNE brings along, a montage, or the info of
-        another recording, whose EEG channels are taken.
+        The EEG channels of the result, in order: 10-05 names (or old ones such as ``T3``), the name
+        of a montage that is built into MNE, a montage, or the info of another recording, whose EEG
+        channels are taken.
     method : "auto" | "spatial" | "gram" | "spline"
-        How to estimate what is lacking or bad, see :func:`mne_gram.restore`.
+        How to estimate missing and bad channels, see :func:`mne_gram.restore`.
     output : "mean" | "sample"
-        The conditional mean, or one draw from the posterior, which has the power that a mean lacks.
+        The conditional mean, or one draw from the posterior, which has the power that the mean
+        lacks.
     model : str | path-like | GramModel
         The network for ``method="gram"``.
     prior : Prior | path-like | None
-        Covariances of other people's recordings; None for those in the package.
+        Covariances of recordings of other subjects; None for those in the package.
     drop_others : bool
-        Whether to drop EEG channels that are not wanted. They serve as evidence first, if they are
-        good. If False they follow the wanted ones; those that are bad all through stay as they are.
+        Whether to drop EEG channels that are not wanted, after the good ones were used to estimate
+        others. If False they come after the wanted ones; bad channels among them are left
+        unchanged.
     on_missing : "raise" | "warn" | "ignore"
-        What to do about wanted channels of which neither name nor position tells where they are.
-        Unless that raises, those that lack are left out, and those that are bad stay as they are.
+        What to do about wanted channels of unknown position, by name and montage. Unless that
+        raises, missing ones are left out, and bad ones are left unchanged.
     line_freq : float | None
-        The power line's frequency in Hz, for the network; None as in :func:`mne_gram.restore`.
+        The power line frequency in Hz, for the network; None as in :func:`mne_gram.restore`.
     random_state : int | None
         Seed of ``output="sample"``. The same seed gives the same draw.
     device : str | torch.device | None
         Where the network runs; None for the CPU.
     batch_size : int | None
-        Windows that the network sees at once; None chooses.
+        The number of windows that the network processes at once; None chooses.
     return_report : bool
         Whether to return the report too.
     copy : bool
-        Whether to leave ``inst`` as it is and return a copy. If False, ``inst`` becomes the result
-        once all of it is there: where an error is raised it is as it was.
+        Whether to leave ``inst`` unchanged and return a copy. If False, ``inst`` becomes the result
+        in the end: if an error is raised, it is unchanged.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     inst : mne.io.Raw | mne.Epochs | mne.Evoked
-        The harmonized data, preloaded. The EEG channels stand where the first one stood; other
-        types of channels keep their order.
+        The harmonized data, preloaded. The EEG channels are where the first one was; other types
+        of channels keep their order.
     report : RestorationReport
-        What was added and restored, and how far to trust it. Its ``std`` has the shape of the
-        harmonized data, NaN where nothing tells how large the error is. Only with
-        ``return_report=True``.
+        What was added and restored, and the expected error. Its ``std`` has the shape of the
+        harmonized data, and is NaN where the error is unknown. Only with ``return_report=True``.
 
     Raises
     ------
     ValueError
-        If two wanted names are one electrode, a wanted name is unknown or taken by a channel that
-        is no EEG, fewer than two EEG channels are good, or projectors that wait to be applied
-        would miss the new channels; besides, as in :func:`mne_gram.restore`.
+        If two wanted names are the same electrode, a wanted name is unknown or that of a non-EEG
+        channel, fewer than two EEG channels are good, or projectors that are not applied yet would
+        not include the new channels; also as in :func:`mne_gram.restore`.
 
     See Also
     --------
-    mne_gram.restore : Restore channels that are there, but bad.
+    mne_gram.restore : Restore channels that are bad, but not missing.
     mne.io.Raw.interpolate_to : Spherical splines at all positions of a montage.
 
     Notes
     -----
     A channel that the recording has under another name of the same electrode (``T3`` for ``T7``,
     ``EEG Fp1-LE`` for ``Fp1``) is renamed to the wanted one. Where ``channels`` is a montage or an
-    info that holds both names of an electrode, as MNE's 10-20 montages do, the newer name counts;
-    a list that holds both is refused.
+    info that contains both names of an electrode, as MNE's 10-20 montages do, the newer name is
+    used; a list with both is refused.
 
-    New channels get the position in the montage or info; for a list of names, the one on MNE's
-    10-05 template, laid on the head of the recording. So do wanted channels without a position.
-    Channels that have a position keep it.
+    New channels, and wanted channels without a position, get the position in the montage or info;
+    for a list of names, the one in MNE's 10-05 template, fitted to the head of the recording.
+    Existing positions are kept.
 
-    New channels stand in the reference of the data, and add nothing that was measured: the rank of
-    the data stays what it was. If the reference electrode itself is wanted, add it first, with
-    :func:`mne.add_reference_channels`: it is known to be zero. An average reference that waits as
-    a projector is renewed for all channels.
+    New channels have the reference of the data, and add no measured information: the rank of the
+    data does not change. If the reference electrode itself is wanted, add it first, with
+    :func:`mne.add_reference_channels`: it is known to be zero. An average reference projector that
+    is not applied yet is renewed for all channels.
 
-    Where annotations mark all channels as bad, restored channels are left as they are. New channels
-    follow the others there by a regression on the good times, and are as bad as these.
+    Where annotations mark all channels as bad, restored channels are left unchanged. New channels
+    are predicted from the others there, by a regression on the good times, and are as bad as these.
 
     Examples
     --------
@@ -135,7 +134,7 @@ def harmonize(
     _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
     wanted = find_wanted(inst, channels, on_missing)
     _check_good(inst)
-    renewed = _check_projectors(inst, wanted.lacking)
+    renewed = _check_projectors(inst, wanted.missing)
     given, inst = inst, inst.copy()
     if not isinstance(inst, mne.Evoked):
         inst.load_data()
@@ -162,14 +161,14 @@ def harmonize(
         return_report=True,
         copy=False,
     )
-    untold = _follow(inst, good, wanted.lacking)
+    followed = _follow(inst, good, wanted.missing)
     order = _order(inst, [*wanted.names, *(() if drop_others else others)])
     rows = [inst.ch_names.index(name) for name in order]
-    added = [inst.ch_names.index(name) for name in wanted.lacking]
+    added = [inst.ch_names.index(name) for name in wanted.missing]
     inst.reorder_channels(order)
     if renewed:
         _renew_average(inst)
-    report = _HarmonizationReport(report, rows, added, untold)
+    report = _HarmonizationReport(report, rows, added, followed)
     if not copy:
         given.__dict__ = vars(inst)  # at once, now that nothing can fail any more
         inst = given
@@ -182,12 +181,12 @@ def _eeg_names(inst):
 
 
 def _check_good(inst):
-    """Refuse a recording that tells too little."""
+    """Refuse a recording with too few good channels."""
     eeg = _eeg_names(inst)
     good = [name for name in eeg if name not in inst.info["bads"]]
     if len(good) < MIN_GOOD:
         raise ValueError(
-            f"{len(good)} of {len(eeg)} EEG channels are good; at least {MIN_GOOD} have to be to "
+            f"{len(good)} of {len(eeg)} EEG channels are good; at least {MIN_GOOD} are needed to "
             "estimate others. Unmark channels that are usable, or leave this recording out."
         )
 
@@ -196,17 +195,17 @@ def _check_good(inst):
 # Changing the recording
 
 
-def _check_projectors(inst, lacking):
-    """Refuse projectors that wait and would miss new channels; tell whether an average waits."""
+def _check_projectors(inst, missing):
+    """Refuse projectors that would miss new channels; return if an average is not applied yet."""
     eeg = _eeg_names(inst)
-    waiting = [p for p in inst.info["projs"] if not p["active"]] if lacking else []
+    waiting = [p for p in inst.info["projs"] if not p["active"]] if missing else []
     averages = [p for p in waiting if p["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF]
     rest = [p for p in waiting if p not in averages and set(p["data"]["col_names"]) & set(eeg)]
     if rest:
         raise ValueError(
             f"Found projectors that are not applied yet ({', '.join(p['desc'] for p in rest)}): "
-            "they would miss the new channels. Apply them first with inst.apply_proj, or take them "
-            "off with inst.del_proj."
+            "they would not include the new channels. Apply them first with inst.apply_proj, or "
+            "remove them with inst.del_proj."
         )
     return bool(averages)
 
@@ -224,36 +223,36 @@ def _rename(inst, present):
 
 
 def _add(inst, wanted):
-    """Append the channels that lack, NaN and marked as bad, and positions that lack."""
+    """Append missing channels, NaN and marked as bad, and set missing positions."""
     for name in wanted.present:
         loc = inst.info["chs"][inst.ch_names.index(name)]["loc"]
         if not np.isfinite(loc[:3]).all() or not loc[:3].any():
             loc[:3] = wanted.positions[name]
-    lacking = wanted.lacking
-    if not lacking:
+    missing = wanted.missing
+    if not missing:
         return
-    positions = [wanted.positions[name] for name in lacking]
-    info = make_info(lacking, positions, inst.info["sfreq"])
+    positions = [wanted.positions[name] for name in missing]
+    info = make_info(missing, positions, inst.info["sfreq"])
     n_times = len(inst.times)
     if isinstance(inst, BaseRaw):
-        new = mne.io.RawArray(np.full((len(lacking), n_times), np.nan), info, verbose="error")
+        new = mne.io.RawArray(np.full((len(missing), n_times), np.nan), info, verbose="error")
     elif isinstance(inst, mne.BaseEpochs):
-        data = np.full((len(inst), len(lacking), n_times), np.nan)
+        data = np.full((len(inst), len(missing), n_times), np.nan)
         new = mne.EpochsArray(data, info, tmin=inst.tmin, proj=False, verbose="error")
     else:
-        data = np.full((len(lacking), n_times), np.nan)
+        data = np.full((len(missing), n_times), np.nan)
         new = mne.EvokedArray(data, info, tmin=inst.tmin, verbose="error")
     bads = list(inst.info["bads"])
     inst.add_channels([new], force_update_info=True)
-    inst.info["bads"] = [*bads, *lacking]
+    inst.info["bads"] = [*bads, *missing]
     if not isinstance(inst, mne.BaseEpochs):
-        # The matrix of applied projectors, which MNE leaves at the old size; it is of no more use.
+        # MNE leaves the matrix of applied projectors at the old size; it is not needed any more.
         inst._projector = None
-    _add_dig(inst.info, dict(zip(lacking, positions, strict=True)))
+    _add_dig(inst.info, dict(zip(missing, positions, strict=True)))
 
 
 def _add_dig(info, positions):
-    """Put new electrodes among the digitized points, which MNE fits the head to."""
+    """Add new electrodes to the digitized points, to which MNE fits the head."""
     located = {name: place for name, place in positions.items() if np.isfinite(place).all()}
     if not located or info["dig"] is None:
         return
@@ -266,36 +265,38 @@ def _add_dig(info, positions):
 
 
 def _follow(inst, good, added):
-    """Let new channels follow the others where nothing was restored, since all are bad then.
+    """Let new channels follow the others where all are bad, so that nothing was restored.
 
-    Returns when that is, an array of bool of the shape of one channel. A regression on the restored
+    Returns when that is, a bool array of the shape of one channel. A regression on the restored
     times continues them without a jump, whereas a constant would ring in filters.
     """
     shape = inst._data[..., 0, :].shape
     if not added:
         return np.zeros(shape, bool)
-    untold = np.zeros(shape, bool)
+    followed = np.zeros(shape, bool)
     for name in added:
-        untold |= np.isnan(inst._data[..., inst.ch_names.index(name), :])
-    if not untold.any():
-        return untold
-    gap = untold.ravel()
-    told = np.flatnonzero(~gap)
-    if not len(told):
+        followed |= np.isnan(inst._data[..., inst.ch_names.index(name), :])
+    if not followed.any():
+        return followed
+    gap = followed.ravel()
+    restored = np.flatnonzero(~gap)
+    if not len(restored):
         raise ValueError(
-            f"Cannot add {', '.join(added)}: the positions in the recording do not tell where they "
-            "are. Check its montage, or take it off with inst.set_montage(None)."
+            f"Cannot add {', '.join(added)}: their position relative to those in the recording is "
+            "unknown. Check its montage, or remove it with inst.set_montage(None)."
         )
-    told = told[:: max(1, len(told) // _MAX_SAMPLES)]
+    restored = restored[:: max(1, len(restored) // _MAX_SAMPLES)]
     x, y = _read(inst, good), _read(inst, added)
-    mean_x, mean_y = (part[:, told].mean(axis=1, keepdims=True) for part in (x, y))
-    weights = np.linalg.lstsq((x[:, told] - mean_x).T, (y[:, told] - mean_y).T, rcond=1e-6)[0]
+    mean_x, mean_y = (part[:, restored].mean(axis=1, keepdims=True) for part in (x, y))
+    weights = np.linalg.lstsq((x[:, restored] - mean_x).T, (y[:, restored] - mean_y).T, rcond=1e-6)[
+        0
+    ]
     y[:, gap] = weights.T @ (x[:, gap] - mean_x) + mean_y
     for name, values in zip(added, y, strict=True):
         inst._data[..., inst.ch_names.index(name), :] = values.reshape(shape)
-    # There they are no worse than the others, which are not called bad all through either.
+    # They are no worse there than the others, which are not marked as bad either.
     inst.info["bads"] = [name for name in inst.info["bads"] if name not in added]
-    return untold
+    return followed
 
 
 def _read(inst, names):
@@ -305,7 +306,7 @@ def _read(inst, names):
 
 
 def _order(inst, eeg):
-    """Return all channels in order, EEG where the first of it stood."""
+    """Return all channels in order, EEG where the first EEG channel was."""
     types = inst.get_channel_types()
     first = types.index("eeg")
     before = inst.ch_names[:first]
@@ -314,7 +315,7 @@ def _order(inst, eeg):
 
 
 def _renew_average(inst):
-    """Let an average reference that waits as a projector hold the new channels too."""
+    """Renew an average reference projector, so that it includes the new channels."""
     kinds = [proj["kind"] for proj in inst.info["projs"]]
     inst.del_proj([k for k, kind in enumerate(kinds) if kind == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF])
     inst.set_eeg_reference("average", projection=True)
@@ -323,33 +324,27 @@ def _renew_average(inst):
 class _HarmonizationReport(RestorationReport):
     """A report whose ``std`` has the shape of the harmonized data.
 
-    Parameters
-    ----------
-    report : RestorationReport
-        The report of the data in which all channels still were.
-    rows : list of int
-        Which of these channels the harmonized data have, in order.
-    added : list of int
-        Which of these channels are new.
-    untold : array of bool, shape ([n_epochs, ]n_times)
-        When new channels merely follow the others.
+    ``report`` is that of the data before channels were dropped and reordered, ``rows`` are the
+    numbers of the kept channels in these, in order, ``added`` those of new channels, and ``followed
+    ([n_epochs, ]n_times)`` is when new channels merely follow the others.
     """
 
-    def __init__(self, report, rows, added, untold):
-        vars(self).update(vars(report))  # it is that report, seen from other channels
-        self._final_rows, self._added, self._untold = rows, added, untold
+    def __init__(self, report, rows, added, followed):
+        vars(self).update(vars(report))  # it is that report, for other channels of the data
+        self._final_rows, self._added, self._followed = rows, added, followed
 
     @property
     def std(self):
         """Standard deviation of the error of each sample in volts, 0 where nothing was done.
 
-        It has the shape of the harmonized data. NaN where nothing tells how large the error is.
+        It has the shape of the harmonized data, and is NaN where the error is unknown.
         """
         return self._read_std(self._final_rows)
 
     def _read_std(self, rows):
+        """Return the standard deviation of channels, by number; NaN where it is unknown."""
         std = super()._read_std(rows)
         for k, row in enumerate(rows):
             if row in self._added:
-                std[..., k, :][self._untold] = np.nan
+                std[..., k, :][self._followed] = np.nan
         return std

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import mne
 import numpy as np
 
+from ..montage import find_placed
 from ._fit import Plan
 from ._gaps import Estimate
 from ._gaussian import find_runs, list_gaps
@@ -34,8 +35,7 @@ def estimate(block, plan):
 
 def check_positions(info):
     """Raise a ValueError if channels have no positions."""
-    positions = np.array([ch["loc"][:3] for ch in info["chs"]])
-    missing = ~np.isfinite(positions).all(axis=1) | ~positions.any(axis=1)
+    missing = ~find_placed(info)
     if missing.any():
         names = ", ".join(n for n, no in zip(info["ch_names"], missing, strict=True) if no)
         raise ValueError(

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which channels a recording is to have, which of them it has, and where the rest lies."""
+"""Which channels are wanted, which of these a recording has, and where the others are."""
 
 from dataclasses import dataclass
 
@@ -28,16 +28,10 @@ from ..montage import (
 
 @dataclass(frozen=True)
 class Wanted:
-    """The channels of the result.
+    """The channels of the result: ``names`` in order.
 
-    Attributes
-    ----------
-    names : list of str
-        Their names in order.
-    present : dict
-        The name in the recording of each wanted channel that it has.
-    positions : dict
-        A position in metres in the recording's head frame of each, NaN where there is none.
+    ``present`` maps the wanted channels that the recording has to their names in it, ``positions``
+    maps all to positions in metres in its head frame, NaN where there is none.
     """
 
     names: list
@@ -45,32 +39,16 @@ class Wanted:
     positions: dict
 
     @property
-    def lacking(self):
+    def missing(self):
         """The names of the channels that have to be added."""
         return [name for name in self.names if name not in self.present]
 
 
 def find_wanted(inst, channels, on_missing):
-    """Read what is wanted, and find out what of it there is and where the rest lies.
+    """Find out which of the wanted channels are missing, and where they are: a `Wanted`.
 
-    Parameters
-    ----------
-    inst : mne.io.Raw | mne.Epochs | mne.Evoked
-        The recording.
-    channels : list of str | str | mne.channels.DigMontage | mne.Info
-        What is wanted.
-    on_missing : "raise" | "warn" | "ignore"
-        What to do about channels that lack and of which nothing tells where they are.
-
-    Returns
-    -------
-    wanted : Wanted
-        The channels of the result.
-
-    Raises
-    ------
-    ValueError
-        If two names are one electrode, or one is unknown, taken or a derivation that lacks.
+    Arguments are as in `harmonize`. Raises a ValueError if two names are the same electrode, or one
+    is unknown, the name of another channel, or a missing derivation.
     """
     target = _read_target(channels)
     of_template = isinstance(channels, (list, tuple))
@@ -84,11 +62,11 @@ def find_wanted(inst, channels, on_missing):
             continue
         if "-" in (entry or "") or derivation_ends(name) is not None:
             raise ValueError(
-                f"{name} is a derivation between two electrodes, and only electrodes can be added. "
+                f"{name} is a derivation of two electrodes, and only electrodes can be added. "
                 "Harmonize to its two electrodes, then derive it with "
                 "mne.set_bipolar_reference."
             )
-        # A place that the entry was found by is of no use if the positions were not credible.
+        # An entry that was found by position is of no use if positions contradict names.
         named = entry is not None and parse_name(name)[0] == entry
         if not named and not np.isfinite(positions[name]).all():
             unplaced.append(name)
@@ -98,16 +76,16 @@ def find_wanted(inst, channels, on_missing):
     wanted = Wanted(names, present, positions)
     logger.info(
         "%d of %d wanted channels are in the recording, %d are added.",
-        *(len(present), len(names), len(wanted.lacking)),
+        *(len(present), len(names), len(wanted.missing)),
     )
     return wanted
 
 
 def _refuse_unknown(names, on_missing):
+    """Raise, warn or do nothing about channels of unknown position."""
     message = (
-        f"Cannot add {', '.join(names)}: these are no 10-05 names, and no position tells where "
-        "they are. Check the spelling, or give a montage that holds them "
-        "(mne.channels.make_dig_montage)"
+        f"Cannot add {', '.join(names)}: not a 10-05 name, and of unknown position. Check the "
+        "spelling, or pass a montage that contains them (mne.channels.make_dig_montage)"
     )
     if on_missing == "raise":
         raise ValueError(f"{message}; on_missing='warn' leaves them out.")
@@ -131,35 +109,35 @@ def _read_target(channels):
         target.set_montage(channels)
         names = target["ch_names"]
     if not names:
-        raise ValueError("channels holds no EEG channel: there is nothing to harmonize to.")
+        raise ValueError("channels contains no EEG channel: there is nothing to harmonize to.")
     said = settle_names(names)
     twice = [name for name, (_, how, _) in zip(names, said, strict=True) if how == "taken"]
     if twice:
-        logger.info("Left out old names of electrodes that channels has twice: %s.", twice)
+        logger.info("Left out old names of electrodes that channels contains twice: %s.", twice)
         target = mne.pick_info(target, [k for k, name in enumerate(names) if name not in twice])
     return target
 
 
 def _make_montage(name):
-    """Return a montage that MNE brings along."""
+    """Return a montage that is built into MNE."""
     known = mne.channels.get_builtin_montages()
     if name not in known:
         raise ValueError(
-            f"Found no montage named {name!r}, expected one of {', '.join(known)}. A single "
-            f"channel is given as a list: channels=[{name!r}]."
+            f"Found no montage named {name!r}, expected one of {', '.join(known)}. Pass a single "
+            f"channel as a list: channels=[{name!r}]."
         )
     return mne.channels.make_standard_montage(name)
 
 
 def _read_names(names):
-    """Return an info with channels of these names where the template has them."""
+    """Return an info with channels of these names at their positions in the template."""
     if not names:
         raise ValueError("channels is empty: there is nothing to harmonize to.")
     for name in names:
         _validate_type(name, str, "Each of channels")
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"channels holds {', '.join(twice)} more than once.")
+        raise ValueError(f"channels contains {', '.join(twice)} more than once.")
     template = {name.upper(): place for name, place in template_places().items()}
     positions = np.full((len(names), 3), np.nan)
     first = {}
@@ -167,34 +145,19 @@ def _read_names(names):
         said = parse_name(name)[0]
         if entry in ELECTRODES:
             positions[k] = electrode_positions()[INDEX[entry]]
-        elif said is None or said.startswith("CCP"):  # beside CCP1h, CCP1 is where 10-05 has it
+        elif said is None or said.startswith("CCP"):  # CCP1, unlike CCP1h, is where 10-05 has it
             positions[k] = template.get(clean_name(name), np.nan)
         place = _key(said if how == "taken" else entry)
         if place is not None and place in first:
             raise ValueError(
-                f"{first[place]} and {name} are two names of one electrode: give one of them."
+                f"{first[place]} and {name} are two names of one electrode: use one of them."
             )
         first[place] = name
     return make_info(names, positions)
 
 
 def make_info(names, positions, sfreq=1.0):
-    """Return an info of EEG channels at positions in the head frame.
-
-    Parameters
-    ----------
-    names : list of str
-        The channels.
-    positions : array, shape (n_channels, 3)
-        Metres, NaN where there is none.
-    sfreq : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    info : mne.Info
-        The info.
-    """
+    """Return an info of EEG channels at positions ``(n_channels, 3)`` in the head frame."""
     info = mne.create_info(list(names), sfreq, "eeg")
     for ch, position in zip(info["chs"], positions, strict=True):
         ch["loc"][:6] = *position, 0.0, 0.0, 0.0
@@ -202,7 +165,7 @@ def make_info(names, positions, sfreq=1.0):
 
 
 def _key(entry):
-    """Return what is the same for all names of an electrode; None if there is no entry."""
+    """Return a key that all names of an electrode share; None if there is no entry."""
     if entry not in ELECTRODES:
         return entry
     return tuple(electrode_positions()[INDEX[entry]].round(6))
@@ -222,7 +185,7 @@ def _match(inst, want, have):
     for name, entry, how in zip(want.ch_names, want.entries, want.how, strict=True):
         if types.get(name, "eeg") != "eeg":
             raise ValueError(
-                f"{name} is wanted, but the recording has a channel of that name and of type "
+                f"{name} is wanted, but the recording has a channel of that name that is of type "
                 f"{types[name]}. Set its type with inst.set_channel_types, or rename it."
             )
         if name in entries:
@@ -234,13 +197,13 @@ def _match(inst, want, have):
 
 
 def _check_same(name, entry, found):
-    """Refuse a channel that has the wanted name, but lies elsewhere."""
+    """Refuse a channel that has the wanted name, but another position."""
     if entry not in ELECTRODES or found not in ELECTRODES:
         return
     template = electrode_positions()
     if np.linalg.norm(template[INDEX[entry]] - template[INDEX[found]]) > FAR:
         raise ValueError(
-            f"{name} is wanted at {entry}, but the recording's channel of that name lies at "
+            f"{name} is wanted at {entry}, but the recording's channel of that name is at "
             f"{found}. Rename it with inst.rename_channels."
         )
 
@@ -257,5 +220,7 @@ def _lay_positions(info, target, have, of_template):
         try:
             positions = apply_similarity(positions, fit_similarity(have.positions[used], own[used]))
         except ValueError:
-            logger.info("Too few positions to tell how the head lies: the template's are taken.")
+            logger.info(
+                "Too few positions to fit the template to the head: its own positions are used."
+            )
     return dict(zip(target["ch_names"], positions, strict=True))

@@ -507,7 +507,7 @@ def test_same_name_elsewhere(truth):
     cap = mne.create_info(montage.ch_names, 200.0, "eeg").set_montage(montage)
     data = 1e-5 * np.random.default_rng(0).standard_normal((128, 600))
     raw = mne.io.RawArray(data, cap, verbose="error")
-    with pytest.raises(ValueError, match="A1 is wanted at A1, but .* lies at CZ"):
+    with pytest.raises(ValueError, match="A1 is wanted at A1, but .* is at CZ"):
         run(raw, ["Cz", "A1"])
     assert_array_equal(rows(run(raw, montage), ["A1"]), rows(raw, ["A1"]))
 
