@@ -610,3 +610,43 @@ def test_page_opens_in_a_browser(restored, tmp_path):
         check=True,
     ).stdout
     assert "Restoration: summary" in dom and "<td>F3</td>" in dom
+
+
+# ---------------------------------------------------------------------------------------------
+# The report as data
+
+
+def test_dict_of_a_recording(restored):
+    """It has the rows of the table, and the segments of channels that are not bad throughout."""
+    content = restored[1].to_dict()
+    json.dumps(content, allow_nan=False)
+    table = restored[1].to_data_frame()
+    assert [row["channel"] for row in content["channels"]] == table["channel"].tolist()
+    extents = {row["channel"]: row["extent"] for row in content["channels"]}
+    assert extents == {"F3": "whole channel", "C3": "1 segment", "C4": "1 segment"}
+    sfreq = restored[0].info["sfreq"]
+    assert [s["channel"] for s in content["segments"]] == ["C3", "C4"]
+    assert_allclose([s["onset"] for s in content["segments"]], np.array([500, 1000]) / sfreq)
+    assert_allclose([s["duration"] for s in content["segments"]], np.array([400, 100]) / sfreq)
+    assert content["seconds_left"] == 0 and "epoch" not in content["segments"][0]
+
+
+def test_dict_of_epochs():
+    epochs = make_inst(n_times=100, n_epochs=4)
+    bad = np.zeros(400, bool)
+    bad[250:270] = bad[10:20] = True
+    segments = make_report(epochs, bad, std=np.nan).to_dict()["segments"]
+    assert [(s["epoch"], s["onset"]) for s in segments] == [(0, 0.1), (2, 2.5)]
+
+
+def test_std_of_some_channels(restored):
+    raw, report = restored
+    assert_array_equal(report.get_std(["C4", "F3"]), report.std[[3, 0]])
+    with pytest.raises(ValueError, match="contains no channel new"):
+        report.get_std(["new"])
+
+
+def test_text_is_wrapped():
+    """Paragraphs fit into 72 columns."""
+    lines = str(make_report(evidence=make_evidence())).splitlines()
+    assert max(map(len, lines)) <= 72

@@ -586,7 +586,7 @@ def test_channels_stay_bad_where_garbage_stays(truth):
 def test_spline_needs_positions(truth):
     raw = truth.copy().set_montage(None)
     raw.info["bads"] = ["Oz"]
-    with pytest.raises(ValueError, match="needs positions.*set_montage"):
+    with pytest.raises(ValueError, match="needs electrode positions.*set_montage"):
         restore(raw, method="spline")
 
 
@@ -603,7 +603,7 @@ def test_all_channel_gaps(truth):
     gap = slice(800, 960)
     kept, report = restore(raw, return_report=True, verbose="error")
     assert_array_equal(kept.get_data()[:, gap], raw.get_data()[:, gap])
-    assert "left as they were" in report.summary
+    assert "left unchanged" in report.summary
     filled = restore(raw, all_channel_gaps="fill", verbose="error")
     assert np.abs(filled.get_data()[:, gap] - raw.get_data()[:, gap]).max() > 1e-6
     assert_array_equal(filled.get_data("C3")[0, :800], raw.get_data("C3")[0, :800])
@@ -822,9 +822,9 @@ def test_bad_input_is_refused(truth):
     )
     broken = raw.copy()
     broken.info["bads"] = list(raw.ch_names)
-    refused(broken, f"{n} of {n} EEG channels are bad all through")
+    refused(broken, f"{n} of {n} EEG channels are bad")
     broken.info["bads"] = raw.ch_names[1:]
-    refused(broken, f"{n - 1} of {n} EEG channels are bad all through")
+    refused(broken, f"{n - 1} of {n} EEG channels are bad")
     broken = raw.copy()
     broken.info["bads"] = ["Cz"]
     broken._data[3, 100] = np.nan
@@ -841,7 +841,7 @@ def test_bad_input_is_refused(truth):
     refused(raw, "method", method="magic")
     refused(raw, "no posterior", method="spline", output="sample")
     mixed = raw.copy().set_channel_types({"C5": "eog"}, verbose="error")
-    refused(mixed, "picks holds channels that are no EEG: C5", picks=["C5", "Cz"])
+    refused(mixed, "picks contains non-EEG channels: C5", picks=["C5", "Cz"])
     csd = mne.preprocessing.compute_current_source_density(raw)
     with pytest.raises(ValueError, match="current source density"):
         restore(csd)
@@ -852,7 +852,7 @@ def test_unknown_channels(truth):
     for name in ("left sock", "right sock"):
         raw.info["chs"][raw.ch_names.index(name)]["loc"][:] = np.nan
     raw.info["bads"] = ["left sock", "Pz"]
-    with pytest.warns(RuntimeWarning, match="Cannot restore left sock.*left as they are"):
+    with pytest.warns(RuntimeWarning, match="Cannot restore left sock.*left unchanged"):
         restored = restore(raw)
     assert restored.info["bads"] == ["left sock"]
     assert_array_equal(restored.get_data("left sock"), raw.get_data("left sock"))
