@@ -3,11 +3,9 @@
 """The command ``bench classify``."""
 
 # Imports are nested, so that --help and argument errors are fast.
-import contextlib
-import sys
 from pathlib import Path
 
-from ._shared import add_command
+from ._shared import add_command, log_to_stderr
 
 _RECIPES = ("tuev", "hmc", "seedv", "shumi")
 
@@ -91,8 +89,6 @@ def _add_comparison(parser):
 def _run_classify(args, parser):
     """Compare classifiers."""
     _check_arguments(args, parser)
-    import mne
-
     from ..evaluation import (
         DEFAULT,
         compare_classifiers,
@@ -105,8 +101,7 @@ def _run_classify(args, parser):
     methods = args.methods or list(DEFAULT)
     for name in methods:
         parse_method(name)  # raises before anything is read
-    log_level = mne.use_log_level("INFO" if args.verbose else "WARNING")
-    with log_level, contextlib.redirect_stdout(sys.stderr):
+    with log_to_stderr(args.verbose):
         task = _load_task(args)
         results, failures = compare_classifiers(
             task,

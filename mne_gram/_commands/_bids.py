@@ -8,7 +8,7 @@ import json
 
 from .._version import __version__
 from ._restore import add_restoration_options, get_restoration_options
-from ._shared import POOLS, add_command, log_to_stderr
+from ._shared import POOLS, add_command, add_encoding_options, log_to_stderr
 
 
 def add_bids(commands):
@@ -50,9 +50,8 @@ def add_bids(commands):
         help="format of restored recordings (default: BrainVision)",
     )
     add("--std", action="store_true", help="also write the standard deviation of the error")
-    _add_encoding_options(parser)
-    add("--device", metavar="NAME", help="device for the networks: cpu (default), cuda, ...")
-    add("--batch-size", type=int, metavar="N", help="windows per batch")
+    add("--pool", default="cls", choices=POOLS, help="pooling of embeddings (default: cls)")
+    add_encoding_options(parser)
     add("--no-report", action="store_true", help="write no figures and no HTML pages")
     add("--overwrite", action="store_true", help="process recordings again that are up to date")
     add("--stop-on-error", action="store_true", help="stop at the first recording that fails")
@@ -67,20 +66,12 @@ def _add_scale_options(parser):
     add("--dask", metavar="ADDRESS", help="address of the scheduler of a dask cluster to use")
 
 
-def _add_encoding_options(parser):
-    """Add the options of the jobs ``embed`` and ``tokens``."""
-    add = parser.add_argument
-    add("--pool", default="cls", choices=POOLS, help="pooling of embeddings (default: cls)")
-    add("--window", type=float, metavar="S", help="window length in seconds, for embed and tokens")
-    add("--overlap", type=float, default=0.0, metavar="S", help="overlap of windows in seconds")
-
-
 def _run_bids(args, parser):
     """Process a data set."""
     from ..bids import run_bids
 
     n_jobs = args.n_jobs if args.n_jobs is not None else (-1 if args.dask else 1)
-    with log_to_stderr("INFO"), _dask(args.dask):
+    with log_to_stderr(verbose=True), _dask(args.dask):
         report = run_bids(
             args.root,
             job=args.job,

@@ -10,13 +10,14 @@ from ._shared import (
     FIGURES,
     POOLS,
     add_command,
+    add_encoding_options,
     add_input,
     add_input_options,
     add_model,
+    add_output_options,
     check_input,
     complete_input,
     file_name,
-    get_log_level,
     log_to_stderr,
     name_input,
     read_input,
@@ -55,8 +56,6 @@ def _add_encoding(commands, name, summary):
     add_input(parser)
     add("output", metavar="OUT", type=file_name(".npz", ".csv"), help="file to write: .npz or .csv")
     add_input_options(parser)
-    add("--window", type=float, metavar="S", help="window length in seconds (default: 16)")
-    add("--overlap", type=float, default=0.0, metavar="S", help="overlap of windows in seconds")
     add("--picks", nargs="+", metavar="NAME", help="channels to use (default: all EEG channels)")
     add(
         "--on-bads",
@@ -66,16 +65,14 @@ def _add_encoding(commands, name, summary):
     )
     add("--no-preprocess", action="store_true", help="IN is preprocessed already (at 200 Hz)")
     add_model(parser)
-    add("--device", help="device for the network: cpu (default) or cuda")
-    add("--batch-size", type=int, metavar="N", help="windows per batch")
+    add_encoding_options(parser)
     add(
         "--figure",
         type=file_name(*FIGURES),
         metavar="FILE",
         help="plot the result to a .png, .pdf or .svg file",
     )
-    add("--json", action="store_true", help="print the result as JSON")
-    add("--overwrite", action="store_true", help="overwrite existing files")
+    add_output_options(parser)
     return parser
 
 
@@ -85,7 +82,7 @@ def _run_encoding(args, parser):
     from .._files import check_output, staged_together, write_figure
 
     files = [args.output, *([args.figure] if args.figure else [])]
-    with log_to_stderr(get_log_level(args)):
+    with log_to_stderr(args.verbose):
         for path in files:
             check_output(path, source=args.input, overwrite=args.overwrite)
         inst = read_input(args)

@@ -10,10 +10,10 @@ from ._shared import (
     add_command,
     add_input,
     add_input_options,
+    add_output_options,
     check_input,
     complete_input,
     file_name,
-    get_log_level,
     log_to_stderr,
     name_input,
     read_input,
@@ -51,8 +51,7 @@ def add_find_bads(commands):
     )
     add("--output", metavar="OUT", help="write a marked copy of IN: .fif, .edf or .vhdr")
     add("--table", type=file_name(".csv"), metavar="FILE", help="write the findings to a .csv file")
-    add("--json", action="store_true", help="print the findings as JSON")
-    add("--overwrite", action="store_true", help="overwrite existing files")
+    add_output_options(parser)
 
 
 def _run_find_bads(args, parser):
@@ -61,7 +60,7 @@ def _run_find_bads(args, parser):
     from .._files import check_output
     from ..detection import find_bads
 
-    with log_to_stderr(get_log_level(args)):
+    with log_to_stderr(args.verbose):
         inst = read_input(args)
         if args.output:
             check_output(args.output, inst=inst, source=args.input, overwrite=args.overwrite)

@@ -13,10 +13,10 @@ from ._shared import (
     add_input,
     add_input_options,
     add_model,
+    add_output_options,
     check_input,
     complete_input,
     file_name,
-    get_log_level,
     log_to_stderr,
     name_input,
     read_input,
@@ -52,8 +52,7 @@ def add_restore(commands):
         metavar="FILE",
         help="write the report to a .txt, .json or .csv file",
     )
-    add("--json", action="store_true", help="print the report as JSON")
-    add("--overwrite", action="store_true", help="overwrite existing files")
+    add_output_options(parser)
     add(
         "--tmp",
         metavar="FOLDER",
@@ -95,7 +94,7 @@ def _run_restore(args, parser):
     check_input(args, parser)
     from .._files import check_output, loaded
 
-    with log_to_stderr(get_log_level(args)):
+    with log_to_stderr(args.verbose):
         inst = read_input(args)
         check_output(args.output, inst=inst, source=args.input, overwrite=args.overwrite)
         for path in filter(None, (args.figure, args.report)):

@@ -59,6 +59,21 @@ def add_model(parser):
     )
 
 
+def add_encoding_options(parser):
+    """Add the options that embeddings and tokens share."""
+    add = parser.add_argument
+    add("--window", type=float, metavar="S", help="window length in seconds (default: 16)")
+    add("--overlap", type=float, default=0.0, metavar="S", help="overlap of windows in seconds")
+    add("--device", metavar="NAME", help="device for the network: cpu (default) or cuda")
+    add("--batch-size", type=int, metavar="N", help="windows per batch")
+
+
+def add_output_options(parser):
+    """Add the options of commands that print a result and write files."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--overwrite", action="store_true", help="overwrite existing files")
+
+
 def file_name(*extensions):
     """Return an argparse type: the name of a file with one of some extensions."""
 
@@ -77,17 +92,13 @@ def check_input(args, parser):
 
 
 @contextlib.contextmanager
-def log_to_stderr(level):
+def log_to_stderr(verbose):
     """Log to the standard error: the standard output is kept for the result."""
     import mne
 
-    with mne.use_log_level(level), contextlib.redirect_stdout(sys.stderr):
+    level = mne.use_log_level("INFO" if verbose else "WARNING")
+    with level, contextlib.redirect_stdout(sys.stderr):
         yield
-
-
-def get_log_level(args):
-    """Return the log level of a command that is silent by default."""
-    return "INFO" if args.verbose else "WARNING"
 
 
 def read_input(args):
