@@ -101,7 +101,7 @@ for name, value in zip(splits, by_lot.mean(axis=0), strict=True):
 by_state = score(states)
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
-for ax, title in zip(axes, ["patient or control (by lot)", "awake or asleep"], strict=True):
+for ax, title in zip(axes, ["patient or control (at random)", "awake or asleep"], strict=True):
     values = by_lot.mean(axis=0) if ax is axes[0] else by_state
     ax.bar(list(splits), values, color=[orange, blue], width=0.6)
     if ax is axes[0]:
