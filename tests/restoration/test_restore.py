@@ -18,7 +18,7 @@ from mne_gram.models._config import gram_nano, tokenizer_nano
 
 few = settings(
     deadline=None,
-    max_examples=8,
+    max_examples=5,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -172,8 +172,8 @@ def test_reference_goes_straight_through(clinical, seed, size):
     raw = clinical.copy()
     raw._data -= shared
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("repair", "estimation"):
-            patch.setattr(f"mne_gram._restoring.{module}.limit_steps", lambda *args: None)
+        for module in ("_fit", "_gaussian"):
+            patch.setattr(f"mne_gram.restoration.{module}.limit_steps", lambda *args: None)
         first = restore(fill(clinical, mask, np.nan), mask=mask, verbose="error").get_data()
         second = restore(fill(raw, mask, np.nan), mask=mask, verbose="error").get_data()
     assert_allclose(second + shared, first, rtol=0, atol=1e-6 * max(size, 1e-5))
@@ -226,11 +226,11 @@ def test_metadata_survive(sample):
 
 def test_flags_leave_marks_as_they_are(sample):
     raw = sample[0]
-    restored = restore(raw, reset_bads=False, annotate=False, verbose="error")
+    restored = restore(raw, reset_bads=False, annotate=False, method="spatial", verbose="error")
     assert restored.info["bads"] == raw.info["bads"]
     assert restored.annotations == raw.annotations
     same = raw.copy()
-    assert restore(same, copy=False, verbose="error") is same
+    assert restore(same, copy=False, method="spatial", verbose="error") is same
     assert_array_equal(same.get_data(), restored.get_data())
 
 
@@ -238,7 +238,7 @@ def test_partly_restored_annotation_keeps_the_rest(sample):
     raw = sample[0].copy()
     raw.set_channel_types({"C5": "eog"}, verbose="error")
     raw.set_annotations(mne.Annotations(3, 1, "bad_both", ch_names=[("F4", "C5")]))
-    restored = restore(raw, verbose="error")
+    restored = restore(raw, method="spatial", verbose="error")
     left = [a for a in restored.annotations if a["description"] == "bad_both"]
     assert [a["ch_names"] for a in left] == [("C5",)]
 
@@ -299,9 +299,9 @@ def test_sampling_rates(truth, sfreq):
     assert nmse(reference.get_data(), restored.get_data(), mask) < 0.35
 
 
-def test_from_disk(truth, tmp_path):
+def test_from_disk(clinical, tmp_path):
     """A Raw or Epochs that are not preloaded are read, and the file is left alone."""
-    raw = truth.copy()
+    raw = clinical.copy()
     raw.info["bads"] = ["Cz"]
     raw.save(tmp_path / "a_raw.fif", fmt="double", verbose="error")
     content = (tmp_path / "a_raw.fif").read_bytes()
@@ -317,9 +317,9 @@ def test_from_disk(truth, tmp_path):
     assert restore(lazy, verbose="error").info["bads"] == [] and lazy.info["bads"] == ["Cz"]
 
 
-def test_projectors(truth):
+def test_projectors(clinical):
     """Active ones are in the data already, those that wait are left waiting."""
-    raw = truth.copy()
+    raw = clinical.copy()
     raw.info["bads"] = ["Cz"]
     raw.set_eeg_reference("average", projection=True, verbose="error")
     waiting = restore(raw, verbose="error")
@@ -336,8 +336,8 @@ def test_projectors(truth):
     assert_allclose(restored.get_data("Cz")[0], expected, rtol=0, atol=1e-9)
 
 
-def test_line_is_named_in_the_log(truth, network):
-    raw = truth.copy()
+def test_line_is_named_in_the_log(clinical, network):
+    raw = clinical.copy()
     raw.info["bads"] = ["Cz"]
     with raw.info._unlock():
         raw.info["line_freq"] = None
@@ -410,9 +410,9 @@ def test_bipolar_derivations(truth):
 
 
 @pytest.mark.parametrize("date", [None, 1_000_000_000])
-def test_annotations_stay_in_time(truth, date):
+def test_annotations_stay_in_time(clinical, date):
     """With and without a date, and when the first sample is not sample 0."""
-    raw = truth.copy().set_meas_date(date).crop(2, 12)
+    raw = clinical.copy().set_meas_date(date).crop(2)
     marks = mne.Annotations([3, 5], [1, 0], ["BAD_x", "keep"], ch_names=[["C3"], []])
     raw.set_annotations(marks)
     restored = restore(raw, verbose="error")
@@ -451,18 +451,18 @@ def test_few_good_channels_at_a_time(truth):
     assert 1e-6 < report.std[mask].mean() < 1e-4
 
 
-def test_very_short_epochs(truth):
+def test_very_short_epochs(clinical):
     """In a fifth of a second there is no delta to learn from."""
-    epochs = mne.make_fixed_length_epochs(truth, 0.2, preload=True, verbose="error")
+    epochs = mne.make_fixed_length_epochs(clinical, 0.2, preload=True, verbose="error")
     broken = epochs.copy()
-    broken._data[:, 40] = 1.0
-    broken.info["bads"] = [truth.ch_names[40]]
+    broken._data[:, 12] = 1.0
+    broken.info["bads"] = [clinical.ch_names[12]]
     restored, report = restore(broken, return_report=True)
     flat, found = (e.get_data(copy=False).transpose(1, 0, 2) for e in (epochs, restored))
-    mask = np.zeros((63, flat[0].size), bool)
-    mask[40] = True
-    assert nmse(flat.reshape(63, -1), found.reshape(63, -1), mask) < 1
-    assert 1e-6 < report.std[:, 40].mean() < 1e-4
+    mask = np.zeros((19, flat[0].size), bool)
+    mask[12] = True
+    assert nmse(flat.reshape(19, -1), found.reshape(19, -1), mask) < 1
+    assert 1e-6 < report.std[:, 12].mean() < 1e-4
 
 
 def test_reference_goes_through_when_no_channel_is_always_good(truth):
@@ -473,8 +473,8 @@ def test_reference_goes_through_when_no_channel_is_always_good(truth):
     moved = truth.copy()
     moved._data -= shared
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("repair", "estimation"):
-            patch.setattr(f"mne_gram._restoring.{module}.limit_steps", lambda *args: None)
+        for module in ("_fit", "_gaussian"):
+            patch.setattr(f"mne_gram.restoration.{module}.limit_steps", lambda *args: None)
         first = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
         second = restore(fill(moved, mask, np.nan), mask=mask, verbose="error").get_data()
     assert_allclose(second + shared, first, rtol=0, atol=1e-9)
@@ -496,8 +496,9 @@ def test_offsets_of_an_amplifier(truth):
     assert error[1] < 2 * error[0]
 
 
-def test_pauses_of_the_recording_say_nothing(truth):
+def test_pauses_of_the_recording_say_nothing(truth, clinical):
     """MNE writes zeros where recording paused."""
+    truth = truth.copy().pick(clinical.ch_names)
     raw = truth.copy()
     raw._data[:, 800:2400] = 0
     raw.set_annotations(mne.Annotations(5, 10, "BAD_ACQ_SKIP"))
@@ -547,37 +548,37 @@ def test_joins_of_files_with_other_offsets(truth):
     assert found[40].std() < 3 * level  # nobody knows its offset: it stands on the mean
 
 
-def test_flat_channels_are_no_evidence(truth):
-    raw = truth.copy()
-    raw.info["bads"] = ["Oz"]
+def test_flat_channels_are_no_evidence(clinical):
+    raw = clinical.copy()
+    raw.info["bads"] = ["Pz"]
     raw._data[raw.ch_names.index("Cz")] = 0  # the recording's own reference
     restore(raw)
-    flat = ["POz", "O1", "O2", "PO3"]
+    flat = ["P3", "P4", "O1"]
     raw._data[[raw.ch_names.index(name) for name in flat]] = 0
-    with pytest.warns(RuntimeWarning, match="flat channels that are not marked.*POz"):
+    with pytest.warns(RuntimeWarning, match="flat channels that are not marked.*P3"):
         found = restore(raw)
     without = raw.copy().drop_channels([*flat, "Cz"])
-    assert_allclose(found.get_data("Oz"), restore(without).get_data("Oz"), atol=1e-12)
+    assert_allclose(found.get_data("Pz"), restore(without).get_data("Pz"), atol=1e-12)
     assert (found.get_data(flat) == 0).all()
 
 
-def test_channels_stay_bad_where_garbage_stays(truth):
+def test_channels_stay_bad_where_garbage_stays(clinical):
     """What could not be restored is not released."""
-    raw = truth.copy()
-    raw.info["bads"] = ["Oz"]
+    raw = clinical.copy()
+    raw.info["bads"] = ["O1"]
     mask = np.zeros(raw.get_data().shape, bool)
-    mask[:, 1000:1600] = True
+    mask[:, 500:800] = True
     restored = restore(raw, mask=mask, verbose="error")
-    assert restored.info["bads"] == ["Oz"]
+    assert restored.info["bads"] == ["O1"]
     # Under an annotation of all channels it is marked well enough.
-    raw.set_annotations(mne.Annotations(1000 / 160, 600 / 160, "BAD_all"))
+    raw.set_annotations(mne.Annotations(500 / 160, 300 / 160, "BAD_all"))
     assert restore(raw, verbose="error").info["bads"] == []
-    epochs = mne.make_fixed_length_epochs(truth, 2.0, preload=True, verbose="error")
-    epochs.info["bads"] = ["Oz"]
-    labels = np.zeros((10, 63), bool)
+    epochs = mne.make_fixed_length_epochs(clinical, 2.0, preload=True, verbose="error")
+    epochs.info["bads"] = ["O1"]
+    labels = np.zeros((5, 19), bool)
     labels[3] = True
     restored = restore(epochs, mask=labels, verbose="error")
-    assert restored.info["bads"] == ["Oz"]
+    assert restored.info["bads"] == ["O1"]
     assert_array_equal(restored.get_data(copy=False)[3], epochs.get_data(copy=False)[3])
     labels[3] = False
     assert restore(epochs, mask=labels, verbose="error").info["bads"] == []
@@ -594,8 +595,8 @@ def test_spline_needs_positions(truth):
 # All-channel gaps, samples, reports
 
 
-def test_all_channel_gaps(truth):
-    raw = truth.copy()
+def test_all_channel_gaps(clinical):
+    raw = clinical.copy()
     raw.set_annotations(
         mne.Annotations([5.0, 5.2], [1.0, 0.3], ["BAD_move", "BAD_pop"], ch_names=[(), ("Cz",)])
     )
@@ -660,12 +661,12 @@ def test_invariance_with_gaps_and_spans(clinical, seed):
     assert_array_equal(found[0][~mask], clinical.get_data()[~mask])
 
 
-def test_the_report_does_not_follow_the_data(truth):
-    raw = truth.copy()
-    raw.info["bads"] = ["Oz", "Iz"]
+def test_the_report_does_not_follow_the_data(clinical):
+    raw = clinical.copy()
+    raw.info["bads"] = ["O1", "O2"]
     restored, report = restore(raw, return_report=True, verbose="error")
     std = report.std
-    restored.drop_channels(["Fz", "Oz"]).crop(0, 3)
+    restored.drop_channels(["Fz", "O1"]).crop(0, 3)
     raw.drop_channels(["Cz"])
     assert_array_equal(report.std, std)
     assert len(report.plot(scores=False, show=False).axes) == 2
@@ -690,9 +691,9 @@ def test_sample_of_the_posterior(clinical):
     assert 0.6 < spread < 1.6
 
 
-def test_sample_ends_where_its_covariance_was_read(truth):
+def test_sample_ends_where_its_covariance_was_read(clinical):
     """Above 45 Hz nothing tells the power of what is missing, so nothing is added."""
-    raw = truth.copy().filter(None, 45, verbose="error").resample(500, verbose="error")
+    raw = clinical.copy().filter(None, 45, verbose="error").resample(500, verbose="error")
     raw.info["bads"] = ["Cz"]
     mean = restore(raw, verbose="error").get_data("Cz")[0]
     drawn = restore(raw, output="sample", random_state=0, verbose="error").get_data("Cz")[0]
@@ -766,32 +767,32 @@ def test_spline_is_that_of_mne(truth):
     assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
-def test_gram_changes_only_what_the_network_sees(truth, network):
+def test_gram_changes_only_what_the_network_sees(clinical, network):
     """Random weights: what it adds is confined to bad samples and to the network's band."""
-    mask = np.zeros(truth.get_data().shape, bool)
-    mask[20] = True
-    mask[40, 1000:1500] = True
-    raw = fill(truth, mask, np.nan)
+    mask = np.zeros(clinical.get_data().shape, bool)
+    mask[12] = True
+    mask[5, 500:900] = True
+    raw = fill(clinical, mask, np.nan)
     spatial = restore(raw, mask=mask, method="spatial", verbose="error").get_data()
     found = restore(raw, mask=mask, method="gram", model=network, verbose="error").get_data()
     change = found - spatial
-    assert (change[~mask] == 0).all() and np.abs(change[20]).max() > 1e-7
-    freqs = np.fft.rfftfreq(truth.n_times, 1 / 160)
-    power = np.abs(np.fft.rfft(change[20])) ** 2
+    assert (change[~mask] == 0).all() and np.abs(change[12]).max() > 1e-7
+    freqs = np.fft.rfftfreq(clinical.n_times, 1 / 160)
+    power = np.abs(np.fft.rfft(change[12])) ** 2
     assert power[freqs > 76].sum() < 1e-3 * power.sum()
 
 
 @pytest.mark.parametrize("method", ["spatial", "gram", "spline"])
-def test_the_figure_shows_what_was_returned(truth, network, method):
-    mask = np.zeros(truth.get_data().shape, bool)
-    mask[20] = True
-    raw = fill(truth, mask, 1e-3)
+def test_the_figure_shows_what_was_returned(clinical, network, method):
+    mask = np.zeros(clinical.get_data().shape, bool)
+    mask[12] = True
+    raw = fill(clinical, mask, 1e-3)
     restored, report = restore(
         raw, mask=mask, method=method, model=network, return_report=True, verbose="error"
     )
     (axis,) = report.plot(show=False).axes
     drawn = next(line for line in axis.lines if line.get_label() == "restored").get_ydata()
-    assert_allclose(drawn, 1e6 * restored.get_data()[20, : len(drawn)], atol=1e-9)
+    assert_allclose(drawn, 1e6 * restored.get_data()[12, : len(drawn)], atol=1e-9)
 
 
 def test_gram_without_a_model(truth):
@@ -892,7 +893,7 @@ def test_shorter_than_a_patch(truth, network):
 
 def test_rank_deficient_data(truth):
     """ICA-cleaned data have fewer dimensions than channels."""
-    raw = truth.copy()
+    raw = truth.copy().crop(0, 10)
     u, s, v = np.linalg.svd(raw.get_data(), full_matrices=False)
     raw._data[:] = (u[:, :20] * s[:20]) @ v[:20]
     mask = np.zeros(raw.get_data().shape, bool)
