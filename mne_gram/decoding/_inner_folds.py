@@ -10,13 +10,11 @@ _N_FOLDS = 5
 
 
 def make_folds(y, classes, groups=None, cv=None, *, rows=None):
-    """Split trials into stratified folds; return training and test places in ``rows``.
+    """Split ``rows`` (None for all) of trials into stratified folds of (training, test) places.
 
-    ``y`` are the class numbers (n_trials,), ``classes`` their labels, ``groups`` are never split,
-    ``cv`` is as in `GramClassifier`, ``rows`` the trials to split (None for all). Training parts
-    contain all classes. Without groups, folds are contiguous in time, because neighbouring trials
-    resemble each other.
+    ``y`` (n_trials,) are indices of ``classes``; ``groups`` are not split; ``cv`` as in sklearn.
     """
+    # Without groups, folds are contiguous in time, because neighbouring trials resemble each other.
     rows = np.arange(len(y)) if rows is None else rows
     if cv is None or isinstance(cv, Integral):
         folds = _draw_folds(y[rows], classes, None if groups is None else groups[rows], cv)

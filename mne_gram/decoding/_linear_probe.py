@@ -111,40 +111,10 @@ def learn_probe(x, labels, classes, chosen, cv, layout=None):
 
 
 def fit_probe(x, y, n_classes, weights, *, folds=None, chosen=None, layout=None, n_units=None):
-    """Fit multinomial logistic regressions with a ridge penalty, and average them.
+    """Fit multinomial logistic regressions with a ridge penalty to each view; average them.
 
-    Parameters
-    ----------
-    x : array, shape (n_trials, n_features)
-        Features; they are standardised here.
-    y : array of int, shape (n_trials,)
-        Class of each trial, 0 to ``n_classes - 1``; at least two occur.
-    n_classes : int
-        The number of classes.
-    weights : array, shape (n_trials,)
-        Positive weight of each trial.
-    folds : list of tuple of array | None
-        Training and test rows, which choose the strengths and weights.
-    chosen : ProbeChoice | float | None
-        A former choice. A number is the inverse strength, for features whose variances add up to
-        1, of the first view, which is then the only one. None chooses by the folds.
-    layout : FeatureLayout | None
-        The layout of features and their views; None for one block.
-    n_units : int | None
-        The number of independent groups of trials; None for the sum of the weights.
-
-    Returns
-    -------
-    probe : Probe
-        The model of unstandardised features.
-
-    Notes
-    -----
-    For each view, the strength with the least log loss over the folds is taken. The models of the
-    views are averaged (their logits, so that the average is a linear model too) with weights
-    ``prior * exp(-n_units * loss)``: pseudo Bayesian model averaging, as in Yao et al. (2018,
-    Bayesian Analysis 13, doi:10.1214/17-BA1091, section 3.4 without its correction). Weights are
-    rounded to a thousandth.
+    ``x`` (n_trials, n_features), ``y`` class numbers and positive ``weights`` (n_trials,). Without
+    ``chosen`` (a ProbeChoice, or the strength of the first view alone) the ``folds`` choose.
     """
     present, y = np.unique(y, return_inverse=True)
     x = np.asarray(x, float)
@@ -170,6 +140,11 @@ def fit_probe(x, y, n_classes, weights, *, folds=None, chosen=None, layout=None,
 
 def _fit_views(z, y, weights, folds, chosen, layout, n_units):
     """Fit a model to each view, and average them; return the fields of `Probe`."""
+    # For each view, the strength with the least log loss over the folds is taken. The models are
+    # averaged (their logits, so that the average is a linear model too) with weights
+    # prior * exp(-n_units * loss), for as many independent groups of trials (None: the sum of the
+    # weights): pseudo Bayesian model averaging, as in Yao et al. (2018, Bayesian Analysis 13,
+    # doi:10.1214/17-BA1091, section 3.4 without its correction).
     models, strengths, losses, grams = [], [], [], {}
     for k, view in enumerate(layout.views[: len(chosen.weights) if chosen else None]):
         if chosen and not chosen.weights[k]:

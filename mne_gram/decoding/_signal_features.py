@@ -5,11 +5,12 @@
 import numpy as np
 from scipy.signal import welch
 
+from ..preprocessing import SFREQ
+
 # Below 1 Hz, trials of a few seconds contain little information; above 45 Hz, muscle and line.
 #: Default bands in Hz; the upper edge belongs to the next band.
 BANDS = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 20.0), (20.0, 30.0), (30.0, 45.0))
 _SEGMENT = 400  # samples at 200 Hz per segment of the averaged spectrum
-_SFREQ = 200.0
 # Directions with less of the mean covariance than this, relative to the largest, are ignored: an
 # average reference or removed components leave nothing but rounding errors there.
 _RANK_TOL = 1e-3
@@ -19,15 +20,13 @@ _CHUNK = 2**23  # values that are processed at once
 def measure_covariances(x, bands=BANDS):
     """Return covariances (n_trials, n_bands, n_channels, n_channels) of trials at 200 Hz.
 
-    The real part of the cross-spectra over segments of 2 s that overlap by half, shrunk towards a
-    multiple of the identity by the oracle approximating shrinkage (Chen et al. 2010,
-    doi:10.1109/TSP.2010.2053029, eq. 23) with twice bandwidth times duration as sample size.
+    The real part of cross-spectra over half overlapping segments of 2 s, shrunk (see `_shrink`).
     """
     n_trials, n_channels, n_times = x.shape
     length = min(_SEGMENT, n_times)
     starts = np.arange(0, n_times - length + 1, max(length // 2, 1))
     taper = np.hanning(length + 2)[1:-1]
-    freqs = np.fft.rfftfreq(length, 1 / _SFREQ)
+    freqs = np.fft.rfftfreq(length, 1 / SFREQ)
     inside = _find_inside(freqs, bands)
     cov = np.empty((n_trials, len(bands), n_channels, n_channels))
     step = max(1, _CHUNK // (len(starts) * n_channels * length))
@@ -41,7 +40,8 @@ def measure_covariances(x, bands=BANDS):
             z = np.concatenate([z.real, z.imag], axis=-1)
             cov[first : first + step, band] = z @ z.swapaxes(1, 2)
     cov *= 2 / (len(starts) * length * (taper @ taper))
-    dof = np.array([2 * (high - low) * n_times / _SFREQ for low, high in bands])
+    # As many samples as twice the bandwidth times the duration.
+    dof = np.array([2 * (high - low) * n_times / SFREQ for low, high in bands])
     return _shrink(cov, dof[:, None, None])
 
 
@@ -58,7 +58,10 @@ def _find_inside(freqs, bands):
 
 
 def _shrink(cov, dof):
-    """Shrink covariances (..., p, p) towards a multiple of the identity."""
+    """Shrink covariances (..., p, p) towards a multiple of the identity.
+
+    Chen et al. (2010), doi:10.1109/TSP.2010.2053029, eq. 23, with ``dof`` samples.
+    """
     p = cov.shape[-1]
     mean = np.trace(cov, axis1=-2, axis2=-1)[..., None, None] / p
     square = (cov**2).sum(axis=(-2, -1), keepdims=True)
@@ -183,7 +186,7 @@ class BandPower(_BandFeatures):
 
     def measure(self, x):
         """Return the log of the mean power density, shape (n_trials, n_channels, n_bands)."""
-        freqs, power = welch(x, _SFREQ, nperseg=min(_SEGMENT, x.shape[-1]))
+        freqs, power = welch(x, SFREQ, nperseg=min(_SEGMENT, x.shape[-1]))
         inside = _find_inside(freqs, self.bands)
         power = np.stack([power[..., keep].mean(axis=-1) for keep in inside], axis=-1)
         # A flat channel has no power, which is then the same in all trials.

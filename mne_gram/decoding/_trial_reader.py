@@ -8,13 +8,13 @@ import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type, warn
 
+from ..models import PATCH_LENGTH
 from ..montage import CH_NAMES, match_channels
 from ..preprocessing import SFREQ, check_units, find_line_freq
 from ..restoration import harmonize
 from ._input_formats import TrialStack, read_input, read_subjects
 from ._trial_filter import preprocess_trials, to_epochs, warn_of_info
 
-PATCH = 200  # samples in a patch, one second at 200 Hz
 _N_SAMPLES = 2**20  # used to check the unit
 
 
@@ -41,7 +41,7 @@ class Trials:
 
 def whole_seconds(x):
     """Return trials (..., n_times) at 200 Hz up to the end of their last whole second."""
-    return x[..., : x.shape[-1] // PATCH * PATCH]
+    return x[..., : x.shape[-1] // PATCH_LENGTH * PATCH_LENGTH]
 
 
 @dataclass
@@ -84,7 +84,7 @@ class TrialReader:
             trials = trials._replace(subjects=read_subjects(x, self.align))
         sfreq = trials.info["sfreq"]
         shortest = min(stack.data.shape[2] for stack in trials.stacks)
-        if round(shortest * SFREQ / sfreq) < PATCH:
+        if round(shortest * SFREQ / sfreq) < PATCH_LENGTH:
             raise ValueError(
                 f"The shortest epoch has {shortest} samples, {shortest / sfreq:.3g} s at "
                 f"{sfreq:g} Hz. The model takes whole seconds: pass epochs of at least 1 s."

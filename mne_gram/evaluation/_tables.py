@@ -34,25 +34,8 @@ def list_folds(task, results):
 def summarize(task, results, groups=None):
     """Return one row per method, level and group of subjects, and one row per difference.
 
-    Parameters
-    ----------
-    task : Task
-        The task.
-    results : list of FoldResult
-        All results.
-    groups : dict of list of str | None
-        Groups of subjects, by name, in addition to all subjects.
-
-    Returns
-    -------
-    summary : list of dict
-        ``task, method, level, subjects, n_subjects, n``, each measure's mean over seeds and its
-        standard deviation (``_std``), and the interval over subjects of the balanced accuracy
-        (``low``, ``high``). ``subjects`` is ``"all"`` or the name of a group.
-    differences : list of dict
-        ``task, method, baseline, level, subjects, n_subjects, difference, low, high, is_best`` of
-        the balanced accuracy of each other method to each classical one; ``is_best`` marks the
-        best of these.
+    ``groups`` are lists of subjects by name; all subjects are a group of their own. Intervals
+    (``low``, ``high``) are those of the balanced accuracy, and of its difference to a baseline.
     """
     summary, differences = [], []
     levels = LEVELS if task.has_whole_recordings else LEVELS[:1]

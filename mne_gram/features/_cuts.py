@@ -10,6 +10,7 @@ from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger
 
 from .._recording import collect_spans, count_times, pick_eeg
+from ..models import PATCH_LENGTH
 from ..montage import match_channels, settle_names
 from ..preprocessing import (
     SFREQ,
@@ -20,8 +21,6 @@ from ..preprocessing import (
     pick_good_eeg,
 )
 from ..preprocessing import preprocess as _preprocess
-
-_PATCH = 200
 
 
 @dataclass(frozen=True)
@@ -50,21 +49,21 @@ class Cuts:
         mask = np.repeat((patch >= self.length[:, None])[:, None], self.data.shape[1], axis=1)
         if self.bad is None:
             return mask
-        first = (self.epoch * self.data.shape[2] + self.start)[:, None] + _PATCH * patch
+        first = (self.epoch * self.data.shape[2] + self.start)[:, None] + PATCH_LENGTH * patch
         for k, spans in enumerate(self.bad.spans):
             if len(spans):  # the first one that ends after the start of the patch
                 near = np.searchsorted(spans[:, 1], first, "right")
                 starts = np.append(spans[:, 0], np.iinfo(int).max)[near]
-                mask[:, k] |= starts < first + _PATCH
+                mask[:, k] |= starts < first + PATCH_LENGTH
         return mask
 
     def cut(self, n_patches):
         """Return windows (n_windows, n_channels, n_patches * 200) in 0.1 mV, and their mask."""
         mask = self.mask(n_patches)
-        shape = (*mask.shape, _PATCH)
-        x = np.full((*mask.shape[:2], n_patches * _PATCH), np.nan, np.float32)
+        shape = (*mask.shape, PATCH_LENGTH)
+        x = np.full((*mask.shape[:2], n_patches * PATCH_LENGTH), np.nan, np.float32)
         for window, epoch, start, length in zip(
-            x, self.epoch, self.start, self.length * _PATCH, strict=True
+            x, self.epoch, self.start, self.length * PATCH_LENGTH, strict=True
         ):
             window[:, :length] = self.data[epoch, :, start : start + length] * VOLTS_TO_MODEL
         self._correct_reference(x.reshape(shape), mask)
@@ -159,7 +158,7 @@ def _check_length(inst):
     if isinstance(inst, mne.BaseEpochs) and len(inst) == 0:
         raise ValueError("The Epochs are empty.")
     seconds = count_times(inst) / inst.info["sfreq"]
-    if round(seconds * SFREQ) < _PATCH:
+    if round(seconds * SFREQ) < PATCH_LENGTH:
         what = "Raw is" if isinstance(inst, BaseRaw) else "Epochs are"
         raise ValueError(
             f"The {what} {seconds:.3g} s long, expected at least 1 s (one patch). Use longer ones "
@@ -192,7 +191,7 @@ def _find_windows(inst, length, step):
     """Return epoch, first sample and length in patches of each window, each (n_windows,)."""
     n_times = count_times(inst)
     if length is None:
-        n_patches, left = divmod(n_times, _PATCH)
+        n_patches, left = divmod(n_times, PATCH_LENGTH)
         if left:
             logger.info("The last %g s of each epoch are left out.", left / SFREQ)
         epoch = np.arange(len(inst))
@@ -201,11 +200,11 @@ def _find_windows(inst, length, step):
     for first, last in find_segments(inst):
         # Up to the end of the segment; the last window may be shorter.
         end = first
-        for start in range(first, last - _PATCH + 1, step):
-            if end + _PATCH > last:
+        for start in range(first, last - PATCH_LENGTH + 1, step):
+            if end + PATCH_LENGTH > last:
                 break
-            n_patches = min(length, (last - start) // _PATCH)
-            end = start + n_patches * _PATCH
+            n_patches = min(length, (last - start) // PATCH_LENGTH)
+            end = start + n_patches * PATCH_LENGTH
             windows.append((0, start, n_patches))
             n_short += n_patches < length
         left += last - end
