@@ -1,109 +1,96 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Draw which folder of the package imports which, as doc/images/rooms.svg."""
+"""Draw which folder of the package imports which, as doc/images/rooms.svg.
 
-import ast
+The layers are those of the import contract in pyproject.toml. This needs Python 3.11 and
+import-linter.
+"""
+
 from pathlib import Path
 
+import grimp
+import tomllib
+
 ROOT = Path(__file__).resolve().parents[1]
-# From what stands on all others to what all others stand on.
-LAYERS = (
-    ("_commands",),
-    ("bids", "benchmarking"),
-    ("_bids", "decoding"),
-    ("_classifying", "report"),
-    ("harmonization", "viz", "datasets"),
-    ("_drawing",),
-    ("training", "features"),
-    ("restoration", "_embedding"),
-    ("detection", "_restoring"),
-    ("_detecting", "weights"),
-    ("_files", "prior", "_inference"),
-    ("_recording", "_model_io", "metrics"),
-    ("preprocessing", "spatial", "models"),
-    ("montage", "_bands", "_patches"),
-    ("_channels",),
-)
-WIDTH, HEIGHT, GAP = 148, 34, 66
+BOX, GAP, PITCH = (132, 36), 150, 84  # size of a box, and distances of columns and rows
+INK, LINE, FILL, INNER = "#333333", "#7f9db3", "#cfe3f2", "#eef4f9"
 
 
-def find_imports():
-    """Return which top-level names import which at their top, and which inside functions."""
-    package = ROOT / "mne_gram"
-    found = {True: {}, False: {}}
-    for path in sorted(package.rglob("*.py")):
-        parts = path.relative_to(package).with_suffix("").parts
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.ImportFrom) or not node.level:
-                continue
-            base = list(parts[:-1])[: len(parts) - node.level]
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            for name in names:
-                target = ".".join([*base, name]).split(".")[0]
-                if target != parts[0]:
-                    found[node in tree.body].setdefault(parts[0], set()).add(target)
-    return found[True], found[False]
+def read_layers():
+    """Return the names of each layer, from top to bottom, without shared texts and the version."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = (c for c in settings["tool"]["importlinter"]["contracts"] if "layers" in c)
+    layers = [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
+    layers[-1] = [name for name in layers[-1] if name not in ("_docs", "_version")]
+    return layers
+
+
+def find_imports(names):
+    """Return which names import which, inside functions as well."""
+    graph = grimp.build_graph("mne_gram", cache_dir=None)
+    imports = {name: set() for name in names}
+    for module in graph.modules:
+        source = module.split(".")[1:2]
+        for target in graph.find_modules_directly_imported_by(module):
+            other = target.split(".")[1:2]
+            if source != other and {*source, *other} <= names and source and other:
+                imports[source[0]].add(other[0])
+    return imports
+
+
+def reduce_imports(imports):
+    """Return pairs of names without those that follow from others."""
+
+    def reach(name):
+        return set().union(*({other} | reach(other) for other in imports[name]))
+
+    pairs = set()
+    for name, others in imports.items():
+        behind = set().union(*map(reach, others))
+        pairs |= {(name, other) for other in others - behind}
+    return pairs
 
 
 def draw():
     """Return the picture as SVG."""
-    imports, nested = find_imports()
-    places = {}
-    columns = max(map(len, LAYERS))
-    total = columns * (WIDTH + 30)
-    for row, names in enumerate(LAYERS):
-        for k, name in enumerate(names):
-            x = total * (k + 0.5) / len(names)
-            places[name] = (x, 30 + row * GAP)
-    lacking = {name for name in {**imports, **nested} if not name.startswith("__")} - set(places)
-    lacking -= {"_version", "_sys_info"}
-    if lacking:
-        raise ValueError(f"LAYERS lacks {', '.join(sorted(lacking))}.")
-    height = 30 + len(LAYERS) * GAP
+    layers = read_layers()
+    width = GAP * max(map(len, layers)) + 20
+    height = PITCH * len(layers)
+    places = {
+        name: (width * (k + 0.5) / len(names), PITCH * (row + 0.5))
+        for row, names in enumerate(layers)
+        for k, name in enumerate(names)
+    }
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total} {height}" '
-        'font-family="sans-serif" font-size="14">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="15">',
         '<rect width="100%" height="100%" fill="white"/>',
-        '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-        'orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#777"/></marker></defs>',
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        f'markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="{LINE}"/>'
+        "</marker></defs>",
     ]
-    for source, target in sorted(_reduce(imports, set(places))):
+    for source, target in sorted(reduce_imports(find_imports(set(places)))):
         lines.append(_draw_arrow(places[source], places[target]))
     for name, (x, y) in places.items():
-        fill = "#e8f1f8" if name.startswith("_") else "#cfe3f2"
+        fill = INNER if name.startswith("_") else FILL
         lines.append(
-            f'<rect x="{x - WIDTH / 2:.0f}" y="{y - HEIGHT / 2:.0f}" width="{WIDTH}" '
-            f'height="{HEIGHT}" rx="6" fill="{fill}" stroke="#0072b2"/>'
-            f'<text x="{x:.0f}" y="{y + 5:.0f}" text-anchor="middle">{name}</text>'
+            f'<rect x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}" width="{BOX[0]}" '
+            f'height="{BOX[1]}" rx="6" fill="{fill}" stroke="{LINE}"/>'
+            f'<text x="{x:.0f}" y="{y + 5:.0f}" text-anchor="middle" fill="{INK}">{name}</text>'
         )
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _reduce(imports, names):
-    """Return the imports that are not also there by way of another."""
-
-    def reach(start, seen):
-        for target in imports.get(start, set()) & names - seen:
-            seen.add(target)
-            reach(target, seen)
-        return seen
-
-    arrows = set()
-    for source in names:
-        targets = imports.get(source, set()) & names
-        behind = set().union(*(reach(target, set()) for target in targets))
-        arrows |= {(source, target) for target in targets - behind}
-    return arrows
-
-
 def _draw_arrow(source, target):
+    """Return the path from the lower edge of a box to the upper edge of another."""
     (x0, y0), (x1, y1) = source, target
-    colour = "#888" if y1 > y0 else "#d55e00"  # what runs upwards stands out
+    y0, y1 = y0 + BOX[1] / 2, y1 - BOX[1] / 2 - 2
+    bend = min(40, (y1 - y0) / 2)
+    path = (
+        f"M{x0:.0f} {y0:.0f} C{x0:.0f} {y0 + bend:.0f} {x1:.0f} {y1 - bend:.0f} {x1:.0f} {y1:.0f}"
+    )
     return (
-        f'<path d="M{x0:.0f} {y0 + HEIGHT / 2:.0f} C{x0:.0f} {y0 + GAP * 0.7:.0f} '
-        f'{x1:.0f} {y1 - GAP * 0.7:.0f} {x1:.0f} {y1 - HEIGHT / 2 - 2:.0f}" fill="none" '
-        f'stroke="{colour}" marker-end="url(#a)"/>'
+        f'<path d="{path}" fill="none" stroke="{LINE}" stroke-width="1.5" marker-end="url(#tip)"/>'
     )
 
 

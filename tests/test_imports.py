@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The contracts between folders hold, and the package stays light to import."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,15 @@ def test_contracts_between_folders(monkeypatch):
     importlinter = pytest.importorskip("importlinter.cli")
     monkeypatch.chdir(ROOT)
     assert importlinter.lint_imports(no_cache=True) == importlinter.EXIT_STATUS_SUCCESS
+
+
+def test_lazy_faces_have_their_own_names():
+    """The stubs of lazy folders, which the contracts do not read, import private modules only."""
+    stubs = list((ROOT / "mne_gram").glob("*/__init__.pyi"))
+    assert stubs
+    for stub in stubs:
+        modules = re.findall(r"^from (\S+) import", stub.read_text(encoding="utf-8"), re.M)
+        assert modules and all(module.startswith("._") for module in modules), stub
 
 
 def _get_heavy(statement):

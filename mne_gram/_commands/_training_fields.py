@@ -119,13 +119,11 @@ def get_training(args, parser):
     changes = get_changes(args, parser)
     if args.preset == "published" and "n_steps" not in changes:
         parser.error("--preset published needs --steps, as the publication counts in epochs")
-    from ..training import _config as config
-    from ..training import _recipes as recipes
-    from ..training import choose_device
+    from .. import training
 
     if args.preset == "published":
-        publish = {"tokenizer": config.published_tokenizer, "gram": config.published_gram}
+        publish = {"tokenizer": training.published_tokenizer, "gram": training.published_gram}
         return publish[args.stage](**changes)
-    recipe = recipes.RECIPES[f"gram-{args.preset}"]
-    training = {"tokenizer": recipe.stage1, "gram": recipe.stage2}[args.stage]
-    return recipes.adapt(training, choose_device(args.device), changes)
+    recipe = training.RECIPES[f"gram-{args.preset}"]
+    settings = {"tokenizer": recipe.stage1, "gram": recipe.stage2}[args.stage]
+    return training.adapt(settings, training.choose_device(args.device), changes)

@@ -33,6 +33,7 @@ from ._pretraining import (
 from ._recipes import (
     RECIPES,
     Recipe,
+    adapt,
     run_recipe,
 )
 from ._runs import (
@@ -49,6 +50,7 @@ __all__ = [
     "Recipe",
     "Recording",
     "TrainingConfig",
+    "adapt",
     "choose_device",
     "cosine_rate",
     "group_parameters",
