@@ -29,9 +29,6 @@ CHANGES = {
     "small codes at first": dict(code_gain=1.0),
     "both as published": dict(free_steps=0, code_gain=1.0),
     "means compared too": dict(centered=False),
-    "rotation": dict(rotation=True),
-    "log power 0.05": dict(spectral_weight=0.05),
-    "no simulated EEG": dict(simulated_share=0.0),
     "no channel drop-out": dict(dropout_channels=False),
     "no augmentation": dict(augment=False),
 }

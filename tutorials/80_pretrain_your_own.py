@@ -77,14 +77,13 @@ print(corpus)
 # The tokenizer learns a codebook of one-second waveforms. ``tokenizer_nano`` is the smallest
 # available network. For the first 30 steps it learns without a codebook, which is a good start; the
 # codebook is then initialised from what it has learnt. Every third subject is used for validation,
-# not for training. A fifth of the batches is simulated, to show that both can be mixed.
+# not for training.
 
 training = mne_gram.training.TrainingConfig(
     n_steps=50,
     n_parts=1,
     tokens_per_part=256,
     learning_rate=2e-3,
-    simulated_share=0.2,
     code_gain=40.0,
     free_steps=30,
     start_tokens=256,

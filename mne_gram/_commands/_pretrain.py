@@ -1,11 +1,11 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The commands of pre-training: arguments in, library calls out, and no logic of their own.
+"""The commands of pre-training.
 
 Each runs in one process or under ``torchrun``, where only the first process prints.
 """
 
-# Imports are nested, so that --help and wrong arguments are answered at once.
+# Imports are nested, so that --help and wrong arguments need no torch.
 import contextlib
 import dataclasses
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 from ._shared import FIGURES, add_command, file_name
 from ._training_fields import FIELDS, add_set, get_changes, get_training
 
-_SIZES = {"tiny": "tiny", "small": "small", "published": "base"}  # that a preset was made for
+_SIZES = {"tiny": "tiny", "small": "small", "published": "base"}  # of the presets
 
 
 def add_pretrain(commands):
@@ -31,7 +31,7 @@ def add_pretrain(commands):
         "--tokenizer",
         required=True,
         metavar="FOLDER",
-        help="what 'pretrain tokenizer' wrote, or a model that has a tokenizer",
+        help="output of 'pretrain tokenizer', or a model with a tokenizer",
     )
     _add_recipe(actions)
     curves = add_command(
@@ -41,9 +41,9 @@ def add_pretrain(commands):
         "draw the learning curves of a run",
         example="mne_gram pretrain curves runs/tokenizer --out curves.png",
     )
-    curves.add_argument("folder", metavar="FOLDER", help="the --out of a run")
+    curves.add_argument("folder", metavar="FOLDER", help="folder of a run, given as --out")
     _add_out(curves, "the figure, .png, .pdf or .svg", type=file_name(*FIGURES))
-    curves.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    curves.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
 def _add_prepare(actions):
@@ -59,17 +59,17 @@ def _add_prepare(actions):
     add = parser.add_argument
     add("--file", nargs="+", action="extend", default=[], metavar="F", help="further recordings")
     _add_out(parser, "folder of the corpus")
-    add("--hold-out-every", type=int, default=0, metavar="N", help="hold out every N-th person")
+    add("--hold-out-every", type=int, default=0, metavar="N", help="hold out every N-th subject")
     add(
         "--hold-out",
         default="leave",
         choices=["leave", "only"],
-        help="leave these people out, or take only them",
+        help="leave out the held-out subjects, or use only them",
     )
     add("--dtype", default="int16", choices=["int16", "float32"], help="how samples are stored")
     add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
     _add_jobs(parser)
-    add("--overwrite", action="store_true", help="replace a corpus of other settings")
+    add("--overwrite", action="store_true", help="replace a corpus with other settings")
 
 
 def _add_stage(actions, name, summary):
@@ -80,16 +80,16 @@ def _add_stage(actions, name, summary):
     parser = add_command(actions, name, _run_stage, summary, example=example)
     parser.set_defaults(stage=name)
     add = parser.add_argument
-    add("--corpus", metavar="FOLDER", help="what 'pretrain prepare' wrote")
-    _add_out(parser, "folder of the run; if it holds a checkpoint, that goes on")
+    add("--corpus", required=True, metavar="FOLDER", help="output of 'pretrain prepare'")
+    _add_out(parser, "folder of the run, which is resumed if it contains a checkpoint")
     add("--preset", default="tiny", choices=[*_SIZES], help="settings to start from (tiny)")
     sizes = ["nano", "tiny", "small", "base"]
-    add("--size", choices=sizes, help="shape of the network; that of the preset if not given")
+    add("--size", choices=sizes, help="shape of the network (default: that of the preset)")
     for field, (flag, kind, metavar, text) in FIELDS.items():
         add(flag, dest=field, type=kind, metavar=metavar, help=text)
     add_set(parser)
     _add_device(parser)
-    add("--overwrite", action="store_true", help="start anew where there is a checkpoint")
+    add("--overwrite", action="store_true", help="start again where there is a checkpoint")
     return parser
 
 
@@ -99,20 +99,20 @@ def _add_recipe(actions):
         actions,
         "recipe",
         _run_recipe,
-        "make a model from BIDS data sets: corpus and both stages",
+        "train a model from BIDS data sets: corpus and both stages",
         example="mne_gram pretrain recipe gram-tiny --bids-root A --bids-root B --out models",
     )
     add = parser.add_argument
     add("name", metavar="NAME", help="gram-tiny (for any machine), gram-small or gram-base-open")
     _add_bids_root(parser)
-    _add_out(parser, "folder of everything; what is there already is not done again")
-    add("--corpus", metavar="FOLDER", help="a corpus that is prepared, in place of --bids-root")
+    _add_out(parser, "folder of all output; complete steps are not repeated")
+    add("--corpus", metavar="FOLDER", help="a prepared corpus, in place of --bids-root")
     add(
         "--hold-out-every",
         type=int,
         default=4,
         metavar="N",
-        help="every N-th person enters nothing (default 4); 0 takes all",
+        help="every N-th subject is not used (default 4); 0 uses all",
     )
     flag, kind, metavar, text = FIELDS["n_steps"]
     add(flag, dest="n_steps", type=kind, metavar=metavar, help=f"{text}, in each stage")
@@ -128,7 +128,7 @@ def _add_bids_root(parser):
         action="extend",
         default=[],
         metavar="FOLDER",
-        help="a BIDS data set, all EEG of which is taken; may be given again",
+        help="BIDS data sets with EEG; repeatable",
     )
 
 
@@ -151,13 +151,13 @@ def _add_device(parser):
 
 
 def _is_first():
-    """Tell whether this process prints; before they have met, processes know only this."""
+    """Return whether this process prints; known before the processes join."""
     return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 @contextlib.contextmanager
 def _logging():
-    """Log to the standard error, which leaves the standard output to results."""
+    """Log to standard error, so that standard output has only results."""
     import mne
 
     level = mne.use_log_level("INFO" if _is_first() else "ERROR")
@@ -167,14 +167,14 @@ def _logging():
         try:
             yield
         except BaseException as exc:
-            # A progress bar ends its line when it goes, and here it would stay until the end.
+            # Frames keep a progress bar alive, which ends its line when it is deleted.
             traceback.clear_frames(exc.__traceback__)
             raise
 
 
 @contextlib.contextmanager
-def _telling_what_is_kept(out, overwrite=False):
-    """Say after Ctrl-C how training goes on."""
+def _reporting_interruption(out, overwrite=False):
+    """Say after Ctrl-C how to resume training."""
     from ..training import NAME
 
     try:
@@ -183,10 +183,10 @@ def _telling_what_is_kept(out, overwrite=False):
         if not _is_first():
             raise SystemExit(130) from None
         saved = [path for pattern in (NAME, f"*/{NAME}") for path in Path(out).glob(pattern)]
-        text = "stopped before the first checkpoint. The same command starts again."
+        text = "stopped before the first checkpoint. Repeat the command to start again."
         if saved:
-            again = "The same command, without --overwrite," if overwrite else "The same command"
-            text = f"stopped. The last checkpoint is kept. {again} goes on from it."
+            again = "Repeat the command" + (" without --overwrite" if overwrite else "")
+            text = f"stopped. The last checkpoint is kept. {again} to resume from it."
         raise KeyboardInterrupt(text) from None
 
 
@@ -200,7 +200,7 @@ def _run_prepare(args, parser):
 
     try:
         with _logging():
-            # They are told one by one below.
+            # They are listed below.
             warnings.filterwarnings("ignore", r"\d+ of \d+ recordings could not be prepared")
             corpus = prepare_corpus(
                 args.out,
@@ -214,7 +214,7 @@ def _run_prepare(args, parser):
                 overwrite=args.overwrite,
             )
     except KeyboardInterrupt:
-        text = "stopped. Recordings that are ready are kept. The same command does the others."
+        text = "stopped. Finished recordings are kept. Repeat the command to do the others."
         raise KeyboardInterrupt(text) from None
     for source, reason in corpus.failures:
         reason = " ".join(reason.split())
@@ -223,23 +223,23 @@ def _run_prepare(args, parser):
 
 
 def _describe_corpus(corpus):
-    """Return a table of what is in a corpus."""
+    """Return a table of the contents of a corpus."""
     datasets = {}
     for k, recording in enumerate(corpus.recordings):
         datasets.setdefault(recording.dataset, []).append(k)
     if len(datasets) > 1:
         datasets["all"] = range(len(corpus))
     width = max(map(len, ["data set", *datasets]))
-    lines = [f"{'data set':{width}}  recordings  people    hours      tokens  marked"]
+    lines = [f"{'data set':{width}}  recordings  subjects    hours      tokens  marked"]
     for name, numbers in datasets.items():
         recordings = [corpus.recordings[k] for k in numbers]
         goods = [corpus.good(k) for k in numbers]
-        people = {(recording.dataset, recording.subject) for recording in recordings}
+        subjects = {(recording.dataset, recording.subject) for recording in recordings}
         hours = sum(recording.n_times for recording in recordings) / 200 / 3600
         tokens = sum(recording.n_tokens for recording in recordings)
         marked = 1 - sum(good.sum() for good in goods) / sum(good.size for good in goods)
         lines.append(
-            f"{name:{width}}  {len(recordings):10}  {len(people):6}  {hours:7.2f}  {tokens:10}  "
+            f"{name:{width}}  {len(recordings):10}  {len(subjects):8}  {hours:7.2f}  {tokens:10}  "
             f"{marked:6.1%}"
         )
     lines.append(f"Recordings that could not be prepared: {len(corpus.failures)}.")
@@ -248,8 +248,8 @@ def _describe_corpus(corpus):
 
 def _run_stage(args, parser):
     """Train one stage."""
-    get_changes(args, parser)  # wrong ones are told before torch is loaded
-    with _telling_what_is_kept(args.out, args.overwrite), _logging():
+    get_changes(args, parser)  # reports wrong ones before torch is loaded
+    with _reporting_interruption(args.out, args.overwrite), _logging():
         from .. import models
         from ..training import pretrain, pretrain_tokenizer
 
@@ -266,22 +266,22 @@ def _run_stage(args, parser):
 
 
 def _load_tokenizer(name):
-    """Return the model in a folder, or the one that a run left there."""
+    """Return a model by name or folder, or that of a run by its folder."""
     from ..models import is_model, load_model
 
     inner = Path(name).expanduser() / "model"
     model = load_model(inner if is_model(inner) else name)
     if model.tokenizer is None:
-        raise ValueError(f"The model {name} has no tokenizer. Name one of 'pretrain tokenizer'.")
+        raise ValueError(f"The model {name} has no tokenizer. Give one of 'pretrain tokenizer'.")
     return model
 
 
 def _run_recipe(args, parser):
-    """Make a model."""
+    """Train a model by a recipe."""
     if bool(args.bids_root) == (args.corpus is not None):
         parser.error("give either --bids-root or --corpus")
     changes = get_changes(args, parser)
-    with _telling_what_is_kept(args.out), _logging():
+    with _reporting_interruption(args.out), _logging():
         from ..training import run_recipe
 
         model = run_recipe(
@@ -298,14 +298,14 @@ def _run_recipe(args, parser):
 
 
 def _print_model(model, folder, stages):
-    """Print where a model is, and what it does on people that it was not trained on."""
+    """Print the folder of a model and its measures in held-out subjects."""
     if not _is_first():
         return
     for stage in stages:
         card = model.card["stages"][stage]
         values = [f"{name} {value:.3g}" for name, value in card["watched"].items()]
-        values = ", ".join(values) or "nobody was held out"
-        print(f"{stage}: {card['steps']} steps; on people held out: {values}")
+        values = ", ".join(values) or "none"
+        print(f"{stage}: {card['steps']} steps; held-out subjects: {values}")
     print(f"The model is in {folder}.")
 
 

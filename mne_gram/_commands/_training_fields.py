@@ -1,61 +1,36 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which fields of TrainingConfig the arguments of a command set."""
+"""The fields of TrainingConfig that the arguments of a command set."""
 
-# Imports are nested, so that --help and wrong arguments are answered at once.
+# Imports are nested, so that --help and wrong arguments need no torch.
 import json
 import types
 import typing
 
-#: Options that stand for a field: flag, type, placeholder and help.
+#: Options for single fields: flag, type, placeholder and help.
 FIELDS = {
-    "n_steps": ("--steps", int, "N", "steps of the optimiser"),
-    "learning_rate": ("--learning-rate", float, "X", "largest learning rate"),
-    "n_parts": ("--parts", int, "N", "parts of a step's batch, a multiple of the processes"),
+    "n_steps": ("--steps", int, "N", "optimizer steps"),
+    "learning_rate": ("--learning-rate", float, "X", "highest learning rate"),
+    "n_parts": ("--parts", int, "N", "parts of the batch of a step, a multiple of the processes"),
     "tokens_per_part": ("--tokens-per-part", int, "N", "patches in each part"),
-    "seed": ("--seed", int, "S", "where every draw comes from"),
-    "simulated_share": (
-        "--simulated-share",
-        float,
-        "X",
-        "share of the parts that are simulated, from 0 to 1; with 1 no corpus is needed",
-    ),
+    "seed": ("--seed", int, "S", "seed of all random draws"),
 }
 
 
 def add_set(parser):
-    """Add the option that sets any field.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command.
-    """
+    """Add the option that sets any field."""
     parser.add_argument(
         "--set",
         nargs="+",
         action="extend",
         default=[],
         metavar="FIELD=VALUE",
-        help="any field of TrainingConfig, its value as JSON: augment=false betas=[0.9,0.95]",
+        help="any field of TrainingConfig, with a JSON value: augment=false betas=[0.9,0.95]",
     )
 
 
 def get_changes(args, parser):
-    """Return the fields of TrainingConfig that the arguments set.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-    parser : argparse.ArgumentParser
-        The command, which tells of what is wrong and ends.
-
-    Returns
-    -------
-    changes : dict
-        Values by field.
-    """
+    """Return the values by field that the arguments set; wrong ones end the program."""
     from ..training import TrainingConfig
 
     given = {field: getattr(args, field, None) for field in FIELDS}
@@ -71,7 +46,7 @@ def get_changes(args, parser):
             parser.error(f"{field} is given twice")
         kind = kinds[field]
         try:
-            # A word needs no quotes of JSON inside those of the shell.
+            # Words need no JSON quotes inside those of the shell.
             changes[field] = value if kind is str else _convert(json.loads(value), kind)
         except ValueError:
             kind = kind.__name__ if kind in (bool, int, float) else kind
@@ -83,7 +58,7 @@ def get_changes(args, parser):
 
 
 def _convert(value, kind):
-    """Return a value of JSON as one of a kind, or raise ValueError."""
+    """Return a JSON value as the kind of a field, or raise ValueError."""
     if isinstance(kind, types.UnionType):
         if value is None:
             return None
@@ -93,7 +68,7 @@ def _convert(value, kind):
         if not isinstance(value, list) or len(value) != len(parts):
             raise ValueError
         return tuple(_convert(*pair) for pair in zip(value, parts, strict=True))
-    # To Python, true is a number as well.
+    # bool is a subclass of int.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = number and not (kind is int and isinstance(value, float))
     if not (fits if kind in (int, float) else isinstance(value, kind)):
@@ -102,20 +77,7 @@ def _convert(value, kind):
 
 
 def get_training(args, parser):
-    """Return how to train a stage.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What was given.
-    parser : argparse.ArgumentParser
-        The command, which tells of what is wrong and ends.
-
-    Returns
-    -------
-    training : TrainingConfig
-        That of the preset, with what the arguments set.
-    """
+    """Return the settings of a stage: those of the preset, with changes by arguments."""
     changes = get_changes(args, parser)
     if args.preset == "published" and "n_steps" not in changes:
         parser.error("--preset published needs --steps, as the publication counts in epochs")

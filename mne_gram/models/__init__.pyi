@@ -58,7 +58,7 @@ from ._registry import (
 from ._tokenizer import (
     Tokenizer,
     TokenizerLoss,
-    Tokens,
+    TokenizerOutput,
 )
 
 __all__ = [
@@ -75,7 +75,7 @@ __all__ = [
     "Tokenizer",
     "TokenizerConfig",
     "TokenizerLoss",
-    "Tokens",
+    "TokenizerOutput",
     "as_generator",
     "choose_batch_size",
     "convert_checkpoint",

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Shapes of the two networks as frozen dataclasses, with a builder for each named size."""
+"""Shapes of the two networks, with a function for each named size."""
 
 import dataclasses
 import math
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 #: Samples in a patch: one second at 200 Hz.
 PATCH_LENGTH = 200
-#: Features that each filter of the patch embedding leaves of a patch (200 samples, stride 8).
+#: Features per filter of the patch embedding (200 samples, stride 8).
 FEATURES_PER_FILTER = 25
-#: Width of both decoders. In the tokenizer the last features *are* the 200 samples of a patch.
+#: Width of both decoders; in the tokenizer the last features are the 200 samples of a patch.
 DECODER_DIM = 200
 #: Filters that turn the 200 features of the tokenizer's decoder into 200 samples.
 DECODER_N_FILTERS = DECODER_DIM // FEATURES_PER_FILTER
@@ -19,7 +19,7 @@ N_GROUPS = 4
 
 
 class _Config:
-    """Checks and JSON conversion that both configurations share."""
+    """Checks and JSON conversion of both configurations."""
 
     def _check_counts(self, *names):
         for name in names:
@@ -50,29 +50,13 @@ class _Config:
         return FEATURES_PER_FILTER * self.n_filters
 
     def to_dict(self):
-        """Return the fields as a dict that JSON can hold."""
+        """Return the fields as a dict for JSON."""
         fields = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
     @classmethod
     def from_dict(cls, fields):
-        """Build the configuration from the output of ``to_dict``.
-
-        Parameters
-        ----------
-        fields : dict
-            One entry for every field, no more and no fewer.
-
-        Returns
-        -------
-        config : TokenizerConfig | GramConfig
-            The configuration.
-
-        Raises
-        ------
-        ValueError
-            If a field is missing, unknown or out of range.
-        """
+        """Return the configuration with exactly these fields, from ``to_dict``."""
         if not isinstance(fields, dict):
             raise ValueError(f"{cls.__name__} needs a dict of its fields, got {type(fields)}.")
         names = {field.name for field in dataclasses.fields(cls)}
@@ -97,9 +81,9 @@ class TokenizerConfig(_Config):
     n_blocks, n_heads : int
         Transformer blocks of the encoder and heads of each.
     decoder_n_blocks, decoder_n_heads : int
-        The same for the decoder, which is 200 wide.
+        The same for the decoder, with a width of 200.
     n_classes : int
-        Base classes, that is entries of the codebook.
+        Number of base classes (entries of the codebook).
     code_dim : int
         Length of a code vector.
     n_channels : int
@@ -143,24 +127,24 @@ class GramConfig(_Config):
     n_blocks, n_heads : int
         Transformer blocks of the encoder and heads of each.
     fused_blocks : tuple of int
-        Encoder blocks (from 0, rising, ending with the last one) whose outputs are fused.
+        Encoder blocks whose outputs are fused, ascending from 0 and ending with the last one.
     decoder_n_blocks, decoder_n_heads : int
-        Blocks and heads of the decoder, which is 200 wide.
+        Blocks and heads of the decoder, with a width of 200.
     n_classes : int
-        Base classes of the tokenizer that stage 2 names.
+        Number of base classes of the tokenizer.
     n_channels : int
         Montage entries (rows of the channel table).
     max_patches : int
         Longest window in patches (rows of the time table).
     layer_scale : float | None
-        Initial value of the layer scale, None for none at all.
+        Initial value of the layer scale. None means no layer scale.
     drop_path : float
-        Stochastic depth of the last block in training; it rises linearly from 0.
+        Stochastic depth of the last block in training, rising linearly from 0.
     dropout : float
         Dropout rate in training.
     predict_scale : bool
-        Whether a further head says how large a hidden patch is and where its mean lies, which
-        the classes do not tell. The published network has none.
+        Whether an additional head predicts gain and offset of hidden patches, which the classes do
+        not contain. The published network has none.
     """
 
     n_filters: int = 8
@@ -210,52 +194,28 @@ class GramConfig(_Config):
         )
         if not ok:
             raise ValueError(
-                f"fused_blocks must be a tuple of rising block numbers from 0 that ends with the "
+                f"fused_blocks must be a tuple of ascending block numbers from 0, ending with the "
                 f"last block ({self.n_blocks - 1}), got {fused!r}."
             )
 
 
 def tokenizer_base():
-    """Return the shape of the published tokenizer.
-
-    Returns
-    -------
-    config : TokenizerConfig
-        The shape.
-    """
+    """Return the shape of the published tokenizer."""
     return TokenizerConfig()
 
 
 def tokenizer_nano():
-    """Return a tokenizer of one block a side and 64 classes, for tests and quick trials.
-
-    Returns
-    -------
-    config : TokenizerConfig
-        The shape.
-    """
+    """Return the shape of a tokenizer of 1 + 1 blocks and 64 classes, for tests."""
     return TokenizerConfig(n_blocks=1, decoder_n_blocks=1, n_classes=64)
 
 
 def gram_base():
-    """Return the shape of the published Gram-Base (6 M parameters in its encoder).
-
-    Returns
-    -------
-    config : GramConfig
-        The shape.
-    """
+    """Return the shape of the published Gram-Base (6 M parameters in its encoder)."""
     return GramConfig()
 
 
 def gram_medium():
-    """Return the shape of Gram-Medium (47 M parameters in its encoder).
-
-    Returns
-    -------
-    config : GramConfig
-        The shape.
-    """
+    """Return the shape of Gram-Medium (47 M parameters in its encoder)."""
     return GramConfig(
         n_filters=16,
         n_blocks=24,
@@ -266,13 +226,7 @@ def gram_medium():
 
 
 def gram_large():
-    """Return the shape of Gram-Large (251 M parameters in its encoder).
-
-    Returns
-    -------
-    config : GramConfig
-        The shape.
-    """
+    """Return the shape of Gram-Large (251 M parameters in its encoder)."""
     return GramConfig(
         n_filters=32,
         n_blocks=32,
@@ -283,13 +237,7 @@ def gram_large():
 
 
 def gram_nano():
-    """Return a network of two narrow blocks and 64 classes, for tests and quick trials.
-
-    Returns
-    -------
-    config : GramConfig
-        The shape.
-    """
+    """Return the shape of a network of two narrow blocks and 64 classes, for tests."""
     return GramConfig(
         n_filters=4,
         n_blocks=2,
@@ -301,13 +249,7 @@ def gram_nano():
 
 
 def tokenizer_tiny():
-    """Return the shape of the tokenizer in the bundled model (2.0 M parameters).
-
-    Returns
-    -------
-    config : TokenizerConfig
-        The shape.
-    """
+    """Return the shape of the tokenizer in the bundled model (2.0 M parameters)."""
     return TokenizerConfig(
         n_blocks=2,
         n_heads=5,
@@ -319,13 +261,7 @@ def tokenizer_tiny():
 
 
 def gram_tiny():
-    """Return the shape of the bundled stage 2 (3.5 M parameters).
-
-    Returns
-    -------
-    config : GramConfig
-        The shape.
-    """
+    """Return the shape of the bundled stage 2 (3.5 M parameters)."""
     return GramConfig(
         n_blocks=4,
         n_heads=5,
@@ -341,24 +277,12 @@ def gram_tiny():
 
 
 def tokenizer_small():
-    """Return the shape of a tokenizer between the bundled and the published one.
-
-    Returns
-    -------
-    config : TokenizerConfig
-        The shape.
-    """
+    """Return the shape of a tokenizer between the bundled and the published one."""
     return TokenizerConfig(n_blocks=6, decoder_n_blocks=6, n_classes=4096)
 
 
 def gram_small():
-    """Return the shape of a stage 2 between the bundled and the published one.
-
-    Returns
-    -------
-    config : GramConfig
-        The shape.
-    """
+    """Return the shape of a stage 2 between the bundled and the published one."""
     return GramConfig(
         n_blocks=8,
         fused_blocks=(0, 2, 4, 7),

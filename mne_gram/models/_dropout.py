@@ -1,11 +1,11 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Dropout, and attention with dropout on its probabilities, at a fair price on a CPU.
+"""Dropout, and attention with dropout on its probabilities, efficient on a CPU.
 
-On a CPU torch draws the elements to drop one by one, which takes longer than all matrix products
-of attention together, and its attention keeps several matrices of all pairs of tokens for the
-backward pass. Here eight elements come of one draw, and pairs of tokens are worked on in pieces
-that fit the cache and made anew in the backward pass. Other devices have fast ways of their own.
+On a CPU torch draws the elements to drop one by one, which takes longer than the matrix products
+of attention, and its attention keeps several matrices of all pairs of tokens for the backward pass.
+Here eight elements come from one draw, and pairs of tokens are processed in pieces that fit the
+cache and are recomputed in the backward pass. Other devices use torch's own functions.
 """
 
 import torch
@@ -17,23 +17,9 @@ _N_PAIRS = 2**19  # pairs of tokens at a time: 2 MiB in single precision
 
 
 def dropout(x, rate, training=True):
-    """Set a random part of the elements to 0 and scale up the others.
+    """Set random elements to 0 and scale up the others, with draws of torch's global state.
 
-    Parameters
-    ----------
-    x : torch.Tensor
-        Any shape.
-    rate : float
-        Probability that an element is dropped, from 0 to below 1. On a CPU it is rounded to a
-        multiple of 1/256, and the others are scaled by what the rounded rate asks for, so that
-        the expectation is ``x`` exactly.
-    training : bool
-        If False, ``x`` is returned as it is.
-
-    Returns
-    -------
-    dropped : torch.Tensor
-        Same shape as ``x``. The draws are those of torch's own random state.
+    On a CPU the rate is rounded to a multiple of 1/256, with the scale of the rounded rate.
     """
     if x.device.type != "cpu":
         return F.dropout(x, rate, training)
@@ -46,21 +32,9 @@ def dropout(x, rate, training=True):
 
 
 def attend(query, key, value, *, valid=None, rate=0.0):
-    """Return ``softmax(q k^T / sqrt(dh)) v``, with dropout on the probabilities.
+    """Return ``softmax(q k^T / sqrt(dh)) v`` (B, H, L, dh), with dropout on the probabilities.
 
-    Parameters
-    ----------
-    query, key, value : torch.Tensor, shape (B, H, L, dh)
-        Windows, heads, tokens, features of a head.
-    valid : torch.Tensor of bool, shape (B, L) | None
-        Which tokens may be seen; None for all.
-    rate : float
-        Probability that a probability is dropped, rounded as in `dropout`.
-
-    Returns
-    -------
-    attended : torch.Tensor, shape (B, H, L, dh)
-        What each token gathers from the others.
+    ``valid`` (B, L) are the tokens that may be attended to; None means all.
     """
     threshold = _get_threshold(rate)
     if query.device.type != "cpu" or threshold == 0 or valid is not None:
@@ -71,12 +45,12 @@ def attend(query, key, value, *, valid=None, rate=0.0):
 
 
 def _get_threshold(rate):
-    """Return below which value of a byte an element is dropped."""
+    """Return the value of a byte below which an element is dropped."""
     return min(round(_LEVELS * rate), _LEVELS - 1)
 
 
 def _get_scale(threshold):
-    """Return the factor that makes up for what is dropped."""
+    """Return the factor that compensates for dropped elements."""
     return _LEVELS / (_LEVELS - threshold)
 
 
@@ -88,7 +62,7 @@ def _draw_bytes(shape):
 
 
 class _AttentionWithDropout(torch.autograd.Function):
-    """Attention of ``(B * H, L, dh)``; only the bytes that tell what is dropped are kept."""
+    """Attention of ``(B * H, L, dh)`` that stores only the random bytes of dropout."""
 
     @staticmethod
     def forward(ctx, query, key, value, threshold):
@@ -109,9 +83,9 @@ class _AttentionWithDropout(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        """Return the gradients of query, key and value; the scores are computed once more."""
+        """Return the gradients of query, key and value; scores are recomputed."""
         query, key, value, out, noise = ctx.saved_tensors
-        # Of each row of the softmax, the mean of the gradient under its own probabilities.
+        # The mean of the gradient of each softmax row, weighted by its probabilities.
         mean = (grad * out).sum(2, keepdim=True)
         grad = grad * _get_scale(ctx.threshold)
         grads = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (out,) * 3]

@@ -1,10 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""A model and its folder: how it is written, and how it is read again.
+"""A model and its folder: ``config.json`` and ``model.safetensors``.
 
-The folder holds two files: ``config.json`` with the shapes of the networks, the sha256 of the
-weights and a card that says where they come from; ``model.safetensors`` with the weights, names
-prefixed by ``tokenizer.`` and ``gram.``.
+The configuration has the shapes of the networks, the sha256 of the weights and a card with their
+origin; names of weights start with ``tokenizer.`` and ``gram.``.
 """
 
 import json
@@ -23,18 +22,18 @@ _DTYPES = ("float32", "float16", "bfloat16")
 
 @dataclass
 class GramModel:
-    """The networks of a model and what is known about them.
+    """The networks of a model and their card.
 
     Parameters
     ----------
     tokenizer : mne_gram.models.Tokenizer | None
-        Stage 1, if the model has it.
+        Stage 1, or None.
     gram : mne_gram.models.Gram | None
-        Stage 2, if the model has it.
+        Stage 2, or None.
     card : dict
-        Where the weights come from, in entries that JSON can hold.
+        Origin of the weights, in entries for JSON.
     sha256 : str | None
-        Checksum of the file that the weights were read from.
+        Checksum of the file of the weights, if they were read from one.
     """
 
     tokenizer: object = None
@@ -51,13 +50,13 @@ class GramModel:
             ours = [getattr(part.config, name) for part in (self.tokenizer, self.gram)]
             if ours[0] != ours[1]:
                 raise ValueError(
-                    f"The two stages do not belong together: {name} is {ours[0]} in the tokenizer "
+                    f"The two stages do not fit together: {name} is {ours[0]} in the tokenizer "
                     f"and {ours[1]} in stage 2."
                 )
 
     @property
     def config(self):
-        """Shapes of the networks: a dict of dicts, None for a part that the model lacks."""
+        """Shapes of the networks as dicts; None for a missing network."""
         parts = {name: getattr(self, name) for name in _PARTS}
         return {name: part and part.config.to_dict() for name, part in parts.items()}
 
@@ -71,30 +70,12 @@ class GramModel:
 
 
 def is_model(folder):
-    """Tell whether a folder holds a model, sound or not."""
+    """Return whether a folder has the files of a model, valid or not."""
     return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
 
 
 def read_model(folder, device):
-    """Read a model.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder.
-    device : torch.device
-        Where to put the networks.
-
-    Returns
-    -------
-    model : GramModel
-        The model, its networks in eval mode and float32.
-
-    Raises
-    ------
-    RuntimeError
-        If the files are not what `save_model` writes, or do not belong together.
-    """
+    """Read a model from a folder, in eval mode and float32; RuntimeError for invalid files."""
     config = read_config(folder)
     logger.info(f"Loading the model in {folder} (sha256 {config['sha256']}).")
     tensors = _read_weights(folder, config["sha256"])
@@ -124,12 +105,14 @@ def read_config(folder):
     kinds = dict(sha256=str, card=dict, tokenizer=dict | None, gram=dict | None)
     wrong = [k for k, kind in kinds.items() if k not in config or not isinstance(config[k], kind)]
     if wrong:
-        raise RuntimeError(f"{fname} lacks valid entries {wrong}. Write or fetch it again.")
+        raise RuntimeError(
+            f"{fname} has missing or invalid entries {wrong}. Write or fetch it again."
+        )
     return config
 
 
 def _read_weights(folder, sha256):
-    """Read ``model.safetensors`` if it is the file that the configuration means."""
+    """Read ``model.safetensors`` if it has the checksum of the configuration."""
     import pooch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -138,17 +121,17 @@ def _read_weights(folder, sha256):
     found = pooch.file_hash(fname, alg="sha256")
     if found != sha256:
         raise RuntimeError(
-            f"{fname} is not the file that {CONFIG} describes: its sha256 is {found}, expected "
-            f"{sha256}. It was changed or cut short, so write or fetch the model again."
+            f"{fname} is not the file described by {CONFIG}: its sha256 is {found}, expected "
+            f"{sha256}. It was changed or is incomplete: write or fetch the model again."
         )
     try:
         return load_file(fname)
     except SafetensorError as error:
-        raise RuntimeError(f"{fname} is no safetensors file ({error}).") from None
+        raise RuntimeError(f"{fname} is not a safetensors file ({error}).") from None
 
 
 def _build_networks(config, folder):
-    """Return unfilled networks of the configured shapes."""
+    """Return networks of the configured shapes, without weights."""
     from . import Gram, GramConfig, Tokenizer, TokenizerConfig
 
     kinds = dict(tokenizer=(Tokenizer, TokenizerConfig), gram=(Gram, GramConfig))
@@ -164,7 +147,7 @@ def _build_networks(config, folder):
 
 
 def _fill_networks(networks, tensors, folder):
-    """Copy the tensors into the networks, all of them and no others."""
+    """Copy exactly these tensors into the networks."""
     wanted = {
         f"{name}.{key}": value
         for name, network in networks.items()
@@ -207,13 +190,12 @@ def save_model(model, folder, *, dtype="float32", overwrite=False, verbose=None)
     model : GramModel
         The model.
     folder : path-like
-        The folder. If it does not exist, it appears with all that is in it at once. If it does,
-        other files in it are left alone.
+        The folder, which is created if needed, complete at once. Other files in an existing folder
+        are not touched.
     dtype : ``"float32"`` | ``"float16"`` | ``"bfloat16"``
-        How to store the weights. Half precision takes half the space; `load_model` turns it into
-        float32 again.
+        Type of the stored weights; `load_model` always returns float32.
     overwrite : bool
-        Whether to replace a model that is there.
+        Whether to replace an existing model.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
@@ -227,7 +209,7 @@ def save_model(model, folder, *, dtype="float32", overwrite=False, verbose=None)
     FileExistsError
         If there is a model in the folder and ``overwrite`` is False.
     ValueError
-        If a weight is not finite, in ``dtype``.
+        If a weight is not finite in ``dtype``.
     """
     import pooch
     from safetensors.torch import save_file
@@ -241,7 +223,7 @@ def save_model(model, folder, *, dtype="float32", overwrite=False, verbose=None)
         new = Path(parent) / folder.name
         new.mkdir()
         save_file(tensors, new / WEIGHTS, metadata={"format": "pt"})
-        os.chmod(new / WEIGHTS, 0o644)  # safetensors keeps it from everybody else
+        os.chmod(new / WEIGHTS, 0o644)  # safetensors makes it readable to its owner only
         config = {
             "format": _FORMAT,
             "format_version": _FORMAT_VERSION,
@@ -252,8 +234,7 @@ def save_model(model, folder, *, dtype="float32", overwrite=False, verbose=None)
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
         (new / CONFIG).write_text(text, encoding="utf-8")
         if folder.exists():
-            # The configuration goes last and holds the checksum of the weights, so that a pair
-            # of an old and a new file is noticed when it is read.
+            # The configuration goes last; its checksum reveals a pair of an old and a new file.
             for name in (WEIGHTS, CONFIG):
                 os.replace(new / name, folder / name)
         else:
@@ -271,7 +252,7 @@ def check_target(folder, overwrite):
     taken = [name for name in (CONFIG, WEIGHTS) if (folder / name).exists()]
     if taken and not overwrite:
         raise FileExistsError(
-            f"{folder} holds {' and '.join(taken)} already. Name another folder, or pass "
+            f"{folder} already contains {' and '.join(taken)}. Give another folder, or pass "
             f"overwrite=True."
         )
     return folder

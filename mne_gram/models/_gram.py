@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Stage 2: the masked autoencoder, which names the base classes of patches that it cannot see."""
+"""Stage 2: the masked autoencoder, which predicts the base classes of hidden patches."""
 
 import math
 from typing import NamedTuple
@@ -23,10 +23,10 @@ from ._layers import (
 
 
 class Encoding(NamedTuple):
-    """What the encoder makes of a batch of windows."""
+    """The encoder's output for a batch of windows."""
 
-    cls: torch.Tensor  #: one vector a window, (B, d)
-    latents: torch.Tensor  #: one vector a patch, 0 where masked, (B, C, n, d)
+    cls: torch.Tensor  #: one vector per window, (B, d)
+    latents: torch.Tensor  #: one vector per patch, 0 where masked, (B, C, n, d)
 
 
 class GramLoss(NamedTuple):
@@ -35,15 +35,15 @@ class GramLoss(NamedTuple):
     loss: torch.Tensor  #: half cross-entropy, half spectral
     cross_entropy: torch.Tensor  #: mean over masked patches
     spectral: torch.Tensor  #: mean over visible patches
-    accuracy: torch.Tensor  #: share of masked patches whose class is named right
+    accuracy: torch.Tensor  #: share of masked patches with the right class
     scale: torch.Tensor  #: error of gain and offset at masked patches, 0 without that head
 
 
 class _Visible(NamedTuple):
-    """Where the visible tokens of each window are."""
+    """The places of the visible tokens of each window."""
 
-    index: torch.Tensor  # (B, V) places among the L tokens; the surplus of a short row is padding
-    valid: torch.Tensor | None  # (B, V) False at padding; None where no window needs any
+    index: torch.Tensor  # (B, V) places among the L tokens, with padding in short rows
+    valid: torch.Tensor | None  # (B, V) False at padding; None without padding
 
 
 def find_visible(hidden):
@@ -53,8 +53,8 @@ def find_visible(hidden):
     if fewest == 0:
         bad = torch.nonzero(n_visible == 0).flatten().tolist()
         raise ValueError(
-            f"Every patch is masked in window(s) {bad[:10]}: nothing is left to predict from. "
-            f"Leave such windows out."
+            f"Every patch is masked in window(s) {bad[:10]}, so there is nothing to predict from. "
+            f"Leave these windows out."
         )
     index = hidden.byte().argsort(dim=1, stable=True)[:, :most]
     valid = None
@@ -64,7 +64,7 @@ def find_visible(hidden):
 
 
 def take(x, visible):
-    """Take the visible tokens of ``x (B, L, ...)``, with 0 at padding whatever lies there."""
+    """Return the visible tokens of ``x (B, L, ...)``, 0 at padding."""
     x = x.gather(1, visible.index.unsqueeze(2).expand(-1, -1, x.shape[2]))
     if visible.valid is not None:
         x = x.masked_fill(~visible.valid.unsqueeze(2), 0.0)
@@ -72,22 +72,22 @@ def take(x, visible):
 
 
 def put(tokens, visible, background):
-    """Put ``tokens (B, V, d)`` at their places in ``background (B, L, d)``."""
+    """Return ``background (B, L, d)`` with ``tokens (B, V, d)`` at their places."""
     if visible.valid is not None:
         rest = background.gather(1, visible.index.unsqueeze(2).expand_as(tokens))
         tokens = torch.where(visible.valid.unsqueeze(2), tokens, rest)
     return background.scatter(1, visible.index.unsqueeze(2).expand_as(tokens), tokens)
 
 
-class Fusion(nn.Module):  # numpydoc ignore=PR01
-    """Weighted sum of several blocks' outputs, each but the last through a layer of its own."""
+class Fusion(nn.Module):
+    """A weighted sum of the outputs of several blocks, each but the last after a linear layer."""
 
     def __init__(self, n_outputs, dim):
         super().__init__()
         self.projections = nn.ModuleList(Linear(dim, dim) for _ in range(n_outputs - 1))
         self.weights = nn.Parameter(torch.ones(n_outputs))
 
-    def forward(self, outputs):  # numpydoc ignore=PR01,RT01
+    def forward(self, outputs):
         """Fuse a list of ``(B, L, d)``."""
         weights = self.weights.softmax(0)
         fused = weights[-1] * outputs[-1]
@@ -96,8 +96,8 @@ class Fusion(nn.Module):  # numpydoc ignore=PR01
         return fused
 
 
-class GramEncoder(nn.Module):  # numpydoc ignore=PR01
-    """Visible patches to a CLS vector and one latent for each."""
+class GramEncoder(nn.Module):
+    """Encode visible patches as a CLS vector and one latent for each."""
 
     def __init__(self, config):
         super().__init__()
@@ -116,7 +116,7 @@ class GramEncoder(nn.Module):  # numpydoc ignore=PR01
         self.fusion = Fusion(len(config.fused_blocks), config.dim)
         self.norm = nn.LayerNorm(config.dim)
 
-    def forward(self, tokens, positions, valid=None):  # numpydoc ignore=PR01,RT01
+    def forward(self, tokens, positions, valid=None):
         """Encode ``tokens (B, V, 200)``; return CLS and latents in one ``(B, 1 + V, d)``."""
         x = self.patch_embedding(tokens, valid) + positions
         x = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
@@ -130,8 +130,8 @@ class GramEncoder(nn.Module):  # numpydoc ignore=PR01
         return self.norm(self.fusion(outputs))
 
 
-class GramDecoder(nn.Module):  # numpydoc ignore=PR01
-    """CLS and latents to one hidden vector for every patch, masked or not."""
+class GramDecoder(nn.Module):
+    """Decode CLS and latents to one hidden vector for every patch, masked or not."""
 
     def __init__(self, config):
         super().__init__()
@@ -149,16 +149,16 @@ class GramDecoder(nn.Module):  # numpydoc ignore=PR01
         self.head = Linear(DECODER_DIM, config.n_classes, bias=False)
         self.scale_head = Linear(DECODER_DIM, 2) if config.predict_scale else None
 
-    def assemble(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
-        """Put ``encoded (B, 1 + V, d)`` where it belongs: ``(B, 1 + L, 200)``, CLS in front."""
+    def assemble(self, encoded, visible, positions):
+        """Place ``encoded (B, 1 + V, d)`` in ``(B, 1 + L, 200)``, CLS in front."""
         x = self.project(encoded)
         cls, latents = x[:, :1], x[:, 1:]
-        # A masked place starts as the projected CLS, so it knows the window but not the patch.
+        # Masked places start as the projected CLS, which depends on visible patches only.
         background = cls.expand(-1, positions.shape[1], -1)
         x = put(latents, visible, background) + positions
         return torch.cat([cls, x], dim=1)
 
-    def forward(self, encoded, visible, positions):  # numpydoc ignore=PR01,RT01
+    def forward(self, encoded, visible, positions):
         """Turn ``encoded (B, 1 + V, d)`` into ``(B, L, 200)``, ready for the head."""
         x = self.assemble(encoded, visible, positions)
         for block in self.blocks:
@@ -174,13 +174,13 @@ class Gram(nn.Module):
     config : GramConfig
         The shape of the network.
     seed : int | torch.Generator | None
-        Where the first weights come from. The global random state is neither read nor moved.
-        None leaves the weights NaN, to be filled by ``load_state_dict``.
+        Seed of the initial weights; the global random state is neither read nor changed. None
+        leaves the weights NaN, to be filled by ``load_state_dict``.
 
     Notes
     -----
-    Masked patches are never read: whatever they hold, NaN included, changes nothing. Windows of
-    one batch may have masks of different sizes; each gives what it gives alone.
+    Masked patches are never read, so their values, even NaN, have no effect. Windows of one batch
+    may have masks of different sizes, and do not affect each other.
 
     The network is that of Li, Zheng and Lu (ICASSP 2025) and Li et al. (IEEE Transactions on
     Affective Computing, 2025, doi:10.1109/TAFFC.2025.3638592).
@@ -209,7 +209,7 @@ class Gram(nn.Module):
         channels : array-like of int, shape (C,) or (B, C)
             Montage index of each channel.
         mask : torch.Tensor of bool, shape (B, C, n) | None
-            True where a patch is hidden. None hides nothing.
+            True where a patch is hidden. None means nowhere.
 
         Returns
         -------
@@ -223,7 +223,7 @@ class Gram(nn.Module):
         return Encoding(encoded[:, 0], latents.unflatten(1, (n_channels, n_patches)))
 
     def predict_hidden(self, x, channels, mask=None):
-        """Return the decoder's vector of every patch, before the head names a class.
+        """Return the decoder's vector of every patch, from which the head predicts classes.
 
         Parameters
         ----------
@@ -232,19 +232,19 @@ class Gram(nn.Module):
         channels : array-like of int, shape (C,) or (B, C)
             Montage index of each channel.
         mask : torch.Tensor of bool, shape (B, C, n) | None
-            True where a patch is hidden. None hides nothing.
+            True where a patch is hidden. None means nowhere.
 
         Returns
         -------
         hidden : torch.Tensor, shape (B, C, n, 200)
-            ``gram.decoder.head`` turns them into logits. Applied to ``hidden[mask]`` it
-            spares the memory that the logits of all patches take.
+            ``gram.decoder.head`` turns them into logits. Apply it to ``hidden[mask]`` to save the
+            memory of the logits of all patches.
         """
         encoded, visible, channels, patches = self._encode(x, channels, mask)
         return self._decode(encoded, visible, channels, patches.shape[2])
 
     def decoder_input(self, x, channels, mask):
-        """Return what the first block of the decoder gets.
+        """Return the input of the first block of the decoder.
 
         Parameters
         ----------
@@ -258,14 +258,14 @@ class Gram(nn.Module):
         Returns
         -------
         tokens : torch.Tensor, shape (B, 1 + C * n, 200)
-            CLS and one vector a patch, positions added.
+            CLS and one vector per patch, with positions added.
         """
         encoded, visible, channels, patches = self._encode(x, channels, mask)
         positions = self.decoder.positions(channels, patches.shape[2])
         return self.decoder.assemble(encoded, visible, positions)
 
     def predict(self, x, channels, mask=None):
-        """Return how likely each base class is at every patch.
+        """Return the logits of each base class at every patch.
 
         Parameters
         ----------
@@ -274,25 +274,25 @@ class Gram(nn.Module):
         channels : array-like of int, shape (C,) or (B, C)
             Montage index of each channel.
         mask : torch.Tensor of bool, shape (B, C, n) | None
-            True where a patch is hidden. None hides nothing.
+            True where a patch is hidden. None means nowhere.
 
         Returns
         -------
         logits : torch.Tensor, shape (B, C, n, n_classes)
-            Unnormalised log probabilities. Only those at masked patches were ever trained:
-            where a patch is visible ask the tokenizer.
+            Unnormalised log probabilities. Only those at masked patches are trained; for visible
+            patches use the tokenizer.
         """
         return self.decoder.head(self.predict_hidden(x, channels, mask))
 
     def predict_scale(self, hidden, x, mask):
-        """Return how large patches are and where their mean lies.
+        """Return the gain and offset of patches.
 
         Parameters
         ----------
         hidden : torch.Tensor, shape (B, C, n, 200)
-            What `predict_hidden` returned.
+            Output of `predict_hidden`.
         x : torch.Tensor, shape (B, C, n * 200)
-            The windows that it got, 0.1 mV.
+            The windows that were its input, in 0.1 mV.
         mask : torch.Tensor of bool, shape (B, C, n)
             True where a patch is hidden.
 
@@ -306,12 +306,12 @@ class Gram(nn.Module):
         Raises
         ------
         ValueError
-            If the network was built without that head.
+            If the network has no such head.
         """
         if self.decoder.scale_head is None:
             raise ValueError(
-                "This network does not predict gain and offset: its configuration says "
-                "predict_scale=False. Put them back from another estimate of the signal."
+                "This network does not predict gain and offset, as its configuration has "
+                "predict_scale=False. Take them from another estimate of the signal."
             )
         unit = _visible_scale(x.unflatten(2, (-1, PATCH_LENGTH)), mask)
         predicted = self.decoder.scale_head(hidden).float()
@@ -329,7 +329,7 @@ class Gram(nn.Module):
         mask : torch.Tensor of bool, shape (B, C, n)
             True where a patch is hidden, at least one in the batch.
         targets : torch.Tensor of int, shape (B, C, n)
-            Base classes that the tokenizer gives the unmasked windows.
+            Base classes of the unmasked windows, from the tokenizer.
         scale_weight : float
             Weight of the error of gain and offset, where the network predicts them.
 
@@ -341,7 +341,7 @@ class Gram(nn.Module):
         encoded, visible, channels, patches = self._encode(x, channels, mask)
         mask = mask.to(patches.device)
         if not mask.any():
-            raise ValueError("mask hides no patch of the batch, so there is nothing to learn.")
+            raise ValueError("mask hides no patch of the batch, so there is nothing to predict.")
         hidden = self._decode(encoded, visible, channels, patches.shape[2])
         logits = self.decoder.head(hidden[mask]).float()
         targets = targets.to(logits.device, torch.int64)[mask]
@@ -358,13 +358,13 @@ class Gram(nn.Module):
         return GramLoss(loss, cross_entropy, spectral, accuracy, scale)
 
     def _scale_loss(self, hidden, patches, mask):
-        """Return the error of log gain and offset of the masked patches, ``hidden (M, 200)``."""
+        """Return the error of log gain and offset of the masked patches; ``hidden`` is (M, 200)."""
         patches = patches.float()
         unit = _visible_scale(patches, mask).expand(mask.shape)[mask]
         patches = patches[mask]
         gain = patches.std(-1, unbiased=False) / unit
         target = torch.stack([(gain + 1e-3).log(), patches.mean(-1) / unit], dim=-1)
-        # Beyond the range of a signal lie artefacts, which must not rule the average.
+        # Artefacts beyond the range of a signal must not dominate the average.
         return F.smooth_l1_loss(self.decoder.scale_head(hidden).float(), target)
 
     def _spectral_loss(self, latents, patches):
@@ -426,7 +426,7 @@ class ClassificationNetwork(nn.Module):
 
 
 def _check_mask(mask, patches):
-    """Return ``mask`` on the device of ``patches (B, C, n, 200)``, or raise what is wrong."""
+    """Check the mask; return it on the device of ``patches (B, C, n, 200)``."""
     if mask is None:
         return torch.zeros(patches.shape[:3], dtype=torch.bool, device=patches.device)
     mask = torch.as_tensor(mask)
@@ -441,8 +441,7 @@ def _check_mask(mask, patches):
 def _visible_scale(patches, mask):
     """Return the root mean square deviation of the visible patches, ``(B, 1, 1)``.
 
-    The patch embedding normalises a window as a whole, so that the network cannot tell how large
-    a patch is but for the others.
+    The patch embedding normalises a window, so the network only knows the relative size of patches.
     """
     variance = patches.float().var(-1, unbiased=False).masked_fill(mask, 0.0)
     mean = variance.sum((1, 2), keepdim=True) / (~mask).sum((1, 2), keepdim=True)

@@ -1,36 +1,18 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Run the networks over many windows: batches, device, progress."""
+"""Running the networks over many windows: batches, device, progress."""
 
 from contextlib import contextmanager
 
 import numpy as np
 from mne.utils import ProgressBar, _check_option, verbose
 
-#: Tokens in a batch when nothing else is asked for; about 0.2 GB for the largest intermediate.
+#: Default of tokens in a batch; about 0.2 GB for the largest intermediate.
 TOKENS_PER_BATCH = 8192
 
 
 def get_device(device=None):
-    """Check that a device can be used.
-
-    Parameters
-    ----------
-    device : str | torch.device | None
-        Name of the device. None stands for the CPU.
-
-    Returns
-    -------
-    device : torch.device
-        The device.
-
-    Raises
-    ------
-    ValueError
-        If torch does not know a device of this name.
-    RuntimeError
-        If the device is not there.
-    """
+    """Return a torch device by name (None: CPU); raise if it is unknown or not available."""
     import torch
 
     try:
@@ -44,12 +26,12 @@ def get_device(device=None):
         n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= n_devices:
             raise RuntimeError(
-                f"device={str(device)!r} was asked for, but torch {torch.__version__} sees "
+                f"device={str(device)!r} was requested, but torch {torch.__version__} sees "
                 f"{n_devices} CUDA device(s). Use device='cpu', or install a build of torch for "
                 f"your GPU."
             )
     elif device.type == "mps" and not torch.backends.mps.is_available():
-        raise RuntimeError("device='mps' was asked for, but there is none. Use device='cpu'.")
+        raise RuntimeError("device='mps' was requested, but is not available. Use device='cpu'.")
     return device
 
 
@@ -62,7 +44,7 @@ def limit_threads(n_threads):
 
 @contextmanager
 def evaluating(*networks):
-    """Put networks into eval mode for a while."""
+    """Put networks into eval mode inside a context."""
     modes = [network.training for network in networks]
     for network in networks:
         network.eval()
@@ -74,7 +56,7 @@ def evaluating(*networks):
 
 
 def _check_windows(x, channels, mask):
-    """Check shapes and content; return arrays of the dtypes that the networks take."""
+    """Check shapes and content; return arrays of the networks' dtypes."""
     x, channels, mask = np.asarray(x), np.asarray(channels), np.asarray(mask)
     if mask.ndim != 3 or mask.dtype != bool:
         raise ValueError(
@@ -89,19 +71,19 @@ def _check_windows(x, channels, mask):
         )
     if channels.shape != wanted[1:2] or channels.dtype.kind not in "iu":
         raise ValueError(
-            f"channels must hold {wanted[1]} montage indices, got {channels.dtype} "
+            f"channels must contain {wanted[1]} montage indices, got {channels.dtype} "
             f"{channels.shape}."
         )
     if not np.isfinite(x).all():
         raise ValueError(
-            "x holds NaN or infinity. Bad patches have to be filled with an estimate first, "
-            "because the tokenizer sees them."
+            "x contains NaN or infinity. Fill bad patches with estimates first, because the "
+            "tokenizer sees them."
         )
     blind = np.flatnonzero(mask.reshape(len(mask), -1).all(1)) if mask.size else []
     if len(blind):
         raise ValueError(
-            f"Every patch is masked in window(s) {list(map(int, blind[:10]))}: nothing is left to "
-            f"predict from. Leave such windows out."
+            f"Every patch is masked in window(s) {list(map(int, blind[:10]))}, so there is nothing "
+            f"to predict from. Leave these windows out."
         )
     return x.astype(np.float32, copy=False), channels.astype(np.int64), mask
 
@@ -127,33 +109,33 @@ def predict_windows(
     model : GramModel
         A model with both stages.
     x : array of float, shape (n_windows, n_channels, n_patches * 200)
-        Windows at 200 Hz in 0.1 mV. Masked patches hold an estimate already: stage 2 does not
-        see it, but the tokenizer does when it names the classes of the visible patches.
+        Windows at 200 Hz in 0.1 mV. Masked patches contain estimates, which stage 2 does not
+        see, but the tokenizer does when it encodes the visible patches.
     channels : array of int, shape (n_channels,)
         Montage index of each channel.
     mask : array of bool, shape (n_windows, n_channels, n_patches)
-        True where a patch is bad. No window may be masked altogether.
+        True where a patch is bad. No window may be masked completely.
     decode : ``"mean"`` | ``"argmax"``
-        What the decoder gets at a masked patch: the mean code vector over all classes, weighted
-        by their probabilities, or the code vector of the most likely class (as published).
+        Input of the decoder at masked patches: the mean code vector over all classes, weighted by
+        their probabilities and scaled to length 1, the only length that the decoder knows; or the
+        code vector of the most likely class, as published.
     batch_size : int | None
-        Windows in a batch. None chooses by the size of a window.
+        Windows in a batch. None chooses it by the size of a window.
     device : str | torch.device | None
-        Where to compute; the networks are moved there and stay. None computes where stage 2 is.
+        Where to compute; the networks are moved there. None computes where stage 2 is.
     scale : ``"network"`` | None
-        ``"network"`` gives masked patches the amplitude and offset that stage 2 predicts, which
-        not every model does.
+        ``"network"`` gives masked patches the amplitude and offset predicted by stage 2, if the
+        model has such a head.
     return_entropy : bool
-        Whether to return the entropy too.
+        Whether to return the entropy.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     waveforms : array of float32, shape (n_windows, n_channels, n_patches, 200)
-        Decoded waveforms, meant to be used at masked patches. Without ``scale`` they have no
-        amplitude and no offset: the decoder ends in a normalisation over the 200 samples. With
-        it masked patches are in 0.1 mV.
+        Decoded waveforms, to be used at masked patches. Without ``scale`` they are standardised;
+        otherwise masked patches are in 0.1 mV.
     entropy : array of float32, shape (n_windows, n_channels, n_patches)
         Entropy of the classes in nats, 0 at visible patches. Only with ``return_entropy``.
 
@@ -162,14 +144,7 @@ def predict_windows(
     ValueError
         If the model lacks a stage, or the arrays do not fit together.
     RuntimeError
-        If the device is not there.
-
-    Notes
-    -----
-    The mean code vector is brought back to length 1. The decoder was only ever trained on vectors
-    of that length; a shorter one would change the balance between what a patch holds and where
-    it lies, and the amplitude is lost in the decoder's last normalisation anyway. How sure the
-    prediction is, which the length would tell, is in the entropy.
+        If the device is not available.
     """
     import torch
 
@@ -179,7 +154,7 @@ def predict_windows(
         lacking = "tokenizer (stage 1)" if model.tokenizer is None else "stage 2"
         raise ValueError(
             f"Predicting patches needs both stages, but this model has no {lacking}. Load a model "
-            f"that has both."
+            f"with both."
         )
     x, channels, mask = _check_windows(x, channels, mask)
     n_windows, n_channels, n_patches = mask.shape
@@ -192,7 +167,7 @@ def predict_windows(
 
     waveforms = np.zeros((*mask.shape, 200), np.float32)
     entropy = np.zeros(mask.shape, np.float32)
-    # Windows with masks of one size need no padding, so they go together.
+    # Windows with masks of the same size need no padding.
     order = np.argsort(mask.sum((1, 2)), kind="stable")
     batches = [order[i : i + batch_size] for i in range(0, n_windows, batch_size)]
     channels = torch.from_numpy(channels)
@@ -214,7 +189,7 @@ def _predict_batch(model, x, channels, mask, decode, scale):
     import torch.nn.functional as F
 
     codebook = model.tokenizer.codebook
-    # Stage 2 never learnt to name visible patches; there the tokenizer knows.
+    # Stage 2 is not trained on visible patches; their classes come from the tokenizer.
     codes = model.tokenizer.encode(x, channels).quantized
     hidden = model.gram.predict_hidden(x, channels, mask)
     log_probs = model.gram.decoder.head(hidden[mask]).float().log_softmax(-1)
@@ -228,7 +203,7 @@ def _predict_batch(model, x, channels, mask, decode, scale):
         gain, offset = model.gram.predict_scale(hidden, x, mask)
         shapes = waveforms[mask]
         shapes = shapes - shapes.mean(-1, keepdim=True)
-        # The mean over several classes has less contrast than each: the gain is of one of them.
+        # The mean over several classes has less contrast than each, to which the gain belongs.
         shapes = shapes / shapes.std(-1, unbiased=False, keepdim=True).clamp_min(1e-5)
         waveforms[mask] = shapes * gain[mask, None] + offset[mask, None]
     entropy = x.new_zeros(mask.shape)

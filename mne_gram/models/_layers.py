@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bricks that the tokenizer and the masked autoencoder share.
+"""Layers shared by the tokenizer and the masked autoencoder.
 
 Shapes: ``B`` windows, ``L`` tokens (a token is one patch of one channel), ``d`` features.
 """
@@ -15,9 +15,8 @@ from ._config import N_GROUPS, PATCH_LENGTH
 from ._dropout import attend, dropout
 
 
-# torch's own layers draw their first weights from the global random state. These two draw
-# nothing: `init_weights` fills them from a generator of the network's own. Until then they are
-# NaN, so that a layer which was forgotten shows.
+# torch's own layers draw initial weights from the global random state. These are filled by
+# `init_weights` from a generator instead; until then they are NaN, which reveals omissions.
 class _Unfilled:
     def reset_parameters(self):
         """Set the weights to NaN."""
@@ -26,17 +25,17 @@ class _Unfilled:
 
 
 class Linear(_Unfilled, nn.Linear):
-    """A linear layer whose weights are left for `init_weights` to fill."""
+    """A linear layer whose weights are filled by `init_weights`."""
 
 
 class Conv2d(_Unfilled, nn.Conv2d):
-    """A convolution whose weights are left for `init_weights` to fill."""
+    """A convolution whose weights are filled by `init_weights`."""
 
 
 class WindowNorm(nn.GroupNorm):
-    """GroupNorm with one mean and variance a group over all *valid* tokens of a window."""
+    """GroupNorm with one mean and variance per group over all *valid* tokens of a window."""
 
-    def forward(self, x, valid=None):  # numpydoc ignore=PR01,RT01
+    def forward(self, x, valid=None):
         """Normalise ``x (B, F, L, T)``; ``valid (B, L)`` is False where a token is padding."""
         if valid is None:
             return super().forward(x)
@@ -50,8 +49,8 @@ class WindowNorm(nn.GroupNorm):
         return x * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-class PatchEmbedding(nn.Module):  # numpydoc ignore=PR01
-    """Three convolutions along the 200 samples of each patch; patches do not touch."""
+class PatchEmbedding(nn.Module):
+    """Three convolutions along the 200 samples of each patch, separately for each."""
 
     def __init__(self, n_filters):
         super().__init__()
@@ -62,7 +61,7 @@ class PatchEmbedding(nn.Module):  # numpydoc ignore=PR01
         self.conv3 = Conv2d(n_filters, n_filters, (1, 3), padding=(0, 1))
         self.norm3 = WindowNorm(N_GROUPS, n_filters)
 
-    def forward(self, patches, valid=None):  # numpydoc ignore=PR01,RT01
+    def forward(self, patches, valid=None):
         """Turn ``(B, L, 200)`` into ``(B, L, 25 * n_filters)``, feature ``t * n_filters + f``."""
         x = patches.unsqueeze(1)
         x = F.gelu(self.norm1(self.conv1(x), valid))
@@ -71,33 +70,33 @@ class PatchEmbedding(nn.Module):  # numpydoc ignore=PR01
         return x.permute(0, 2, 3, 1).flatten(2)
 
 
-def sinusoid_table(n_rows, dim):  # numpydoc ignore=PR01,RT01
+def sinusoid_table(n_rows, dim):
     """Return ``(n_rows, dim)``: sines in the even columns, cosines in the odd ones."""
     rate = 1000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     angle = torch.arange(n_rows, dtype=torch.float64)[:, None] * rate
     return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1).float()
 
 
-class Positions(nn.Module):  # numpydoc ignore=PR01
-    """What tells a token its channel and its time: a row of each table, added."""
+class Positions(nn.Module):
+    """The position of a token: the sum of a row for its channel and one for its time."""
 
     def __init__(self, n_channels, max_patches, dim, *, learned_times=False):
         super().__init__()
-        # Fixed tables are computed, not stored: half precision would bend them.
+        # Fixed tables are computed, not stored, as half precision would distort them.
         self.register_buffer("channels", sinusoid_table(n_channels, dim), persistent=False)
         if learned_times:
             self.times = nn.Parameter(torch.full((max_patches, dim), math.nan))
         else:
             self.register_buffer("times", sinusoid_table(max_patches, dim), persistent=False)
 
-    def forward(self, channels, n_patches):  # numpydoc ignore=PR01,RT01
+    def forward(self, channels, n_patches):
         """Return ``(1, L, d)`` for ``channels (C,)``, ``(B, L, d)`` for ``channels (B, C)``."""
         both = self.channels[channels].unsqueeze(-2) + self.times[:n_patches]  # (..., C, n, d)
         both = both.flatten(-3, -2)
         return both if both.ndim == 3 else both.unsqueeze(0)
 
 
-class Attention(nn.Module):  # numpydoc ignore=PR01
+class Attention(nn.Module):
     """Plain multi-head self-attention."""
 
     def __init__(self, dim, n_heads, dropout):
@@ -108,8 +107,8 @@ class Attention(nn.Module):  # numpydoc ignore=PR01
         self.value = Linear(dim, dim)
         self.proj = Linear(dim, dim)
 
-    def forward(self, x, valid=None):  # numpydoc ignore=PR01,RT01
-        """Let tokens ``x (B, L, d)`` see the tokens that ``valid (B, L)`` allows (None: all)."""
+    def forward(self, x, valid=None):
+        """Attend from tokens ``x (B, L, d)`` to those that are ``valid (B, L)`` (None: all)."""
         q, k, v = (
             layer(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
@@ -119,8 +118,8 @@ class Attention(nn.Module):  # numpydoc ignore=PR01
         return dropout(x, self.dropout, self.training)
 
 
-class MLP(nn.Module):  # numpydoc ignore=PR01
-    """Two linear layers with an exact GELU between."""
+class MLP(nn.Module):
+    """Two linear layers with an exact GELU in between."""
 
     def __init__(self, dim, dropout):
         super().__init__()
@@ -128,13 +127,13 @@ class MLP(nn.Module):  # numpydoc ignore=PR01
         self.fc1 = Linear(dim, 4 * dim)
         self.fc2 = Linear(4 * dim, dim)
 
-    def forward(self, x):  # numpydoc ignore=PR01,RT01
+    def forward(self, x):
         """Transform each token of ``x (B, L, d)``."""
         return dropout(self.fc2(F.gelu(self.fc1(x))), self.dropout, self.training)
 
 
-class Block(nn.Module):  # numpydoc ignore=PR01
-    """A pre-norm transformer block, with layer scale and stochastic depth where asked for."""
+class TransformerBlock(nn.Module):
+    """A pre-norm transformer block, with optional layer scale and stochastic depth."""
 
     def __init__(self, dim, n_heads, *, dropout=0.0, drop_path=0.0, layer_scale=None):
         super().__init__()
@@ -148,7 +147,7 @@ class Block(nn.Module):  # numpydoc ignore=PR01
             self.scale1 = nn.Parameter(torch.full((dim,), float(layer_scale)))
             self.scale2 = nn.Parameter(torch.full((dim,), float(layer_scale)))
 
-    def forward(self, x, valid=None):  # numpydoc ignore=PR01,RT01
+    def forward(self, x, valid=None):
         """Transform ``x (B, L, d)``; ``valid (B, L)`` is False where a token is padding."""
         x = x + self._branch(self.attn(self.norm1(x), valid), self.scale1)
         return x + self._branch(self.mlp(self.norm2(x)), self.scale2)
@@ -162,18 +161,16 @@ class Block(nn.Module):  # numpydoc ignore=PR01
         return x
 
 
-def make_blocks(  # numpydoc ignore=PR01,RT01
-    n_blocks, dim, n_heads, *, dropout, drop_path=0.0, layer_scale=None
-):
+def make_blocks(n_blocks, dim, n_heads, *, dropout, drop_path=0.0, layer_scale=None):
     """Return a list of blocks with stochastic depth rising linearly from 0 to ``drop_path``."""
     rates = [drop_path * i / max(n_blocks - 1, 1) for i in range(n_blocks)]
     return nn.ModuleList(
-        Block(dim, n_heads, dropout=dropout, drop_path=rate, layer_scale=layer_scale)
+        TransformerBlock(dim, n_heads, dropout=dropout, drop_path=rate, layer_scale=layer_scale)
         for rate in rates
     )
 
 
-def as_generator(seed):  # numpydoc ignore=PR01,RT01
+def as_generator(seed):
     """Return ``seed`` if it is a `torch.Generator`, else a new one (on the CPU) from the int."""
     if isinstance(seed, torch.Generator):
         return seed
@@ -183,16 +180,16 @@ def as_generator(seed):  # numpydoc ignore=PR01,RT01
 
 
 @torch.no_grad()
-def draw_(tensor, fill):  # numpydoc ignore=PR01
-    """Fill a tensor of any device with numbers drawn on the CPU; leave the meta device alone."""
+def draw_(tensor, fill):
+    """Fill a tensor of any device with numbers drawn on the CPU; leave meta tensors alone."""
     if not tensor.is_meta:
         values = torch.empty(tensor.shape, device="cpu")
         fill(values)
         tensor.copy_(values)
 
 
-def draw_weight_(tensor, generator):  # numpydoc ignore=PR01
-    """Fill with a normal of standard deviation 0.02 that is cut at one standard deviation."""
+def draw_weight_(tensor, generator):
+    """Fill a tensor with a normal of standard deviation 0.02, cut at one standard deviation."""
     draw_(
         tensor,
         lambda x: nn.init.trunc_normal_(x, std=0.02, a=-0.02, b=0.02, generator=generator),
@@ -201,16 +198,9 @@ def draw_weight_(tensor, generator):  # numpydoc ignore=PR01
 
 @torch.no_grad()
 def init_weights(network, generator, *, torch_convolutions=False):
-    """Fill linear layers and convolutions; the deeper a block, the smaller what it adds.
+    """Fill linear layers and convolutions; the output weights of deeper blocks are smaller.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        The network. Its norms and layer scales hold their first values already.
-    generator : torch.Generator
-        Where the numbers come from, on the CPU.
-    torch_convolutions : bool
-        If True, convolutions start as torch's own do instead of like linear layers.
+    With ``torch_convolutions``, convolutions start as torch's own do instead of like linear layers.
     """
     for module in network.modules():
         if isinstance(module, Conv2d) and torch_convolutions:
@@ -222,30 +212,20 @@ def init_weights(network, generator, *, torch_convolutions=False):
             if module.bias is not None:
                 module.bias.zero_()
     for blocks in network.modules():
-        if isinstance(blocks, nn.ModuleList) and len(blocks) and isinstance(blocks[0], Block):
+        if (
+            isinstance(blocks, nn.ModuleList)
+            and len(blocks)
+            and isinstance(blocks[0], TransformerBlock)
+        ):
             for i, block in enumerate(blocks, start=1):
                 block.attn.proj.weight /= math.sqrt(2 * i)
                 block.mlp.fc2.weight /= math.sqrt(2 * i)
 
 
 def check_window(shape, channels, positions, *, where):
-    """Check the layout of a batch of windows against the position tables.
+    """Check shape ``(B, C, n)`` and channels against the position tables; return the channels.
 
-    Parameters
-    ----------
-    shape : tuple of int, (B, C, n)
-        Windows, channels and patches.
-    channels : array-like of int, shape (C,) or (B, C)
-        Montage index of each channel.
-    positions : Positions
-        The tables that hold a row for each montage index and each patch.
-    where : str
-        Name of the network, for the messages.
-
-    Returns
-    -------
-    channels : torch.Tensor of int64, shape (C,) or (B, C)
-        Montage indices, on the network's device.
+    ``where`` is the name of the network, for messages.
     """
     n_windows, n_channels, n_patches = shape
     n_rows, max_patches = len(positions.channels), len(positions.times)
@@ -258,7 +238,7 @@ def check_window(shape, channels, positions, *, where):
     channels = torch.as_tensor(channels)
     if channels.shape not in ((n_channels,), (n_windows, n_channels)):
         raise ValueError(
-            f"channels must hold one montage index for each of the {n_channels} channels, "
+            f"channels must contain one montage index for each of the {n_channels} channels, "
             f"got shape {tuple(channels.shape)}."
         )
     if channels.dtype == torch.bool or channels.is_floating_point() or channels.is_complex():
@@ -272,25 +252,9 @@ def check_window(shape, channels, positions, *, where):
 
 
 def as_patches(x, channels, positions, *, where):
-    """Check a batch of windows and cut it into patches.
+    """Check windows ``x (B, C, n * 200)``; return patches (B, C, n, 200) and channels.
 
-    Parameters
-    ----------
-    x : torch.Tensor, shape (B, C, n * 200)
-        The windows, 0.1 mV.
-    channels : array-like of int, shape (C,) or (B, C)
-        Montage index of each channel.
-    positions : Positions
-        The tables that hold a row for each montage index and each patch.
-    where : str
-        Name of the network, for the messages.
-
-    Returns
-    -------
-    patches : torch.Tensor, shape (B, C, n, 200)
-        The windows, cut, on the network's device.
-    channels : torch.Tensor of int64, shape (C,) or (B, C)
-        Montage indices, on the network's device.
+    ``where`` is the name of the network, for messages.
     """
     if not isinstance(x, torch.Tensor) or x.ndim != 3 or not x.is_floating_point():
         found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, torch.Tensor) else str(type(x))

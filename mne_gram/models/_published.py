@@ -1,10 +1,10 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Read the published checkpoint files, without running what they may hold.
+"""Reading the published checkpoint files without executing anything in them.
 
 A published file is a ``torch.save`` of ``{model, optimizer, epoch, scaler, cf}``. Its ``cf`` (the
-authors' configuration) pickles two classes beyond tensors and plain containers. They are read as
-harmless stand-ins; any other class makes the reading fail before it is touched.
+authors' configuration) pickles two classes in addition to tensors and plain containers; they are
+read as harmless stand-ins, and any other class makes reading fail.
 """
 
 import collections
@@ -18,17 +18,17 @@ from ._config import FEATURES_PER_FILTER, GramConfig, TokenizerConfig
 from ._gram import Gram
 from ._tokenizer import Tokenizer
 
-#: Classes a published file may name, and what is built in their place.
+#: Classes in published files, and their stand-ins.
 _STAND_INS = [
     (collections.OrderedDict, "addict.addict.Dict"),
     (pathlib.PurePosixPath, "pathlib.PosixPath"),
 ]
 _SOURCES = (
     "Download the file again from the authors' sharing page (see mne_gram.fetch_model) and compare "
-    "its size with what the page says."
+    "its size with that on the page."
 )
 
-#: Our name of a tensor (as a pattern) and its published name, shared by both stages.
+#: Our names of tensors (as patterns) and published ones, of both stages.
 _BLOCK_NAMES = [
     (r"\.patch_embedding\.", ".tconv."),
     (r"\.positions\.channels$", ".ch_emb"),
@@ -54,7 +54,7 @@ _GRAM_NAMES = [
     (r"^encoder\.", ""),
     (r"^decoder\.", "decoder_"),
 ]
-#: Tensors of a published tokenizer that only serve training, or nothing at all.
+#: Tensors of a published tokenizer that are used in training only, or not at all.
 _TOKENIZER_UNUSED = {
     "encoder.cls_token",
     "decoder.cls_token",
@@ -63,7 +63,7 @@ _TOKENIZER_UNUSED = {
     "quantize.embedding.embed_avg",
     "quantize.embedding.initted",
 }
-#: What the configuration must say, by stage; the rest of a file's shape is read off its tensors.
+#: Required entries of the configuration; the shape is read from the tensors.
 _GRAM_FLAGS = {
     "if_mff": True,
     "if_mimic": True,
@@ -75,26 +75,10 @@ _TOKENIZER_FLAGS = {"if_sandwich_norm": False, "regress_target": "raw"}
 
 
 def read_published(fname):
-    """Read a published file as data.
+    """Return the tensors (entry ``model``) and the configuration (``cf``) of a published file.
 
-    Parameters
-    ----------
-    fname : path-like
-        The file.
-
-    Returns
-    -------
-    tensors : dict of torch.Tensor
-        The ``model`` entry.
-    cf : dict
-        The ``cf`` entry.
-
-    Raises
-    ------
-    RuntimeError
-        If the file cannot be read, or names a class that a published file does not hold.
-    ValueError
-        If it can be read but is not in the published format.
+    Raises RuntimeError for files that are broken or contain other classes, and ValueError for other
+    formats.
     """
     if not zipfile.is_zipfile(fname):
         raise RuntimeError(
@@ -105,7 +89,7 @@ def read_published(fname):
     try:
         with torch.serialization.safe_globals(_STAND_INS):
             content = torch.load(fname, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a broken or hostile pickle raises is not foreseeable
+    except Exception as error:  # broken or hostile pickles raise anything
         raise RuntimeError(
             f"{fname} cannot be read as a published Gram checkpoint. Found: {_reason(error)}. "
             f"Expected: tensors, numbers and text; nothing else is ever executed. {_SOURCES}"
@@ -128,32 +112,17 @@ def read_published(fname):
 
 
 def _reason(error):
-    """Return what torch found wrong, without its advice to load the file unsafely."""
+    """Return torch's reason, without its advice to load the file unsafely."""
     text = str(error).strip()
     name = re.search(r"GLOBAL ([\w.]*\w)", text)
     if name:
-        return f"a pickled {name.group(1)}, which has no place in such a file and might run code"
+        return f"a pickled {name.group(1)}, which does not belong in such a file and might run code"
     first = text.splitlines()[0] if text else ""
     return f"{type(error).__name__} ({first.split('. ')[0].rstrip('.')})"
 
 
 def convert_gram(tensors, cf, *, fname):
-    """Build stage 2 from the tensors and the configuration of a published stage-2 file.
-
-    Parameters
-    ----------
-    tensors : dict of torch.Tensor
-        The ``model`` entry of the file; tensors under ``vqgan.`` are not looked at.
-    cf : dict
-        The ``cf`` entry of the file.
-    fname : path-like
-        The file, for the messages.
-
-    Returns
-    -------
-    gram : Gram
-        The network in eval mode.
-    """
+    """Return stage 2, in eval mode, from a published stage-2 file; ``fname`` is for messages."""
     tensors = {k: v for k, v in tensors.items() if not k.startswith("vqgan.")}
     if "decoder_pred.weight" not in tensors:
         hint = f"Found tensors such as {sorted(tensors)[:5]}. {_SOURCES}"
@@ -201,33 +170,21 @@ def convert_gram(tensors, cf, *, fname):
 
 
 def convert_tokenizer(tensors, cf, *, fname):
-    """Build stage 1 from the tensors of a published stage-1 file, or of a stage-2 file.
+    """Return stage 1, in eval mode, from a published stage-1 or stage-2 file.
 
-    Parameters
-    ----------
-    tensors : dict of torch.Tensor
-        The ``model`` entry of the file. If it has tensors under ``vqgan.``, those are taken.
-    cf : dict | None
-        The ``cf`` entry of a stage-1 file. None for a stage-2 file, whose configuration does not
-        tell the heads of the tokenizer inside it: they are taken to be the published 10 then.
-    fname : path-like
-        The file, for the messages.
-
-    Returns
-    -------
-    tokenizer : Tokenizer
-        The network in eval mode.
+    ``cf`` is None for a stage-2 file, whose configuration lacks the heads of its tokenizer (under
+    ``vqgan.``); they are assumed to be the published 10.
     """
     inside = {k[6:]: v for k, v in tensors.items() if k.startswith("vqgan.")}
     if inside and cf is not None:
         raise ValueError(
-            f"{fname} is not a stage-1 checkpoint: it looks like stage 2, which holds stage 1 "
-            f"under 'vqgan.'. Give it as fname."
+            f"{fname} is not a stage-1 checkpoint: it looks like stage 2, which contains stage "
+            f"1 under 'vqgan.'. Give it as fname."
         )
     tensors = inside or tensors
     if "quantize.embedding.weight" not in tensors:
         raise ValueError(
-            f"{fname} holds no tokenizer: it has no tensor 'quantize.embedding.weight', neither "
+            f"{fname} contains no tokenizer: it has no tensor 'quantize.embedding.weight', neither "
             f"by itself nor under 'vqgan.'. Found tensors such as {sorted(tensors)[:5]}. {_SOURCES}"
         )
     heads = {"encoder_n_head": 10, "decoder_n_head": 10} if cf is None else cf
@@ -266,21 +223,21 @@ def convert_tokenizer(tensors, cf, *, fname):
 
 
 def check_same_tokenizer(tensors, alone, *, fname, tokenizer_fname):
-    """Raise if the tokenizer inside a stage-2 file is not the one of a stage-1 file."""
+    """Raise if the tokenizer in a stage-2 file differs from that of a stage-1 file."""
     names = {k[6:] for k in tensors if k.startswith("vqgan.")} - _TOKENIZER_UNUSED
     other = [
         k for k in sorted(names) if k not in alone or not alone[k].equal(tensors[f"vqgan.{k}"])
     ]
     if other:
         raise ValueError(
-            f"{tokenizer_fname} is not the tokenizer that {fname} was trained with and holds: "
+            f"{tokenizer_fname} is not the tokenizer that {fname} was trained with and contains: "
             f"{len(other)} tensors differ, such as {other[:3]}. Use the published pair, or leave "
             f"the stage-1 file out."
         )
 
 
 class _Shapes:
-    """Reads sizes off tensors, and names the tensor when that fails."""
+    """Reads sizes from tensors, and names the tensor when that fails."""
 
     def __init__(self, tensors, fname):
         self.tensors, self.fname = tensors, fname
@@ -298,7 +255,7 @@ class _Shapes:
 
 
 def _count(tensors, pattern):
-    """Return how many blocks the names tell of; a gap in their numbers shows later."""
+    """Return the number of blocks by their names."""
     return len({m.group(1) for m in (re.match(pattern, name) for name in tensors) if m})
 
 
@@ -313,7 +270,7 @@ def _check_flags(cf, flags, fname):
 
 
 def _check_agrees(cf, fname, **found):
-    """Raise where the configuration contradicts the tensors; a key that is absent is fine."""
+    """Raise where the configuration contradicts the tensors; missing keys are accepted."""
     for name, value in found.items():
         said = cf.get(name)
         if said is not None and not (isinstance(said, int | float) and said == value):
@@ -344,7 +301,7 @@ def _integers(cf, name, fname):
 
 
 def _number(cf, name, default):
-    """Return a number that only matters to training, or the published one."""
+    """Return a number that only matters in training, or the published one."""
     value = cf.get(name)
     ok = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if ok else default
@@ -354,11 +311,11 @@ def _build(cls, fname, **fields):
     try:
         return cls(**fields)
     except ValueError as error:
-        raise ValueError(f"{fname} tells an impossible shape: {error} {_SOURCES}") from None
+        raise ValueError(f"{fname} has an impossible shape: {error} {_SOURCES}") from None
 
 
 def _fill(cls, config, tensors, names, fname):
-    """Build the network and fill it from the published tensors, all of them and no others."""
+    """Return a network with exactly these published tensors."""
     network = cls(config, seed=None)
     wanted = network.state_dict()
     tables = {k: v for k, v in network.named_buffers() if k not in wanted}
@@ -374,14 +331,14 @@ def _fill(cls, config, tensors, names, fname):
             if ours in wanted:
                 state[ours] = values
             elif not torch.allclose(values, tensor, atol=1e-4):
-                problem = "other numbers than the fixed sines and cosines"
+                problem = "values other than the fixed sines and cosines"
         if problem is not None:
             wrong.append(f"{theirs}: {problem}")
     wrong += [f"{name}: not expected" for name in sorted(unused)]
     if wrong:
         more = f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""
         raise ValueError(
-            f"{fname} does not hold the published tensors: {'; '.join(wrong[:20])}{more}. "
+            f"{fname} does not contain the published tensors: {'; '.join(wrong[:20])}{more}. "
             f"{_SOURCES}"
         )
     network.load_state_dict(state, strict=True)
@@ -389,10 +346,10 @@ def _fill(cls, config, tensors, names, fname):
 
 
 def _compare(found, wanted):
-    """Return what is wrong with a tensor of a file, or None."""
+    """Return the problem with a tensor of a file, or None."""
     if found is None:
         return "missing"
-    # Singleton axes come and go: tables have one in front, the 1x1 convolution two behind.
+    # Tables have a singleton axis in front, the 1x1 convolution two at the end.
     if [s for s in found.shape if s != 1] != [s for s in wanted.shape if s != 1]:
         return f"shape {tuple(found.shape)}, expected {tuple(wanted.shape)} up to axes of length 1"
     if not found.is_floating_point() or not torch.isfinite(found).all():

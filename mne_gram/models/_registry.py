@@ -1,9 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Weights: which there are, where they are, and how they are fetched and converted."""
+"""The known models: listing, loading, and converting published checkpoints."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,17 +21,6 @@ from ._files import (
     save_model,
 )
 
-__all__ = [
-    "GramModel",
-    "ModelInfo",
-    "convert_checkpoint",
-    "fetch_model",
-    "get_models_dir",
-    "list_models",
-    "load_model",
-    "save_model",
-]
-
 _BUNDLED = Path(__file__).parents[1] / "data" / "models"
 
 
@@ -41,16 +30,12 @@ class _Entry:
 
     description: str
     bundled: bool = False
-    #: Where its files can be downloaded, ending in a slash; None if there is no direct link.
-    url: str | None = None
-    #: sha256 of each file, where known.
-    files: dict = field(default_factory=dict)
 
 
 _REGISTRY = {
-    "gram-tiny": _Entry("A small model that comes with the package.", bundled=True),
+    "gram-tiny": _Entry("A small model that is part of the package.", bundled=True),
     "gram-base": _Entry(
-        "The published Gram-Base (Li et al. 2025). Two files to download by hand and convert."
+        "The published Gram-Base (Li et al. 2025), to be downloaded manually and converted."
     ),
 }
 #: Pages and file names of the published checkpoints: stage 2 and, optionally, stage 1.
@@ -75,19 +60,19 @@ class ModelInfo(NamedTuple):
 
 
 def get_models_dir(path=None):
-    """Return the folder in which models lie.
+    """Return the folder of downloaded models.
 
     Parameters
     ----------
     path : path-like | None
-        The folder. If None, the environment variable ``MNE_GRAM_MODELS`` tells it; else it is
-        ``mne_gram-models`` in the folder that ``MNE_DATA`` (environment or MNE's configuration)
-        tells, or in ``~/mne_data``.
+        The folder. None means that of the environment variable ``MNE_GRAM_MODELS``, or
+        ``mne_gram-models`` in the folder ``MNE_DATA`` (environment or MNE's configuration), or in
+        ``~/mne_data``.
 
     Returns
     -------
     path : pathlib.Path
-        The folder, which need not exist.
+        The folder, which may not exist.
     """
     if path is None:
         path = os.environ.get("MNE_GRAM_MODELS")
@@ -103,7 +88,7 @@ def _get_entry(name):
 
 
 def _get_folder(name, path=None):
-    """Return where a model that is known by name is, or would be."""
+    """Return the folder of a known model, which may not exist."""
     return (_BUNDLED if _get_entry(name).bundled else get_models_dir(path)) / name
 
 
@@ -113,16 +98,16 @@ def list_models():
     Returns
     -------
     models : list of ModelInfo
-        One row a model: ``name``, ``where`` it is or would be, whether it is ``present``, the
-        ``sha256`` of its weights where known, and a ``description``.
+        One row per model: ``name``, ``where`` it is expected, whether it is ``present``, the
+        ``sha256`` of its weights if present, and a ``description``.
     """
     rows = []
     for name, entry in _REGISTRY.items():
-        folder, sha256 = _get_folder(name), entry.files.get(WEIGHTS)
-        if sha256 is None and is_model(folder):
+        folder, sha256 = _get_folder(name), None
+        if is_model(folder):
             try:
                 sha256 = read_config(folder)["sha256"]
-            except RuntimeError:  # a broken folder is for load_model to complain about
+            except RuntimeError:  # load_model reports broken folders
                 pass
         rows.append(ModelInfo(name, folder, is_model(folder), sha256, entry.description))
     return rows
@@ -135,26 +120,26 @@ def load_model(name_or_path="gram-tiny", *, device=None, verbose=None):
     Parameters
     ----------
     name_or_path : path-like
-        The name of a model that `list_models` lists, or a folder that `save_model`,
-        `convert_checkpoint` or `fetch_model` wrote. A name goes before a folder of that name;
-        write ``"./gram-tiny"`` for the latter.
+        The name of a model from `list_models`, or a folder from `save_model`,
+        `convert_checkpoint` or `fetch_model`. Names take precedence over folders; use
+        ``"./gram-tiny"`` for a folder of that name.
     device : str | torch.device | None
-        Where to put the networks. None means the CPU.
+        Device of the networks. None means the CPU.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     model : GramModel
-        The networks, in eval mode and float32, as ``.tokenizer`` and ``.gram`` (None where the
-        model lacks one), their shapes as ``.config`` and what is known about them as ``.card``.
+        The networks, in eval mode and float32, as ``.tokenizer`` and ``.gram`` (None if missing),
+        their shapes as ``.config`` and their origin as ``.card``.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such model.
+        If the folder is not a model, or the name is unknown.
     RuntimeError
-        If the named model is not on this machine, or its folder is broken.
+        If the named model has not been downloaded, or its folder is invalid.
     """
     from ._inference import get_device
 
@@ -164,16 +149,16 @@ def load_model(name_or_path="gram-tiny", *, device=None, verbose=None):
 
 
 def locate_model(name_or_path):
-    """Return the folder of a model, or raise what to do."""
+    """Return the folder of a model, or raise with instructions."""
     if name_or_path in _REGISTRY:
         folder = _get_folder(name_or_path)
         if is_model(folder):
             return folder
         if _REGISTRY[name_or_path].bundled:
             raise RuntimeError(
-                f"This release of mne_gram carries no trained model ({name_or_path!r} is not "
-                f"in {folder}). Give load_model a folder with a model instead, or convert the "
-                f"published checkpoint: mne_gram.fetch_model('gram-base') tells how."
+                f"This installation of mne_gram has no trained model ({name_or_path!r} is not in "
+                f"{folder}). Load a folder with a model instead, or convert the published "
+                f"checkpoint, as described by mne_gram.fetch_model('gram-base')."
             )
         raise RuntimeError(
             f"The model {name_or_path!r} is not in {folder}. Get it with "
@@ -182,30 +167,29 @@ def locate_model(name_or_path):
     folder = Path(name_or_path).expanduser()
     if folder.is_file():
         raise FileNotFoundError(
-            f"{folder} is a file; expected a folder with {CONFIG} and {WEIGHTS}. A published "
-            f"checkpoint becomes one by mne_gram.convert_checkpoint({str(folder)!r}, 'a-folder')."
+            f"{folder} is a file; expected a folder with {CONFIG} and {WEIGHTS}. Convert published "
+            f"checkpoints with mne_gram.convert_checkpoint({str(folder)!r}, 'a-folder')."
         )
     if not is_model(folder):
         raise FileNotFoundError(
-            f"{str(name_or_path)!r} is neither a model known by name ({', '.join(_REGISTRY)}) nor "
-            f"a folder with {CONFIG} and {WEIGHTS}."
+            f"{str(name_or_path)!r} is neither a known model ({', '.join(_REGISTRY)}) nor a folder "
+            f"with {CONFIG} and {WEIGHTS}."
         )
     return folder
 
 
 @verbose
 def fetch_model(name, *, path=None, force=False, verbose=None):
-    """Get a model that is known by name.
+    """Return the folder of a known model, converting published files if needed.
 
     Parameters
     ----------
     name : str
-        A name that `list_models` lists.
+        A name from `list_models`.
     path : path-like | None
-        Folder in which models lie. None means the one that ``MNE_GRAM_MODELS`` or ``MNE_DATA``
-        tells, see `get_models_dir`.
+        Folder of downloaded models. None means that of `get_models_dir`.
     force : bool
-        Whether to get it again if it is there.
+        Whether to convert published files again.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
@@ -217,43 +201,21 @@ def fetch_model(name, *, path=None, force=False, verbose=None):
     Raises
     ------
     RuntimeError
-        If the model has to be downloaded by hand; the message tells how.
+        If the model has to be downloaded manually; the message describes how.
     ValueError
-        If there is no model of this name, or a downloaded file has a wrong checksum.
+        If the name is unknown.
     """
     _validate_type(name, str, "name")
-    entry = _get_entry(name)
-    folder = _get_folder(name, path)
-    if entry.bundled:
+    if _get_entry(name).bundled:
         return locate_model(name)
+    folder = _get_folder(name, path)
     if is_model(folder) and not force:
         return folder
-    if entry.url is None:
-        return _convert_downloads(name, folder)
-    return _download(entry, folder, force)
-
-
-def _download(entry, folder, force):
-    """Download the files of a model; pooch checks each before it takes its place."""
-    import pooch
-
-    if force:
-        (folder / CONFIG).unlink(missing_ok=True)
-    # The configuration comes last: without it a folder is no model.
-    for fname in (WEIGHTS, CONFIG):
-        if force:
-            (folder / fname).unlink(missing_ok=True)
-        pooch.retrieve(
-            entry.url + fname,
-            known_hash=f"sha256:{entry.files[fname]}",
-            fname=fname,
-            path=folder,
-        )
-    return folder
+    return _convert_downloads(name, folder)
 
 
 def _convert_downloads(name, folder):
-    """Convert published files that the user put beside or into the model's folder."""
+    """Convert published files next to or in the folder of the model."""
     found = {}
     for fname in _PUBLISHED:
         places = [place / fname for place in (folder.parent, folder)]
@@ -263,31 +225,31 @@ def _convert_downloads(name, folder):
         return convert_checkpoint(stage2, folder, tokenizer_fname=stage1, overwrite=True)
     pages = "\n".join(f"   {page}  (save as {fname})" for fname, page in _PUBLISHED.items())
     raise RuntimeError(
-        f"The published model {name!r} has no direct link and has to be fetched by hand:\n"
+        f"The published model {name!r} has no direct link and has to be downloaded manually:\n"
         f"1. Open the authors' sharing pages in a browser:\n{pages}\n"
-        f"2. Download the files and put them into\n   {folder.parent}\n"
-        f"3. Call mne_gram.fetch_model({name!r}) again, which converts them; or convert them from "
-        f"anywhere with\n   mne_gram weights convert base.pth {folder}\n"
-        f"Stage 2 (base.pth) holds stage 1 too, so the second file may be left out."
+        f"2. Download the files to\n   {folder.parent}\n"
+        f"3. Call mne_gram.fetch_model({name!r}) again, which converts them; or convert them in "
+        f"another folder with\n   mne_gram weights convert base.pth {folder}\n"
+        f"Stage 2 (base.pth) includes stage 1, so the second file is optional."
     )
 
 
 @verbose
 def convert_checkpoint(fname, folder, *, tokenizer_fname=None, overwrite=False, verbose=None):
-    """Turn a published checkpoint into a folder that `load_model` reads.
+    """Convert a published checkpoint to a folder for `load_model`.
 
     Parameters
     ----------
     fname : path-like | None
-        The published stage-2 file, which holds stage 1 too. None converts stage 1 alone, from
+        The published stage-2 file, which includes stage 1. None converts stage 1 alone, from
         ``tokenizer_fname``.
     folder : path-like
-        Where to write the model.
+        Folder of the converted model.
     tokenizer_fname : path-like | None
-        The published stage-1 file. Beside a stage-2 file it is only needed if its tokenizer has
-        not the published 10 attention heads.
+        The published stage-1 file. With a stage-2 file it is only needed for tokenizers without
+        the published 10 attention heads.
     overwrite : bool
-        Whether to replace a model that is there.
+        Whether to replace an existing model.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
@@ -299,18 +261,18 @@ def convert_checkpoint(fname, folder, *, tokenizer_fname=None, overwrite=False, 
     Raises
     ------
     FileNotFoundError
-        If a file is not there.
+        If a file does not exist.
     FileExistsError
         If there is a model in the folder and ``overwrite`` is False.
     RuntimeError
-        If a file cannot be read, or holds what a checkpoint does not hold.
+        If a file cannot be read, or contains other objects than a checkpoint.
     ValueError
-        If a file is not in the published format, or the two do not belong together.
+        If a file is not in the published format, or the two do not fit together.
 
     Notes
     -----
-    Nothing in the files is executed: anything but tensors, plain containers, numbers and text is
-    refused. The sha256 of each file is logged and kept in the card of the model.
+    Nothing in the files is executed: anything other than tensors, plain containers, numbers and
+    text is refused. The sha256 of each file is logged and stored in the card of the model.
     """
     from . import _published as published
 
@@ -330,8 +292,8 @@ def convert_checkpoint(fname, folder, *, tokenizer_fname=None, overwrite=False, 
     lengths = tokenizer.codebook.norm(dim=1)
     if (lengths - 1).abs().max() > 1e-3:
         warn(
-            f"The codebook should hold vectors of length 1, found lengths from {lengths.min():.4f} "
-            f"to {lengths.max():.4f}. They are kept as they are."
+            f"The codebook should contain vectors of length 1, found lengths from "
+            f"{lengths.min():.4f} to {lengths.max():.4f}. They are not changed."
         )
     card = {
         "name": folder.name,
@@ -344,7 +306,7 @@ def convert_checkpoint(fname, folder, *, tokenizer_fname=None, overwrite=False, 
 
 
 def _read_source(fname, sources):
-    """Read a published file; log its checksum and add it to the sources."""
+    """Read a published file, and log its checksum and add it to the sources."""
     import pooch
 
     from ..montage import CH_NAMES
@@ -353,7 +315,7 @@ def _read_source(fname, sources):
     _validate_type(fname, "path-like", "fname")
     fname = Path(fname).expanduser()
     if not fname.is_file():
-        raise FileNotFoundError(f"The checkpoint {fname} does not exist or is no file.")
+        raise FileNotFoundError(f"The checkpoint {fname} does not exist or is not a file.")
     sha256 = pooch.file_hash(fname, alg="sha256")
     logger.info(f"sha256 of {fname}: {sha256}")
     tensors, cf = read_published(fname)

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Stage 1: the tokenizer, which gives every patch one of a fixed number of base classes."""
+"""Stage 1: the tokenizer, which assigns each patch to one of a fixed number of base classes."""
 
 import math
 from typing import NamedTuple
@@ -23,27 +23,26 @@ from ._layers import (
 )
 
 
-class Tokens(NamedTuple):
-    """What the tokenizer makes of a batch of windows."""
+class TokenizerOutput(NamedTuple):
+    """Base classes and code vectors of a batch of windows."""
 
     indices: torch.Tensor  #: base classes, int64 (B, C, n)
-    features: torch.Tensor  #: code vectors before they are normalised, (B, C, n, code_dim)
+    features: torch.Tensor  #: code vectors before normalisation, (B, C, n, code_dim)
     quantized: torch.Tensor  #: codebook vectors of the classes, (B, C, n, code_dim)
 
 
 class TokenizerLoss(NamedTuple):
-    """The objective of stage 1 and its parts, and what the codebook is updated from."""
+    """The objective of stage 1, its parts, and the data for updating the codebook."""
 
     loss: torch.Tensor  #: reconstruction + commitment
     reconstruction: torch.Tensor  #: mean over patches of 1 - cos(decoded, patch)
     commitment: torch.Tensor  #: commitment and codebook term together
-    spectral: torch.Tensor  #: mean squared error of the log power, 0 where not asked for
     indices: torch.Tensor  #: base classes, (B, C, n)
     codes: torch.Tensor  #: normalised code vectors, detached, (B, C, n, code_dim)
 
 
-class TokenizerEncoder(nn.Module):  # numpydoc ignore=PR01
-    """Patches to features."""
+class TokenizerEncoder(nn.Module):
+    """Encode patches as features."""
 
     def __init__(self, config):
         super().__init__()
@@ -57,7 +56,7 @@ class TokenizerEncoder(nn.Module):  # numpydoc ignore=PR01
         )
         self.norm = nn.LayerNorm(config.dim)
 
-    def forward(self, patches, channels):  # numpydoc ignore=PR01,RT01
+    def forward(self, patches, channels):
         """Turn ``patches (B, C, n, 200)`` into features ``(B, C, n, d)``."""
         n_patches = patches.shape[2]
         x = self.patch_embedding(patches.flatten(1, 2))
@@ -68,8 +67,8 @@ class TokenizerEncoder(nn.Module):  # numpydoc ignore=PR01
         return self.norm(x).unflatten(1, (-1, n_patches))
 
 
-class TokenizerDecoder(nn.Module):  # numpydoc ignore=PR01
-    """Code vectors to waveforms."""
+class TokenizerDecoder(nn.Module):
+    """Decode code vectors to waveforms."""
 
     def __init__(self, config):
         super().__init__()
@@ -84,7 +83,7 @@ class TokenizerDecoder(nn.Module):  # numpydoc ignore=PR01
         self.patch_embedding = PatchEmbedding(DECODER_N_FILTERS)
         self.norm = nn.LayerNorm(DECODER_DIM)
 
-    def forward(self, codes, channels):  # numpydoc ignore=PR01,RT01
+    def forward(self, codes, channels):
         """Turn ``codes (B, C, n, code_dim)`` into waveforms ``(B, C, n, 200)``."""
         n_patches = codes.shape[2]
         x = self.project(codes).flatten(1, 2)
@@ -103,14 +102,14 @@ class Tokenizer(nn.Module):
     config : TokenizerConfig
         The shape of the network.
     seed : int | torch.Generator | None
-        Where the first weights come from. The global random state is neither read nor moved.
-        None leaves the weights NaN, to be filled by ``load_state_dict``.
+        Seed of the initial weights; the global random state is neither read nor changed. None
+        leaves the weights NaN, to be filled by ``load_state_dict``.
 
     Notes
     -----
-    Tokens stay in channel-major order. The published network orders them time-major, but no
-    operation depends on the order. Every patch sees all others of its window, so what a bad
-    patch holds leaks into the classes of good ones: fill bad patches before encoding.
+    Tokens are in channel-major order. The published network orders them time-major, but no
+    operation depends on the order. Every patch attends to all others of its window, so a bad patch
+    affects the classes of good ones: fill bad patches before encoding.
 
     The network is that of Li, Zheng and Lu (ICASSP 2025) and Li et al. (IEEE Transactions on
     Affective Computing, 2025, doi:10.1109/TAFFC.2025.3638592).
@@ -125,7 +124,7 @@ class Tokenizer(nn.Module):
         self.code_head = nn.Sequential(
             Linear(config.dim, config.dim), nn.Tanh(), Linear(config.dim, config.code_dim)
         )
-        # A buffer: the codebook follows a moving average and no gradient.
+        # A buffer, as the codebook follows a moving average, not gradients.
         codebook = torch.full((config.n_classes, config.code_dim), math.nan)
         self.register_buffer("codebook", codebook)
         self.decoder = TokenizerDecoder(config)
@@ -141,18 +140,18 @@ class Tokenizer(nn.Module):
         self.codebook.copy_(F.normalize(self.codebook, dim=-1))
 
     def encode(self, x, channels):
-        """Name the base class of every patch.
+        """Return the base class of every patch.
 
         Parameters
         ----------
         x : torch.Tensor, shape (B, C, n * 200)
-            Windows in 0.1 mV at 200 Hz, bad patches already filled with an estimate.
+            Windows in 0.1 mV at 200 Hz, with bad patches filled by estimates.
         channels : array-like of int, shape (C,) or (B, C)
             Montage index of each channel.
 
         Returns
         -------
-        tokens : Tokens
+        output : TokenizerOutput
             ``indices (B, C, n)``, ``features (B, C, n, code_dim)`` and
             ``quantized (B, C, n, code_dim)``.
         """
@@ -161,11 +160,11 @@ class Tokenizer(nn.Module):
 
     def _encode(self, patches, channels):
         features = self.code_head(self.encoder(patches, channels))
-        # The nearest unit vector is the one with the largest cosine, and the length of the feature
-        # vector changes no order. Mixed precision would confuse classes that are close.
+        # The nearest unit vector has the largest cosine, whatever the length of the feature.
+        # Mixed precision would confuse classes that are close.
         with torch.autocast(features.device.type, enabled=False):
             indices = (features.detach().float() @ self.codebook.T).argmax(-1)
-        return Tokens(indices, features, self.codebook[indices])
+        return TokenizerOutput(indices, features, self.codebook[indices])
 
     def decode(self, indices, channels):
         """Turn base classes into waveforms.
@@ -180,8 +179,8 @@ class Tokenizer(nn.Module):
         Returns
         -------
         decoded : torch.Tensor, shape (B, C, n, 200)
-            Waveforms without amplitude and offset: each has mean 0 and variance 1 up to the
-            last LayerNorm's weights.
+            Waveforms without amplitude and offset: mean 0 and variance 1, up to the weights of the
+            last LayerNorm.
         """
         indices = torch.as_tensor(indices, device=self.codebook.device)
         if indices.is_floating_point() or indices.ndim != 3:
@@ -197,7 +196,7 @@ class Tokenizer(nn.Module):
         return self.decode_quantized(self.codebook[indices.long()], channels)
 
     def decode_quantized(self, quantized, channels):
-        """Turn code vectors, which need not be in the codebook, into waveforms.
+        """Turn any code vectors into waveforms.
 
         Parameters
         ----------
@@ -209,7 +208,7 @@ class Tokenizer(nn.Module):
         Returns
         -------
         decoded : torch.Tensor, shape (B, C, n, 200)
-            Waveforms as `decode` returns them.
+            Waveforms as returned by `decode`.
         """
         code_dim = self.config.code_dim
         if quantized.ndim != 4 or quantized.shape[3] != code_dim:
@@ -227,11 +226,8 @@ class Tokenizer(nn.Module):
         channels,
         *,
         quantize=True,
-        noise=0.0,
         guide=None,
         centered=False,
-        rotation=False,
-        spectral_weight=0.0,
     ):
         """Return the training objective.
 
@@ -242,32 +238,22 @@ class Tokenizer(nn.Module):
         channels : array-like of int, shape (C,) or (B, C)
             Montage index of each channel.
         quantize : bool
-            If False the decoder gets the features themselves, as if there were no codebook.
-        noise : float
-            Standard deviation of what is added to each feature of length 1 then, in place of the
-            error that a codebook will make.
+            If False, the decoder gets the normalised features, as if there were no codebook.
         guide : torch.Tensor, shape (200, code_dim) | None
-            Then also asks features to be what this matrix makes of the centered patches, up to
-            their length; the error counts as commitment.
+            Projection of the centered patches that features have to match, up to their length, if
+            ``quantize`` is False; the error counts as commitment.
         centered : bool
             Whether the mean of each patch is left out of the comparison. Published: False.
-        rotation : bool
-            If False (published), gradients pass the quantizer straight through: what the decoder
-            asks of a code vector is asked of the feature as it is. If True, it is turned by the
-            rotation that takes the feature to the code vector (Fifty et al., 2024,
-            arXiv:2410.06424).
-        spectral_weight : float
-            Weight of the error of the log power spectrum. Published: 0.
 
         Returns
         -------
         loss : TokenizerLoss
-            The objective, its parts, and what an update of the codebook needs.
+            The objective, its parts, and the data for updating the codebook.
         """
         patches, channels = as_patches(x, channels, self.encoder.positions, where="The tokenizer")
         indices, features, quantized = self._encode(patches, channels)
         codes = F.normalize(features.float(), dim=-1)
-        # The codebook term has no gradient (the codebook is no parameter), but is part of the
+        # The codebook term has no gradient, as the codebook is not a parameter, but is part of the
         # published value: two equal terms.
         commitment = F.mse_loss(codes, quantized) + F.mse_loss(quantized, codes.detach())
         if not quantize:
@@ -275,10 +261,6 @@ class Tokenizer(nn.Module):
             if guide is not None:
                 wanted = (patches - patches.mean(-1, keepdim=True)).float() @ guide
                 commitment = (1 - F.cosine_similarity(codes, wanted, dim=-1)).mean()
-            if noise:
-                passed = F.normalize(codes + noise * torch.randn_like(codes), dim=-1)
-        elif rotation:
-            passed = _rotate(codes, quantized)
         else:
             passed = codes + (quantized - codes).detach()
         decoded = self.decoder(passed, channels).float()
@@ -288,25 +270,5 @@ class Tokenizer(nn.Module):
             patches = patches - patches.mean(-1, keepdim=True)
         cosine = F.cosine_similarity(decoded, patches, dim=-1)
         reconstruction = (1 - cosine).mean()
-        spectral = reconstruction.new_zeros(())
-        if spectral_weight:
-            spectral = F.mse_loss(_log_power(decoded), _log_power(patches))
-        loss = reconstruction + commitment + spectral_weight * spectral
-        return TokenizerLoss(loss, reconstruction, commitment, spectral, indices, codes.detach())
-
-
-def _rotate(codes, quantized):
-    """Return ``quantized`` as the unit vectors ``codes`` turned by a constant rotation."""
-    start, end = codes.detach(), quantized.detach()
-    middle = F.normalize(start + end, dim=-1)
-    along = (codes * middle).sum(-1, keepdim=True)
-    return codes - 2 * along * middle + 2 * (codes * start).sum(-1, keepdim=True) * end
-
-
-def _log_power(patches):
-    """Return the log power spectrum of patches brought to variance 1, 1 to 75 Hz."""
-    patches = patches - patches.mean(-1, keepdim=True)
-    patches = patches / (patches.std(-1, keepdim=True) + 1e-5)
-    power = torch.fft.rfft(patches, dim=-1).abs().square() / patches.shape[-1]
-    # Below a thousandth of the mean power (white: 1 a bin) lies nothing that can be heard.
-    return (power[..., 1:76] + 1e-3).log()
+        loss = reconstruction + commitment
+        return TokenizerLoss(loss, reconstruction, commitment, indices, codes.detach())

@@ -1,8 +1,8 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What eyes, muscles, electrodes and the power line add, for many windows at once.
+"""Artefacts of eyes, muscles, electrodes and the power line, for many windows at once.
 
-Sizes are relative to the cortical background, as in ``_simulated_sources``.
+Sizes are relative to the cortical background, as in ``_sources``.
 """
 
 import torch
@@ -13,7 +13,7 @@ from ._sources import LEVELS, Part, draw_bursts
 
 
 def draw_eyes(head, n, grid, band, generator, blinks=None):
-    """Draw blinks and movements of the eyes; ``blinks`` a minute, or None for some in most."""
+    """Draw blinks and eye movements; ``blinks`` is a rate per minute, or None for a random one."""
     shape, timed = (n, grid.n_seconds), grid.choose(generator)
     if blinks is None:
         rate = uniform((n, 1), 0.0, 0.6, generator) * chance((n, 1), 0.6, generator)
@@ -31,7 +31,7 @@ def draw_eyes(head, n, grid, band, generator, blinks=None):
 
 
 def _draw_gaze(n, grid, band, generator):
-    """Draw where the eyes look, up and right: jumps that a high-pass lets decay."""
+    """Draw eye positions, up and right: jumps that decay by a high-pass."""
     shape, timed = (n, 2, grid.n_seconds), grid.choose(generator)
     jump = normal(shape, 0.0, 1.0, timed) * chance(shape, 0.3, timed)
     size = lognormal((n, 1, 1), *LEVELS["gaze"], generator) * chance((n, 1, 1), 0.6, generator)
@@ -54,7 +54,7 @@ def draw_muscles(head, n, grid, band, generator):
 
 
 def draw_noise(head, channels, grid, band, generator):
-    """Draw noise of the electrodes, white and drifting; derivations share that of their ends."""
+    """Draw white noise and drifts of electrodes; derivations share those of their electrodes."""
     n, count = channels.shape
     paired = bool((channels >= len(ELECTRODES)).any())
     if paired:
@@ -71,7 +71,7 @@ def draw_noise(head, channels, grid, band, generator):
 
 
 def draw_line(head, n, grid, generator, freq, level):
-    """Draw the power line: one wave, seen by each electrode at a strength of its own."""
+    """Draw line noise: one wave, with a strength of its own at each electrode."""
     times = torch.arange(grid.n_times, device=head.device, dtype=torch.float64) / grid.sfreq
     phase = uniform((n, 1, 1), 0.0, 2 * torch.pi, generator)
     signals = 2**0.5 * torch.sin((2 * torch.pi * freq * times + phase).float())
@@ -79,7 +79,7 @@ def draw_line(head, n, grid, generator, freq, level):
 
 
 def draw_pops(head, channels, grid, generator, rate):
-    """Draw jumps of single electrodes that decay in half a second, ``rate`` a minute each."""
+    """Draw jumps of single electrodes that decay in half a second, ``rate`` per minute each."""
     shape, timed = (len(channels), head.n_places, grid.n_seconds), grid.choose(generator)
     size = chance(shape, rate / 60.0, timed) * normal(shape, 0.0, 8.0, timed)
     times = grid.kernel_times(1.5)

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What sources in a spherical head look like at the 114 electrodes, from MNE's forward model."""
+"""Maps of sources in a spherical head at the 114 electrodes, from MNE's forward model."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,8 +10,8 @@ import numpy as np
 
 from ..montage import BIPOLAR, CH_NAMES, ELECTRODES, electrode_positions, template_sphere
 
-_BRAIN = 0.9  # of the head's radius, in MNE's sphere: what is further out is skull
-_SHELL = 0.85  # where the cortex is
+_BRAIN = 0.9  # of the head's radius in MNE's sphere, outside of which is the skull
+_SHELL = 0.85  # depth of the cortex
 _DEEP = 0.6
 _N_SHELL = 3000
 _N_DEEP = 200
@@ -19,7 +19,7 @@ _N_CENTRES = 1000  # patches of cortex to choose from
 _LOWEST = -0.55  # no cortex below this height, relative to the radius
 EXTENTS = (0.1, 0.25, 0.5, 0.9)  # standard deviations of a patch, in radians seen from the centre
 
-# Where the eyes and the muscles of the scalp lie, as (right, front, up) from the head's centre.
+# Places of eyes and scalp muscles, as (right, front, up) from the head's centre.
 _EYES = np.array([[-0.40, 0.85, -0.35], [0.40, 0.85, -0.35]])
 _MUSCLES = {
     "frontalis left": (-0.45, 0.88, 0.15),
@@ -36,56 +36,25 @@ _MUSCLE_WIDTH = 0.35  # radians
 
 @dataclass(frozen=True, eq=False)
 class LeadField:
-    """Maps of sources at the places of the montage.
+    """Maps of sources at the places of the montage."""
 
-    Attributes
-    ----------
-    index : array of int, shape (130, 2)
-        The place of a channel's electrode and, for bipolar derivations, of the one subtracted;
-        -1 where there is none.
-    patches : array, shape (n_patches, n_extents, 3, n_places)
-        Maps of patches of cortex, of radial and of two tangential orientations. Their mean
-        square at the places, referenced to their average, is 1 on average over the cortex.
-    centres : array, shape (n_patches, 3)
-        Where the patches lie, in metres, head frame.
-    frames : array, shape (n_patches, 3, 3)
-        The three orientations at the centre.
-    directions : array, shape (n_places, 3)
-        Unit vectors from the head's centre to the places.
-    eyes : array, shape (2, n_places)
-        Maps of both eyes turning up, and right, with a largest value of 1.
-    muscles : array, shape (n_muscles, n_places)
-        Maps of muscles, with a largest value of 1.
-    """
-
+    #: Places of a channel's electrode and of the one subtracted from it (-1: none), (130, 2).
     index: np.ndarray
+    #: Maps of patches of cortex, (n_patches, n_extents, 3 orientations, n_places). Their mean
+    #: square, in the average reference, is 1 on average over the cortex.
     patches: np.ndarray
-    centres: np.ndarray
-    frames: np.ndarray
-    directions: np.ndarray
-    eyes: np.ndarray
-    muscles: np.ndarray
+    centres: np.ndarray  #: of patches, (n_patches, 3), in metres, head frame
+    frames: np.ndarray  #: radial and tangential orientations at the centres, (n_patches, 3, 3)
+    directions: np.ndarray  #: unit vectors from the centre of the head to places, (n_places, 3)
+    eyes: np.ndarray  #: maps of the eyes turning up, and right, (2, n_places), at most 1
+    muscles: np.ndarray  #: (n_muscles, n_places), at most 1
 
 
 def solve_forward(places, positions):
-    """Compute the potentials of dipoles in MNE's four-shell sphere.
+    """Return potentials (n_places, n_dipoles, 3) of dipoles in MNE's four-shell sphere.
 
-    Parameters
-    ----------
-    places : array, shape (n_places, 3)
-        The electrodes, in metres, head frame.
-    positions : array, shape (n_dipoles, 3)
-        The dipoles.
-
-    Returns
-    -------
-    lead : array, shape (n_places, n_dipoles, 3)
-        Volts per ampere metre along x, y and z, relative to infinity.
-
-    Raises
-    ------
-    ValueError
-        If dipoles lie outside the brain.
+    In volts per ampere metre along x, y and z, relative to infinity; places and positions are in
+    metres, head frame. Raises ValueError for dipoles outside the brain.
     """
     origin, radius = template_sphere()
     distance = np.linalg.norm(positions - origin, axis=1, keepdims=True)
@@ -119,14 +88,14 @@ def _spiral(n):
 
 
 def _local_frames(units):
-    """Return orthonormal frames whose first axis is the unit vector, shape (n, 3, 3)."""
+    """Return orthonormal frames (n, 3, 3) whose first axes are the unit vectors."""
     side = np.cross(units, [0.0, 1.0, 0.0])
     side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)
     return np.stack([units, side, np.cross(units, side)], axis=1)
 
 
 def _blur(lead, units, centres, frames, extent):
-    """Average dipoles over patches: radial ones along the local normal, tangential ones alike."""
+    """Average dipoles over patches: radial ones along the local normal, and tangential ones."""
     cosine = np.clip(centres @ units.T, -1, 1)
     weights = np.exp(-0.5 * (np.arccos(cosine) / extent) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
@@ -161,8 +130,8 @@ def _patch_maps(places):
 def _eye_maps(places, directions):
     """Return the maps of the eyes turning up and right.
 
-    The cornea is positive. Turning it is a dipole across the eye; lids that slide over the
-    cornea make blinks look like a turn upwards.
+    The cornea is positive, so turning it is a dipole across the eye; in blinks, lids that slide
+    over the cornea have the map of a turn upwards.
     """
     origin, radius = template_sphere()
     eyes = _EYES / np.linalg.norm(_EYES, axis=1, keepdims=True)
@@ -176,13 +145,7 @@ def _eye_maps(places, directions):
 
 @cache
 def compute_lead_field():
-    """Compute the maps of all sources; takes a second or two, the first time.
-
-    Returns
-    -------
-    lead_field : LeadField
-        The maps.
-    """
+    """Compute the maps of all sources, which takes a second or two the first time."""
     origin, _ = template_sphere()
     places, own = np.unique(electrode_positions(), axis=0, return_inverse=True)
     index = np.full((len(CH_NAMES), 2), -1)

@@ -24,27 +24,27 @@ _10_20 = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 
 @dataclass(frozen=True, eq=False)
 class SimulationTruth:
-    """What a simulated recording is made of.
+    """The components of a simulated recording.
 
     Attributes
     ----------
     ch_names : tuple of str
         The channels.
     parts : dict of str to array, shape (n_channels, n_times)
-        In volts: ``"brain"``, the artefacts by kind, and ``"bads"``, which is what was done to
-        bad channels. Their sum is the recording.
+        In volts: ``"brain"``, the artefacts by kind, and ``"bads"``, the damage of bad channels.
+        Their sum is the recording.
     kinds : tuple of str
-        What each source in the brain is: ``"background"``, ``"alpha"``, ``"mu"``, ...
+        The kind of each source in the brain: ``"background"``, ``"alpha"``, ``"mu"``, ...
     positions : array, shape (n_sources, 3)
-        Where the sources' centres lie, in metres, head frame.
+        Centres of the sources, in metres, head frame.
     orientations : array, shape (n_sources, 3)
-        Unit vectors, at the centres.
+        Unit vectors at the centres.
     extents : array, shape (n_sources,)
         Standard deviations of the patches, in radians seen from the centre of the head.
     maps : array, shape (n_channels, n_sources)
-        How the channels see the sources, in volts.
+        Maps of the sources at the channels, in volts.
     signals : array, shape (n_sources, n_times)
-        What the sources do; ``maps @ signals`` is ``parts["brain"]``.
+        Time courses of the sources; ``maps @ signals`` is ``parts["brain"]``.
     """
 
     ch_names: tuple
@@ -85,38 +85,38 @@ def simulate_raw(
     n_sources=N_SOURCES,
     verbose=None,
 ):
-    """Simulate a recording of which all is known.
+    """Simulate a recording with known ground truth.
 
     Parameters
     ----------
     duration : float
         Length in seconds, at least 1.
     ch_names : list of str | mne.channels.DigMontage | None
-        Channels, which must take entries of the model's montage: electrodes or its bipolar
-        derivations. None takes the 19 electrodes of the 10-20 system.
+        Channels, which must have entries in the montage of the model: electrodes or bipolar
+        derivations. None means the 19 electrodes of the 10-20 system.
     sfreq : float
-        The sampling rate in Hz, at least 100. Whatever it is, the signal ends at 75 Hz, the line
-        apart.
+        The sampling rate in Hz, at least 100. Except for line noise, signals are limited to 75 Hz
+        at any rate.
     seed : int
-        Decides who it is: sources, spectra, levels, electrodes. A recording of another duration or
-        rate with the same seed is one of the same person, with other signals.
+        Determines the subject: sources, spectra, levels, electrodes. A recording of another
+        duration or rate with the same seed is one of the same subject, with other signals.
     amplitude : float
-        Standard deviation of the cortical background, mean over the head, in volts. All else is
-        relative to it.
+        Standard deviation of the cortical background, averaged over the head, in volts. All other
+        sizes are relative to it.
     artefacts : tuple of str
         Any of ``"eyes"``, ``"muscles"``, ``"noise"`` (of electrodes), ``"line"``, ``"pops"`` (of
         electrodes).
     blinks : float
-        How many a minute, where there are eyes.
+        Blinks per minute, with ``"eyes"``.
     pops : float
-        How many a minute and electrode, where there are pops.
+        Pops per minute and electrode, with ``"pops"``.
     line_freq : float | None
-        The frequency of the power line in Hz, for the info and the artefact; None where there is
-        no such artefact.
+        The power line frequency in Hz, for the info and the artefact. None only without the
+        artefact.
     asleep : bool
         Whether there are spindles and slow waves.
     bads : list of str | dict of str to str | None
-        Channels to spoil, and how: ``"noisy"`` (which a list means) or ``"flat"``. They are in
+        Bad channels, and their kind: ``"noisy"`` (as in a list) or ``"flat"``. They are added to
         ``raw.info["bads"]``.
     n_sources : int
         Number of patches of cortex in the background.
@@ -126,24 +126,23 @@ def simulate_raw(
     Returns
     -------
     raw : instance of mne.io.RawArray
-        The recording in volts, electrodes referenced to the average of the unspoiled ones and all
-        with positions. Blinks are annotated as ``blink``, and pops as ``pop``, with
-        their channels.
+        The recording in volts, with positions, referenced to the average of the electrodes before
+        damage. Blinks are annotated as ``blink``, and pops as ``pop`` with their channels.
     truth : SimulationTruth
-        Its parts and sources.
+        Its components and sources.
 
     Raises
     ------
     ValueError
-        If a channel takes no entry of the montage, or a value is out of range.
+        If a channel has no entry in the montage, or a value is out of range.
 
     Notes
     -----
     Sources are patches of cortex in MNE's four-shell sphere, fitted to the template head, each
-    with a signal of its own whose spectrum falls with a power of the frequency. Alpha comes from
-    the back of the head, mu from the sensorimotor cortex, theta from the frontal midline; beta
-    comes in bursts. Blinks and eye movements are dipoles at the eyes, muscles lie under the
-    scalp of forehead, temples, jaw and neck. Electrodes have white noise and drifts of their own.
+    with an independent signal whose spectrum falls with a power of the frequency. Alpha is
+    posterior, mu sensorimotor, theta at the frontal midline; beta comes in bursts. Blinks and eye
+    movements are dipoles at the eyes; muscles are at forehead, temples, jaw and neck. Each
+    electrode has white noise and drifts.
 
     An hour of 19 channels at 200 Hz takes a few seconds and 2 GB of memory.
     """
@@ -151,7 +150,7 @@ def simulate_raw(
     info, channels = _make_info(ch_names, sfreq, line_freq)
     bads = _check_bads(bads, info.ch_names)
     generator = torch.Generator().manual_seed(seed)
-    # Signals have a generator of their own, so that the person does not depend on their length.
+    # Signals have their own generator, so that the subject does not depend on their length.
     signal_seed = int(torch.randint(2**62, (), generator=generator))
     timed = torch.Generator().manual_seed(signal_seed)
     grid = Grid(round(duration * sfreq), sfreq, torch.device("cpu"), timed)
@@ -160,7 +159,7 @@ def simulate_raw(
     edges = torch.tensor([0.1, 75.0])[:, None, None, None]
     band = pass_band(grid, *edges)
     brain = draw_brain(head, 1, n_sources, grid, band, generator, asleep)
-    if not asleep:  # they were drawn, so that the rest stays the same, but are silent
+    if not asleep:  # drawn nevertheless, so that the rest does not change
         brain = {kind: part for kind, part in brain.items() if kind not in OF_SLEEP}
     draw = {
         "eyes": lambda: kinds.draw_eyes(head, 1, grid, band, generator, blinks),
@@ -180,7 +179,7 @@ def simulate_raw(
 
 
 def _check_recording(duration, sfreq, amplitude, artefacts, line_freq):
-    """Refuse what cannot be simulated."""
+    """Raise for parameters out of range."""
     for name, value, lowest in (("duration", duration, 1.0), ("sfreq", sfreq, 100.0)):
         _validate_type(value, "numeric", name)
         if not lowest <= value < np.inf:
@@ -198,7 +197,7 @@ def _check_recording(duration, sfreq, amplitude, artefacts, line_freq):
 
 
 def _make_info(ch_names, sfreq, line_freq):
-    """Return an info with positions, and the entries of its channels."""
+    """Return an Info with positions, and the montage indices of its channels."""
     montage = ch_names if isinstance(ch_names, mne.channels.DigMontage) else None
     names = list(_10_20 if ch_names is None else montage.ch_names if montage else ch_names)
     info = mne.create_info(names, sfreq, "eeg")
@@ -216,18 +215,18 @@ def _make_info(ch_names, sfreq, line_freq):
 
 
 def _check_bads(bads, ch_names):
-    """Return how each bad channel is spoilt."""
+    """Return the kind of damage of each bad channel."""
     _validate_type(bads, (list, tuple, dict, None), "bads")
     bads = bads if isinstance(bads, dict) else dict.fromkeys(bads or (), "noisy")
     for name, how in bads.items():
         if name not in ch_names:
-            raise ValueError(f"bads holds {name!r}, which is not among the channels {ch_names}.")
+            raise ValueError(f"bads contains {name!r}, which is not among the channels {ch_names}.")
         _check_option(f"bads[{name!r}]", how, ("noisy", "flat"))
     return bads
 
 
 def _collect_truth(ch_names, head, brain, found, channels, amplitude, bads, rng):
-    """Bring everything to volts and the average reference."""
+    """Return all parts in volts and in the average reference."""
 
     def wire(maps):
         maps = head.take(maps.expand(1, -1, -1), channels)
@@ -259,7 +258,7 @@ def _collect_truth(ch_names, head, brain, found, channels, amplitude, bads, rng)
 
 
 def _spoil(parts, ch_names, bads, rng):
-    """Return what makes bad channels flat, or noisy: white noise and a slow walk."""
+    """Return the signals that make bad channels flat, or noisy: white noise and a random walk."""
     clean = np.sum(list(parts.values()), axis=0, dtype=float)
     added = np.zeros_like(clean)
     for name, how in bads.items():

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Random signals of the kinds that EEG is made of, drawn for many windows at once."""
+"""Random signals of the kinds found in EEG, for many windows at once."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from scipy.fft import next_fast_len
 
 _LOWEST = 0.1  # Hz
-_LONG = 2**18  # samples; signals longer than that are drawn one at a time, to save memory
+_LONG = 2**18  # samples; longer signals are drawn one at a time to save memory
 
 
 def uniform(shape, low, high, generator):
@@ -28,7 +28,7 @@ def lognormal(shape, median, sigma, generator):
 
 
 def chance(shape, share, generator):
-    """Draw 1 with the probability ``share``, else 0."""
+    """Draw 1 with the probability ``share``, otherwise 0."""
     noise = torch.rand(shape, generator=generator, device=generator.device)
     return (noise < share).float()
 
@@ -36,65 +36,31 @@ def chance(shape, share, generator):
 class Grid:
     """The times and frequencies of a block that is drawn at once.
 
-    Noise that is shaped in the frequency domain comes round at its end, so the block is longer
-    than what is kept of it.
-
-    Parameters
-    ----------
-    n_times : int
-        Samples that are kept.
-    sfreq : float
-        The sampling rate in Hz.
-    device : torch.device
-        Where to draw.
-    generator : torch.Generator | None
-        A source of randomness for all that has a length, so that what has none is the same
-        whatever the length. None: the generator of each call serves both.
-
-    Attributes
-    ----------
-    n_block : int
-        Length of the block in samples.
-    n_seconds : int
-        How many whole seconds it holds.
-    freqs : torch.Tensor, shape (n_freqs,)
-        Its frequencies in Hz; the first stands for what is slower than the block.
-    share : torch.Tensor, shape (n_freqs,)
-        How much of each frequency's bin counts.
+    Noise shaped in the frequency domain is periodic, so the block is longer than the part that is
+    kept. ``generator`` draws everything that has a length, so that the rest does not depend on the
+    length; with None, the generator of each call draws both.
     """
 
     def __init__(self, n_times, sfreq, device, generator=None):
         self.n_times, self.sfreq, self.device = n_times, sfreq, device
         self._generator = generator
+        # Lengths in samples and seconds, frequencies, and the share of each bin that counts.
         self.n_block = 2 * next_fast_len(math.ceil((n_times + 1.5 * sfreq) / 2), real=True)
         step = sfreq / self.n_block
         self.n_seconds = int(self.n_block / sfreq)
         self.freqs = torch.fft.rfftfreq(self.n_block, 1 / sfreq, device=device)
-        # The mean over the block stands for what is slower than the block and in the band.
+        # The mean over the block stands for slower signals within the band.
         slow = max(0.0, 1 - 2 * _LOWEST / step)
         self.freqs[0] = max(_LOWEST, step / 4)
         self.share = (self.freqs >= _LOWEST).float()
         self.share[0] = slow / 2
 
     def choose(self, generator):
-        """Return the source of randomness for what has a length."""
+        """Return the generator for everything that has a length."""
         return generator if self._generator is None else self._generator
 
     def shape_noise(self, power, generator):
-        """Draw noise with a spectrum.
-
-        Parameters
-        ----------
-        power : torch.Tensor, shape (..., n_freqs)
-            The spectrum. Its sum is the variance.
-        generator : torch.Generator
-            The source of randomness.
-
-        Returns
-        -------
-        noise : torch.Tensor, shape (..., n_times)
-            The signal.
-        """
+        """Draw noise (..., n_times) with a spectrum (..., n_freqs) that sums to its variance."""
         if self.n_block > _LONG and power.ndim > 1:
             rows = power.flatten(0, -2).unbind(0)
             noise = torch.stack([self.shape_noise(row, generator) for row in rows])
@@ -102,25 +68,15 @@ class Grid:
         shape, generator = (*power.shape, 2), self.choose(generator)
         white = torch.randn(shape, generator=generator, device=self.device)
         amplitude = (power * self.share).sqrt_() * (self.n_block / 2)
-        amplitude[..., 0] *= 2  # the mean is real, and has no twin at a negative frequency
+        amplitude[..., 0] *= 2  # the mean is real and has no negative frequency
         white *= amplitude[..., None]
         block = torch.fft.irfft(torch.view_as_complex(white), self.n_block)
         return block[..., : self.n_times]
 
     def scatter(self, amplitude, generator):
-        """Place one event a second, at a random moment in its first six tenths.
+        """Place one impulse per second in its first 0.6 s; ``amplitude`` is (..., n_seconds).
 
-        Parameters
-        ----------
-        amplitude : torch.Tensor, shape (..., n_seconds)
-            How strong; 0 for no event.
-        generator : torch.Generator
-            The source of randomness.
-
-        Returns
-        -------
-        impulses : torch.Tensor, shape (..., n_block)
-            Zero but where an event starts.
+        Returns impulses (..., n_block).
         """
         jitter = uniform(amplitude.shape, 0.0, 0.6, self.choose(generator))
         seconds = torch.arange(amplitude.shape[-1], device=self.device)
@@ -129,21 +85,9 @@ class Grid:
         return impulses.scatter_(-1, when, amplitude)
 
     def convolve(self, impulses, kernel, band=1.0):
-        """Convolve impulses with a kernel and filter them.
+        """Convolve impulses (..., n_block) with a kernel (..., n); return (..., n_times).
 
-        Parameters
-        ----------
-        impulses : torch.Tensor, shape (..., n_block)
-            From :meth:`scatter`.
-        kernel : torch.Tensor, shape (..., n)
-            What an impulse becomes.
-        band : torch.Tensor, shape (..., n_freqs)
-            Which share of the power passes.
-
-        Returns
-        -------
-        signal : torch.Tensor, shape (..., n_times)
-            The signal.
+        ``band`` is the share of the power that passes, (..., n_freqs).
         """
         spectrum = torch.fft.rfft(impulses) * torch.fft.rfft(kernel, self.n_block)
         if isinstance(band, torch.Tensor):
@@ -151,37 +95,25 @@ class Grid:
         return torch.fft.irfft(spectrum, self.n_block)[..., : self.n_times]
 
     def kernel_times(self, duration):
-        """Return the times of a kernel of a duration in seconds."""
+        """Return the times of a kernel with a duration in seconds."""
         return torch.arange(max(2, round(duration * self.sfreq)), device=self.device) / self.sfreq
 
 
 def normalise(power, share):
-    """Scale spectra, shape (..., n_freqs), to a variance of 1."""
+    """Scale spectra (..., n_freqs) to a variance of 1."""
     return power / (power * share).sum(dim=-1, keepdim=True)
 
 
 def power_law(grid, exponent, knee):
-    """Return spectra that fall with a power of the frequency above a knee, of variance 1."""
+    """Return spectra of variance 1 that fall with a power of the frequency above a knee."""
     log_freqs = torch.log(grid.freqs**2 + knee[..., None] ** 2)
     return normalise(torch.exp(-0.5 * exponent[..., None] * log_freqs), grid.share)
 
 
 def peaks(grid, centre, width, harmonic=None):
-    """Return spectra with a Gaussian peak, of variance 1.
+    """Return spectra (..., n_freqs) of variance 1 with a Gaussian peak; centre and width in Hz.
 
-    Parameters
-    ----------
-    grid : Grid
-        The frequencies.
-    centre, width : torch.Tensor, shape (...)
-        Frequency and standard deviation in Hz.
-    harmonic : torch.Tensor, shape (...) | None
-        Power of a second peak at twice the frequency.
-
-    Returns
-    -------
-    power : torch.Tensor, shape (..., n_freqs)
-        The spectra.
+    ``harmonic`` is the power of a second peak at twice the frequency.
     """
     centre, width = centre[..., None], width[..., None]
     power = torch.exp(-0.5 * ((grid.freqs - centre) / width) ** 2)
@@ -192,25 +124,10 @@ def peaks(grid, centre, width, harmonic=None):
 
 
 def wander(shape, grid, spread, generator, pace=0.7):
-    """Draw slowly changing positive factors with a mean square of 1.
+    """Draw slowly changing positive factors (*shape, n_times) with a mean square of 1.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Leading shape, two axes.
-    grid : Grid
-        The times.
-    spread : torch.Tensor, broadcastable to (*shape, 1)
-        Standard deviation of the logarithm.
-    generator : torch.Generator
-        The source of randomness.
-    pace : float
-        Seconds from one independent value to the next.
-
-    Returns
-    -------
-    factor : torch.Tensor, shape (*shape, n_times)
-        The factors.
+    ``spread`` is the standard deviation of the logarithm, ``pace`` the seconds between independent
+    values.
     """
     n_knots = math.ceil(grid.n_times / (pace * grid.sfreq)) + 2
     shape, generator = (*shape, n_knots), grid.choose(generator)

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Simulated EEG: random sources in a spherical head, for training, tests and tutorials."""
+"""Windows of simulated EEG."""
 
 import torch
 
@@ -23,9 +23,9 @@ class Simulator:
     device : str | torch.device
         Where to draw.
     n_sources : int
-        Number of patches of cortex that are active in a window, rhythms apart.
+        Number of active patches of cortex in a window, in addition to rhythms.
     seed : int
-        Seed of :meth:`draw` where it gets no generator.
+        Seed of :meth:`draw` without a generator.
 
     Attributes
     ----------
@@ -36,8 +36,8 @@ class Simulator:
 
     Notes
     -----
-    Each window is another person with another amplifier: sources, spectra, noise and amplitude
-    are drawn anew. :func:`simulate_raw` says what a window is made of.
+    Each window is another subject with another amplifier: sources, spectra, noise and amplitude are
+    drawn independently. :func:`simulate_raw` describes the components.
     """
 
     def __init__(self, *, device="cpu", n_sources=sources.N_SOURCES, seed=0):
@@ -54,19 +54,18 @@ class Simulator:
         Parameters
         ----------
         channels : torch.Tensor of int, shape (n_windows, n_channels)
-            The entries of the montage, distinct in each window.
+            Montage indices, distinct in each window.
         n_patches : int
             Length in seconds.
         generator : torch.Generator | None
-            The source of randomness; None takes the simulator's own. One of another device
-            seeds one on the simulator's.
+            Random generator; None means that of the simulator. A generator on another device
+            seeds one on that of the simulator.
 
         Returns
         -------
         x : torch.Tensor, shape (n_windows, n_channels, n_patches * 200)
-            In 0.1 mV at 200 Hz, 0.1 to 75 Hz, on the simulator's device. Electrodes are referenced
-            to their average; a single one keeps the reference of the forward model. Bipolar
-            derivations are differences of electrodes.
+            In 0.1 mV at 200 Hz, from 0.1 to 75 Hz. Electrodes are in the average reference; a
+            single one has that of the forward model.
         """
         generator = self._choose_generator(generator)
         channels = torch.as_tensor(channels, device=self.device)

@@ -1,8 +1,8 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the brain and the amplifier make of a recording, for many windows at once.
+"""Signals of the brain and the amplifier, for many windows at once.
 
-Sizes are relative to the cortical background, whose mean variance over the head is one.
+Sizes are relative to the cortical background, whose mean variance over the head is 1.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from ._signals import chance, lognormal, normal, normalise, peaks, power_law, un
 
 N_SOURCES = 40  # patches of cortex in the background
 
-# Medians and spreads (standard deviation of the logarithm) over windows, set so that windows
-# agree with recordings of four laboratories; doc/simulation.rst has the comparison.
+# Medians and spreads (standard deviation of the logarithm) over windows, fitted to recordings of
+# four laboratories; doc/simulation.rst has the comparison.
 LEVELS = {
     "exponent": (1.45, 2.0),  # of the background's spectrum, uniform
     "knee": (1.0, 0.8),  # Hz
@@ -29,7 +29,7 @@ LEVELS = {
     "drift": (0.3, 0.8),
     "drift electrode": (1.0, 0.4),  # within a window
     "blink": (8.0, 0.5),
-    "gaze": (0.3, 0.6),  # relative to blinks: both are the eyeball's own potential
+    "gaze": (0.3, 0.6),  # relative to blinks, as both are the potential of the eyeball
     "muscle": (0.3, 0.5),
     "muscle each": (1.0, 0.3),  # within a window
     "tonic": (0.2, 0.8),  # of muscles, relative to their bursts
@@ -38,7 +38,7 @@ LEVELS = {
 
 @dataclass(frozen=True)
 class Rhythm:
-    """Where a rhythm comes from, and how large and frequent it is."""
+    """The origin, size and frequency of a rhythm."""
 
     near: tuple  # electrodes
     count: int  # patches of cortex
@@ -68,35 +68,20 @@ _NEAR = 0.25  # standard deviation, in radians, of a rhythm's places
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Signals of one kind.
+    """Signals of one kind."""
 
-    Attributes
-    ----------
-    signals : torch.Tensor, shape (n_windows, n_sources, n_times)
-        What the sources do.
-    maps : torch.Tensor, shape (n_windows or 1, n_places, n_sources) | None
-        How electrodes see them; None for signals that are those of the channels.
-    events : torch.Tensor, shape (n_windows, 1 or n_channels, n_times) | None
-        Where it is not zero, an event starts.
-    patches : tuple of torch.Tensor | None
-        For sources in the brain: indices and extents, shape (n_windows, n_sources), and
-        orientations, shape (n_windows, n_sources, 3), in the frames of the lead field.
-    """
-
-    signals: torch.Tensor
-    maps: torch.Tensor | None = None
-    events: torch.Tensor | None = None
+    signals: (
+        torch.Tensor
+    )  #: of sources, or of channels without maps, (n_windows, n_sources, n_times)
+    maps: torch.Tensor | None = None  #: at the places, (n_windows or 1, n_places, n_sources)
+    events: torch.Tensor | None = None  #: not 0 at onsets, (n_windows, 1 or n_channels, n_times)
+    #: Of brain sources: indices and extents (n_windows, n_sources), and orientations in the frames
+    #: of the lead field (n_windows, n_sources, 3).
     patches: tuple | None = None
 
 
 class Head:
-    """The lead field on a device.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where to draw.
-    """
+    """The lead field on a device."""
 
     def __init__(self, device):
         lead = compute_lead_field()
@@ -114,19 +99,9 @@ class Head:
             self.near[kind] = torch.as_tensor(near, device=device)
 
     def take(self, values, channels):
-        """Take values at places to channels; derivations are differences of their ends.
+        """Take values (n_windows, n_places, n) to channels (n_windows, n_channels, n).
 
-        Parameters
-        ----------
-        values : torch.Tensor, shape (n_windows, n_places, n)
-            Maps or signals.
-        channels : torch.Tensor of int, shape (n_windows, n_channels)
-            Entries of the montage.
-
-        Returns
-        -------
-        values : torch.Tensor, shape (n_windows, n_channels, n)
-            What the channels see.
+        ``channels`` are montage indices; derivations are differences of their electrodes.
         """
         ends = self.index[channels]
         last = values.shape[-1]
@@ -139,19 +114,9 @@ class Head:
 
 
 def subtract_average(x, channels):
-    """Subtract the mean of the electrodes from them.
+    """Subtract the mean of the electrodes from them; ``x`` is (n_windows, n_channels, n).
 
-    Parameters
-    ----------
-    x : torch.Tensor, shape (n_windows, n_channels, n)
-        Signals or maps.
-    channels : torch.Tensor of int, shape (n_windows, n_channels)
-        Entries of the montage.
-
-    Returns
-    -------
-    x : torch.Tensor, shape (n_windows, n_channels, n)
-        The same; derivations stay as they are, and so do single electrodes.
+    Derivations and single electrodes remain unchanged.
     """
     unipolar = (channels < len(ELECTRODES))[..., None].to(x.dtype)
     count = unipolar.sum(dim=1, keepdim=True)
@@ -160,22 +125,7 @@ def subtract_average(x, channels):
 
 
 def draw_band(n, grid, generator):
-    """Draw what amplifiers, their owners' filters and notches let through of the power.
-
-    Parameters
-    ----------
-    n : int
-        Number of windows.
-    grid : Grid
-        The frequencies.
-    generator : torch.Generator
-        The source of randomness.
-
-    Returns
-    -------
-    band : torch.Tensor, shape (n, 1, n_freqs)
-        Between 0 and 1.
-    """
+    """Draw the power (n, 1, n_freqs) that amplifiers, filters and notches pass, from 0 to 1."""
     shape = (n, 1, 1)
     below, above = (chance(shape, share, generator) for share in LEVELS["filtered"])
     low = 0.1 + below * uniform(shape, 0.2, 0.7, generator)
@@ -186,7 +136,7 @@ def draw_band(n, grid, generator):
 
 
 def pass_band(grid, low, high):
-    """Return the power that passes between two frequencies in Hz, shape (..., n_freqs)."""
+    """Return the power (..., n_freqs) that passes between two frequencies in Hz."""
     return torch.sigmoid(high - grid.freqs) / (1 + (low / grid.freqs) ** 4)
 
 
@@ -195,7 +145,7 @@ def pass_band(grid, low, high):
 
 
 def _draw_maps(head, shape, generator, near=None):
-    """Draw patches of cortex: maps, and which patches in which orientation."""
+    """Draw patches of cortex: maps, and their indices, extents and orientations."""
     near = torch.ones(len(head.patches), device=head.device) if near is None else near
     extents = torch.tensor(LEVELS["extent"], device=head.device)
     which, extent = (
@@ -246,27 +196,9 @@ def draw_rhythm(head, kind, n, grid, band, asleep, generator):
 
 
 def draw_brain(head, n, n_sources, grid, band, generator, asleep=None):
-    """Draw all that the brain does.
+    """Draw the background and each rhythm, as a dict of Part.
 
-    Parameters
-    ----------
-    head : Head
-        The lead field.
-    n, n_sources : int
-        Numbers of windows, and of patches of cortex in the background.
-    grid : Grid
-        The times.
-    band : torch.Tensor, shape (n or 1, 1, n_freqs)
-        What the amplifier lets through.
-    generator : torch.Generator
-        The source of randomness.
-    asleep : bool | None
-        Whether there are spindles and slow waves; None for some windows.
-
-    Returns
-    -------
-    parts : dict of str to Part
-        The background and each rhythm.
+    ``asleep`` is whether there are spindles and slow waves; None for a random choice by window.
     """
     asleep = chance((n, 1, 1), _ASLEEP if asleep is None else float(asleep), generator)
     parts = {"background": draw_background(head, n, n_sources, grid, band, generator)}
@@ -276,7 +208,7 @@ def draw_brain(head, n, n_sources, grid, band, generator, asleep=None):
 
 
 def draw_bursts(shape, grid, duration, rate, generator):
-    """Draw envelopes of bursts, of a duration (standard deviation) in seconds, rate a second."""
+    """Draw envelopes of bursts: ``duration`` (standard deviation) in s, ``rate`` per s."""
     shape, generator = (*shape, grid.n_seconds), grid.choose(generator)
     size = chance(shape, rate, generator) * lognormal(shape, 1.0, 0.4, generator)
     times = grid.kernel_times(6 * duration)

@@ -32,7 +32,7 @@ from ._pretraining import (
 )
 from ._recipes import (
     RECIPES,
-    Recipe,
+    PretrainingRecipe,
     adapt,
     run_recipe,
 )
@@ -47,7 +47,7 @@ __all__ = [
     "Corpus",
     "NAME",
     "RECIPES",
-    "Recipe",
+    "PretrainingRecipe",
     "Recording",
     "TrainingConfig",
     "adapt",

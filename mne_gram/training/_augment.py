@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is changed in a window before a network sees it: channels, reference, gain, sign, noise."""
+"""Variation of windows before training: channels, reference, gain, sign and noise."""
 
 import numpy as np
 import torch
@@ -10,45 +10,22 @@ from ._masks import channel_distances
 
 __all__ = [
     "DROP_SIZES",
-    "STANDARD_MONTAGES",
     "augment",
     "choose_channels",
     "size_odds",
     "subtract_average",
 ]
 
-# Montages of these sizes are what a recording with more channels also teaches.
+# Recordings with more channels are also used with these numbers of channels.
 DROP_SIZES = (4, 8, 16, 19, 32)
 
-# Mild, so that amplitudes stay those of EEG: a gain of 25 % up or down, up to 1.5 uV of noise.
+# Mild, so that amplitudes remain those of EEG.
 _GAIN_SIGMA = 0.25
 _MAX_NOISE = 0.015  # 0.1 mV
 
 _TEN_TWENTY = "FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2"
 _OLD_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 
-
-def _indices(names):
-    """Return the sorted montage indices of names."""
-    return np.sort([INDEX[name] for name in names.split()])
-
-
-# Montages in common use, by number of channels, for simulation without recordings.
-STANDARD_MONTAGES = {
-    64: _indices(
-        "FP1 FPZ FP2 AF7 AF3 AFZ AF4 AF8 F7 F5 F3 F1 FZ F2 F4 F6 F8 "
-        "FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T9 T7 C5 C3 C1 CZ C2 C4 C6 T8 T10 "
-        "TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 "
-        "PO7 PO3 POZ PO4 PO8 O1 OZ O2 IZ"
-    ),
-    32: _indices(
-        "FP1 FP2 F7 F3 FZ F4 F8 FC5 FC1 FC2 FC6 T7 C3 CZ C4 T8 "
-        "TP9 CP5 CP1 CP2 CP6 TP10 P7 P3 PZ P4 P8 PO9 O1 OZ O2 PO10"
-    ),
-    19: _indices(_TEN_TWENTY),
-    16: _indices("FP1 FP2 F7 F3 F4 F8 T7 C3 C4 T8 P7 P3 P4 P8 O1 O2"),
-    8: _indices("FP1 FP2 C3 C4 P7 P8 O1 O2"),
-}
 
 # The place of each entry in the 10-20 set, -1 for those outside it.
 _SLOTS = np.full(len(INDEX), -1)
@@ -59,20 +36,9 @@ for _old, _new in _OLD_NAMES.items():
 
 
 def size_odds(n_channels, drop):
-    """Say how often a recording serves windows of each number of channels.
+    """Return the probability of each number of channels that a recording is used with.
 
-    Parameters
-    ----------
-    n_channels : int
-        The channels that the recording has.
-    drop : bool
-        Whether channels are dropped.
-
-    Returns
-    -------
-    odds : dict of int to float
-        The probability of each number of channels: one half for all of them, the other half shared
-        by the smaller ones of ``DROP_SIZES``.
+    One half for all of its channels, the other half shared by the smaller of ``DROP_SIZES``.
     """
     smaller = [size for size in DROP_SIZES if size < n_channels] if drop else []
     if not smaller:
@@ -81,22 +47,10 @@ def size_odds(n_channels, drop):
 
 
 def choose_channels(channels, n, rng):
-    """Choose some of the channels of a recording.
+    """Choose ``n`` of the channels (montage indices); return their rows, sorted.
 
-    Parameters
-    ----------
-    channels : array of int, shape (n_channels,)
-        Indices in the montage of those to choose from.
-    n : int
-        How many to keep.
-    rng : numpy.random.Generator
-        What draws.
-
-    Returns
-    -------
-    rows : array of int, shape (n,)
-        Rows of ``channels``, sorted. Half of the time any; else the 10-20 set where 19 are wanted
-        and all of it is there, or for other numbers channels spread over the head.
+    Half of the time at random, otherwise the 10-20 set if 19 of it are asked for and available, or
+    channels that are spread over the head.
     """
     channels = np.asarray(channels)
     if n == len(channels):
@@ -113,39 +67,28 @@ def choose_channels(channels, n, rng):
 
 
 def _spread(channels, n, rng):
-    """Choose a random channel, then over and over the one farthest from all chosen ones."""
+    """Choose a random channel, then repeatedly the one farthest from all chosen ones."""
     distances = channel_distances()[np.ix_(channels, channels)]
     rows = np.empty(n, int)
     rows[0] = rng.integers(len(channels))
     nearest = distances[rows[0]].copy()
     nearest[rows[0]] = -1.0
     for k in range(1, n):
-        rows[k] = nearest.argmax()  # a place taken by an equal one (T3, T7) comes last, at 0
+        rows[k] = nearest.argmax()  # duplicate places (T3, T7) come last, at 0
         np.minimum(nearest, distances[rows[k]], out=nearest)
         nearest[rows[k]] = -1.0
     return rows
 
 
 def augment(x, rng):
-    """Change gain and sign of windows, and add white noise.
+    """Change gain and sign of windows (B, C, T) and add white noise, in place.
 
-    Parameters
-    ----------
-    x : array of float32, shape (n_windows, n_channels, n_times)
-        Windows in 0.1 mV; changed in place.
-    rng : numpy.random.Generator
-        What draws.
-
-    Returns
-    -------
-    x : array of float32
-        The same. Each window has a gain of its own (lognormal, sigma 0.25), its sign turned half of
-        the time, and noise of its own standard deviation, uniform between 0 and 1.5 microvolts.
+    Gains are lognormal (sigma 0.25), signs random, and noise has up to 1.5 uV per window.
     """
     shape = (len(x), 1, 1)
     gain = np.exp(_GAIN_SIGMA * rng.standard_normal(shape)) * rng.choice([-1.0, 1.0], shape)
     level = rng.uniform(0, _MAX_NOISE, shape)
-    # Most of the work of a batch is in normal numbers, which torch draws thrice as fast.
+    # Normal numbers are most of the cost of a batch, and torch draws them three times as fast.
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     noise = torch.randn(x.shape, generator=generator).numpy()
     noise *= level.astype(np.float32)
@@ -155,20 +98,9 @@ def augment(x, rng):
 
 
 def subtract_average(x, channels):
-    """Refer the electrodes of each window to their average.
+    """Apply the average reference to the electrodes of windows (B, C, T), in place.
 
-    Parameters
-    ----------
-    x : array of float32, shape (n_windows, n_channels, n_times)
-        Windows; changed in place.
-    channels : array of int, shape (n_windows, n_channels)
-        Indices in the montage.
-
-    Returns
-    -------
-    x : array of float32
-        The same. Bipolar derivations neither enter the average nor change. A lone electrode stays
-        as it is: its average is itself, and nothing of it would be left.
+    Bipolar derivations do not take part, and a single electrode remains unchanged.
     """
     unipolar = channels < len(ELECTRODES)
     if unipolar.all() and channels.shape[1] > 1:

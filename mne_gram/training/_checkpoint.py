@@ -1,9 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checkpoints: all that a run needs to go on, in one file that is there whole or not at all.
-
-The file is a safetensors file; what is no tensor lies in its metadata as JSON.
-"""
+"""Checkpoints: one safetensors file with all that a run needs to resume, and metadata in JSON."""
 
 import json
 
@@ -19,20 +16,7 @@ _FORMAT = "mne_gram training checkpoint 1"
 
 
 def collect_optimizer(optimizer, names):
-    """Return the running averages of AdamW by the names of the parameters.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.AdamW
-        The optimiser.
-    names : dict
-        Parameter to name.
-
-    Returns
-    -------
-    tensors : dict
-        Name to tensor; empty before the first step.
-    """
+    """Return the state of AdamW by the names of parameters; empty before the first step."""
     return {
         f"{key}.{names[parameter]}": value
         for parameter, state in optimizer.state.items()
@@ -41,7 +25,7 @@ def collect_optimizer(optimizer, names):
 
 
 def restore_optimizer(optimizer, names, tensors):
-    """Fill AdamW with what `collect_optimizer` returned."""
+    """Restore the output of `collect_optimizer`."""
     for parameter, name in names.items():
         optimizer.state[parameter] = {
             key: tensors[f"{key}.{name}"].to("cpu" if key == "step" else parameter.device)
@@ -50,24 +34,10 @@ def restore_optimizer(optimizer, names, tensors):
 
 
 def write_checkpoint(folder, groups, facts, progress):
-    """Write a checkpoint in place of the last one.
+    """Replace the checkpoint in a folder.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where the run is kept.
-    groups : dict
-        Group name to a dict of tensors.
-    facts : dict
-        What the run is: it must be the same when it goes on.
-    progress : dict
-        How far it has come: at least ``step``.
-
-    Raises
-    ------
-    OSError
-        If it could not be written, for instance because the disk is full. The last checkpoint is
-        still there.
+    ``groups`` are dicts of tensors by name, ``facts`` identify the run, and ``progress`` has at
+    least ``step``. If writing fails, the last checkpoint is kept.
     """
     tensors = {
         f"{group}/{name}": value.detach().to("cpu").contiguous()
@@ -81,34 +51,15 @@ def write_checkpoint(folder, groups, facts, progress):
     except (OSError, SafetensorError) as exc:
         raise OSError(
             f"The checkpoint of step {progress['step']} could not be written to {folder} ({exc}). "
-            "Is the disk full? The last checkpoint was not touched: make room, and give the same "
-            "command again to go on from it."
+            "Is the disk full? The last checkpoint is kept: make room, and repeat the command to "
+            "resume from it."
         ) from exc
 
 
 def read_checkpoint(folder, facts):
-    """Read a checkpoint.
+    """Return the groups of tensors, on the CPU, and the progress; None and step 0 without a file.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where the run is kept.
-    facts : dict
-        What the run is.
-
-    Returns
-    -------
-    groups : dict | None
-        Group name to a dict of tensors on the CPU. None if there is no checkpoint.
-    progress : dict
-        How far it has come.
-
-    Raises
-    ------
-    RuntimeError
-        If the file is none of ours or broken.
-    ValueError
-        If it is of a run with other settings, another network or another corpus.
+    Raises RuntimeError for broken files, and ValueError for the checkpoint of another run.
     """
     fname = folder / NAME
     if not fname.exists():
@@ -118,8 +69,8 @@ def read_checkpoint(folder, facts):
             content = json.loads((file.metadata() or {}).get("mne_gram", "{}"))
             if content.get("format") != _FORMAT:
                 raise RuntimeError(
-                    f"{fname} is no checkpoint of this version of mne_gram. Give another folder, "
-                    "or start anew with overwrite=True."
+                    f"{fname} is not a checkpoint of this version of mne_gram. Give another "
+                    "folder, or start again with overwrite=True."
                 )
             _check_facts(fname, content["facts"], facts)
             groups = {}
@@ -128,24 +79,23 @@ def read_checkpoint(folder, facts):
                 groups.setdefault(group, {})[name] = file.get_tensor(key)
     except (SafetensorError, json.JSONDecodeError, OSError) as exc:
         raise RuntimeError(
-            f"The checkpoint {fname} cannot be read ({exc}). Start anew with overwrite=True."
+            f"The checkpoint {fname} cannot be read ({exc}). Start again with overwrite=True."
         ) from exc
     return groups, content["progress"]
 
 
 def _check_facts(fname, found, wanted):
-    """Raise if a checkpoint is of another run."""
+    """Raise if a checkpoint belongs to another run."""
     wanted = json.loads(json.dumps(wanted))
-    # A run that began before a setting existed had its default.
+    # Settings that a checkpoint lacks had their defaults.
     defaults = json.loads(json.dumps(TrainingConfig().to_dict()))
     found = {**found, "training": {**defaults, **found.get("training", {})}}
     wanted = {**wanted, "training": {**defaults, **wanted.get("training", {})}}
     differences = list(_compare(found, wanted, ""))
     if differences:
         raise ValueError(
-            f"The checkpoint {fname} is of another run: {'; '.join(differences)}. Give the "
-            "settings it was started with to go on, another folder, or overwrite=True to start "
-            "anew."
+            f"The checkpoint {fname} belongs to another run: {'; '.join(differences)}. Give the "
+            "settings of that run to resume it, another folder, or overwrite=True to start again."
         )
 
 

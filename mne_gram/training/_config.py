@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""How a stage is trained: a frozen dataclass, with the published settings as presets."""
+"""Settings of training, with the published ones as presets."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ._optimization import cosine_rate
 
-_BATCH = 256  # windows for which the published learning rates are meant
+_BATCH = 256  # windows to which the published learning rates refer
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,16 @@ class TrainingConfig:
     Attributes
     ----------
     n_steps : int
-        Steps of the optimiser.
+        Number of optimizer steps.
     n_parts : int
-        Parts of the batch of one step. Parts are the unit of work: each has windows of one
-        shape, and the processes share them out. Gradients are averaged over parts.
+        Parts of the batch of one step. Each part contains windows of one shape, and processes
+        share the parts. Gradients are averaged over parts.
     tokens_per_part : int
         Tokens (patches of one channel) in a part.
     tokens_per_window : int
-        Tokens in a window: channels x patches is at most this (but one patch of every channel).
+        Tokens in a window: channels x patches is at most this (but at least one patch per channel).
     learning_rate, final_learning_rate : float
-        Largest and last learning rate of AdamW.
+        Highest and last learning rate of AdamW.
     warm_up : float
         Share of the steps in which the rate rises; then it falls as a cosine.
     weight_decay : float
@@ -39,50 +39,45 @@ class TrainingConfig:
     average : float
         Decay of the averaged weights, which are validated and saved. 0 averages nothing.
     seed : int
-        Where every draw comes from. First weights included.
-    simulated_share : float
-        Share of parts that are simulated.
+        Seed of all random draws, including the initial weights.
     mask_kinds : dict | None
-        Weight of each kind of mask in stage 2. None takes the mixture of the sampler.
+        Weight of each kind of mask in stage 2. None means equal weights.
     mask_share : dict | None
-        Range of the share that each kind hides. None takes that of the sampler.
+        Range of the share that each kind hides. None means the defaults of the kinds.
     augment, dropout_channels : bool
-        Whether windows are changed mildly, and whether channels are left out.
-    centered, rotation, spectral_weight
-        Options of stage 1, see `Tokenizer.forward`.
+        Whether windows are varied mildly, and whether channels are dropped.
+    centered : bool
+        Whether stage 1 ignores the mean of each patch. Published: False.
     warm_start : bool
         Whether stage 2 starts as an interpolator: the encoder from the tokenizer's, the decoder
-        copying the codes of visible neighbours, see `start_interpolating`. Published: from noise.
+        copying the codes of visible neighbours. Published: from random weights.
     scale_weight : float
         Weight of the error of gain and offset in stage 2, where the network predicts them.
     code_gain : float
-        Factor on the first weights of the layer through which code vectors enter the decoder of
-        stage 1. With 1, as published, codes are small beside the position tables at first, and
-        learning begins late.
-    codebook_decay, revive_below : float
-        See `Codebook`.
+        Factor on the initial weights of the layer through which code vectors enter the decoder of
+        stage 1. With 1, as published, codes are initially small compared with the position tables,
+        and learning starts late.
+    codebook_decay : float
+        Decay of the code vectors' running averages.
+    revive_below : float
+        Classes used less often than this share of the mean start again at a current code vector.
     free_steps : int
-        Steps of stage 1 before the codebook is started, in which nothing is quantised. A codebook
-        that starts from an untrained encoder (0, as published) names positions, not signals, and
-        takes long to forget them.
-    free_noise : float
-        Noise on the code vectors meanwhile, see `Tokenizer.forward`. Without it all directions of
-        the code space carry equally much, large and small components of the signal alike, and a
-        codebook spends its classes on small ones.
+        Steps of stage 1 without quantization, before the codebook is started. A codebook that
+        starts from an untrained encoder (0, as published) encodes positions rather than signals
+        for a long time.
     free_guide : bool
-        Whether code vectors shall meanwhile be the principal components of their patch, up to
-        their length. Then the nearest class is the one of the most similar waveform from the
-        start, and what is left to learn is what the other patches of the window tell.
+        Whether code vectors of these steps are trained towards the principal components of their
+        patch, so that the nearest class is one of similar waveforms from the start.
     start_tokens : int
-        Patches that k-means starts the codebook from; at least as many as it has classes.
+        Patches from which k-means starts the codebook; at least the number of classes.
     hold_out_every : int | None
-        Every n-th subject of a data set is not trained on but watched. None watches nobody.
+        Every n-th subject of each data set is used for validation. None trains on all subjects.
     validate_every, checkpoint_every, log_every : int
-        Steps between looks at the subjects held out, checkpoints, and lines in the log.
+        Steps between validations, checkpoints and entries of the log.
     precision : ``"float32"`` | ``"bfloat16"``
-        What matrices are multiplied in. Half precision on GPUs only.
+        Precision of matrix products. Half precision is for GPUs only.
     compile : bool
-        Whether to compile the network. On GPUs only.
+        Whether to compile the network, on GPUs only.
     """
 
     n_steps: int = 1000
@@ -97,21 +92,17 @@ class TrainingConfig:
     clip: float = 1.0
     average: float = 0.995
     seed: int = 0
-    simulated_share: float = 0.0
     mask_kinds: dict | None = None
     mask_share: dict | None = None
     augment: bool = True
     dropout_channels: bool = True
     centered: bool = False
-    rotation: bool = False
-    spectral_weight: float = 0.0
     warm_start: bool = False
     scale_weight: float = 0.25
     code_gain: float = 1.0
     codebook_decay: float = 0.99
     revive_below: float = 0.1
     free_steps: int = 0
-    free_noise: float = 0.0
     free_guide: bool = False
     start_tokens: int = 16384
     hold_out_every: int | None = 8
@@ -127,7 +118,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
-        for name in ("warm_up", "average", "simulated_share", "codebook_decay", "revive_below"):
+        for name in ("warm_up", "average", "codebook_decay", "revive_below"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, got {value!r}.")
@@ -135,11 +126,11 @@ class TrainingConfig:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}.")
-        for name in ("weight_decay", "spectral_weight", "scale_weight", "free_noise"):
+        for name in ("weight_decay", "scale_weight"):
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be 0 or more and finite, got {value!r}.")
-        if not 0 <= self.free_steps < self.n_steps:  # classes have to be learnt at last
+        if not 0 <= self.free_steps < self.n_steps:
             raise ValueError(f"free_steps must be from 0 to n_steps - 1, got {self.free_steps!r}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be an int of at least 0, got {self.seed!r}.")
@@ -156,16 +147,9 @@ class TrainingConfig:
         return cosine_rate(step, n_warm_up, n_decay, self.learning_rate, self.final_learning_rate)
 
     def to_dict(self):
-        """Return the fields as a dict that JSON can hold."""
+        """Return the fields as a dict for JSON."""
         fields = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
-
-    @classmethod
-    def from_dict(cls, fields):
-        """Build the configuration from the output of ``to_dict``."""
-        fields = dict(fields)
-        fields["betas"] = tuple(fields["betas"])
-        return cls(**fields)
 
 
 def published_tokenizer(n_steps, n_parts=8, tokens_per_part=16384, **changes):
@@ -174,11 +158,11 @@ def published_tokenizer(n_steps, n_parts=8, tokens_per_part=16384, **changes):
     Parameters
     ----------
     n_steps : int
-        Steps in all, where 100 epochs were published.
+        Total steps, in place of the published 100 epochs.
     n_parts, tokens_per_part : int
-        The batch. Windows are counted as 256 tokens.
+        Size of the batch; a window counts as 256 tokens.
     **changes
-        Fields that shall differ.
+        Fields that differ.
 
     Returns
     -------
@@ -207,11 +191,11 @@ def published_gram(n_steps, n_parts=8, tokens_per_part=16384, **changes):
     Parameters
     ----------
     n_steps : int
-        Steps in all, where 50 epochs were published.
+        Total steps, in place of the published 50 epochs.
     n_parts, tokens_per_part : int
-        The batch. Windows are counted as 256 tokens.
+        Size of the batch; a window counts as 256 tokens.
     **changes
-        Fields that shall differ.
+        Fields that differ.
 
     Returns
     -------
@@ -220,9 +204,9 @@ def published_gram(n_steps, n_parts=8, tokens_per_part=16384, **changes):
 
     Notes
     -----
-    Li et al. (2025), doi:10.1109/TAFFC.2025.3638592: half of all tokens hidden at random; AdamW,
-    1e-4 x batch / 256 falling to 1e-5, a tenth of the epochs warm-up, weight decay 0.05, gradients
-    clipped at 1.
+    Li et al. (2025), doi:10.1109/TAFFC.2025.3638592: half of all tokens are hidden at random;
+    AdamW, 1e-4 x batch / 256 falling to 1e-5, a tenth of the epochs warm-up, weight decay 0.05,
+    gradients clipped at 1.
     """
     fields = dict(
         learning_rate=1e-4 * n_parts * tokens_per_part / 256 / _BATCH,

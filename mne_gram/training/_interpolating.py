@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""A first state of stage 2 in which it names hidden patches after their visible neighbours."""
+"""An initial state of stage 2 that predicts hidden patches from their visible neighbours."""
 
 import numpy as np
 import torch
@@ -8,18 +8,18 @@ import torch.nn.functional as F
 
 from ..montage import ELECTRODES, electrode_positions, template_sphere
 
-_WIDTH = 0.06  # metres along the scalp over which electrodes are alike
-_NEAR, _SAME_TIME = 5.0, 6.0  # largest logits of being near, and of being in the same second
-_CODE_LENGTH = 8.0  # of a code vector in the decoder, beside positions of length 14
-_PLACE_LENGTH = 3.0  # factor on what the first block tells of place and time
+_WIDTH = 0.06  # metres along the scalp over which electrodes are similar
+_NEAR, _SAME_TIME = 5.0, 6.0  # largest logits of nearby electrodes, and of the same second
+_CODE_LENGTH = 8.0  # of a code vector in the decoder, where positions have length 14
+_PLACE_LENGTH = 3.0  # factor on the place and time written by the first block
 _HIDDEN, _VISIBLE = 0.5, 1.6  # factors for tokens without and with a code
 _SHARPNESS = 2.0  # of the first guesses
-_SLOPE = 2.0  # of the random units that tell it
-_RIDGE = 1e-3  # a better fit would not survive the first steps
+_SLOPE = 2.0  # of the random units of the MLP
+_RIDGE = 1e-3  # a closer fit would not survive the first steps
 
 
 def _place_features(n_features):
-    """Return features ``(114, n_features)`` whose products are large for near electrodes."""
+    """Return features (114, n_features) with large products for nearby electrodes."""
     origin, radius = template_sphere()
     units = electrode_positions() - origin
     units /= np.linalg.norm(units, axis=1, keepdims=True)
@@ -30,7 +30,7 @@ def _place_features(n_features):
 
 
 def _solve_ridge(x, y, ridge=_RIDGE):
-    """Return ``weights (n_in, n_out)`` so that ``x @ weights`` is near ``y``."""
+    """Return weights (n_in, n_out) with ``x @ weights`` close to ``y``."""
     x, y = x.double(), y.double()
     moments = x.T @ x
     moments += ridge * moments.diagonal().mean() * torch.eye(len(moments), device=x.device)
@@ -39,27 +39,15 @@ def _solve_ridge(x, y, ridge=_RIDGE):
 
 @torch.no_grad()
 def start_interpolating(network, tokenizer, batches):
-    """Fill stage 2, in place, so that it copies the codes of visible neighbours.
+    """Fill an untrained stage 2, in place, so that it copies the codes of visible neighbours.
 
-    Parameters
-    ----------
-    network : mne_gram.models.Gram
-        Untrained. Its encoder has the width of the tokenizer's for this to be of use.
-    tokenizer : mne_gram.models.Tokenizer
-        The trained tokenizer.
-    batches : list of Batch
-        Some windows, to find codes in what the encoder makes of them.
-
-    Notes
-    -----
-    The encoder takes patch embedding and blocks of the tokenizer as far as shapes agree. The layer
-    into the decoder maps latents to code vectors, by ridge regression, along directions in which
+    The encoder takes the tokenizer's patch embedding and blocks where shapes agree. The layer into
+    the decoder maps latents to code vectors by ridge regression, along directions in which
     positions do not vary. The tables of channels and of times are the same sinusoids, added up, so
-    that no linear layer tells one from the other: the MLP of the first decoder block gets random
-    first weights and, by ridge regression again, second weights that do. Attention of the second
-    block looks at near electrodes in the same second and hands on their codes. The last layer
-    compares with the codebook. All of it is trained from there. Without it, learning where to look
-    takes longer than a small training lasts.
+    no linear layer separates them: the MLP of the first decoder block gets random first weights
+    and, by ridge regression, second weights that do. The attention of the second block attends to
+    nearby electrodes in the same second and passes on their codes; the last layer compares with the
+    codebook.
     """
     decoder, device = network.decoder, network.decoder.head.weight.device
     _copy_encoder(network.encoder, tokenizer.encoder)
@@ -80,14 +68,14 @@ def start_interpolating(network, tokenizer, batches):
     weights = _solve_ridge(torch.cat(latents), torch.cat(codes))
     decoder.project.weight.copy_(_CODE_LENGTH * (weights @ axes.T).T)
     network.eval()
-    _tell_places(network, batches, marks, axes)
+    _write_places(network, batches, marks, axes)
     network.train(was_training)
-    _look_at_neighbours(decoder.blocks[1].attn, axes, marks)
+    _attend_to_neighbours(decoder.blocks[1].attn, axes, marks)
     decoder.head.weight.copy_(_SHARPNESS * tokenizer.codebook @ axes.T)
 
 
 def _copy_encoder(ours, theirs):
-    """Copy what has the same shape and purpose."""
+    """Copy weights of the same shape and purpose."""
     pairs = [(ours.patch_embedding, theirs.patch_embedding)]
     pairs += list(zip(ours.blocks, theirs.blocks, strict=False))
     for new, old in pairs:
@@ -98,13 +86,13 @@ def _copy_encoder(ours, theirs):
 
 
 def _free_directions(positions, n_directions):
-    """Return orthonormal columns ``(200, n)`` along which positions vary least."""
-    ones = torch.ones_like(positions[:1]) * len(positions)  # a norm takes this direction away
+    """Return orthonormal columns (200, n) along which positions vary least."""
+    ones = torch.ones_like(positions[:1]) * len(positions)  # a norm removes this direction
     vectors = torch.linalg.svd(torch.cat([positions, ones]).double(), full_matrices=True).Vh
     return vectors[-n_directions:].T.float().contiguous()
 
 
-def _tell_places(network, batches, marks, axes):
+def _write_places(network, batches, marks, axes):
     """Fill the first MLP so that it writes place and time of a token along some directions."""
     block = network.decoder.blocks[0]
     n_marks = marks.shape[1]
@@ -123,9 +111,9 @@ def _tell_places(network, batches, marks, axes):
         place = places[batch.channels.clamp_max(len(places) - 1)]
         place = place.unsqueeze(2).expand(-1, -1, n_patches, -1)
         time = times[:n_patches].expand(*batch.mask.shape, -1)
-        # Louder where there is a code: a hidden token shall not look at itself.
-        loudness = torch.where(batch.mask, _HIDDEN, _VISIBLE).unsqueeze(-1)
-        wanted.append((loudness * torch.cat([place, time], dim=-1)).flatten(0, 2))
+        # Larger where there is a code: a hidden token shall not attend to itself.
+        size = torch.where(batch.mask, _HIDDEN, _VISIBLE).unsqueeze(-1)
+        wanted.append((size * torch.cat([place, time], dim=-1)).flatten(0, 2))
     hidden = F.gelu(block.mlp.fc1(torch.cat(inputs)))
     hidden = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
     weights = _solve_ridge(hidden, torch.cat(wanted)) * _PLACE_LENGTH
@@ -133,11 +121,11 @@ def _tell_places(network, batches, marks, axes):
     block.mlp.fc2.bias.copy_(weights[-1] @ marks.T)
 
 
-def _look_at_neighbours(attn, axes, marks):
+def _attend_to_neighbours(attn, axes, marks):
     """Fill an attention layer: places and times in queries and keys, codes in values."""
     width, n_heads = len(attn.query.weight), attn.n_heads
     head_dim = width // n_heads
-    # Of a token with position, code and place, a norm leaves about this share.
+    # Length of a token with position, code and place before the norm.
     length = (width + _CODE_LENGTH**2 + _PLACE_LENGTH**2 * (_NEAR + _SAME_TIME)) ** 0.5
     gain = head_dim**0.25 / _PLACE_LENGTH * length / width**0.5
     for layer in (attn.query, attn.key):

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The training loop: one code path for one process and for many."""
+"""The training loop, the same for one process and for many."""
 
 import copy
 import dataclasses
@@ -18,42 +18,16 @@ from ._logs import Log
 from ._optimization import group_parameters, update_average
 from ._processes import add_up, get_n_processes, get_rank, wait
 
-_START, _UPDATE = 1, 2  # what a draw is for, beside the parts of a step
-_DRAW_EVERY = 60.0  # seconds from one drawing of the curves to the next
+_START, _UPDATE = 1, 2  # purposes of draws other than the parts of a step
+_DRAW_EVERY = 60.0  # seconds between drawings of the curves
 
 
 def train(stage, sampler, validation, config, folder, *, device, facts):
-    """Train a stage to its last step, from the last checkpoint if there is one.
+    """Train a stage to its last step, resuming from a checkpoint if there is one.
 
-    Parameters
-    ----------
-    stage : TokenizerStage | GramStage
-        What is trained. Its network is on ``device`` already.
-    sampler : Sampler
-        Gives the batches.
-    validation : list of tuple of (str, Batch)
-        Batches of subjects that are not trained on.
-    config : TrainingConfig
-        The settings.
-    folder : pathlib.Path
-        Where checkpoint, log and curves go.
-    device : torch.device
-        Where to compute.
-    facts : dict
-        What the run is: a checkpoint of another run is refused.
-
-    Returns
-    -------
-    network : torch.nn.Module
-        A copy of the network with the averaged weights, in eval mode.
-    progress : dict
-        ``step``, ``seconds`` of training and ``validation``, the last measures.
-
-    Raises
-    ------
-    RuntimeError
-        If the loss or the gradient is not finite. The weights are those before the batch, and
-        the last checkpoint is kept.
+    ``validation`` is a list of (subject, Batch) pairs, and ``facts`` identify the run: the
+    checkpoint of another run is refused. Returns a copy of the network with averaged weights in
+    eval mode, and the progress: ``step``, ``seconds`` and the last ``validation``.
     """
     n_processes = get_n_processes()
     if config.n_parts % n_processes:
@@ -64,13 +38,13 @@ def train(stage, sampler, validation, config, folder, *, device, facts):
     run = _Run(stage, config, folder, device, facts)
     n_steps, start = config.n_steps, run.progress["step"]
     if start:
-        logger.info(f"Going on after step {start} of {n_steps} ({folder}).")
+        logger.info(f"Resuming after step {start} of {n_steps} ({folder}).")
     parts = range(get_rank(), config.n_parts, n_processes)
     is_first = get_rank() == 0
     log = Log(folder, resume_step=start) if is_first else nullcontext()
     begun = time.monotonic() - run.progress.get("seconds", 0.0)
     with log, _prefetched(sampler, range(start, n_steps), parts, device) as batches:
-        # In place of a bar, the other processes have one that is switched off.
+        # Other processes have a bar that is switched off.
         options = {} if is_first else {"which_tqdm": "off"}
         text = f"Training the {stage.name}"
         bar = ProgressBar(n_steps, initial_value=start, mesg=text, **options)
@@ -95,7 +69,7 @@ def train(stage, sampler, validation, config, folder, *, device, facts):
 
 
 class _Run:
-    """What changes while a stage is trained."""
+    """The changing state of a stage in training."""
 
     def __init__(self, stage, config, folder, device, facts):
         self.stage, self.config, self.folder, self.facts = stage, config, folder, facts
@@ -125,7 +99,7 @@ class _Run:
 
     @torch.no_grad()
     def restart_average(self, step):
-        """Let the averages of what was filled just now start again."""
+        """Restart the averages of what was just initialised."""
         if step == 0:
             self.average.load_state_dict(self.stage.network.state_dict())
         for name, value in self.stage.network.named_buffers():
@@ -142,7 +116,7 @@ class _Run:
         checkpoint.write_checkpoint(self.folder, groups, self.facts, self.progress)
 
     def take_step(self, step, parts, batches):
-        """Take one step of the optimiser; return what is logged of it."""
+        """Take one step of the optimizer; return the values to log."""
         config = self.config
         rate = config.get_learning_rate(step)
         for group in self.optimizer.param_groups:
@@ -168,7 +142,7 @@ class _Run:
         return {**values, **state, "gradient_norm": norm.item(), "learning_rate": rate}
 
     def _synchronised(self, is_last):
-        """Let gradients be exchanged after the last part only."""
+        """Exchange gradients after the last part only."""
         wrapped = isinstance(self.forward, DistributedDataParallel)
         return self.forward.no_sync() if wrapped and not is_last else nullcontext()
 
@@ -180,7 +154,7 @@ class _Run:
     def _check_finite(self, step, loss, norm, batches, losses):
         if torch.isfinite(loss) and torch.isfinite(norm):
             return
-        # The parts that it came from, where the loss tells them.
+        # The parts that caused it, if the loss shows them.
         pairs = zip(batches, losses, strict=True)
         suspects = [batch for batch, value in pairs if not torch.isfinite(value)] or batches
         sources = sorted({source for batch in suspects for source in batch.sources})
@@ -189,7 +163,7 @@ class _Run:
         raise RuntimeError(
             f"Step {step + 1} gave a loss of {loss.item():.4g} and a gradient of norm "
             f"{norm.item():.4g}; training was stopped before the weights were changed. The batch "
-            f"held {'; '.join(sources)}. {kept}Look at these recordings, or lower learning_rate."
+            f"contains {'; '.join(sources)}. {kept}Check these recordings, or lower learning_rate."
         )
 
     def get_network(self):
@@ -199,7 +173,7 @@ class _Run:
         return network
 
     def validate(self, batches, log):
-        """Measure the averaged weights; nothing of the run is changed."""
+        """Measure the averaged weights; the run is not changed."""
         if log is not None:
             values = {}
             if batches:
@@ -211,7 +185,7 @@ class _Run:
         wait()
 
     def draw_curves(self, is_last):
-        """Draw the curves, unless that was done a short while ago: it takes longer than a step."""
+        """Draw the curves, at most once a minute, as it takes longer than a step."""
         if is_last or time.monotonic() - self._drawn >= _DRAW_EVERY:
             _draw_curves(self.folder)
             self._drawn = time.monotonic()
@@ -230,7 +204,7 @@ def _draw_curves(folder):
 
 
 def _start_stage(stage, sampler, step, config, device):
-    """Fill the codebook from the batches of a step, the same in all processes."""
+    """Initialise a stage from the batches of a step, the same in all processes."""
     batches, n_tokens, part = [], 0, 0
     wanted = max(config.start_tokens, stage.network.config.n_classes)
     while n_tokens < wanted:
@@ -249,7 +223,7 @@ def get_generator(*entropy):
 
 @contextmanager
 def local_random_state(device, *entropy):
-    """Seed torch's own state from integers for a while: dropout knows no other."""
+    """Seed torch's global state, which dropout uses, from integers inside a context."""
     devices = [device] if device.type == "cuda" else []
     seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
     with torch.random.fork_rng(devices):
@@ -267,7 +241,7 @@ def move(batch, device):
 
 @contextmanager
 def _prefetched(sampler, steps, parts, device):
-    """Yield an iterator of the batches of each step, drawn while the last step is computed."""
+    """Yield an iterator of each step's batches, which are drawn ahead in a thread."""
 
     def draw(step):
         """Return the batches of a step, on the device."""

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pre-training of both stages: a corpus in, a model out."""
 
-# What needs torch is imported when it is called.
+# Modules that need torch are imported by the calls.
 from mne.utils import _validate_type, verbose
 
 
@@ -21,39 +21,38 @@ def pretrain_tokenizer(
 
     Parameters
     ----------
-    corpus : Corpus | path-like | None
-        The corpus or its folder, see :func:`mne_gram.training.prepare_corpus`. None trains on
-        simulated EEG alone and needs ``simulated_share=1``.
+    corpus : Corpus | path-like
+        The corpus or its folder, see :func:`mne_gram.training.prepare_corpus`.
     out : path-like
-        Folder for the checkpoint, ``log.csv``, ``curves.png`` and, in the end, the model in
-        ``model/``. If it holds a checkpoint of the same run, that goes on.
+        Folder for the checkpoint, ``log.csv``, ``curves.png`` and, at the end, the model in
+        ``model/``. If it contains a checkpoint of the same run, training resumes from it.
     config : TokenizerConfig | None
-        Shape of the network; None takes ``tokenizer_tiny()``.
+        Shape of the network. None means ``tokenizer_tiny()``.
     training : TrainingConfig | None
-        How to train; None takes the defaults.
+        Settings of the training. None means the defaults.
     device : str | torch.device | None
-        Where to compute. None is the CPU; ``"auto"`` a GPU if there is one.
+        Where to compute. None means the CPU, ``"auto"`` a GPU if available.
     overwrite : bool
-        Whether to start anew where there is a checkpoint.
+        Whether to start again where there is a checkpoint.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     model : GramModel
-        A model with a tokenizer only, its weights averaged over the last steps.
+        A model with only a tokenizer; weights are averaged over the last steps.
 
     Raises
     ------
     ValueError
-        If the corpus is empty, or the checkpoint in ``out`` is of another run.
+        If the corpus is empty, or the checkpoint in ``out`` belongs to another run.
     RuntimeError
         If the corpus changed since it was prepared, or the loss is not finite.
 
     Notes
     -----
-    Under ``torchrun`` all processes train together and the first one writes. A run with N
-    processes takes the same batches as a run with one.
+    Under ``torchrun`` all processes train together and the first one writes. The batches do not
+    depend on the number of processes.
 
     Stage 1 is described in Li, Zheng and Lu (ICASSP 2025).
     """
@@ -81,33 +80,33 @@ def pretrain(
 
     Parameters
     ----------
-    corpus : Corpus | path-like | None
+    corpus : Corpus | path-like
         As in :func:`pretrain_tokenizer`.
     tokenizer : GramModel | path-like
-        A model with a tokenizer, or its folder.
+        A model with a tokenizer, or the folder of one.
     out : path-like
         As in :func:`pretrain_tokenizer`.
     config : GramConfig | None
-        Shape of the network, with as many classes as the tokenizer; None takes ``gram_tiny()``.
+        Shape of the network, with as many classes as the tokenizer. None means ``gram_tiny()``.
     training : TrainingConfig | None
-        How to train; None takes the defaults.
+        Settings of the training. None means the defaults.
     device : str | torch.device | None
-        Where to compute. None is the CPU; ``"auto"`` a GPU if there is one.
+        Where to compute. None means the CPU, ``"auto"`` a GPU if available.
     overwrite : bool
-        Whether to start anew where there is a checkpoint.
+        Whether to start again where there is a checkpoint.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     model : GramModel
-        A model with both stages, the weights of the second averaged over the last steps.
+        A model with both stages; weights of stage 2 are averaged over the last steps.
 
     Raises
     ------
     ValueError
-        If the corpus is empty, the tokenizer has another number of classes, or the checkpoint in
-        ``out`` is of another run.
+        If the corpus is empty, the tokenizer has a different number of classes, or the checkpoint
+        in ``out`` belongs to another run.
     RuntimeError
         If the corpus changed since it was prepared, or the loss is not finite.
 

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The processes that train together; with one process all of this does nothing."""
+"""Processes that train together; with a single one all of this does nothing."""
 
 import itertools
 import os
@@ -10,7 +10,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-_MEETINGS = itertools.count()  # of this process; all count alike
+_MEETINGS = itertools.count()  # counted alike in all processes
 
 
 def get_rank():
@@ -19,7 +19,7 @@ def get_rank():
 
 
 def get_n_processes():
-    """Return how many processes train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -47,27 +47,21 @@ def spread(tensor):
 
 
 def wait():
-    """Wait until all processes are here."""
+    """Wait for all processes."""
     if dist.is_initialized():
         dist.barrier()
 
 
 @contextmanager
 def process_group(device):
-    """Join the processes that ``torchrun`` started, if it did.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where this process computes: ``nccl`` connects GPUs, ``gloo`` CPUs.
-    """
+    """Join the processes that ``torchrun`` started, by ``nccl`` on GPUs and ``gloo`` on CPUs."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
         yield
         return
-    # The others wait while the first process looks at the validation data.
+    # The others wait while the first process validates.
     timeout = timedelta(hours=2)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    # The addresses of an earlier group are still in the store, where they must not be found.
+    # The store still has the addresses of an earlier group, which must not be found.
     store, rank, n_processes = next(dist.rendezvous("env://", timeout=timeout))
     store = dist.PrefixStore(f"mne_gram-{next(_MEETINGS)}", store)
     dist.init_process_group(

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recipes: everything from BIDS data sets to a model, under one name."""
+"""Recipes: all steps from BIDS data sets to a model, under one name."""
 
 import dataclasses
 import subprocess
@@ -29,27 +29,15 @@ from ._storage import read_index
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Shapes and settings of both stages.
-
-    Attributes
-    ----------
-    description : str
-        What the model is good for.
-    tokenizer, gram : TokenizerConfig, GramConfig
-        Shapes of the networks.
-    stage1, stage2 : TrainingConfig
-        How they are trained.
-    dtype : str
-        How the weights are stored.
-    """
+class PretrainingRecipe:
+    """Shapes of both networks and settings of both stages."""
 
     description: str
     tokenizer: TokenizerConfig
     gram: GramConfig
     stage1: TrainingConfig
     stage2: TrainingConfig
-    dtype: str = "float32"
+    dtype: str = "float32"  #: of the stored weights
 
 
 _TINY1 = TrainingConfig(
@@ -61,7 +49,6 @@ _TINY1 = TrainingConfig(
     warm_up=0.02,
     weight_decay=0.01,
     average=0.997,
-    simulated_share=0.15,
     centered=True,
     free_steps=300,
     free_guide=True,
@@ -80,7 +67,7 @@ _TINY2 = dataclasses.replace(
     free_guide=False,
     warm_start=True,
 )
-# The same on a GPU: larger batches, more steps, half precision where it does no harm.
+# The same for a GPU: larger batches, more steps, half precision where it is harmless.
 _SMALL1 = dataclasses.replace(
     _TINY1,
     n_steps=20000,
@@ -104,7 +91,7 @@ _SMALL2 = dataclasses.replace(
 )
 
 RECIPES = {
-    "gram-tiny": Recipe(
+    "gram-tiny": PretrainingRecipe(
         "small open model, trained on two CPU cores",
         tokenizer_tiny(),
         gram_tiny(),
@@ -112,14 +99,14 @@ RECIPES = {
         _TINY2,
         dtype="float16",
     ),
-    "gram-small": Recipe(
+    "gram-small": PretrainingRecipe(
         "the same for a GPU",
         tokenizer_small(),
         gram_small(),
         _SMALL1,
         _SMALL2,
     ),
-    "gram-base-open": Recipe(
+    "gram-base-open": PretrainingRecipe(
         "networks of the published Base shape, for a GPU and a large corpus",
         tokenizer_base(),
         dataclasses.replace(gram_base(), predict_scale=True),
@@ -142,50 +129,50 @@ def run_recipe(
     changes=None,
     verbose=None,
 ):
-    """Make a model from BIDS data sets: corpus, tokenizer, masked autoencoder.
+    """Train a model from BIDS data sets: corpus, tokenizer, masked autoencoder.
 
     Parameters
     ----------
     name : str
         A key of ``RECIPES``, such as ``"gram-tiny"``.
     out : path-like
-        Folder of everything: ``corpus/``, ``tokenizer/``, ``gram/`` and the model itself, in a
-        folder of the recipe's name. What is there already is not done again.
+        Folder for ``corpus/``, ``tokenizer/``, ``gram/`` and the model itself, in a folder named
+        after the recipe. Steps that are complete are not repeated.
     bids_roots : list of path-like
         The data sets.
     hold_out_every : int | None
-        The 4th, 8th, ... subject of each data set, in sorted order, enter nothing. Without effect
-        on a ``corpus`` that is prepared already.
+        With 4, the 4th, 8th, ... subject of each data set, in sorted order, are not used. Ignored
+        with ``corpus``.
     device : str | torch.device | None
-        Where to compute. None is the CPU; ``"auto"`` a GPU if there is one.
+        Where to compute. None means the CPU, ``"auto"`` a GPU if available.
     n_jobs : int
         Processes that prepare the corpus.
     corpus : path-like | None
-        A corpus that is prepared already, in place of ``out/corpus``.
+        A prepared corpus, in place of ``out/corpus``.
     changes : dict | None
-        Fields of the settings of both stages that shall differ from the recipe, see `adapt`.
+        Fields of the settings of both stages (:class:`TrainingConfig`) that differ from the recipe.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
     Returns
     -------
     model : GramModel
-        The model, as it was written.
+        The model, as written to the folder.
 
     Raises
     ------
     ValueError
-        If there is no such recipe, or nothing to train on.
+        If the recipe does not exist, or there is nothing to train on.
 
     Notes
     -----
-    Under ``torchrun`` the first process prepares the corpus while the others wait, for two hours
-    at most: prepare a corpus that takes longer before, and give it as ``corpus``.
+    Under ``torchrun`` the first process prepares the corpus while the others wait, for at most two
+    hours. If it takes longer, prepare the corpus beforehand.
     """
     _check_option("name", name, list(RECIPES))
     recipe, out, device = RECIPES[name], Path(out), choose_device(device)
     stage1 = adapt(recipe.stage1, device, changes)
-    # Processes that train together join first, as the others have to wait for the corpus.
+    # Processes join first, as all have to wait for the corpus.
     with process_group(device):
         if corpus is None:
             corpus = out / "corpus"
@@ -201,7 +188,7 @@ def run_recipe(
         model = pretrain(
             corpus, first, out / "gram", config=recipe.gram, training=stage2, device=device
         )
-        # A corpus that was prepared before tells itself who was held out.
+        # The corpus knows which subjects were held out.
         selection = read_index(Path(corpus))["selection"]
         model.card.update(name=name, description=recipe.description, commit=get_commit())
         model.card.update(selection)
@@ -213,30 +200,15 @@ def run_recipe(
 
 
 def adapt(training, device, changes=None):
-    """Change settings, and fit them to a device.
+    """Return settings with changes, and adapted to a device: on a CPU in single precision.
 
-    Parameters
-    ----------
-    training : TrainingConfig
-        The settings.
-    device : torch.device
-        Where to compute. On a CPU nothing is compiled or computed in half precision, unless
-        ``changes`` ask for it.
-    changes : dict | None
-        Fields that shall differ. With other ``n_steps``, ``free_steps`` remain the same share of
-        them, if they are not changed too.
-
-    Returns
-    -------
-    training : TrainingConfig
-        The settings for this device.
+    With other ``n_steps``, ``free_steps`` remain the same share of them unless changed, too.
     """
     changes = dict(changes or {})
     if device.type == "cpu" and (training.compile or training.precision != "float32"):
         logger.info(
-            "These settings are made for a GPU. Here is none, so training is in single precision, "
-            "is not compiled and takes long; the recipe gram-tiny is made for any machine. On a "
-            "GPU the same command trains as intended."
+            "These settings are meant for a GPU. On this CPU training is in single precision, "
+            "without compilation, and takes long; the recipe gram-tiny is meant for any machine."
         )
         changes = {"precision": "float32", "compile": False, **changes}
     n_steps = changes.get("n_steps", training.n_steps)

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""A training run: what is around the loop."""
+"""A training run: everything around the loop."""
 
 import hashlib
 import json
@@ -13,7 +13,6 @@ from mne.utils import _validate_type, logger
 
 from .._version import __version__
 from ..models import Gram, GramModel, Tokenizer, get_device, save_model
-from ..simulation import Simulator
 from . import _checkpoint as checkpoint
 from ._batches import Sampler, validation_batches
 from ._config import TrainingConfig
@@ -39,25 +38,9 @@ def build_gram(config, training, first):
 
 
 def run_stage(name, build, config, corpus, out, training, device, overwrite, first=None):
-    """Train a stage and write the model.
+    """Train the stage ``"tokenizer"`` or ``"gram"``, write the model to ``out`` and return it.
 
-    Parameters
-    ----------
-    name : ``"tokenizer"`` | ``"gram"``
-        Which.
-    build : callable
-        `build_tokenizer` or `build_gram`.
-    config : TokenizerConfig | GramConfig
-        Shape of the network.
-    corpus, out, training, device, overwrite
-        As in :func:`mne_gram.pretrain`.
-    first : GramModel | None
-        The model with the tokenizer, for stage 2.
-
-    Returns
-    -------
-    model : GramModel
-        What was trained.
+    ``build`` makes its networks, and ``first`` is the model with the tokenizer for stage 2.
     """
     training = TrainingConfig() if training is None else training
     _validate_type(training, TrainingConfig, "training")
@@ -65,23 +48,21 @@ def run_stage(name, build, config, corpus, out, training, device, overwrite, fir
     _check_device(device, training)
     if name == "gram":
         _check_warm_start(config, training)
-    corpus = _get_corpus(corpus, training)
+    corpus = _get_corpus(corpus)
     out = Path(out)
     with process_group(device):
         prepare_folder(out, overwrite)
         kind, networks = build(config, training, first)
         stage = kind(*(network.to(device) for network in networks), training)
-        simulated = training.simulated_share > 0
-        simulator = Simulator(device=device, seed=training.seed) if simulated else None
         seen, watched = split_corpus(corpus, training.hold_out_every)
-        sampler = make_sampler(seen, training, simulator, masked=name == "gram")
+        sampler = make_sampler(seen, training, masked=name == "gram")
         kinds = MASK_KINDS if name == "gram" else ("none",)
         batches = get_validation_batches(watched, kinds, training.seed, device)
         facts = dict(
             stage=name,
             network=config.to_dict(),
             training=training.to_dict(),
-            corpus=None if corpus is None else get_digest(corpus),
+            corpus=get_digest(corpus),
             tokenizer=None if first is None else _get_identity(first),
         )
         network, progress = train(
@@ -104,13 +85,13 @@ def _assemble(name, network, card, first, out):
 
 
 def add_stage(known, name, card, out):
-    """Return the card of a model with one more stage, named by the folder of its run."""
+    """Return a card with one more stage, named after the folder of the run."""
     stages = {**known.get("stages", {}), name: card}
     return {**known, "name": out.resolve().name, "stages": stages}
 
 
 def choose_device(device):
-    """Return the device of this process, which ``torchrun`` numbers on machines with GPUs."""
+    """Return the device of this process; ``torchrun`` numbers those of a machine with GPUs."""
     if isinstance(device, str) and device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     device = get_device(device)
@@ -121,36 +102,29 @@ def choose_device(device):
 
 
 def _check_device(device, training):
-    """Refuse what only GPUs do faster."""
+    """Refuse options that are slower on a CPU."""
     if device.type == "cpu" and (training.precision != "float32" or training.compile):
         raise ValueError(
-            "precision='bfloat16' and compile=True are for GPUs: on a CPU they are slower. Set "
+            "precision='bfloat16' and compile=True are for GPUs and slower on a CPU. Set "
             "precision='float32', compile=False, or give a device."
         )
 
 
 def _check_warm_start(config, training):
-    """Refuse a start that the shape has no room for, before anything is overwritten."""
+    """Refuse a decoder that is too small, before anything is overwritten."""
     if training.warm_start and config.decoder_n_blocks < 2:
         raise ValueError(
-            f"warm_start needs a decoder of at least 2 blocks, and this one has "
+            f"warm_start needs a decoder of at least 2 blocks, but this one has "
             f"{config.decoder_n_blocks}. Set decoder_n_blocks=2, or warm_start=False."
         )
 
 
-def _get_corpus(corpus, training):
-    _validate_type(corpus, (Corpus, "path-like", None), "corpus")
-    if corpus is None:
-        if training.simulated_share < 1:
-            raise ValueError(
-                f"Without a corpus all batches have to be simulated, but simulated_share is "
-                f"{training.simulated_share:g}. Set it to 1, or give a corpus."
-            )
-        return None
+def _get_corpus(corpus):
+    _validate_type(corpus, (Corpus, "path-like"), "corpus")
     if not isinstance(corpus, Corpus):
         corpus = read_corpus(corpus)
     if not corpus.recordings:
-        raise ValueError(f"The corpus in {corpus.folder} holds no recording to train on.")
+        raise ValueError(f"The corpus in {corpus.folder} has no recording to train on.")
     return corpus
 
 
@@ -166,8 +140,8 @@ def get_tokenizer(tokenizer, config):
         theirs, ours = getattr(tokenizer.tokenizer.config, name), getattr(config, name)
         if theirs != ours:
             raise ValueError(
-                f"The tokenizer has {name}={theirs} and config has {name}={ours}; they have to be "
-                "the same."
+                f"The tokenizer has {name}={theirs} and config has {name}={ours}; they must be "
+                "equal."
             )
     return tokenizer
 
@@ -182,18 +156,18 @@ def _get_identity(model):
 
 
 def get_digest(corpus):
-    """Return a checksum of what a corpus holds."""
+    """Return a checksum of the recordings of a corpus."""
     entries = sorted((recording.name, recording.sha256) for recording in corpus.recordings)
     return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
 def prepare_folder(out, overwrite):
-    """Make the folder; take away what an earlier run left if that is wanted."""
+    """Make the folder; remove the files of an earlier run if ``overwrite``."""
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; expected a folder or nothing.")
     if get_rank() == 0:
         out.mkdir(parents=True, exist_ok=True)
-        for left in out.glob(".mne_gram-*"):  # by a process that was killed while it wrote
+        for left in out.glob(".mne_gram-*"):  # by a process that was killed while writing
             shutil.rmtree(left, ignore_errors=True)
         if overwrite:
             for name in (checkpoint.NAME, "log.csv", "curves.png"):
@@ -203,21 +177,11 @@ def prepare_folder(out, overwrite):
 
 
 def split_corpus(corpus, hold_out_every):
-    """Split a corpus into subjects to train on and subjects to watch.
+    """Return the subjects to train on and those to validate on, as corpora.
 
-    Parameters
-    ----------
-    corpus : Corpus | None
-        The corpus.
-    hold_out_every : int | None
-        The n-th, 2n-th, ... subject of each data set, in sorted order, is watched.
-
-    Returns
-    -------
-    seen, watched : Corpus | None
-        None where there is nothing.
+    Every n-th subject of each data set, in sorted order, is for validation; None if there is none.
     """
-    if corpus is None or hold_out_every is None:
+    if hold_out_every is None:
         return corpus, None
     held_out = set()
     for dataset in {recording.dataset for recording in corpus.recordings}:
@@ -225,15 +189,14 @@ def split_corpus(corpus, hold_out_every):
         held_out |= {(dataset, subject) for subject in split_subjects(subjects, hold_out_every)[1]}
     if not held_out:
         logger.info(
-            f"No data set has {hold_out_every} subjects, so none is held out and nothing is "
-            "measured on people who were not trained on."
+            f"No data set has {hold_out_every} subjects, so none is held out for validation."
         )
         return corpus, None
     seen = corpus.select(lambda r: (r.dataset, r.subject) not in held_out)
     return seen, corpus.select(lambda r: (r.dataset, r.subject) in held_out)
 
 
-def make_sampler(corpus, training, simulator, *, masked):
+def make_sampler(corpus, training, *, masked):
     """Return the sampler that a training configuration describes."""
     kinds = None
     if masked:
@@ -243,8 +206,6 @@ def make_sampler(corpus, training, simulator, *, masked):
         seed=training.seed,
         tokens_per_window=training.tokens_per_window,
         tokens_per_batch=training.tokens_per_part,
-        simulator=simulator,
-        simulated_share=training.simulated_share,
         mask_kinds=kinds,
         mask_share=training.mask_share,
         augment=training.augment,
@@ -261,9 +222,9 @@ def get_validation_batches(corpus, kinds, seed, device):
 
 
 def make_card(name, config, training, corpus, seen, watched, progress):
-    """Return what is to be known of a training run, in entries that JSON can hold."""
+    """Return the entries of a model card about a run, for JSON."""
     data = []
-    for dataset in sorted({r.dataset for r in corpus.recordings}) if corpus is not None else ():
+    for dataset in sorted({r.dataset for r in corpus.recordings}):
         mine = [r for r in seen.recordings if r.dataset == dataset]
         out = [r for r in watched.recordings if r.dataset == dataset] if watched else []
         data.append(

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two stages: what each minimises, what it does after a step, how it is measured."""
+"""The two stages: what each minimises, what it does after a step, how it is validated."""
 
 import torch
 import torch.nn.functional as F
@@ -12,37 +12,19 @@ from ._processes import spread
 
 @torch.no_grad()
 def find_components(patches, n_components):
-    """Return the principal components of the shapes of patches.
+    """Return the first principal components (200, n_components) of patches (N, 200).
 
-    Parameters
-    ----------
-    patches : torch.Tensor, shape (N, 200)
-        The patches. Means and amplitudes are left out.
-    n_components : int
-        How many, at most 200.
-
-    Returns
-    -------
-    components : torch.Tensor, shape (200, n_components)
-        Orthonormal columns, the largest component first.
+    Patches are centered and scaled to length 1; columns are orthonormal.
     """
     shapes = F.normalize(patches - patches.mean(-1, keepdim=True), dim=-1).double()
     vectors = torch.linalg.eigh(shapes.T @ shapes).eigenvectors
-    # An eigenvector has no sign of its own.
+    # The sign of an eigenvector is arbitrary.
     signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
     return (vectors * signs).flip(1)[:, :n_components].float().contiguous()
 
 
 class TokenizerStage:
-    """Stage 1: the tokenizer learns to name patches, and to draw them again.
-
-    Parameters
-    ----------
-    network : mne_gram.models.Tokenizer
-        Trained in place.
-    config : TrainingConfig
-        The settings.
-    """
+    """Stage 1: the tokenizer learns to encode patches and to decode them; trained in place."""
 
     name = "tokenizer"
 
@@ -54,7 +36,7 @@ class TokenizerStage:
         self.guide = None
 
     def needs_start(self, step):
-        """Tell whether something has to be found in a few batches before a step."""
+        """Return whether something has to be initialised from a few batches before a step."""
         if self.codebook.started:
             return False
         lacks_guide = self.config.free_guide and self.guide is None
@@ -72,7 +54,7 @@ class TokenizerStage:
 
     @torch.no_grad()
     def start_codebook(self, batches, generator):
-        """Fill the codebook from what the encoder makes of some batches."""
+        """Fill the codebook from the codes of some batches."""
         codes = []
         was_training = self.network.training
         self.network.eval()
@@ -82,32 +64,27 @@ class TokenizerStage:
         self.codebook.start(torch.cat(codes), generator)
 
     def get_loss(self, forward, batch):
-        """Return the objective of a batch and what of it is logged."""
+        """Return the objective of a batch and the values to log."""
         config = self.config
         out = forward(
             batch.x,
             batch.channels,
             quantize=self.codebook.started,
-            noise=config.free_noise,
             guide=self.guide,
             centered=config.centered,
-            rotation=config.rotation,
-            spectral_weight=config.spectral_weight,
         )
         if self.codebook.started:
             self.codebook.add(out.codes, out.indices)
         values = {"loss": out.loss, "reconstruction": out.reconstruction}
         values["commitment"] = out.commitment
-        if config.spectral_weight:
-            values["spectral"] = out.spectral
         return out.loss, values
 
     def update(self, step, generator):
-        """Move the codebook; return what is logged of it."""
+        """Move the codebook; return the values to log."""
         if not self.codebook.started:
             return {}
         counts = self.codebook.counts
-        # A class revived at the end would not find its place any more.
+        # Classes revived near the end would not settle.
         n_revived = self.codebook.update(generator, revive=step < 0.8 * self.config.n_steps)
         return {
             "revived": n_revived,
@@ -115,36 +92,25 @@ class TokenizerStage:
         }
 
     def get_state(self):
-        """Return what a checkpoint has to hold beside the weights."""
+        """Return what a checkpoint contains in addition to the weights."""
         state = {f"codebook.{key}": value for key, value in self.codebook.get_state().items()}
         return state if self.guide is None else {**state, "guide": self.guide}
 
     def set_state(self, tensors):
-        """Continue from what `get_state` returned."""
+        """Restore the output of `get_state`."""
         tensors = dict(tensors)
         self.guide = tensors.pop("guide", None)
         self.codebook.set_state({key.removeprefix("codebook."): v for key, v in tensors.items()})
 
     def tidy(self, network):
-        """Bring averaged weights into the form that the network expects."""
+        """Normalise the averaged codebook."""
         network.codebook.copy_(F.normalize(network.codebook, dim=-1))
 
     @torch.no_grad()
     def evaluate(self, network, batches):
-        """Measure a network on held-out batches.
+        """Return measures by subject of a network in eval mode, from (subject, Batch) pairs.
 
-        Parameters
-        ----------
-        network : mne_gram.models.Tokenizer
-            In eval mode; it stays as it is.
-        batches : list of tuple of (str, Batch)
-            The subject of each batch and the batch.
-
-        Returns
-        -------
-        values : dict
-            Subject to a dict of measures; the subject "" stands for the mean over subjects, and
-            for the classes of all together.
+        The subject ``""`` is the mean over subjects, and has the classes of all together.
         """
         cosines, counts = {}, network.codebook.new_zeros(len(network.codebook))
         for subject, batch in batches:
@@ -169,16 +135,9 @@ class TokenizerStage:
 
 
 class GramStage:
-    """Stage 2: the masked autoencoder learns to name the patches that it cannot see.
+    """Stage 2: the masked autoencoder learns to predict the classes of hidden patches.
 
-    Parameters
-    ----------
-    network : mne_gram.models.Gram
-        Trained in place.
-    tokenizer : mne_gram.models.Tokenizer
-        Says what the right names are; frozen.
-    config : TrainingConfig
-        The settings.
+    The network is trained in place; the tokenizer, which is frozen, gives the classes.
     """
 
     name = "gram"
@@ -188,19 +147,19 @@ class GramStage:
         self.tokenizer = tokenizer.eval().requires_grad_(False)
 
     def needs_start(self, step):
-        """Tell whether weights have to be filled before a step."""
+        """Return whether weights have to be initialised before a step."""
         return self.config.warm_start and step == 0
 
     def start(self, step, batches, generator):
-        """Let the network begin as an interpolator."""
+        """Start the network as an interpolator."""
         _check_finite(step, batches)
         start_interpolating(self.network, self.tokenizer, batches)
-        # From here on processes exchange gradients only.
+        # From here on processes exchange only gradients.
         for value in self.network.state_dict().values():
             spread(value)
 
     def get_loss(self, forward, batch):
-        """Return the objective of a batch and what of it is logged."""
+        """Return the objective of a batch and the values to log."""
         with torch.no_grad():
             targets = self.tokenizer.encode(batch.x, batch.channels).indices
         out = forward(
@@ -217,31 +176,20 @@ class GramStage:
         return {}
 
     def get_state(self):
-        """Return what a checkpoint has to hold beside the weights: nothing."""
+        """Return nothing: all is in the weights."""
         return {}
 
     def set_state(self, tensors):
-        """Continue from what `get_state` returned."""
+        """Restore the output of `get_state`."""
 
     def tidy(self, network):
-        """Leave averaged weights as they are."""
+        """Leave averaged weights unchanged."""
 
     @torch.no_grad()
     def evaluate(self, network, batches):
-        """Measure a network on held-out batches.
+        """Return measures by subject of a network in eval mode, from (subject, Batch) pairs.
 
-        Parameters
-        ----------
-        network : mne_gram.models.Gram
-            In eval mode; it stays as it is.
-        batches : list of tuple of (str, Batch)
-            The subject of each batch and the batch.
-
-        Returns
-        -------
-        values : dict
-            Subject to a dict of measures; the subject "" stands for the mean over subjects.
-            Accuracies are also given for each kind of mask.
+        The subject ``""`` is the mean over subjects; accuracies are also given by kind of mask.
         """
         parts = {}
         for subject, batch in batches:
@@ -269,12 +217,12 @@ class GramStage:
 
 
 def _check_finite(step, batches):
-    """Raise if something would be started from values that are not finite."""
+    """Raise if something would be initialised from values that are not finite."""
     for batch in batches:
         if not torch.isfinite(batch.x).all():
             raise RuntimeError(
-                f"Step {step + 1} cannot be prepared: a batch has values that are not finite. It "
-                f"holds {'; '.join(sorted(set(batch.sources)))}. Look at these recordings."
+                f"Step {step + 1} cannot be prepared: a batch has values that are not finite, from "
+                f"{'; '.join(sorted(set(batch.sources)))}. Check these recordings."
             )
 
 

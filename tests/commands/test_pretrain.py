@@ -24,8 +24,9 @@ from mne_gram.training._recipes import RECIPES, adapt
 CPU = torch.device("cpu")
 TINY1 = RECIPES["gram-tiny"].stage1
 # Two steps of a network for tests; the second person of each data set is watched.
+TOKENIZER = ["pretrain", "tokenizer", "--corpus", "corpus", "--out"]
 QUICK = [
-    *"--size nano --steps 2 --parts 1 --tokens-per-part 128 --simulated-share 0".split(),
+    *"--size nano --steps 2 --parts 1 --tokens-per-part 128".split(),
     *"--device cpu --set start_tokens=128 hold_out_every=2 checkpoint_every=1".split(),
 ]
 
@@ -43,7 +44,7 @@ def _write_recording(path, seed=0):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Return a folder with recordings of five people and a broken file."""
+    """Return a folder with recordings of five subjects and a broken file."""
     folder = tmp_path_factory.mktemp("data") / "lab"
     for k in range(1, 6):
         _write_recording(folder / f"sub-{k}_raw.fif", k)
@@ -53,7 +54,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def corpus(lab, tmp_path_factory):
-    """Return the folder of a corpus of these people."""
+    """Return the folder of a corpus of these subjects."""
     out = tmp_path_factory.mktemp("corpora") / "corpus"
     files = map(str, sorted(lab.glob("sub-*")))
     assert main(["pretrain", "prepare", "--file", *files, "--out", str(out)]) == 0
@@ -108,7 +109,7 @@ def test_prepare(lab, tmp_path, capsys):
     assert main([*args, "--file", files[0], "--file", *files[1:]]) == 0
     out, err = capsys.readouterr()
     head, lab_row, other_row, all_row, failed, where = out.splitlines()
-    assert head.split() == "data set recordings people hours tokens marked".split()
+    assert head.split() == "data set recordings subjects hours tokens marked".split()
     assert lab_row.split() == ["lab", "4", "4", "0.01", "144", "0.0%"]
     assert other_row.split()[:3] == ["other", "1", "1"] and all_row.split()[:3] == ["all", "5", "5"]
     assert failed == "Recordings that could not be prepared: 1." and "corpus" in where
@@ -159,9 +160,9 @@ def test_tokenizer(tokenizer, corpus, tmp_path, capsys):
     out = shutil.copytree(tokenizer, tmp_path / "run")
     assert _train("tokenizer", corpus, out) == 0
     printed, err = capsys.readouterr()
-    assert "Going on after step 2 of 2" in err
+    assert "Resuming after step 2 of 2" in err
     line, where = printed.splitlines()
-    assert line.startswith("tokenizer: 2 steps; on people held out: cosine ")
+    assert line.startswith("tokenizer: 2 steps; held-out subjects: cosine ")
     assert where == f"The model is in {out / 'model'}."
     model = mne_gram.load_model(out / "model")
     assert model.gram is None and model.tokenizer.config == models.tokenizer_nano()
@@ -186,7 +187,7 @@ def test_gram(tokenizer, corpus, tmp_path, capsys, inner):
     """Stage 2 takes the folder of stage 1 or the model in it; its curves can be drawn."""
     out, figure = tmp_path / "gram", tmp_path / "curves.pdf"
     assert _train("gram", corpus, out, "--tokenizer", str(tokenizer / inner)) == 0
-    assert "gram: 2 steps; on people held out: loss" in capsys.readouterr().out
+    assert "gram: 2 steps; held-out subjects: loss" in capsys.readouterr().out
     model = mne_gram.load_model(out / "model")
     assert list(model.card["stages"]) == ["tokenizer", "gram"]
     assert set(read_log(out)["split"]) == {"train", "validation"}
@@ -218,14 +219,12 @@ def test_tokenizer_of_another_size(tokenizer, corpus, tmp_path, capsys, monkeypa
     assert "neither a model" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_simulation_alone(tmp_path, capsys):
-    """Training on simulated EEG alone needs no corpus; else one is asked for."""
-    args = ["pretrain", "tokenizer", "--out", str(tmp_path / "run"), *QUICK]
-    assert main(args) == 1
-    assert "Without a corpus" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-    assert main([*args, "--simulated-share", "1"]) == 0
-    assert "nobody was held out" in capsys.readouterr().out
+def test_no_corpus(tmp_path, capsys):
+    """Both stages need a corpus."""
+    with pytest.raises(SystemExit) as exc:
+        main(["pretrain", "tokenizer", "--out", str(tmp_path / "run"), *QUICK])
+    assert exc.value.code == 2 and not (tmp_path / "run").exists()
+    assert "--corpus" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -244,19 +243,25 @@ def test_simulation_alone(tmp_path, capsys):
             ),
         ),
         (
-            "--preset published --steps 50 --parts 2 --tokens-per-part 1024 --set rotation=true",
+            "--preset published --steps 50 --parts 2 --tokens-per-part 1024 --set centered=true",
             "base",
-            published_tokenizer(50, 2, 1024, rotation=True),
+            published_tokenizer(50, 2, 1024, centered=True),
         ),
     ],
 )
 def test_presets(tmp_path, got, options, size, expected):
     """Presets stand for settings and a size; without a GPU they are fitted to the CPU."""
-    args = ["pretrain", "tokenizer", "--out", str(tmp_path), "--device", "cpu", *options.split()]
+    args = [
+        *TOKENIZER,
+        str(tmp_path),
+        "--device",
+        "cpu",
+        *options.split(),
+    ]
     assert main([*args, "--overwrite"]) == 1
     assert got["training"] == expected
     assert got["config"] == getattr(models, f"tokenizer_{size}")()
-    assert got["args"] == (None, str(tmp_path))
+    assert got["args"] == ("corpus", str(tmp_path))
     assert got["device"] == "cpu" and got["overwrite"] is True
 
 
@@ -266,7 +271,8 @@ def test_published_gram(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "mne_gram.training.pretrain", lambda *a, training, **k: asked.append(training)
     )
-    args = ["pretrain", "gram", "--tokenizer", str(tokenizer), "--out", str(tmp_path)]
+    args = ["pretrain", "gram", "--corpus", "corpus", "--tokenizer", str(tokenizer)]
+    args += ["--out", str(tmp_path)]
     main([*args, "--preset", "published", "--steps", "9"])  # fails later, as nothing comes back
     assert asked == [published_gram(9)]
 
@@ -275,7 +281,17 @@ def test_set(tmp_path, got):
     """Any field can be set, each by a value of its type."""
     values = ["augment=false", "betas=[0.8, 0.9]", 'mask_kinds={"span": 1}', "seed=3", "clip=2"]
     values += ["precision=float32", "hold_out_every=null"]
-    assert main(["pretrain", "tokenizer", "--out", str(tmp_path), "--set", *values]) == 1
+    assert (
+        main(
+            [
+                *TOKENIZER,
+                str(tmp_path),
+                "--set",
+                *values,
+            ]
+        )
+        == 1
+    )
     expected = dict(augment=False, betas=(0.8, 0.9), mask_kinds={"span": 1}, seed=3, clip=2)
     assert got["training"] == adapt(TINY1, CPU, dict(expected, hold_out_every=None))
 
@@ -303,15 +319,30 @@ def test_set(tmp_path, got):
 def test_wrong_settings(tmp_path, got, capsys, options, text):
     """Settings that make no sense are wrong arguments."""
     with pytest.raises(SystemExit) as exc:
-        main(["pretrain", "tokenizer", "--out", str(tmp_path), *options.split()])
+        main(
+            [
+                *TOKENIZER,
+                str(tmp_path),
+                *options.split(),
+            ]
+        )
     assert exc.value.code == 2 and not got
     assert text in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", ["--steps 0", "--simulated-share 2", "--device nonesuch"])
+@pytest.mark.parametrize("options", ["--steps 0", "--learning-rate -1", "--device nonesuch"])
 def test_refused_settings(tmp_path, got, capsys, options):
     """Values that the library refuses are told in one line."""
-    assert main(["pretrain", "tokenizer", "--out", str(tmp_path), *options.split()]) == 1
+    assert (
+        main(
+            [
+                *TOKENIZER,
+                str(tmp_path),
+                *options.split(),
+            ]
+        )
+        == 1
+    )
     assert not got
     assert capsys.readouterr().err.splitlines()[-1].startswith("mne_gram: error: ")
 
@@ -327,7 +358,7 @@ def quick_recipe(monkeypatch):
         n_steps=2, n_parts=1, tokens_per_part=128, start_tokens=128, hold_out_every=2
     )
     shapes = models.tokenizer_nano(), models.gram_nano()
-    recipe = recipes.Recipe("for a test", *shapes, training, training, "float16")
+    recipe = recipes.PretrainingRecipe("for a test", *shapes, training, training, "float16")
     monkeypatch.setitem(RECIPES, "quick", recipe)
 
 
@@ -352,7 +383,7 @@ def test_recipe(lab, tmp_path, quick_recipe, capsys):
     # Of 0 to 4 the fourth is held out for good, and every second of the rest is watched.
     assert data["subjects_trained_on"] == ["0", "2"] and data["subjects_watched"] == ["1", "4"]
     assert main(command) == 0
-    assert capsys.readouterr().err.count("Going on after step 2 of 2") == 2
+    assert capsys.readouterr().err.count("Resuming after step 2 of 2") == 2
 
 
 def test_recipe_with_a_corpus(corpus, tmp_path, quick_recipe):
@@ -433,7 +464,7 @@ def test_interrupted(corpus, tmp_path, capsys, monkeypatch, overwrite):
     assert lines[-1].startswith("mne_gram: stopped. The last checkpoint is kept. ")
     assert ("without --overwrite" in lines[-1]) == overwrite
     assert _train("tokenizer", corpus, tmp_path, "--set", "validate_every=2") == 0
-    assert "Going on after step 1 of 2" in capsys.readouterr().err
+    assert "Resuming after step 1 of 2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["tokenizer", "recipe", "prepare"])
@@ -448,7 +479,7 @@ def test_interrupted_early(corpus, lab, tmp_path, capsys, monkeypatch, command):
     }[command]
     assert main(["pretrain", command, *args, "--out", str(tmp_path)]) == 130
     out, err = capsys.readouterr()
-    kept = "ready are kept" if command == "prepare" else "before the first checkpoint"
+    kept = "recordings are kept" if command == "prepare" else "before the first checkpoint"
     assert out == "" and kept in err.splitlines()[-1]
 
 
@@ -464,7 +495,7 @@ def test_other_processes_are_silent(lab, tmp_path, capsys, monkeypatch):
         return models.GramModel(models.Tokenizer(models.tokenizer_nano()), card=card)
 
     monkeypatch.setattr("mne_gram.training.pretrain_tokenizer", pretend)
-    command = ["pretrain", "tokenizer", "--out", str(tmp_path)]
+    command = [*TOKENIZER, str(tmp_path)]
     assert main(command) == 0
     # What one process does alone the others leave to it.
     others = ["--file", str(lab / "broken_raw.fif"), "--out", str(tmp_path / "corpus")]

@@ -144,12 +144,12 @@ def test_input_is_checked(model, data):
     nan, blind = x.copy(), mask.copy()
     nan[1, 2, 3], blind[3] = np.nan, True
     for args, kwargs, match in [
-        ((nan, CHANNELS, mask), {}, "filled with an estimate first"),
+        ((nan, CHANNELS, mask), {}, "Fill bad patches with estimates first"),
         ((x, CHANNELS, blind), {}, r"masked in window\(s\) \[3\]"),
         ((x[:, :, :-1], CHANNELS, mask), {}, r"patches \* 200"),
         ((x.astype(int), CHANNELS, mask), {}, "x must be a floating-point array"),
-        ((x, CHANNELS[:2], mask), {}, "must hold 4 montage indices"),
-        ((x, CHANNELS * 1.0, mask), {}, "must hold 4 montage indices"),
+        ((x, CHANNELS[:2], mask), {}, "must contain 4 montage indices"),
+        ((x, CHANNELS * 1.0, mask), {}, "must contain 4 montage indices"),
         ((x, CHANNELS, mask.astype(int)), {}, "mask must be a bool array"),
         ((x, CHANNELS, mask), {"decode": "mode"}, "'decode' parameter"),
         ((x, CHANNELS, mask), {"batch_size": 0}, "batch_size must be at least 1"),

@@ -434,7 +434,7 @@ def test_raw_is_eeg_to_the_package(recording):
         (dict(amplitude=10.0), "amplitude must be in volts"),
         (dict(artefacts=("heart",)), "artefacts"),
         (dict(sfreq=100.0), "line at 50.0 Hz cannot be sampled at 100 Hz"),
-        (dict(bads=["X1"]), "bads holds 'X1'"),
+        (dict(bads=["X1"]), "bads contains 'X1'"),
         (dict(bads={"Cz": "odd"}), "odd"),
         (dict(ch_names=["Cz", "nowhere"]), "nowhere"),
     ],

@@ -4,7 +4,6 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mne_gram.montage import CH_NAMES
 from mne_gram.training._augment import (
     DROP_SIZES,
-    STANDARD_MONTAGES,
     augment,
     choose_channels,
     size_odds,
@@ -29,7 +27,20 @@ from mne_gram.training._corpus import Corpus, Recording
 from mne_gram.training._masks import MASK_KINDS, MASK_SHARES, channel_distances
 
 INDEX = {name: k for k, name in enumerate(CH_NAMES)}
-M64, M19 = STANDARD_MONTAGES[64], STANDARD_MONTAGES[19]
+
+
+def indices(names):
+    """Return the sorted montage indices of names."""
+    return np.sort([INDEX[name] for name in names.split()])
+
+
+M64 = indices(
+    "FP1 FPZ FP2 AF7 AF3 AFZ AF4 AF8 F7 F5 F3 F1 FZ F2 F4 F6 F8 "
+    "FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T9 T7 C5 C3 C1 CZ C2 C4 C6 T8 T10 "
+    "TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 "
+    "PO7 PO3 POZ PO4 PO8 O1 OZ O2 IZ"
+)
+M19 = indices("FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2")
 ALL_KINDS = dict.fromkeys(MASK_KINDS, 1.0)
 
 
@@ -98,17 +109,6 @@ def masked(corpus):
     return Sampler(corpus, seed=3, tokens_per_batch=1024, mask_kinds=ALL_KINDS)
 
 
-class FakeSimulator:
-    """Noise in the form of a simulator."""
-
-    device = torch.device("cpu")
-
-    def draw(self, channels, n_patches, generator):
-        """Return white noise."""
-        assert channels.dtype == torch.int64
-        return torch.randn((*channels.shape, 200 * n_patches), generator=generator)
-
-
 def same(a, b):
     """Tell whether two batches are equal."""
     tensors = ("x", "channels", "mask")
@@ -165,7 +165,6 @@ def test_threads(masked):
 def test_global_random_state_stays(corpus, masked):
     before = np.random.get_state()[1].copy(), torch.get_rng_state()
     masked.draw(0, 0)
-    Sampler(None, simulator=FakeSimulator(), simulated_share=1).draw(0, 0)
     validation_batches(corpus, kinds=MASK_KINDS)
     assert_array_equal(np.random.get_state()[1], before[0])
     assert torch.equal(torch.get_rng_state(), before[1])
@@ -266,7 +265,7 @@ def test_seconds_marked_everywhere_and_dead_recordings(tmp_path):
         batch = sampler.draw(step, 0)
         assert torch.isfinite(batch.x).all()
         assert all(source.startswith("a/s1_part") for source in batch.sources)
-    with pytest.raises(ValueError, match="1 recordings, and none of them a window"):
+    with pytest.raises(ValueError, match="None of the 1 recordings of the corpus has a window"):
         Sampler(Corpus(tmp_path, (gone,)))
     with pytest.raises(ValueError, match="0 recordings"):
         Sampler(Corpus(tmp_path, ()))
@@ -317,41 +316,6 @@ def test_kinds_by_weight(corpus):
     seen = Counter(sampler.draw(step, 0).kind for step in range(300))
     assert set(seen) == {"random", "cluster"}
     assert 190 < seen["random"] < 260
-
-
-# ---------------------------------------------------------------------------------------------
-# Simulation
-
-
-def test_share_of_simulated_batches(corpus):
-    sampler = Sampler(corpus, tokens_per_batch=256, simulator=FakeSimulator(), simulated_share=0.3)
-    batches = [sampler.draw(step, 0) for step in range(300)]
-    simulated = [batch for batch in batches if batch.sources[0] == "simulation"]
-    assert 60 < len(simulated) < 120
-    montages = [set(r.channels) for r in corpus.recordings]
-    sizes = set()
-    for batch in simulated:
-        assert set(batch.sources) == {"simulation"}
-        assert batch.mask.shape[1:] in sampler.buckets
-        assert batch.x.shape[2] == 200 * batch.mask.shape[2]
-        sizes.add(batch.mask.shape[1])
-        for row in batch.channels.tolist():
-            assert any(montage.issuperset(row) for montage in montages)
-    assert sizes >= {4, 8, 16, 19, 32, 64}
-    steps = [k for k, batch in enumerate(batches) if batch.sources[0] == "simulation"][:5]
-    assert all(same(batches[step], sampler.draw(step, 0)) for step in steps)
-
-
-def test_simulation_without_corpus():
-    sampler = Sampler(None, simulator=FakeSimulator(), simulated_share=1, mask_kinds=ALL_KINDS)
-    assert {c for c, _ in sampler.buckets} == {4, 8, 16, 19, 32, 64}
-    whole = Sampler(None, simulator=FakeSimulator(), simulated_share=1, dropout_channels=False)
-    assert whole.buckets == pytest.approx(
-        {(8, 16): 0.2, (16, 16): 0.2, (19, 13): 0.2, (32, 8): 0.2, (64, 4): 0.2}
-    )
-    batch = whole.draw(0, 0)
-    assert_array_equal(batch.channels[0], STANDARD_MONTAGES[batch.channels.shape[1]])
-    assert all(len(montage) == size for size, montage in STANDARD_MONTAGES.items())
 
 
 # ---------------------------------------------------------------------------------------------
@@ -524,8 +488,6 @@ def test_augmentation_is_mild():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(simulated_share=1.5), "from 0 to 1"),
-        (dict(simulated_share=0.5), "no simulator"),
         (dict(tokens_per_window=0), "tokens_per_window must be at least 2"),
         (dict(tokens_per_batch=1), "tokens_per_batch must be at least 2"),
         (dict(mask_kinds={}), "must have weights"),
@@ -539,11 +501,6 @@ def test_augmentation_is_mild():
 def test_bad_options(corpus, options, message):
     with pytest.raises(ValueError, match=message):
         Sampler(corpus, **options)
-
-
-def test_no_corpus():
-    with pytest.raises(ValueError, match="There is no corpus"):
-        Sampler(None, simulator=SimpleNamespace(device="cpu"), simulated_share=0.5)
 
 
 def test_unknown_validation_kind(corpus):

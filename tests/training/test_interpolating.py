@@ -4,20 +4,22 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.montage import INDEX
-from mne_gram.simulation._simulator import Simulator
-from mne_gram.training._batches import Sampler
+from mne_gram.simulation import Simulator
+from mne_gram.training._batches import Batch
 from mne_gram.training._interpolating import (
     _free_directions,
     _place_features,
     _solve_ridge,
     start_interpolating,
 )
+from mne_gram.training._masks import draw_mask
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +34,15 @@ def networks():
 
 @pytest.fixture(scope="module")
 def batches():
-    sampler = Sampler(
-        None,
-        seed=0,
-        tokens_per_batch=2048,
-        simulator=Simulator(seed=0),
-        simulated_share=1.0,
-        mask_kinds={"random": 1.0},
-        mask_share={"random": (0.3, 0.3)},
-        dropout_channels=False,
-    )
-    return [sampler.draw(step, 0) for step in range(4)]
+    """Return simulated windows with a third of the patches hidden."""
+    simulator, rng = Simulator(seed=0), np.random.default_rng(0)
+    found = []
+    for _ in range(4):
+        channels = torch.arange(19).repeat(8, 1)
+        mask = np.stack([draw_mask("random", range(19), 13, rng, share=0.3) for _ in channels])
+        x = simulator.draw(channels, 13)
+        found.append(Batch(x, channels, torch.from_numpy(mask), "random", ("",) * len(x)))
+    return found
 
 
 def test_features_know_distances():

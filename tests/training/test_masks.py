@@ -129,7 +129,7 @@ def test_small_windows(kind):
         assert np.ptp(np.flatnonzero(one_channel[0])) == 2
     assert draw(kind, np.arange(10), 1, 0.3).sum() == 3
     assert draw(kind, [3, 7], 1, 0.9).sum() == 1
-    with pytest.raises(ValueError, match="one to hide and one to see"):
+    with pytest.raises(ValueError, match="one to hide and one to leave visible"):
         draw(kind, [3], 1, 0.5)
 
 
