@@ -3,6 +3,7 @@
 """What builds the documentation: inventories of other projects, and the check of links."""
 
 import importlib
+import re
 import runpy
 import shutil
 import subprocess
@@ -99,6 +100,37 @@ def test_fetching(load, tmp_path):
     assert "is not an inventory" in failures["page"] and "gone/objects.inv" in failures["gone"]
     found = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert found == {"good.inv": content, "page.inv": b"before"}
+
+
+# ---------------------------------------------------------------------------------------------
+# Equations
+
+
+def test_equations_need_no_script(tmp_path):
+    """They are MathML, within sentences and on lines of their own."""
+    pytest.importorskip("sphinx")
+    conf = (
+        f"import sys\nsys.path.insert(0, {str(DOC)!r})\n"
+        "extensions = ['math_renderer']\nhtml_math_renderer = 'mathml'\n"
+    )
+    text = r"A ratio :math:`x_b`." + "\n\n" + r".. math:: \frac{1}{n}"
+    built = (build(tmp_path / "doc", text, conf) / "index.html").read_text(encoding="utf-8")
+    assert "<msub>" in built and "<mfrac>" in built
+    assert built.count("<math ") == 2 and built.count('display="block"') == 1
+    assert "mathjax" not in built.lower()
+
+
+def test_equations_of_the_documentation():
+    """All of them can be written as MathML."""
+    pytest.importorskip("docutils")
+    from docutils.utils.math.latex2mathml import tex2mathml
+
+    text = (DOC / "method.rst").read_text(encoding="utf-8")
+    found = re.findall(r":math:`([^`]+)`", text)
+    found += re.findall(r"^\.\. math:: ((?:.+\n)+)", text, flags=re.MULTILINE)
+    assert len(found) > 20
+    for equation in found:
+        assert tex2mathml(equation).startswith("<math ")
 
 
 # ---------------------------------------------------------------------------------------------
