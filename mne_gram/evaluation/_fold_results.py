@@ -24,15 +24,29 @@ _LEAST = 1e-12  # probability, so that the mean of logarithms over a recording i
 
 @dataclass(frozen=True)
 class FoldResult:
-    """The predictions of a method for the test windows of a fold."""
+    """The predictions of a method for the test windows of a fold.
+
+    Attributes
+    ----------
+    method : str
+        The name of the method.
+    seed, fold : int
+        The split.
+    rows : array of int, shape (n_windows,)
+        The windows of the task that were tested.
+    log_proba : array, shape (n_windows, n_classes)
+        Logarithms of the probabilities, in the order of the labels of the task.
+    fit_seconds, predict_seconds : float
+        Durations; encodings are cached from fold to fold.
+    """
 
     method: str
     seed: int
     fold: int
-    rows: np.ndarray  #: the windows of the task that were tested, (n_windows,)
-    log_proba: np.ndarray  #: (n_windows, n_classes), in the order of the labels of the task
+    rows: np.ndarray
+    log_proba: np.ndarray
     fit_seconds: float
-    predict_seconds: float  #: encodings are cached from fold to fold
+    predict_seconds: float
 
 
 def fit_and_test(task, method, seed, fold):
