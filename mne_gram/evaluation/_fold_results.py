@@ -50,7 +50,7 @@ class FoldResult:
 
 
 def fit_and_test(task, method, seed, fold):
-    """Fit a Method to the training rows of a fold, and test it; return a FoldResult."""
+    """Fit a NamedClassifier to the training rows of a fold, and test it; return a FoldResult."""
     if len(_CACHE) > _MOST_CACHED:
         _CACHE.clear()
     log_proba, seconds = [], np.zeros(2)

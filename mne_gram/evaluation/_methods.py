@@ -17,7 +17,7 @@ _SET_BY_TASK = ("adapt", "line_freq", "reference", "random_state")
 
 
 @dataclass(frozen=True)
-class Method:
+class NamedClassifier:
     """A classifier by name."""
 
     name: str  #: as in the tables
@@ -57,7 +57,7 @@ class Method:
 
 
 def parse_method(text):
-    """Return the Method of a name such as ``gram-probe+pool=mean+features=["tangent"]``."""
+    """Return the NamedClassifier of a name such as ``gram-probe+pool=mean+features=["tangent"]``."""
     base, *settings = text.split("+")
     if base not in (*BASELINES, *GRAM):
         raise ValueError(
@@ -83,4 +83,4 @@ def parse_method(text):
                 f"GramClassifier has no argument {', '.join(unknown)} that can be set here, only "
                 f"{', '.join(known)}."
             )
-    return Method(text, base, options)
+    return NamedClassifier(text, base, options)

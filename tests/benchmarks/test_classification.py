@@ -76,7 +76,7 @@ def test_memory_is_watched(script):
     """What is held for a while is seen, though it is gone at the end."""
     watch = sys.modules["_cost"].MemoryWatch
     if not Path("/proc/self/status").exists():
-        pytest.skip("The system does not tell how much memory a process holds.")
+        pytest.skip("The system does not report the memory of a process.")
     with watch() as seen:
         # Memory of its own: an array might get what the process holds already.
         block, start = mmap.mmap(-1, 40_000_000), seen._peak

@@ -106,7 +106,7 @@ def test_command_on_recordings(bids_root, tmp_path, capsys):
     assert "states, 32 windows of 4 subjects" in out and "8 recordings of 4 subjects" in out
 
 
-@pytest.mark.filterwarnings("default")  # that the trials are filtered, which is told
+@pytest.mark.filterwarnings("default")  # a warning of the filters
 def test_command_on_a_recipe(tmp_path, capsys):
     """The owners' files, the published split and the published measures."""
     rng = np.random.default_rng(0)
@@ -162,7 +162,7 @@ def test_errors_are_one_line(bids_root, tmp_path, capsys, args, message):
     assert out == "" and message in err.splitlines()[-1]
 
 
-@pytest.mark.filterwarnings("default")  # that fits failed, which is told
+@pytest.mark.filterwarnings("default")  # a warning of the failed fits
 def test_command_tells_failures(bids_root, tmp_path, capsys, monkeypatch):
     fit_and_test = _compare.fit_and_test
 

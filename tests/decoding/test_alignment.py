@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""People compared with themselves."""
+"""Alignment: trials relative to the mean of the same subject."""
 
 import mne
 import numpy as np

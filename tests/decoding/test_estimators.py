@@ -244,7 +244,7 @@ def test_kinds_of_features(features, nano):
 
 
 def test_kinds_count_alike():
-    """In the probe, a kind of a thousand noisy features does not drown one that tells more."""
+    """In the probe, a kind of a thousand noisy features does not mask an informative one."""
     from mne_gram.decoding._linear_probe import FeatureLayout, FeatureView, fit_probe
 
     rng = np.random.default_rng(0)
@@ -285,7 +285,7 @@ def test_unequal_and_long_trials(nano):
 
 
 def test_bundled_model():
-    """The default model is there, and tells the classes apart."""
+    """The default model is bundled, and separates the classes."""
     x, y = _draw(40)
     clf = GramClassifier(line_freq=False).fit(_make_epochs(x), y)
     others, labels = _draw(20, seed=1)
@@ -465,7 +465,7 @@ def test_weights(adapt, nano):
 
 @pytest.mark.parametrize("adapt", KINDS)
 def test_warm_start(adapt, nano):
-    """A second fit goes on where the first one ended; classes have to be the same."""
+    """A second fit continues from the first one; classes have to be the same."""
     x, y = _draw(30)
     clf = _make(nano, adapt, ch_names=NAMES, sfreq=160.0, warm_start=True).fit(x, y)
     if adapt == "probe":

@@ -53,7 +53,7 @@ def _train(kind, backbone, trials, y, *, seed=0, start=None, **changes):
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_learns(kind):
-    """The classes are told apart in the end, by what is stored alone."""
+    """The stored arrays alone separate the classes after training."""
     backbone, (trials, y) = _make_backbone(), _make_trials(60)
     before = {name: value.clone() for name, value in backbone.gram.state_dict().items()}
     found = _train(kind, backbone, trials, y, n_epochs=15, learning_rate=5e-3)
@@ -284,6 +284,6 @@ def test_bad_schedules(changes, match):
 def test_loss_that_is_no_number():
     """A broken signal stops tuner with a hint."""
     backbone, (trials, y) = _make_backbone(), _make_trials()
-    trials.stacks[0].data[4] = np.nan  # a trial that is learnt from
+    trials.stacks[0].data[4] = np.nan  # a training trial
     with pytest.raises(RuntimeError, match="lower learning_rate"):
         _train("full", backbone, trials, y)

@@ -169,7 +169,7 @@ def test_weight_is_as_many_copies(n_features):
     rng = np.random.default_rng(1)
     y, copies = np.arange(45) % 3, rng.integers(1, 4, 45)
     half = rng.standard_normal((45, n_features // 2)) + 0.4 * y[:, None]
-    x = np.c_[half, half + 0.3 * rng.standard_normal(half.shape)]  # each half tells about as much
+    x = np.c_[half, half + 0.3 * rng.standard_normal(half.shape)]  # equally informative halves
     where = np.repeat(np.arange(45), copies)
     layout = FeatureLayout(
         (n_features // 2,) * 2,

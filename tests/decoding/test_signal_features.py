@@ -88,7 +88,7 @@ def test_known_subjects_keep_their_mean_and_new_ones_get_theirs(kind):
     subjects = np.repeat(["a", "b"], 6)
     learnt = kind().fit_mean(measured, subjects)
     both = learnt.recentre(measured, subjects)
-    # One trial of somebody who was met is what it was among the others.
+    # One trial of a known subject has the same features alone.
     assert_allclose(learnt.recentre(measured[:1], subjects[:1])[0], both[0])
     as_new = learnt.recentre(measured[:6], np.repeat("c", 6))
     assert_allclose(as_new, both[:6], atol=1e-12)

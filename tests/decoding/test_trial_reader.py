@@ -130,7 +130,7 @@ def test_bads_are_left_out():
 
 
 def test_missing_channels():
-    """Lacking channels are named and refused, or estimated where that is asked for."""
+    """Missing channels raise an error with their names, or are estimated."""
     raw = mne_gram.datasets.sample().pick([*NAMES, "F3", "F4", "P3", "P4", "FC1", "CP2", "POz"])
     raw.filter(1.0, 45.0, verbose="error")
     raw.reorder_channels([*NAMES, *(name for name in raw.ch_names if name not in NAMES)])
@@ -156,7 +156,7 @@ def test_missing_channels():
         TrialReader(missing="zero").fit_read(epochs)
 
 
-def test_line_frequency_is_learnt():
+def test_line_frequency_is_that_of_the_first_trials():
     """The line is found once, so that a trial's signals do not hang on its company."""
     times = np.arange(640) / SFREQ
     data = _draw(6, 640) + 2e-5 * np.sin(2 * np.pi * 50 * times)
@@ -171,7 +171,7 @@ def test_line_frequency_is_learnt():
 
 
 def test_warnings_at_fit_only():
-    """What an info tells of former filters is said once."""
+    """Warnings of the filters in an info come once, in fit."""
     epochs = _make_epochs(_draw(), highpass=1.0)
     reader = _make_reader()
     with pytest.warns(RuntimeWarning, match="high-passed at 1 Hz"):

@@ -389,7 +389,7 @@ def test_pooled_balanced_accuracy(seed):
 
 
 def test_interval_is_over_subjects():
-    """Windows of a person are no independent trials: more of them narrow nothing."""
+    """Windows of a subject are not independent: more of them do not narrow the interval."""
     rng = np.random.default_rng(0)
     rates = rng.uniform(0.4, 1.0, 20)
     few = np.array([[[r, 1 - r], [1 - r, r]] for r in rates]) * 10
@@ -532,7 +532,7 @@ def _patch_runs(monkeypatch, broken=()):
 
 
 def test_failures_do_not_stop_others(task, tmp_path, monkeypatch):
-    """A failure is told, and tried again the next time; a seed without a fold does not count."""
+    """A failure is reported and repeated in the next call; incomplete seeds are left out."""
     runs = _patch_runs(monkeypatch, broken=["csp-lda"])
     options = dict(seeds=[0], n_folds=4)
     with pytest.warns(RuntimeWarning, match="4 of 8 fits of the task toy failed"):
@@ -573,3 +573,26 @@ def test_results_survive_the_file(task, tmp_path):
     assert_allclose(again.log_proba, result.log_proba, rtol=1e-6)
     assert (again.fit_seconds, again.predict_seconds) == (1.0, 0.5)
     assert read_result(tmp_path / "b.npz", "csp-lda", 10, 0) is None
+
+
+# ---------------------------------------------------------------------------------------------
+# Documentation
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "compare_classifiers",
+        "format_seconds",
+        "format_summary",
+        "load_bids_task",
+        "load_recipe_task",
+        "make_task",
+        "write_comparison",
+    ],
+)
+def test_public_docstring(name):
+    """All parameters and returns of the documented functions are described."""
+    validate = pytest.importorskip("numpydoc.validate").validate
+    errors = validate(f"mne_gram.evaluation.{name}")["errors"]
+    assert not [error for error in errors if error[0] in {"GL08", "PR01", "PR02", "PR04", "RT01"}]

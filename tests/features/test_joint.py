@@ -162,7 +162,7 @@ def test_memory_of_a_failed_batch_is_let_go():
 
 
 def test_nothing_good_is_told():
-    """Windows in which all is bad are told of, as when a recording is encoded alone."""
+    """Windows without good patches are noted, as when a recording is encoded alone."""
     cuts = make_cuts([1, 2], bad=type("Bad", (), dict(spans=[np.array([[0, 200]])] * 2)))
     (encoded,) = JointEncoder(Network()).add("a", cuts, np.arange(2), 2)
     assert_array_equal(encoded.good, [0.0, 1.0])
