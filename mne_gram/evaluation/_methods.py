@@ -57,7 +57,7 @@ class NamedClassifier:
 
 
 def parse_method(text):
-    """Return the NamedClassifier of a name such as ``gram-probe+pool=mean+features=["tangent"]``."""
+    """Return the NamedClassifier of ``gram-probe+pool=mean+features=["tangent"]`` or the like."""
     base, *settings = text.split("+")
     if base not in (*BASELINES, *GRAM):
         raise ValueError(
