@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Test the preprocessing and the checks before it."""
+"""The preprocessing, and checks of the data."""
 
 import warnings
 
@@ -18,7 +18,7 @@ NAMES = ["Fp1", "F3", "Cz", "P4", "Oz"]
 
 
 def make_raw(*, sfreq=256.0, seconds=60.0, names=NAMES, line=0.0, line_freq=None, seed=0):
-    """Return noise of 10 uV and a 50 Hz line, in each channel another, with a stim channel."""
+    """Return different noise of 10 uV and a 50 Hz line in each channel, and a stim channel."""
     rng = np.random.default_rng(seed)
     times = np.arange(int(sfreq * seconds)) / sfreq
     data = 10e-6 * rng.standard_normal((len(names), len(times)))
@@ -92,7 +92,7 @@ def test_preprocess_keeps_the_first_sample(tmp_path):
 
 @pytest.mark.parametrize("name", ["Cz", "FP1-F7", "C3-Cz"])
 def test_same_as_mne_by_hand(name):
-    """All of it is MNE's own; derivations between two electrodes keep their reference."""
+    """The steps are those of MNE; bipolar derivations keep their reference."""
     raw = make_raw(names=["Fp1", "F3", name, "P4", "Oz"])
     by_hand = raw.copy().filter(0.1, 75.0, picks="eeg").notch_filter([50.0], picks="eeg")
     by_hand.resample(200)
@@ -216,7 +216,7 @@ def test_line_freq_from_the_data():
 
 
 def test_line_freq_order():
-    """The argument goes before the info, and that before the peak."""
+    """The argument takes precedence over the info, and that over the peak."""
     raw = make_raw(line=20e-6, line_freq=60)
     out = preprocess(raw)
     assert power_at(out, 50) > 10 * power_at(out, 40) > 20 * power_at(out, 60)
@@ -320,7 +320,7 @@ def test_short_raw():
 
 
 def test_joins_are_not_filtered_across():
-    """A recording of many short pieces is treated piece by piece."""
+    """Segments of a recording are processed separately."""
     pieces = [make_raw(seconds=2, line_freq=50, seed=seed) for seed in range(20)]
     for k, piece in enumerate(pieces):
         piece._data[:5] += k * 1e-4
@@ -360,7 +360,7 @@ def test_units(scale, message):
     seed=st.integers(0, 9),
 )
 def test_units_look_past_offsets(level, offset, epochs, seed):
-    """Electrode offsets of some hundred millivolts are usual in BioSemi recordings."""
+    """Electrode offsets of several hundred millivolts are accepted, as in BioSemi recordings."""
     rng = np.random.default_rng(seed)
     data = level * rng.standard_normal((4, 3, 500)) + offset * rng.standard_normal((1, 3, 1))
     data = data if epochs else data[0]

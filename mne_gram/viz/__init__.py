@@ -7,10 +7,9 @@ unless ``show=False``.
 """
 
 from ._bads import plot_bads
-from ._channel_map import plot_channel_map
 from ._classes import plot_base_classes, plot_codebook_usage, plot_embedding
 from ._curves import plot_learning_curve
-from ._restored import plot_restoration, plot_scores
+from ._restored import plot_channel_map, plot_restoration, plot_scores
 
 __all__ = [
     "plot_bads",

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Test the entries of the montage, their places, and which channel takes which."""
+"""The entries of the montage, their positions, and matching of channels."""
 
 import mne
 import numpy as np
@@ -10,17 +10,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram.montage import (
-    BIPOLAR,
     CH_NAMES,
     ELECTRODES,
     channel_directions,
-    clean_name,
     electrode_positions,
-    fit_sphere,
     match_channels,
-    parse_name,
     template_montage,
-    template_places,
     template_sphere,
 )
 
@@ -50,215 +45,11 @@ def info_of(montage):
     return make_info(montage.ch_names, montage)
 
 
-def entry_of(*names):
-    channel_map = match_channels(make_info(names), on_missing="ignore")
-    return channel_map.entries[0] if len(names) == 1 else channel_map.entries
-
-
-# The entries
-
-
-def test_entries():
-    assert len(CH_NAMES) == len(set(CH_NAMES)) == 130
-    assert len(ELECTRODES) == 114 and not any("-" in name for name in ELECTRODES)
-    assert len(BIPOLAR) == 16 and all("-" in name for name in BIPOLAR)
-    # A few indices by hand: the order is what the published weights know.
-    places = {"FP1": 0, "AF9": 3, "CZ": 41, "IZ": 86, "T3": 88, "A2": 95, "CCP1": 104, "T2": 113}
-    assert {name: CH_NAMES.index(name) for name in places} == places
-    assert CH_NAMES[114] == "FP1-F7" and CH_NAMES[129] == "P4-O2"
-
-
-def test_positions():
-    positions = electrode_positions()
-    assert positions.shape == (114, 3) and np.isfinite(positions).all()
-    place = dict(zip(ELECTRODES, positions, strict=True))
-    # MNE's head frame: x to the right ear, y to the nose, z up; metres.
-    assert place["T8"][0] > 0.06 and place["FPZ"][1] > 0.06 and place["CZ"][2] > 0.08
-    origin, radius = template_sphere()
-    assert 0.08 < radius < 0.11
-    assert (np.abs(np.linalg.norm(positions - origin, axis=1) - radius) < 0.02).all()
-    for left, right in (("O9", "O10"), ("CB1", "CB2"), ("CFC3", "CFC4"), ("CCP7", "CCP8")):
-        assert_allclose(place[left] * [-1, 1, 1], place[right], atol=0.006)
-        assert place[left][0] < -0.02
-
-
-def test_positions_are_a_copy():
-    electrode_positions()[:] = np.nan
-    assert np.isfinite(electrode_positions()).all()
-    template_sphere()[0][:] = np.nan
-    assert np.isfinite(template_sphere()[0]).all()
-
-
-def test_derived_positions():
-    place = dict(zip(ELECTRODES, electrode_positions(), strict=True))
-    template = template_places()
-    for a, b in (("T3", "T7"), ("T4", "T8"), ("T5", "P7"), ("T6", "P8"), ("T1", "FT9")):
-        assert_array_equal(place[a], place[b])
-    # The half rows lie between their neighbours, and not where the template says CCP1.
-    for mid, ends in {
-        "CFC3": ("FC3", "C3", "FC1", "C1"),
-        "CFC8": ("FT8", "T8", "FC6", "C6"),
-        "CCP1": ("C1", "CP1", "CZ", "CPZ"),
-        "CCP7": ("T7", "TP7", "C5", "CP5"),
-    }.items():
-        middle = np.mean([place[end] for end in ends], axis=0)
-        assert np.linalg.norm(place[mid] - middle) < 0.006
-    for k in range(1, 7):
-        assert np.linalg.norm(place[f"CCP{k}"] - template[f"CCP{k}"]) > 0.015
-    # No two other rows share a place.
-    shared = {"T3", "T4", "T5", "T6", "T1", "T2", "CB1", "CB2"}
-    rest = np.array([place[name] for name in ELECTRODES if name not in shared])
-    gaps = np.linalg.norm(rest[:, None] - rest, axis=2) + np.eye(len(rest))
-    assert gaps.min() > 0.012
-
-
-@few
-@given(
-    origin=st.tuples(*[st.floats(-10, 10)] * 3),
-    radius=st.floats(0.01, 100),
-    seed=st.integers(0, 99),
-)
-def test_fit_sphere(origin, radius, seed):
-    unit = np.random.default_rng(seed).standard_normal((12, 3))
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    found, size = fit_sphere(unit * radius + origin)
-    tol = 1e-6 * (radius + 10)
-    assert_allclose(found, origin, atol=tol)
-    assert_allclose(size, radius, atol=tol)
-
-
-def test_fit_sphere_refuses_a_plane():
-    points = np.random.default_rng(0).standard_normal((10, 3)) * [1, 1, 0]
-    with pytest.raises(ValueError, match="one plane"):
-        fit_sphere(points)
-    with pytest.raises(ValueError, match="Found 3 points, expected at least 4"):
-        fit_sphere(points[:3])
-
-
-# Names
-
-
-@pytest.mark.parametrize(
-    "name, entry",
-    [
-        ("Fp1", "FP1"),
-        ("CZ", "CZ"),
-        ("Fc5.", "FC5"),
-        ("Iz..", "IZ"),
-        ("EEG Fp1", "FP1"),
-        ("EEG Fp1-REF", "FP1"),
-        ("EEG Fp1-Ref", "FP1"),
-        ("Fp1Ref", "FP1"),
-        ("EEG Fp1-LE", "FP1"),
-        ("EEG F4-M1", "F4"),
-        ("EEG C3-A1A2", "C3"),
-        ("C3-(A1+A2)", "C3"),
-        ("C3 - A2", "C3"),
-        ("EEG FP1-REF-0", "FP1"),
-        ("EEG_Oz_AVG", "OZ"),
-        ("EEG:Pz", "PZ"),
-        ("POL Fz", "FZ"),
-        ("EEG T3-LE", "T7"),
-        ("T3", "T7"),
-        ("t4", "T8"),
-        ("T5", "P7"),
-        ("T6", "P8"),
-        ("T1", "T1"),
-        ("A1", "A1"),
-        ("EEG A1-REF", "A1"),
-        ("CCP1", "CCP1"),
-        ("CCP1h", "CCP1"),
-        ("FCC3h", "CFC3"),
-        ("TTP8h", "CCP8"),
-        ("I1", "O9"),
-        ("FP1-F7", "FP1-F7"),
-        ("EEG Fp1-F7", "FP1-F7"),
-        ("Fp1F7", "FP1-F7"),
-        ("F7-T3", "F7-T7"),
-        ("T3-T5", "T7-P7"),
-        ("T8-P8-0", "T8-P8"),
-        ("P7 - O1", "P7-O1"),
-        ("EEG A2-A1", None),
-        ("F7-FP1", None),
-        ("C3-Cz", None),
-        ("EEG001", None),
-        ("E17", None),
-        ("X", None),
-        ("", None),
-    ],
-)
-def test_names(name, entry):
-    assert parse_name(name)[0] == entry
-
-
-@few
-@given(st.sampled_from(CH_NAMES))
-def test_every_entry_takes_its_own_name(name):
-    entry, how, _ = parse_name(name)
-    renamed = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
-    assert entry == renamed.get(name, name)
-    assert how == ("bipolar" if "-" in name else "name" if name in renamed else "exact")
-
-
-@few
-@given(
-    name=st.sampled_from(ELECTRODES[:80]),
-    prefix=st.sampled_from(["", "EEG ", "eeg-", "EEG_"]),
-    suffix=st.sampled_from(["", ".", "..", "-REF", "-LE", "-A1", "-Av", " - M2", "-M1M2", "-ref1"]),
-    lower=st.booleans(),
-)
-def test_dressed_names(name, prefix, suffix, lower):
-    dressed = prefix + (name.lower() if lower else name) + suffix
-    assert clean_name(dressed) == name
-    assert parse_name(dressed)[0] == name
-
-
-def test_reversed_pair_is_not_taken():
-    channel_map = match_channels(make_info(["F7-Fp1", "Cz"]), on_missing="ignore")
-    assert channel_map.entries == (None, "CZ")
-    assert channel_map.how == ("none", "exact")
-    assert "opposite to FP1-F7: multiply it by -1" in channel_map.notes[0]
-
-
-@pytest.mark.parametrize(
-    "names, entries",
-    [
-        (["EEG Fp1", "Fp1."], ("FP1", None)),
-        (["EEG Fp1", "Fp1"], (None, "FP1")),
-        (["T3", "T7"], (None, "T7")),
-        (["T7", "T3", "EEG T7"], ("T7", None, None)),
-        (["T8-P8-0", "T8-P8-1"], ("T8-P8", None)),
-        (["CCP1", "CCP1h"], (None, "CCP1")),
-        (["T1", "FT9"], ("T1", "FT9")),
-    ],
-)
-def test_no_entry_is_taken_twice(names, entries):
-    assert entry_of(*names) == entries
-
-
-def test_duplicates_say_who_was_first():
-    channel_map = match_channels(make_info(["EEG Fp1", "Fp1."]), on_missing="ignore")
-    assert channel_map.notes == ("", "FP1 is already taken by EEG Fp1")
-
-
-def test_labels_of_a_biosemi_cap_are_not_10_20_names():
-    """Without positions A1 and C3 of a BioSemi cap must not become an earlobe and a 10-20 C3."""
-    names = [f"{letter}{number}" for letter in "ABCD" for number in range(1, 33)]
-    channel_map = match_channels(make_info(names), on_missing="ignore")
-    assert channel_map.entries == (None,) * 128
-    assert channel_map.notes[0] == "names such as A11 and A12 show that this is not a 10-20 name"
-    assert channel_map.notes[30] == "the name is not one of the montage"  # as A31 says itself
-    # The rest of the recording still tells, when only some channels are picked.
-    some = match_channels(make_info(names), picks=["A1", "C3"], on_missing="ignore")
-    assert some.entries == (None, None)
-    assert entry_of("A1", "C3", "C4", "F7", "F8") == ("A1", "C3", "C4", "F7", "F8")
-
-
 # Positions
 
 
 def test_notes_of_a_dense_net():
-    """E1 to E128 are no BioSemi labels; what a position decided needs no note."""
+    """E1 to E128 are no BioSemi labels; matches by position have no note."""
     channel_map = match_channels(info_of("GSN-HydroCel-128"), on_missing="ignore")
     notes = dict(zip(channel_map.ch_names, channel_map.notes, strict=True))
     assert {notes[name] for name in channel_map.ch_names if name not in channel_map.missing} == {""}
@@ -272,7 +63,7 @@ def test_notes_of_a_dense_net():
 
 @pytest.mark.parametrize("montage", MONTAGES)
 def test_builtin_montages(montage):
-    """Nothing is taken twice, positions decide within two centimetres, and all is explained."""
+    """No entry is used twice, positions match within two centimetres, and notes say why not."""
     info = info_of(montage)
     channel_map = match_channels(info, on_missing="ignore")
     taken = [entry for entry in channel_map.entries if entry]
@@ -341,7 +132,7 @@ def test_unnamed_montages_match_by_position(montage, least):
     ],
 )
 def test_known_equivalents(montage, known):
-    """Makers' own tables of which electrode of a cap stands for which 10-20 place."""
+    """Manufacturers' tables of the 10-20 equivalents of electrodes."""
     channel_map = match_channels(info_of(montage), on_missing="ignore")
     known = dict(zip(known.split()[::2], known.split()[1::2], strict=True))
     entry = dict(zip(channel_map.ch_names, channel_map.entries, strict=True))
@@ -384,7 +175,7 @@ def test_a_name_far_from_its_place_is_not_believed():
     degrees=st.floats(-180, 180),
 )
 def test_matching_ignores_the_frame(scale, shift, degrees):
-    """Head size, origin and tilt of the recorded positions change nothing where names anchor."""
+    """Size, origin and tilt of recorded positions do not matter if names are known."""
     info = make_info([*CLINICAL, "one", "two"], template_montage())
     places = electrode_positions()
     info["chs"][-2]["loc"][:3] = places[ELECTRODES.index("CP6")]

@@ -17,7 +17,7 @@ NAMES = ["Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2"]
 
 @pytest.fixture(autouse=True)
 def figures():
-    """Draw without a screen, and leave no figure behind."""
+    """Use a backend without a screen, and close all figures."""
     import matplotlib.pyplot as plt
 
     backend = matplotlib.get_backend()
@@ -28,7 +28,7 @@ def figures():
 
 
 def make_raw(flat=None):
-    """Return half a minute of noise that channels share, and some of their own."""
+    """Return half a minute of noise, part of it shared by all channels."""
     rng = np.random.default_rng(0)
     data = rng.standard_normal((1, 6000)) + 0.5 * rng.standard_normal((10, 6000))
     raw = mne.io.RawArray(1e-5 * data, mne.create_info(NAMES, 200.0, "eeg"), verbose="error")

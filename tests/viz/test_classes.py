@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figures of base classes and embeddings: what is drawn."""
+"""Figures of base classes and embeddings."""
 
 import matplotlib
 import numpy as np
@@ -17,7 +17,7 @@ from mne_gram.viz import plot_base_classes, plot_codebook_usage, plot_embedding
 
 @pytest.fixture(autouse=True)
 def figures():
-    """Draw without a screen, and leave no figure behind."""
+    """Use a backend without a screen, and close all figures."""
     import matplotlib.pyplot as plt
 
     backend = matplotlib.get_backend()

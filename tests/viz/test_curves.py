@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Learning curves: what is drawn, of which logs."""
+"""Learning curves."""
 
 import matplotlib
 import numpy as np
@@ -17,7 +17,7 @@ SUBJECTS = ("a/01", "b/02")
 
 @pytest.fixture(autouse=True)
 def figures():
-    """Draw without a screen, and leave no figure behind."""
+    """Use a backend without a screen, and close all figures."""
     import matplotlib.pyplot as plt
 
     backend = matplotlib.get_backend()
@@ -28,7 +28,7 @@ def figures():
 
 
 def make_log(n_steps=100, subjects=SUBJECTS, whole=True):
-    """Return a log: the loss of training falls from 1, that of subjects lies above it."""
+    """Return a log with a falling training loss, and higher losses of subjects."""
     rows = []
     for step in range(1, n_steps + 1):
         loss = 1 - step / 200
@@ -44,7 +44,7 @@ def make_log(n_steps=100, subjects=SUBJECTS, whole=True):
 
 
 def get_lines(axis):
-    """Return the labelled lines of an axis by label."""
+    """Return the labelled lines of the axes, by label."""
     return dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
 
 

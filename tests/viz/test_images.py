@@ -1,14 +1,14 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figures are compared with pictures of themselves.
+"""Figures are compared with stored images.
 
-The pictures lie in ``tests/data/images``. Where a figure was changed on purpose, draw them anew,
-look at them, and commit them::
+The images are in ``tests/data/images``. After changing a figure on purpose, draw them again, look
+at them, and commit them::
 
     MNE_GRAM_RENEW_IMAGES=1 python -m pytest tests/viz/test_images.py
 
-Everything is drawn from numbers that are made up here, and without text, which other versions of
-matplotlib and FreeType set differently: what is written is looked at in the other tests of figures.
+Figures are drawn from made-up numbers and without text, which depends on the versions of matplotlib
+and FreeType and is checked in the other tests of figures.
 """
 
 import inspect
@@ -49,7 +49,7 @@ NAMES = ["Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Fz", "Cz
 
 
 def _place(name):
-    """Return where a channel lies, in metres, on a half of a sphere."""
+    """Return the position of a channel on a half sphere, in metres."""
     x, y = RIGHT[name[:-1]] * SIDES[name[-1]], FRONT[name[:-1]]
     return 0.09 * np.array([x, y, np.sqrt(1 - x**2 - y**2)])
 
@@ -59,7 +59,7 @@ PLACES = {name: _place(name) for name in NAMES}
 
 @pytest.fixture(autouse=True)
 def figures():
-    """Draw without a screen and with matplotlib's own settings, and leave no figure behind."""
+    """Use a backend without a screen and default settings, and close all figures."""
     import matplotlib.pyplot as plt
 
     backend = matplotlib.get_backend()
@@ -77,14 +77,14 @@ def figures():
 
 
 def make_wave(k, n_times=2000):
-    """Return a channel's signal in volts: a few rhythms, in a phase of its own."""
+    """Return the signal of a channel in volts: rhythms with a phase of its own."""
     times = np.arange(n_times) / SFREQ
     slow = np.sin(2 * np.pi * 0.35 * times + k)
     return 1e-5 * (slow + (1 + slow) * np.sin(2 * np.pi * 6 * times + 2.1 * k) / 2)
 
 
 def make_truth():
-    """Return the recording without garbage."""
+    """Return the recording without artefacts."""
     info = mne.create_info(NAMES, SFREQ, "eeg")
     data = np.array([make_wave(k) for k in range(len(NAMES))])
     raw = mne.io.RawArray(data, info, verbose="error")
@@ -93,7 +93,7 @@ def make_truth():
 
 
 def make_report():
-    """Return the report of a restoration that nobody did, and the truth."""
+    """Return the report of a made-up restoration, and the truth."""
     truth = make_truth()
     before, after = truth.copy(), truth.get_data()
     bad = np.zeros(after.shape, bool)
@@ -123,7 +123,7 @@ def make_report():
 
 
 def make_bads():
-    """Return a report of bad channels and stretches, with every reason there is."""
+    """Return a report of bad channels and segments, with every reason."""
     raw = make_truth()
     reasons = {"Fp2": "flat", "C4": "line", "O1": "often", "Cz": "misfit"}
     spans = [
@@ -138,7 +138,7 @@ def make_bads():
 
 
 def make_tokens():
-    """Return base classes, of which some are frequent."""
+    """Return base classes of different frequencies."""
     data = np.repeat(np.arange(12), 2 ** np.arange(12)[::-1])
     n = len(data)
     fields = dict(onsets=np.arange(n), durations=np.ones(n), good=np.ones(n), n_classes=64)
@@ -146,7 +146,7 @@ def make_tokens():
 
 
 def make_model():
-    """Return a model that decodes a class as a rhythm whose frequency is its number."""
+    """Return a model that decodes a class as a rhythm with its number as frequency."""
     import torch
 
     def decode(indices, channels):
@@ -158,7 +158,7 @@ def make_model():
 
 
 def make_embedding(n_kinds):
-    """Return vectors of two or more kinds of trials, or of none."""
+    """Return vectors of several kinds of trials, or without events."""
     n = 60
     angle = 2.4 * np.arange(n)
     data = np.zeros((n, 5), np.float32)
@@ -222,7 +222,7 @@ FIGURES = {
 
 
 def save(fig, fname):
-    """Write a figure without its text, and without legends, whose size is that of their text."""
+    """Save a figure without text and legends, whose size depends on text."""
     for legend in fig.findobj(matplotlib.legend.Legend):
         legend.remove()
     for axis in fig.axes:
@@ -235,13 +235,13 @@ def save(fig, fname):
 
 
 def compare(fig, name, folder):
-    """Return None if a figure looks as the picture of that name, else where it does not."""
+    """Return None if a figure agrees with its image, otherwise the difference."""
     save(fig, folder / f"{name}.png")
     return compare_images(IMAGES / f"{name}.png", folder / f"{name}.png", TOLERANCE)
 
 
 def list_artists(fig):
-    """Return the lines, areas, bars and dots of a figure, those that belong together as one."""
+    """Return the lines, areas, bars and dots of a figure, grouped by appearance."""
     kinds = {}
     for axis in fig.axes:
         for artist in [*axis.lines, *axis.collections, *axis.patches]:
@@ -254,20 +254,20 @@ def list_artists(fig):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure(name, tmp_path):
-    """A figure looks as it did."""
+    """A figure agrees with its image."""
     fig, image = FIGURES[name](), IMAGES / f"{name}.png"
     if os.environ.get("MNE_GRAM_RENEW_IMAGES") == "1":
         image.parent.mkdir(exist_ok=True)
         save(fig, image)
-        pytest.skip(f"{image} was drawn anew: look at it.")
-    how = "If that is on purpose: the top of this file tells how to renew the pictures."
+        pytest.skip(f"{image} was drawn again: look at it.")
+    how = "If this is on purpose, the docstring of this file explains how to renew images."
     found = compare(fig, name, tmp_path)
     assert found is None, f"{found}\n{how}"
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_what_is_missing_is_seen(name, tmp_path):
-    """The comparison is sharp enough to see that any kind of line, area, bar or dot is gone."""
+    """The comparison detects any missing kind of line, area, bar or dot."""
     fig = FIGURES[name]()
     kinds = list_artists(fig)
     assert kinds
@@ -285,7 +285,7 @@ def test_what_is_missing_is_seen(name, tmp_path):
 
 @pytest.mark.parametrize("name", viz.__all__)
 def test_signatures(name):
-    """Every figure can go to axes that are there, and need not be shown."""
+    """Every function takes existing axes, and need not show the figure."""
     parameters = inspect.signature(getattr(viz, name)).parameters
     for option, default in dict(axes=None, show=True).items():
         assert parameters[option].kind == inspect.Parameter.KEYWORD_ONLY
@@ -293,13 +293,13 @@ def test_signatures(name):
 
 
 def test_all_are_drawn():
-    """No public figure is left out here."""
+    """All public figures are tested here."""
     assert {name.removeprefix("plot_") for name in viz.__all__} <= set(FIGURES)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_own_axes(name):
-    """Nothing but the axes that were given is drawn upon."""
+    """Only the given axes are used."""
     import matplotlib.pyplot as plt
 
     fig, axes = plt.subplots(4, 2)
@@ -314,7 +314,7 @@ def test_own_axes(name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_colours(name):
-    """Colours are of the palette, or greys, or along the scale."""
+    """Colours are from the palette, greys, or from the scale."""
     known = {color.lower() for color in style.PALETTE}
     fig = FIGURES[name]()
     found = set()

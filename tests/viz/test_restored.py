@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figures of restorations: what is drawn, and that everything can be drawn."""
+"""Figures of restorations."""
 
 import copy
 
@@ -18,7 +18,7 @@ from mne_gram.viz import plot_channel_map, plot_restoration, plot_scores
 
 @pytest.fixture(autouse=True)
 def figures():
-    """Draw without a screen, and leave no figure behind."""
+    """Use a backend without a screen, and close all figures."""
     import matplotlib.pyplot as plt
 
     backend = matplotlib.get_backend()
@@ -37,7 +37,7 @@ def truth():
 
 @pytest.fixture(scope="module")
 def restored(truth):
-    """Return a restored Raw with one whole channel and two stretches, and its report."""
+    """Return a restored Raw with one whole channel and two segments restored, and its report."""
     raw = truth.copy()
     mask = np.zeros((8, raw.n_times), bool)
     mask[0] = True
@@ -50,7 +50,7 @@ def restored(truth):
 
 
 def artists(axis):
-    """Return the labelled artists of an axis by label."""
+    """Return the labelled artists of the axes, by label."""
     handles, labels = axis.get_legend_handles_labels()
     return dict(zip(labels, handles, strict=True))
 
@@ -183,7 +183,7 @@ def test_evoked(truth):
 
 
 def test_without_standard_deviation(truth):
-    """A spline does not tell how far off it is."""
+    """A spline gives no standard deviation."""
     raw = truth.copy()
     raw.info["bads"] = ["C3"]
     _, report = restore(raw, method="spline", return_report=True, verbose="error")
@@ -260,7 +260,7 @@ def scored(restored):
 
 
 def check_scores(axis):
-    """Look at what is drawn of the scores."""
+    """Check the bars of the scores."""
     from matplotlib.colors import to_hex
 
     bars = [bar for group in axis.containers for bar in group]
@@ -351,7 +351,7 @@ def test_channel_map_of_nothing(truth):
 
 
 def test_channel_map_without_expectation(truth):
-    """A spline tells no error: the channel is marked, and white."""
+    """A spline gives no expected error: the channel is marked in white."""
     raw = truth.copy()
     raw.info["bads"] = ["C3"]
     _, report = restore(raw, method="spline", return_report=True, verbose="error")
