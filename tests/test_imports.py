@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mne
 import pytest
 
 import mne_gram
@@ -19,6 +20,8 @@ def test_contracts_between_folders(monkeypatch):
     """The import contracts of pyproject.toml hold."""
     importlinter = pytest.importorskip("importlinter.cli")
     monkeypatch.chdir(ROOT)
+    # It disables existing loggers, which other tests listen to; this restores that of MNE.
+    monkeypatch.setattr(mne.utils.logger, "disabled", False)
     assert importlinter.lint_imports(no_cache=True) == importlinter.EXIT_STATUS_SUCCESS
 
 
