@@ -200,7 +200,7 @@ def summarize_decoding(rows, baseline="spline"):
     return table
 
 
-def tell_decoding(table):
+def format_decoding(table):
     """Return the table as text."""
     lines = ["Decoders trained on clean data, a quarter of the channels bad (95 % over subjects)"]
     names = f"{'accuracy':>18}{'minus spline':>26}"

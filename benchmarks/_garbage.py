@@ -56,7 +56,7 @@ def compare_garbage(args, dataset, path, priors):
     return rows
 
 
-def tell_garbage(rows):
+def format_garbage(rows):
     """Return the largest difference of each method as text."""
     n_recordings = len({row["recording"] for row in rows})
     lines = [

@@ -17,20 +17,20 @@ from _summary import (
 from _truth import REGIMES, WHOLE
 
 
-def tell_summary(rows, cells, methods):
+def format_summary(rows, cells, methods):
     """Return the whole summary of hidden samples as text."""
     parts = [
-        tell_cells(cells),
-        tell_headlines(rows, cells, methods),
-        tell_coverage(rows, cells, methods),
-        tell_power(cells, methods),
-        tell_peaks(rows, methods),
-        tell_goals(find_goals(rows, cells, methods)),
+        format_cells(cells),
+        format_headlines(rows, cells, methods),
+        format_coverage(rows, cells, methods),
+        format_power(cells, methods),
+        format_peaks(rows, methods),
+        format_goals(find_goals(rows, cells, methods)),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def tell_cells(cells):
+def format_cells(cells):
     """Return one line per cell and method."""
     lines = [
         f"{'data set':9}{'regime':10}{'method':24}{'n':>3} {'NMSE':>6} {'ratio':>6}"
@@ -45,7 +45,7 @@ def tell_cells(cells):
     return "\n".join(lines)
 
 
-def tell_headlines(rows, cells, methods):
+def format_headlines(rows, cells, methods):
     """Return the geometric mean over cells of each method."""
     lines = ["Geometric mean over cells of the ratio to the spline's NMSE (95 % interval)"]
     partly = [regime for regime in REGIMES if regime not in WHOLE]
@@ -67,7 +67,7 @@ def tell_headlines(rows, cells, methods):
     return "\n".join(lines)
 
 
-def tell_coverage(rows, cells, methods):
+def format_coverage(rows, cells, methods):
     """Return the coverage of the 90 % intervals, pooled and by cell."""
     lines = []
     for method in methods:
@@ -83,7 +83,7 @@ def tell_coverage(rows, cells, methods):
     return "\n".join([head, *lines]) if lines else ""
 
 
-def tell_power(cells, methods):
+def format_power(cells, methods):
     """Return the power of whole channels relative to the truth, per band."""
     lines = []
     for method in methods:
@@ -99,7 +99,7 @@ def tell_power(cells, methods):
     return "\n".join([head, f"  {'':24}{names}", *lines])
 
 
-def tell_peaks(rows, methods):
+def format_peaks(rows, methods):
     """Return the error of the peak of the evoked response, and its ratio to the spline's."""
     amplitudes, latencies = (average_draws(rows, f"peak_{n}") for n in ("amplitude", "latency"))
     lines = []
@@ -125,7 +125,7 @@ def tell_peaks(rows, methods):
     return "\n".join([head, names, *lines])
 
 
-def tell_goals(goals):
+def format_goals(goals):
     """Return the goals and whether they are met."""
     lines = [f"  {'met' if met else 'MISSED':8}{text}" for met, text in goals]
     return "\n".join(["Goals", *lines]) if lines else ""

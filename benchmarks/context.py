@@ -122,7 +122,7 @@ def find_errors(data, hidden, info, prior):
     return (block.data - data)[hidden]
 
 
-def tell(title, names, rows):
+def print_ratios(title, names, rows):
     """Print the geometric mean over recordings with its 95 % bootstrap interval."""
     print(f"\n{title}")
     rng = np.random.default_rng(0)
@@ -158,8 +158,8 @@ def main(argv=None):
             ratios = measure_delays(raw, prior, rng)
             delays.append((dataset, np.exp(np.log(ratios).mean(axis=0))))
             chunks.append((dataset, measure_chunks(raw, prior, rng)))
-    tell("Delays, share of the imaginary part", SHARES, delays)
-    tell("A covariance of each chunk, seconds", SECONDS, chunks)
+    print_ratios("Delays, share of the imaginary part", SHARES, delays)
+    print_ratios("A covariance of each chunk, seconds", SECONDS, chunks)
 
 
 if __name__ == "__main__":

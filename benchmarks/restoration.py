@@ -26,15 +26,15 @@ from _decoding import (
     TASKS,
     decode,
     extract_subject,
+    format_decoding,
     group_subjects,
     summarize_decoding,
-    tell_decoding,
 )
 from _figures import write_page
-from _garbage import compare_garbage, tell_garbage
+from _garbage import compare_garbage, format_garbage
 from _methods import expand_methods, load_priors, parse_method, pick_priors
 from _summary import summarize
-from _tables import tell_summary
+from _tables import format_summary
 from _truth import DATASETS, REGIMES, SECONDS, draw_mask, fill, flat, list_held_out, load_truth
 
 __all__ = ["draw_mask", "fill", "flat", "load_truth", "main", "parse_args"]
@@ -161,14 +161,14 @@ def main(argv=None):
     if "cells" in args.parts:
         rows = run_cells(args, priors)
         cells = summarize(rows, args.methods)
-        finish("", rows, tell_summary(rows, cells, args.methods))
+        finish("", rows, format_summary(rows, cells, args.methods))
     if "decoding" in args.parts and set(TASKS.values()) & set(args.datasets):
         found = run_decoding(args, priors)
         decoding = summarize_decoding(found)
-        finish("_decoding", found, tell_decoding(decoding))
+        finish("_decoding", found, format_decoding(decoding))
     if "garbage" in args.parts:
         found = run_garbage(args, priors)
-        finish("_garbage", found, tell_garbage(found))
+        finish("_garbage", found, format_garbage(found))
     if args.figures:
         page = write_page(args.figures, rows, cells, decoding, args.methods, "\n\n".join(texts))
         print(f"The figures: {page}")

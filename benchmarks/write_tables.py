@@ -78,7 +78,7 @@ def write_rows(name, header, rows):
         writer.writerows([header, *rows])
 
 
-def tell_interval(value, low, high, digits=3):
+def format_interval(value, low, high, digits=3):
     """Return a value with its interval."""
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
@@ -97,7 +97,7 @@ def write_restoration(fname):
         table.append(
             [
                 name_method(method),
-                tell_interval(*(heads[0][k] for k in ("ratio", "low", "high"))) if whole else "",
+                format_interval(*(heads[0][k] for k in ("ratio", "low", "high"))) if whole else "",
                 f"{heads[0]['largest']:.3f}",
                 *("" if head is None else f"{head['ratio']:.3f}" for head in heads[1:]),
                 f"{100 * np.mean([r['nmse'] > 1 for r in rows if r['method'] == method]):.1f} %",
@@ -157,8 +157,8 @@ def _write_decoding(found):
             row["task"],
             name_condition(row["condition"]),
             row["n"],
-            tell_interval(row["accuracy"], row["low"], row["high"]),
-            tell_interval(row["gain"], row["gain_low"], row["gain_high"]),
+            format_interval(row["accuracy"], row["low"], row["high"]),
+            format_interval(row["gain"], row["gain_low"], row["gain_high"]),
         ]
         for row in found
     ]
@@ -185,17 +185,17 @@ def write_classification(folder, name="classification"):
             if row["level"] == "window" and row["subjects"] == "all"
         }
         for method in sort_decoders(rows):
-            told = _tell_classifier(rows[method], summary, gaps)
+            told = _format_classifier(rows[method], summary, gaps)
             table.append([name_task(task), name_decoder(method), *told])
     write_rows(name, CLASSIFIERS, table)
 
 
-def _tell_classifier(row, summary, gaps):
+def _format_classifier(row, summary, gaps):
     def find(**wanted):
         for other in summary:
             if all(other.get(k) == v for k, v in {"method": row["method"], **wanted}.items()):
                 interval = other["balanced_accuracy"], other["low"], other["high"]
-                return tell_interval(*interval)
+                return format_interval(*interval)
         return ""
 
     gap = [
@@ -204,7 +204,7 @@ def _tell_classifier(row, summary, gaps):
         if g["method"] == row["method"]
         and (g["level"], g["subjects"], g["is_best"]) == ("window", "all", "True")
     ]
-    told = tell_interval(*(gap[0][k] for k in ("difference", "low", "high"))) if gap else ""
+    told = format_interval(*(gap[0][k] for k in ("difference", "low", "high"))) if gap else ""
     return [
         find(level="window", subjects="all"),
         told,

@@ -276,7 +276,7 @@ def test_printed_summary():
         *rows_of("alcohol", "one", "spatial", [0.2], peak_amplitude=0.1, peak_latency=10.0),
     ]
     names = ["spline", "spatial", "auto"]
-    text = tables.tell_summary(rows, summary.summarize(rows, names), names)
+    text = tables.format_summary(rows, summary.summarize(rows, names), names)
     (headline,) = [line for line in text.splitlines() if "over 3 cells" in line and "spat" in line]
     assert "0.200 (0.200-0.200) over 3 cells (largest 0.400)" in headline  # 0.4 * 0.2 * 0.1
     assert "whole channels 0.283" in headline and "segments and patches 0.100" in headline
@@ -439,7 +439,7 @@ def test_decoding(task):
     assert gain == pytest.approx(table["auto"]["accuracy"] - table["spline"]["accuracy"])
     assert table["auto"]["gain_low"] <= gain <= table["auto"]["gain_high"]
     assert table["auto"]["n"] == 4
-    assert "auto" in decoding.tell_decoding(list(table.values()))
+    assert "auto" in decoding.format_decoding(list(table.values()))
 
 
 def test_decoding_needs_the_same_channels():
@@ -500,7 +500,7 @@ def test_garbage_that_leaks_is_found(leaky, monkeypatch):
     rows = garbage.compare_garbage(args, "eegmat", path, None)
     assert [row["regime"] for row in rows] == ["segments"]
     assert (rows[0]["difference"] > garbage.LIMIT) == leaky and rows[0]["kept"]
-    assert "bit-identical" in garbage.tell_garbage(rows)
+    assert "bit-identical" in garbage.format_garbage(rows)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -740,7 +740,7 @@ def test_delays_pay_where_there_are_some(priors, delay, pays):
 def test_chunks_of_the_same_are_the_same(capsys):
     context = load_benchmark("context")
     rows = [("eegmat", np.array([0.5, 2.0])), ("mdd", np.array([2.0, 2.0]))]
-    context.tell("title", ("a", "b"), rows)
+    context.print_ratios("title", ("a", "b"), rows)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:4] for line in lines[2:]] == [
         ["eegmat", "1", "a", "0.500"],
