@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 
 import mne_gram
+from mne_gram.training import prepare_corpus, read_corpus
 from mne_gram.training._batches import validation_batches
 from mne_gram.training._codebook import get_perplexity
-from mne_gram.training._corpus import prepare_corpus, read_corpus
 from mne_gram.training._masks import MASK_KINDS, channel_distances
 from mne_gram.training._stages import TokenizerStage
 

@@ -11,8 +11,7 @@ from ._config import (
 )
 from ._corpus import (
     Corpus,
-    Recording,
-    prepare_corpus,
+    CorpusRecording,
     read_corpus,
 )
 from ._logs import (
@@ -25,6 +24,9 @@ from ._optimization import (
     cosine_rate,
     group_parameters,
     update_average,
+)
+from ._preparation import (
+    prepare_corpus,
 )
 from ._pretraining import (
     pretrain,
@@ -45,10 +47,10 @@ from ._sources import (
 
 __all__ = [
     "Corpus",
+    "CorpusRecording",
     "NAME",
     "RECIPES",
     "PretrainingRecipe",
-    "Recording",
     "TrainingConfig",
     "adapt",
     "choose_device",

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which seconds of a recording hold no EEG, and where its time is continuous."""
+"""Seconds of a recording without EEG, and pieces in which its time is continuous."""
 
 import numpy as np
 
@@ -9,28 +9,28 @@ from ..preprocessing import SFREQ
 
 SECOND = round(SFREQ)  # samples
 
-_FLAT_VOLTS = 1e-7  # no EEG at the scalp stays within 0.1 uV for a second
-_STUCK_SECONDS = 0.25  # nor at one value for this long, however coarse the converter
-_CLIPPED = 5, 0.025  # samples and seconds at the end of the range: once is enough
-_CLIPPED_OFTEN = 3, 0.005  # the same where it happens often
+_FLAT_VOLTS = 1e-7  # scalp EEG does not stay within 0.1 uV for a second
+_STUCK_SECONDS = 0.25  # nor at one value for this long
+_CLIPPED = 5, 0.025  # samples and seconds at the end of the range, if it happens once
+_CLIPPED_OFTEN = 3, 0.005  # the same if it happens often
 _OFTEN = 3
-_MIN_LEVELS = 200  # a signal of fewer steps repeats its largest value without being clipped
+_MIN_LEVELS = 200  # coarser signals repeat their largest value without clipping
 _HUGE_VOLTS = 1e-3
-_SPILL_VOLTS = 5e-5  # the size of EEG itself
+_SPILL_VOLTS = 5e-5  # as large as EEG itself
 _MOSTLY = 0.5
 _JOINS = ("EDGE", "BAD BOUNDARY", "BOUNDARY")  # MNE's, MNE's, EEGLAB's
 _HOLES = ("BAD_ACQ_SKIP",)
-_SHORT = 2  # samples that rounding may take off a trial of one second
+_SHORT = 2  # samples by which rounding may shorten a trial of one second
 
 
 def _get_starts(n_times, sfreq):
-    """Return the first sample of each second; the last one may be a part of a second."""
+    """Return the first sample of each second; the last second may be incomplete."""
     n_seconds = int(np.ceil(n_times / sfreq - 1e-9))
     return np.round(np.arange(n_seconds) * sfreq).astype(int)
 
 
 def _get_range(data, sfreq):
-    """Return the peak-to-peak value of each channel in each second, shape (n, n_seconds)."""
+    """Return the peak-to-peak value of each channel in each second, (n_channels, n_seconds)."""
     starts = _get_starts(data.shape[1], sfreq)
     return np.maximum.reduceat(data, starts, axis=1) - np.minimum.reduceat(data, starts, axis=1)
 
@@ -41,7 +41,7 @@ def _to_seconds(mask, sfreq):
 
 
 def _find_stuck(signal, sfreq):
-    """Mark the samples of one channel that stay at one value for too long, shape (n_times,)."""
+    """Mark samples (n_times,) of a channel that stay at one value for too long."""
     moves = np.flatnonzero(signal[1:] != signal[:-1]) + 1
     starts, stops = np.r_[0, moves], np.r_[moves, len(signal)]
     lengths, values = stops - starts, signal[starts]
@@ -51,7 +51,7 @@ def _find_stuck(signal, sfreq):
     known = values[np.isfinite(values)]
     if len(known) == 0 or np.ptp(known) < _MIN_LEVELS * step:
         return np.repeat(stuck, lengths)
-    # A smooth wave rounds its crest in single steps; the end of a range cuts it off.
+    # Smooth waves approach their crest in single steps; clipping cuts it off.
     abrupt = np.maximum(np.r_[0, jumps], np.r_[jumps, 0]) > 1.5 * step
     for limit in (known.min(), known.max()):
         once, often = (
@@ -63,25 +63,15 @@ def _find_stuck(signal, sfreq):
 
 
 def mark_recorded(raw):
-    """Mark the seconds of a recording, as it was recorded, that hold no EEG.
+    """Mark seconds (n_channels, n_seconds) of a Raw, before preprocessing, without EEG.
 
-    These are bad channels, ``BAD_`` annotations, values that are no numbers, flat seconds, and
-    seconds in which a channel is stuck, above all at the end of its range.
-
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording, of EEG channels only.
-
-    Returns
-    -------
-    marked : array of bool, shape (n_channels, n_seconds)
-        True where there is no EEG. The last second may be a part of one.
+    These are bad channels, ``BAD_`` annotations, values that are not finite, flat seconds, and
+    seconds in which a channel is stuck, especially at the end of its range.
     """
     data, sfreq = raw.get_data(), raw.info["sfreq"]
     marked = _to_seconds(collect_mask(raw, np.arange(len(data))) | ~np.isfinite(data), sfreq)
     moving = _get_range(np.nan_to_num(data, posinf=0.0, neginf=0.0), sfreq)
-    # A recording that is quiet throughout is not flat for that.
+    # A recording that is quiet throughout is not flat.
     marked |= moving <= min(_FLAT_VOLTS, 0.05 * np.median(moving))
     for row, signal in enumerate(data):
         marked[row] |= _to_seconds(_find_stuck(signal, sfreq)[None], sfreq)[0]
@@ -89,35 +79,15 @@ def mark_recorded(raw):
 
 
 def mark_huge(data):
-    """Mark the seconds in which a channel is too large to be EEG.
-
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        Preprocessed EEG in volts, at 200 Hz.
-
-    Returns
-    -------
-    marked : array of bool, shape (n_channels, n_seconds)
-        True where there is no EEG.
-    """
+    """Mark seconds (n_channels, n_seconds) that are too large, of preprocessed data in volts."""
     return _get_range(data, SFREQ) > _HUGE_VOLTS
 
 
 def mark_spilled(data, marked):
-    """Mark the seconds in which marked channels reached all others by the average reference.
+    """Mark seconds (n_seconds,) in which marked channels affected all others through the average.
 
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        The channels that the average was taken of, in volts, at 200 Hz.
-    marked : array of bool, shape (n_channels, n_seconds)
-        What is marked of them.
-
-    Returns
-    -------
-    spilled : array of bool, shape (n_seconds,)
-        True where no channel can be trusted.
+    ``data`` (n_channels, n_times), in volts at 200 Hz, are the channels of the average, and
+    ``marked`` (n_channels, n_seconds) their marks.
     """
     seen = np.repeat(marked, SECOND, axis=1)[:, : data.shape[1]]
     share = np.where(seen, data, 0).sum(axis=0, keepdims=True) / len(data)
@@ -125,31 +95,20 @@ def mark_spilled(data, marked):
 
 
 def find_mostly_marked(marked):
-    """Tell which channels are marked most of the time, shape (n_channels,).
+    """Return which channels are marked most of the time, (n_channels,).
 
-    Seconds in which all channels are marked say nothing about any of them.
+    Seconds in which all channels are marked are ignored.
     """
-    told = ~marked.all(axis=0)
-    if not told.any():
+    informative = ~marked.all(axis=0)
+    if not informative.any():
         return np.zeros(len(marked), bool)
-    return marked[:, told].mean(axis=1) > _MOSTLY
+    return marked[:, informative].mean(axis=1) > _MOSTLY
 
 
 def find_joins(raw):
-    """List where time is cut, and the holes in it.
+    """Return joins of a Raw (times in s) and holes (start and stop in s) from annotations.
 
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording; joins and holes are told by annotations (``EDGE boundary``,
-        ``BAD boundary``, EEGLAB's ``boundary``, ``BAD_ACQ_SKIP``).
-
-    Returns
-    -------
-    joins : list of float
-        In seconds from the first sample.
-    holes : list of tuple of float
-        Start and stop of each, in seconds from the first sample.
+    These are ``EDGE boundary``, ``BAD boundary``, EEGLAB's ``boundary`` and ``BAD_ACQ_SKIP``.
     """
     joins, holes = set(), set()
     onsets = raw.annotations.onset - raw.first_time
@@ -164,26 +123,14 @@ def find_joins(raw):
 
 
 def cut_pieces(joins, holes, n_times):
-    """List the stretches of continuous time that last a second at least.
+    """Return start and stop, in samples at 200 Hz, of continuous pieces of at least one second.
 
-    Parameters
-    ----------
-    joins : list of float
-        Where time is cut, in seconds.
-    holes : list of tuple of float
-        What is missing, start and stop in seconds.
-    n_times : int
-        Length of the recording in samples at 200 Hz.
-
-    Returns
-    -------
-    pieces : list of tuple of int
-        Start and stop in samples at 200 Hz. A trial of one second stays one: where rounding took
-        a sample or two off, they come from its neighbour.
+    Joins and holes are in seconds. Trials of one second that rounding made a sample or two shorter
+    are extended by their neighbours.
     """
 
     def to_sample(seconds):
-        # Half a sample always rounds up, so that equal intervals stay equal.
+        # Half a sample is always rounded up, so that equal intervals remain equal.
         return min(max(int(np.floor(seconds * SFREQ + 0.5 + 1e-6)), 0), n_times)
 
     missing = [(to_sample(start), to_sample(stop)) for start, stop in holes]

@@ -21,7 +21,7 @@ from ..models import (
     tokenizer_tiny,
 )
 from ._config import TrainingConfig
-from ._corpus import prepare_corpus
+from ._preparation import prepare_corpus
 from ._pretraining import pretrain, pretrain_tokenizer
 from ._processes import get_rank, process_group, wait
 from ._runs import choose_device

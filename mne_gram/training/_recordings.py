@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""One recording of a corpus: read, marked, preprocessed and quantised."""
+"""One recording of a corpus: reading, marking, preprocessing and quantising."""
 
 import warnings
 
@@ -22,7 +22,7 @@ from ._marking import (
 )
 from ._sources import hide_paths
 
-_LARGEST = 32767  # of 16 bits, on both sides
+_LARGEST = 32767  # absolute value in 16 bits
 
 
 def _read(source):
@@ -30,7 +30,7 @@ def _read(source):
     if source.root is None:
         raw = read_inst(source.path)
         if not isinstance(raw, mne.io.BaseRaw):
-            raise ValueError("It holds epochs, and a corpus takes continuous recordings.")
+            raise ValueError("It contains epochs, but a corpus needs continuous recordings.")
     else:
         raw = read_recording(
             BidsRecording(source.root, source.path.relative_to(source.root))
@@ -42,7 +42,7 @@ def _read(source):
 
 
 def _bridge(raw):
-    """Draw straight lines across values that are no numbers, in place: filters spread them."""
+    """Interpolate linearly over values that are not finite, in place, as filters spread them."""
     times = np.arange(raw.n_times)
     for signal in raw._data:
         known = np.isfinite(signal)
@@ -53,7 +53,7 @@ def _bridge(raw):
 
 
 def _note_joins(raw, joins):
-    """Annotate joins in MNE's own way, so that it does not filter across those of others."""
+    """Annotate joins as MNE does, so that it does not filter across them."""
     edges = [text.upper().startswith("EDGE") for text in raw.annotations.description]
     known = raw.annotations.onset[edges] - raw.first_time
     new = [join for join in joins if not (np.abs(known - join) < 0.5 / raw.info["sfreq"]).any()]
@@ -62,7 +62,7 @@ def _note_joins(raw, joins):
 
 
 def _preprocess(raw, bads, line_freq):
-    """Preprocess a Raw with the channels ``bads``, a bool each, kept out of the average."""
+    """Preprocess a Raw with bad channels (a bool each) kept out of the average reference."""
     if bads.all():
         raise ValueError("Every channel is bad most of the time: marked, flat, clipped or huge.")
     raw.info["bads"] = [name for name, bad in zip(raw.ch_names, bads, strict=True) if bad]
@@ -70,23 +70,11 @@ def _preprocess(raw, bads, line_freq):
 
 
 def _prepare(raw, line_freq):
-    """Preprocess a recording, and mark its seconds without EEG.
+    """Preprocess a Raw of EEG channels, filled in place, and mark its seconds without EEG.
 
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        Its EEG channels. What is not finite is filled in place.
-    line_freq : float | False | None
-        As for ``preprocess``.
-
-    Returns
-    -------
-    data : array, shape (n_channels, n_times)
-        Volts at 200 Hz.
-    marked : array of bool, shape (n_channels, n_seconds)
-        The seconds without EEG.
+    Returns data (n_channels, n_times) in volts at 200 Hz, and marks (n_channels, n_seconds).
     """
-    # Derivations of two electrodes have no reference that a third one could spoil.
+    # Derivations of two electrodes do not depend on the reference.
     referenced = np.array(
         [how not in ("bipolar", "pair") for _, how, _ in settle_names(raw.ch_names)]
     )
@@ -97,7 +85,7 @@ def _prepare(raw, line_freq):
     marked = marked[:, : -(-data.shape[1] // SECOND)]
     own = data.copy()
     if (referenced & ~bads).any():
-        # A huge channel makes the others huge by way of the average; the median tells them apart.
+        # The median is robust to huge channels, which affect all others through the average.
         own[referenced] -= np.median(data[referenced & ~bads], axis=0)
     worse = find_mostly_marked(marked | mark_huge(own)) & ~bads
     if worse.any():
@@ -112,30 +100,17 @@ def _prepare(raw, line_freq):
 
 
 def _list_spans(marked):
-    """List what is marked as row, first second and stop second."""
+    """List marks as row, first second and stop second."""
     edges = np.diff(np.pad(marked.astype(int), ((0, 0), (1, 1))), axis=1)
     starts, stops = np.argwhere(edges == 1), np.argwhere(edges == -1)
     return np.column_stack([starts, stops[:, 1]]).tolist()
 
 
 def quantise(data, marked, dtype):
-    """Store samples as they are in 32 bits, or in 16 bits with a scale for each channel.
+    """Return data (n_channels, n_times) in 0.1 mV as float32, or as int16, and a scale per channel.
 
-    Parameters
-    ----------
-    data : array, shape (n_channels, n_times)
-        In 0.1 mV, at 200 Hz.
-    marked : array of bool, shape (n_channels, n_seconds)
-        Seconds that may be clipped. They do not coarsen the others.
-    dtype : "int16" | "float32"
-        Which.
-
-    Returns
-    -------
-    array : array of dtype, shape (n_channels, n_times)
-        What to store.
-    scale : array, shape (n_channels,)
-        What one step of it is worth in 0.1 mV, 1 for float32.
+    Marked seconds (n_channels, n_seconds) may be clipped and do not affect the scale, which is the
+    value of one step in 0.1 mV, or 1 for float32.
     """
     if dtype == "float32":
         return data.astype(np.float32), np.ones(len(data))
@@ -150,26 +125,8 @@ def quantise(data, marked, dtype):
 def load_recording(source, dtype, line_freq):
     """Read, preprocess, mark and quantise one recording.
 
-    Parameters
-    ----------
-    source : Source
-        Which one.
-    dtype : "int16" | "float32"
-        What to store.
-    line_freq : float | False | None
-        As for :func:`mne_gram.preprocess`.
-
-    Returns
-    -------
-    array : array, shape (n_channels, n_times)
-        What to store; times the scale it is in 0.1 mV.
-    facts : dict
-        What the index tells about it: ``ch_names, channels, n_times, pieces, bad, scale, notes``.
-
-    Raises
-    ------
-    Exception
-        Whatever the reader trips over; ValueError if there is nothing to train with.
+    Returns the array to store (n_channels, n_times) and its entries in the index. Raises any error
+    of the reader, and ValueError if there is nothing to train on.
     """
     with warnings.catch_warnings(record=True) as caught, use_log_level("warning"):
         warnings.simplefilter("always")
@@ -178,7 +135,7 @@ def load_recording(source, dtype, line_freq):
         channel_map = match_channels(raw.info, on_missing="ignore")
         rows = np.flatnonzero(channel_map.indices >= 0)
         if len(rows) == 0:
-            raise ValueError("None of its channels takes an entry of the montage.")
+            raise ValueError("None of its channels has an entry in the montage.")
         joins, holes = find_joins(raw)
         _note_joins(raw, joins)
         data, marked = _prepare(raw, line_freq)

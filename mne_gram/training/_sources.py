@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The recordings that a corpus is made of, before they are read."""
+"""The recordings of a corpus before they are read, and which subjects are held out."""
 
 import hashlib
 import json
@@ -16,40 +16,24 @@ _SIDECARS = ("eeg", "channels", "events", "electrodes", "coordsystem")
 
 @dataclass(frozen=True)
 class Source:
-    """A recording to be read.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    dataset, subject : str
-        Names of the data set and of the person.
-    name : str
-        ``"<dataset>/<file stem>"``.
-    place : str
-        The file's place inside its data set, which tells nothing of the machine.
-    root : Path | None
-        The BIDS data set; None for a file of its own.
-    licence : str
-        The owner's licence, with the data set's name.
-    """
+    """A recording to be read."""
 
     path: Path
     dataset: str
     subject: str
-    name: str
-    place: str
-    root: Path | None
-    licence: str
+    name: str  #: "<dataset>/<file stem>"
+    place: str  #: path of the file within its data set
+    root: Path | None  #: of the BIDS data set; None for single files
+    licence: str  #: and the name of the data set
 
 
 def get_stem(path):
-    """Return a file's name without its ending, ``.fif.gz`` included."""
+    """Return the name of a file without its extension, including ``.fif.gz``."""
     return Path(Path(path).name.removesuffix(".gz")).stem
 
 
 def read_licence(root):
-    """Return the licence, name and DOI that a BIDS data set states, or ``"unknown"``."""
+    """Return the licence, name and DOI stated by a BIDS data set, or ``"unknown"``."""
     try:
         text = (root / "dataset_description.json").read_text(encoding="utf-8")
         description = json.loads(text)
@@ -62,26 +46,10 @@ def read_licence(root):
 
 
 def list_sources(bids_roots, files):
-    """List the recordings of BIDS data sets, and files of their own.
+    """List the recordings of BIDS data sets, and single files.
 
-    Parameters
-    ----------
-    bids_roots : list of path-like
-        BIDS data sets.
-    files : list of path-like
-        Recordings in any format that MNE reads.
-
-    Returns
-    -------
-    sources : list of Source
-        Sorted by data set, subject and name, each file once.
-
-    Raises
-    ------
-    FileNotFoundError
-        If one of the files is not there.
-    ValueError
-        If a folder is no BIDS data set, or two recordings would have one name.
+    Returns each file once, sorted by data set, subject and name. Raises FileNotFoundError for
+    missing files, and ValueError for folders that are not BIDS data sets and for equal names.
     """
     sources = {}
     for root in dict.fromkeys(Path(root).resolve() for root in bids_roots):
@@ -109,7 +77,7 @@ def list_sources(bids_roots, files):
 
 
 def _check_names(sources):
-    """Raise if names do not tell recordings, or the people of two data sets, apart."""
+    """Raise if recordings, or subjects of two data sets, have the same name."""
     names, roots = {}, {}
     for source in sources:
         other = names.setdefault(source.name.casefold(), source)
@@ -120,8 +88,8 @@ def _check_names(sources):
             )
         if source.root is not None and roots.setdefault(source.dataset, source.root) != source.root:
             raise ValueError(
-                f"Two data sets are in folders called {source.dataset}, which is what tells their "
-                "people apart. Rename a folder."
+                f"Two data sets are in folders called {source.dataset}, so their subjects cannot "
+                "be told apart. Rename a folder."
             )
 
 
@@ -146,22 +114,7 @@ def split_subjects(subjects, every=4):
 
 
 def hold_out_subjects(sources, every, hold_out):
-    """Leave out every n-th subject of each data set, or keep only those.
-
-    Parameters
-    ----------
-    sources : list of Source
-        Recordings.
-    every : int | None
-        With 4, the 4th, 8th, ... subject of each data set in sorted order; None for none.
-    hold_out : "leave" | "only"
-        Whether these are left out, or all others.
-
-    Returns
-    -------
-    sources : list of Source
-        Those that stay.
-    """
+    """Leave out every n-th subject of each data set, or keep ``"only"`` these."""
     if every is None:
         return sources
     subjects = {}
@@ -173,22 +126,22 @@ def hold_out_subjects(sources, every, hold_out):
 
 
 def hide_paths(source, text):
-    """Take the machine's folders, and line breaks, out of a message about a recording."""
+    """Remove folders of the machine, and line breaks, from a message about a recording."""
     folder = (source.path.parent if source.root is None else source.root).parent
     text = text.replace(f"{folder.as_posix().rstrip('/')}/", "").replace(str(folder), "")
     return " ".join(text.split())
 
 
 # ---------------------------------------------------------------------------------------------
-# Whether a recording changed
+# Changes of a recording
 
 
 def _list_parts(source):
-    """List the files that a recording is made of, with the BIDS sidecars that are of it."""
+    """List the files of a recording, including BIDS sidecars that apply to it."""
     folder, stem = source.path.parent, get_stem(source.path)
     parts = {path for path in folder.iterdir() if path.name.startswith(f"{stem}.")}
     if source.root is not None:
-        # A sidecar is of all recordings that have its entities, as far up as the root.
+        # A sidecar applies to all recordings with its entities, up to the root.
         *entities, _ = stem.split("_")
         above = [place for place in folder.parents if place.is_relative_to(source.root)]
         for path in (path for place in [folder, *above] for path in place.iterdir()):
@@ -200,7 +153,7 @@ def _list_parts(source):
 
 
 def take_stamp(source):
-    """Return names, sizes and times of change of a recording's files, a list a file."""
+    """Return name, size and time of change of each file of a recording."""
     stats = [(path.name, path.stat()) for path in _list_parts(source)]
     return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 

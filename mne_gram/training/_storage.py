@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The files of a corpus: an array and a note of its making for each recording, and the index."""
+"""The files of a corpus: an array and a note for each recording, and the index."""
 
 import json
 import re
@@ -13,43 +13,23 @@ from ._recordings import load_recording
 from ._sources import hash_file, hash_source, hide_paths, take_stamp
 
 FORMAT = "mne_gram corpus"
-VERSION = 1  # of all that the files depend on: index, marks, preprocessing
+VERSION = 1  # of index, marks and preprocessing
 INDEX = "corpus.json"
 
 
 def get_file(name):
-    """Return the file of a recording, relative to the corpus, in letters that any system takes."""
+    """Return the file of a recording, relative to the corpus, with portable letters."""
     flat = re.sub(r"[^A-Za-z0-9._-]", "_", name.replace("/", "__"))
-    if "__" in name or flat != name.replace("/", "__", 1):  # else names may fall together
+    if "__" in name or flat != name.replace("/", "__", 1):  # otherwise names may collide
         flat += f"-{sha256(name.encode()).hexdigest()[:8]}"
     return f"data/{flat}.npy"
 
 
 def prepare_one(source, folder, settings):
-    """Prepare one recording, unless that was done before.
+    """Prepare one recording with ``settings``, unless that is done already.
 
-    Parameters
-    ----------
-    source : Source
-        Which one.
-    folder : Path
-        The corpus.
-    settings : dict
-        ``dtype`` and ``line_freq``, and the version.
-
-    Returns
-    -------
-    entry : dict | None
-        Its entry in the index, None if it cannot be prepared.
-    reason : str | None
-        Why not.
-    is_new : bool
-        Whether it was prepared now.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written. What cannot be read is a reason.
+    Returns its entry in the index (None if it failed), the reason of the failure (None otherwise),
+    and whether it was prepared now. Raises OSError if it cannot be written.
     """
     try:
         facts = _find_done(source, folder, settings)
@@ -57,7 +37,7 @@ def prepare_one(source, folder, settings):
         if is_new:
             stamp, digest = take_stamp(source), hash_source(source)
             array, facts = load_recording(source, settings["dtype"], settings["line_freq"])
-    except Exception as exc:  # readers raise whatever they trip over
+    except Exception as exc:  # readers raise anything
         return None, hide_paths(source, f"{type(exc).__name__}: {exc}"), False
     if is_new:
         try:
@@ -68,7 +48,7 @@ def prepare_one(source, folder, settings):
             raise OSError(
                 exc.errno,
                 f"{source.name} could not be written to {folder}: {exc.strerror or exc}. Make "
-                "space there and call prepare_corpus again: it keeps what is ready and goes on",
+                "space and call prepare_corpus again: finished recordings are kept",
             ) from exc
     about = dict(name=source.name, dataset=source.dataset, subject=source.subject)
     about |= dict(source=source.place, licence=source.licence, file=get_file(source.name))
@@ -76,12 +56,12 @@ def prepare_one(source, folder, settings):
 
 
 def _get_note(folder, source):
-    """Return the file that tells what an array was made of; it is written after the array."""
+    """Return the note on the making of an array, which is written after it."""
     return (folder / get_file(source.name)).with_suffix(".json")
 
 
 def _write_array(path, array):
-    """Write an array whole or not at all, and return sha256 and size of the file."""
+    """Write an array, completely or not at all; return sha256 and size of the file."""
     with staged(path, True) as file:
         np.save(file, array)
         facts = dict(sha256=hash_file(file), n_bytes=file.stat().st_size)
@@ -89,18 +69,18 @@ def _write_array(path, array):
 
 
 def _write_text(path, text):
-    """Write a text whole or not at all."""
+    """Write a text, completely or not at all."""
     with staged(path, True) as file:
         file.write_text(text, encoding="utf-8")
 
 
 def _find_done(source, folder, settings):
-    """Return the facts of a recording that is ready and did not change, else None."""
+    """Return the facts of a recording that is ready and unchanged, otherwise None."""
     try:
         done = json.loads(_get_note(folder, source).read_text(encoding="utf-8"))
         same = done["settings"] == settings
         same &= hash_file(folder / get_file(source.name)) == done["facts"]["sha256"]
-        # Copying a data set changes the times of its files, and nothing else.
+        # Copying a data set changes only the times of its files.
         same &= done["stamp"] == take_stamp(source) or done["digest"] == hash_source(source)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -108,38 +88,23 @@ def _find_done(source, folder, settings):
 
 
 def clear_others(folder, settings, selection, overwrite):
-    """Refuse a folder that holds a corpus of other settings, or take that away.
-
-    Parameters
-    ----------
-    folder : Path
-        The corpus.
-    settings, selection : dict
-        How recordings are prepared, and which subjects are taken.
-    overwrite : bool
-        Whether to take it away.
-
-    Raises
-    ------
-    ValueError
-        If there is one and it is not to be overwritten.
-    """
+    """Remove a corpus with other settings if ``overwrite``, otherwise raise ValueError."""
     others, found = [], None
     for path in [folder / INDEX, *sorted((folder / "data").glob("*.json"))]:
         wanted = dict(settings=settings)
         if path.name == INDEX:
             wanted["selection"] = selection
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            told = {key: told[key] for key in wanted}
+            other = json.loads(path.read_text(encoding="utf-8"))
+            other = {key: other[key] for key in wanted}
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # not there, or damaged: it is written anew
-        if told != wanted:
-            found = found or told
+            continue  # missing or damaged files are written again
+        if other != wanted:
+            found = found or other
             others += [path, path.with_suffix(".npy")]
     if found and not overwrite:
         raise ValueError(
-            f"{folder} holds a corpus with {_describe(found)}; asked for "
+            f"{folder} contains a corpus with {_describe(found)}; requested was "
             f"{_describe(dict(settings=settings, selection=selection))}. Give another folder, or "
             "overwrite=True to replace it."
         )
@@ -155,7 +120,7 @@ def _describe(options):
 
 
 def write_index(folder, settings, selection, recordings, failures):
-    """Write the index, one line a recording."""
+    """Write the index, one line per recording."""
     head = dict(format=FORMAT, version=VERSION, settings=settings, selection=selection)
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     for key, rows in (("recordings", recordings), ("failures", failures)):
@@ -165,38 +130,23 @@ def write_index(folder, settings, selection, recordings, failures):
 
 
 def read_index(folder):
-    """Return the index of a corpus.
+    """Return the index of a corpus, with the lists ``recordings`` and ``failures``.
 
-    Parameters
-    ----------
-    folder : Path
-        The corpus.
-
-    Returns
-    -------
-    index : dict
-        With the lists ``recordings`` and ``failures``.
-
-    Raises
-    ------
-    RuntimeError
-        If it is damaged, of another version, or no such index.
-    ValueError
-        If there is none.
+    Raises RuntimeError if it is damaged or of another version, and ValueError if there is none.
     """
     path = folder / INDEX
     if not path.is_file():
         raise ValueError(
-            f"{folder} holds no corpus: it has no {INDEX}. Give the folder that prepare_corpus "
-            "wrote. If that was interrupted, call it again, and it goes on."
+            f"{folder} contains no corpus: it has no {INDEX}. Give a folder from prepare_corpus. "
+            "If that was interrupted, call it again to resume."
         )
-    again = "Delete it and run prepare_corpus again, which keeps the recordings that are ready."
+    again = "Delete it and run prepare_corpus again; finished recordings are kept."
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as exc:
         raise RuntimeError(f"{path} is damaged ({exc}). {again}") from exc
     if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise RuntimeError(f"{path} is not the index of a corpus of mne_gram. Give its folder.")
+        raise RuntimeError(f"{path} is not the index of a corpus of mne_gram. Give another folder.")
     if index.get("version") != VERSION:
         raise RuntimeError(
             f"The corpus in {folder} has version {index.get('version')}, expected {VERSION}. Run "

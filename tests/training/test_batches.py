@@ -23,7 +23,7 @@ from mne_gram.training._augment import (
 )
 from mne_gram.training._batches import Sampler, validation_batches
 from mne_gram.training._buckets import good_rows, start_runs
-from mne_gram.training._corpus import Corpus, Recording
+from mne_gram.training._corpus import Corpus, CorpusRecording
 from mne_gram.training._masks import MASK_KINDS, MASK_SHARES, channel_distances
 
 INDEX = {name: k for k, name in enumerate(CH_NAMES)}
@@ -60,7 +60,7 @@ def make_recording(folder, name, channels, n_seconds, pieces=None, bad=(), data=
     file = name.replace("/", "__") + ".npy"
     np.save(folder / file, data)
     dataset, stem = name.split("/")
-    return Recording(
+    return CorpusRecording(
         name=name,
         dataset=dataset,
         subject=stem.split("_")[0],

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from mne_gram.montage import CH_NAMES
 from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
-from mne_gram.training import _recordings, _storage
-from mne_gram.training._corpus import Corpus, prepare_corpus, read_corpus
+from mne_gram.training import Corpus, _recordings, _storage, prepare_corpus, read_corpus
 from mne_gram.training._marking import SECOND, _find_stuck, cut_pieces, find_joins, mark_recorded
 from mne_gram.training._recordings import quantise
 from mne_gram.training._sources import list_sources, split_subjects
@@ -535,7 +534,7 @@ def test_killed_run_goes_on(tmp_path, three_files, loaded, monkeypatch):
     monkeypatch.setattr(_storage, "load_recording", die_at_last)
     with pytest.raises(KeyboardInterrupt):
         prepare(out, files=three_files)
-    with pytest.raises(ValueError, match="holds no corpus.*call it again, and it goes on"):
+    with pytest.raises(ValueError, match="contains no corpus.*call it again to resume"):
         read_corpus(out)
     monkeypatch.setattr(_storage, "load_recording", spy)
     loaded.clear()
@@ -555,7 +554,7 @@ def test_full_disk(tmp_path, three_files, loaded, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "save", fill_up)
-    with pytest.raises(OSError, match="lab/sub-2_raw could not be written.*No space.*goes on"):
+    with pytest.raises(OSError, match="lab/sub-2_raw could not be written.*No space.*are kept"):
         prepare(out, files=three_files)
     assert sorted(path.name for path in (out / "data").iterdir()) == [
         "lab__sub-1_raw.json",
@@ -609,7 +608,7 @@ def test_held_out_subjects(tmp_path):
     ]
     assert [(r.dataset, r.subject) for r in test.recordings] == [("one", "2"), ("two", "y")]
     assert train.recordings[0].licence == "unknown (Made up, doi:10.1/x)"
-    with pytest.raises(ValueError, match="corpus with .*hold_out='leave'; asked for .*'only'"):
+    with pytest.raises(ValueError, match="corpus with .*hold_out='leave'; requested was .*'only'"):
         prepare(tmp_path / "train", bids_roots=roots, hold_out_every=2, hold_out="only")
     with pytest.raises(ValueError, match="fewer subjects"):
         prepare(tmp_path / "x", bids_roots=roots, hold_out_every=9, hold_out="only")
@@ -620,9 +619,9 @@ def test_other_settings(tmp_path, three_files, loaded):
     out = tmp_path / "corpus"
     prepare(out, files=three_files)
     before = read_corpus(out)
-    with pytest.raises(ValueError, match="dtype='int16'.*asked for dtype='float32'.*overwrite"):
+    with pytest.raises(ValueError, match="dtype='int16'.*requested was dtype='float32'.*overwrite"):
         prepare(out, files=three_files[:1], dtype="float32")
-    with pytest.raises(ValueError, match="line_freq=None.*asked for .*line_freq=50.0"):
+    with pytest.raises(ValueError, match="line_freq=None.*requested was .*line_freq=50.0"):
         prepare(out, files=three_files, line_freq=50)
     assert read_corpus(out) == before
     loaded.clear()
@@ -674,12 +673,12 @@ def test_broken_recordings_are_left_out(tmp_path, three_files):
         corpus = prepare(tmp_path / "corpus", files=[*three_files, *broken])
     assert len(corpus) == 3 and corpus == read_corpus(tmp_path / "corpus")
     reasons = dict(corpus.failures)
-    assert "holds epochs" in reasons["lab/a-epo.fif"]
+    assert "contains epochs" in reasons["lab/a-epo.fif"]
     assert "truncated" in reasons["lab/cut_raw.fif"]
     assert "no EEG channel" in reasons["lab/emg_raw.fif"]
     assert reasons["lab/flat_raw.fif"].startswith("ValueError")
     assert "lab/short_raw.fif" in reasons
-    assert "entry of the montage" in reasons["lab/unknown_raw.fif"]
+    assert "entry in the montage" in reasons["lab/unknown_raw.fif"]
     assert "not in volts" in reasons["lab/volts_raw.fif"]
     index = (tmp_path / "corpus" / "corpus.json").read_text()
     assert str(tmp_path) not in index and "/lab/" not in index
@@ -769,7 +768,7 @@ def test_corpus_can_be_moved_and_sent(folder, tmp_path):
     data = corpus.read(1, [0, 2], 5, 105)
     assert len(corpus) == 3 and corpus.n_tokens == 3 * 6 * 6
     assert corpus.n_tokens == sum(recording.n_tokens for recording in corpus.recordings)
-    assert repr(corpus) == "<Corpus | 3 recordings of 3 people, 0.01 h, 108 channel-seconds>"
+    assert repr(corpus) == "<Corpus | 3 recordings of 3 subjects, 0.01 h, 108 channel-seconds>"
     sent = pickle.loads(pickle.dumps(corpus))
     assert sent == corpus and len(pickle.dumps(corpus)) == size  # without what was opened
     np.testing.assert_array_equal(sent.read(1, [0, 2], 5, 105), data)
@@ -779,7 +778,7 @@ def test_corpus_can_be_moved_and_sent(folder, tmp_path):
     moved = read_corpus(shutil.move(folder, tmp_path / "elsewhere"))
     assert moved.recordings == corpus.recordings
     np.testing.assert_array_equal(moved.read(1, [0, 2], 5, 105), data)
-    with pytest.raises(RuntimeError, match="lab__sub-1_raw.npy.* is not there.*moved"):
+    with pytest.raises(RuntimeError, match="lab__sub-1_raw.npy.* does not exist.*moved"):
         Corpus(folder, corpus.recordings).read(0, [0], 0, 5)
 
 
@@ -789,13 +788,13 @@ def test_changed_files_are_noticed(folder):
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert len(read_corpus(folder, check=False)) == 3
-    with pytest.raises(RuntimeError, match="lab/sub-2_raw, is not the file.*prepare_corpus again"):
+    with pytest.raises(RuntimeError, match="lab/sub-2_raw, differs from .*prepare_corpus again"):
         read_corpus(folder)
     path.write_bytes(content[:-2])
-    with pytest.raises(RuntimeError, match="is not the file"):
+    with pytest.raises(RuntimeError, match="differs from the index"):
         read_corpus(folder, check=False)
     path.unlink()
-    with pytest.raises(RuntimeError, match="is not there"):
+    with pytest.raises(RuntimeError, match="does not exist"):
         read_corpus(folder, check=False)
     path.write_bytes(content)
     assert len(read_corpus(folder)) == 3
@@ -807,7 +806,7 @@ def test_replaced_after_reading(folder):
     np.save(folder / corpus.recordings[0].file, np.zeros((2, 3)))
     (folder / corpus.recordings[1].file).write_bytes(b"nonsense")
     for k in (0, 1):
-        with pytest.raises(RuntimeError, match="is not the file"):
+        with pytest.raises(RuntimeError, match="differs from the index"):
             corpus.read(k, [0], 0, 2)
 
 
@@ -823,8 +822,8 @@ def test_replaced_after_reading(folder):
             "version 99",
         ),
         (lambda index: index.replace('"recordings"', '"others"'), RuntimeError, "no recordings"),
-        (lambda index: index.replace('"pieces"', '"parts"'), RuntimeError, "not complete.*pieces"),
-        (lambda index: index.replace('{"name"', '7, {"name"'), RuntimeError, "not complete"),
+        (lambda index: index.replace('"pieces"', '"parts"'), RuntimeError, "incomplete.*pieces"),
+        (lambda index: index.replace('{"name"', '7, {"name"'), RuntimeError, "incomplete"),
     ],
 )
 def test_damaged_index(folder, change, error, match):
@@ -848,7 +847,7 @@ def test_damaged_index_is_written_anew(folder, three_files, loaded):
 def test_no_corpus(tmp_path, folder):
     """A folder without an index, or with an empty one, is told apart from a corpus."""
     for place in (tmp_path / "missing", tmp_path):
-        with pytest.raises(ValueError, match="holds no corpus"):
+        with pytest.raises(ValueError, match="contains no corpus"):
             read_corpus(place)
     index = json.loads((folder / "corpus.json").read_text())
     index["recordings"] = []
@@ -859,7 +858,7 @@ def test_no_corpus(tmp_path, folder):
 
 def test_corpus_needs_no_torch():
     """Workers that prepare recordings do not load the network's package."""
-    code = "import sys, mne_gram.training._corpus; print('torch' in sys.modules)"
+    code = "import sys, mne_gram.training._preparation; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 

@@ -39,10 +39,10 @@ from mne_gram.training import (
     _runs as runs,
 )
 from mne_gram.training import _stages as stage_module
+from mne_gram.training import prepare_corpus
 from mne_gram.training._batches import Sampler
 from mne_gram.training._codebook import Codebook
 from mne_gram.training._config import TrainingConfig, published_gram, published_tokenizer
-from mne_gram.training._corpus import prepare_corpus
 from mne_gram.training._logs import Log, read_log
 from mne_gram.training._pretraining import pretrain, pretrain_tokenizer
 from mne_gram.training._stages import GramStage, TokenizerStage, find_components
