@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import mne_gram
-from mne_gram.decoding import GramClassifier, GramFeatures
+from mne_gram.decoding import GramClassifier, GramFeatures, _linear_probe
 from mne_gram.models import Gram, gram_nano
 from mne_gram.models._files import GramModel
 from mne_gram.models._registry import save_model
@@ -125,25 +125,27 @@ _DRAWS = {
 FAILURES = {
     "features": _ROUNDING,
     "probe": _ROUNDING,
+    "probe, defaults": _ROUNDING,
     "probe, C=1": _ROUNDING,
     "lora": {**_ROUNDING, **_DRAWS},
     "full": {**_ROUNDING, **_DRAWS},
 }
 
 
+_SLOW = ("probe, defaults", "probe, C=1", "lora", "full")
+
+
 @pytest.mark.parametrize(
-    "which",
-    [
-        "features",
-        "probe",  # not marked as slow, as it is what most will use
-        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("probe, C=1", "lora", "full")),
-    ],
+    "which", ["features", "probe", *(pytest.param(kind, marks=pytest.mark.slow) for kind in _SLOW)]
 )
-def test_check_estimator(which, nano, capsys):
+def test_check_estimator(which, nano, capsys, monkeypatch):
     """Everything that scikit-learn checks, seen through rows of numbers."""
     settings = dict(model=nano, ch_names=["C3", "Cz", "C4"], sfreq=200.0, line_freq=False)
     if which == "features":
         estimator = _FeaturesView(**settings)
+    elif which == "probe":  # fewer folds and strengths than by default, which take a minute
+        monkeypatch.setattr(_linear_probe, "_STRENGTHS", (0.1, 10.0, 1000.0))
+        estimator = _ClassifierView(cv=2, **settings)
     elif which.startswith("probe"):
         estimator = _ClassifierView(C=1.0 if which.endswith("1") else None, **settings)
     else:
