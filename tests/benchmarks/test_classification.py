@@ -89,7 +89,7 @@ def test_memory_is_watched(script):
     assert 30 < seen.gain < 90
 
 
-def test_costs_are_told(script):
+def test_format_costs(script):
     cost = dict(task="toy", method="csp-lda", n_train=8, n_test=2)
     cost.update(fit_seconds=1.5, fit_megabytes=20, predict_seconds=0.5, predict_megabytes=3)
     text = sys.modules["_cost"].format_costs([cost])

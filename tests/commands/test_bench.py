@@ -18,7 +18,7 @@ NAMES = ["C3", "CZ", "C4", "O1", "O2"]
 
 
 def _draw_windows(labels, seed, seconds=2.0, sfreq=200.0):
-    """Return noise in which ``b`` has more alpha at the back, and where it is on the left, C3."""
+    """Return noise; class ``b`` has alpha in the occipital channels, the other in C3."""
     rng = np.random.default_rng(seed)
     times = np.arange(round(seconds * sfreq)) / sfreq
     data = rng.standard_normal((len(labels), len(NAMES), len(times)))
@@ -163,7 +163,7 @@ def test_errors_are_one_line(bids_root, tmp_path, capsys, args, message):
 
 
 @pytest.mark.filterwarnings("default")  # a warning of the failed fits
-def test_command_tells_failures(bids_root, tmp_path, capsys, monkeypatch):
+def test_command_reports_failures(bids_root, tmp_path, capsys, monkeypatch):
     fit_and_test = _compare.fit_and_test
 
     def fail(task, method, *args):

@@ -68,7 +68,7 @@ def test_alignment_of_every_kind(kind):
 
 
 @pytest.mark.filterwarnings("ignore:A high-pass")
-def test_alignment_needs_to_know_who_it_is():
+def test_alignment_needs_the_subject():
     epochs, y, _ = make_subjects(n_subjects=2)
     classifier = GramClassifier(align="person", **SETTINGS)
     with pytest.raises(ValueError, match="'person' is not a column .*columns: subject"):
@@ -84,8 +84,8 @@ def test_alignment_needs_to_know_who_it_is():
 
 
 @pytest.mark.filterwarnings("ignore:A high-pass")
-def test_one_person_can_be_aligned():
-    """Subjects are the groups of the folds, but one subject makes no group."""
+def test_one_subject_can_be_aligned():
+    """Subjects are the groups of the folds, unless there is only one."""
     epochs, y, _ = make_subjects(n_subjects=1, n_each=30)
     classifier = GramClassifier(align="subject", **SETTINGS).fit(epochs, y)
     assert classifier.score(epochs, y) > 0.8

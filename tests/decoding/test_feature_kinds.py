@@ -23,7 +23,7 @@ def nano(tmp_path_factory):
 
 @pytest.fixture
 def guess(nano, monkeypatch):
-    """Return a function that fits to trials with shares, and guesses others."""
+    """Return a function that fits with given shares and predicts other trials."""
     rng = np.random.default_rng(0)
     y = np.arange(60) % 2
     x = 1e-5 * rng.standard_normal((60, len(NAMES), 200))
@@ -45,7 +45,7 @@ def guess(nano, monkeypatch):
     [("embedding", "tangent"), ("bandpower", "tangent"), ("tangent", "embedding")],
 )
 def test_a_share_decides_how_much_a_kind_counts(guess, kind, other):
-    """From nothing, which is the other kind alone, over its own share to the kind alone."""
+    """A share of 0 leaves the other kind alone, a very large one leaves this kind alone."""
     both = (kind, other)
     alone, without = guess(kind), guess(other)
     shares = (1e-6, 0.5 * KINDS[kind], KINDS[kind], 2 * KINDS[kind], 1e6)

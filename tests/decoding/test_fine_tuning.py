@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fine-tuning changes what it should, the same each time, and nothing outside."""
+"""Fine-tuning: training, adapters, averages and reproducibility."""
 
 import dataclasses
 import pickle
@@ -32,7 +32,7 @@ def _make_backbone(**changes):
 
 
 def _make_trials(n=24, lengths=(200,), seed=0):
-    """Return trials of two classes, which differ in how strong a rhythm is in one channel."""
+    """Return trials of two classes that differ in the strength of a rhythm in one channel."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
     stacks = []
@@ -93,7 +93,7 @@ def test_best_epoch_is_restored(kind, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
 def test_history(kind):
-    """The history holds what the stored weights score, by loss for one kind, kappa for another."""
+    """The history contains the scores of the stored weights, chosen by loss or kappa."""
     backbone, (trials, y) = _make_backbone(), _make_trials(30)
     found = _train(kind, backbone, trials, y, learning_rate=2e-2, n_epochs=5)
     rows = np.arange(0, 30, 3)
@@ -120,7 +120,7 @@ def test_stops_without_gain(monkeypatch):
 @pytest.mark.parametrize("kind", ["lora", "full"])
 @pytest.mark.parametrize("rates", [{}, {"dropout": 0.2, "drop_path": 0.2}])
 def test_determinism(kind, rates):
-    """A seed gives one result; no global random state is moved or read."""
+    """Results depend on the seed alone; no global random state is changed or read."""
     backbone, (trials, y) = _make_backbone(**rates), _make_trials()
     states = torch.get_rng_state(), np.random.get_state()[1].copy()
     first = _train(kind, backbone, trials, y, n_epochs=1)
@@ -135,7 +135,7 @@ def test_determinism(kind, rates):
 
 
 def test_adapters_start_at_zero():
-    """Before any step the adapted network is the frozen one; only adapters and head learn."""
+    """At first the adapted network equals the frozen one; only adapters and head are trained."""
     backbone, (trials, _) = _make_backbone(), _make_trials()
     tuner = FineTuner(backbone, "lora", 2, choose_schedule("lora"), 2, 0)
     layers = [m for m in tuner.network.modules() if isinstance(m, Adapter)]
@@ -151,7 +151,7 @@ def test_adapters_start_at_zero():
 
 
 def test_merged_adapters():
-    """Merged into the weights, adapters compute what they computed beside them."""
+    """Merged adapters give the same outputs as separate ones."""
     backbone, (trials, y) = _make_backbone(), _make_trials(20, lengths=(200, 3600))
     tuner = FineTuner(backbone, "lora", 2, choose_schedule("lora"), 2, 0)
     generator = torch.Generator().manual_seed(3)
@@ -172,7 +172,7 @@ def test_merged_adapters():
 
 
 def test_layer_decay():
-    """The published shares: 1 above the blocks, 0.65 less with each layer below, CLS last."""
+    """The published factors: 1 above the blocks, times 0.65 for each layer below, CLS last."""
     backbone = _make_backbone()
     tuner = FineTuner(backbone, "full", 2, choose_schedule("full"), 2, 0)
     shares, decays = {}, {}
@@ -209,7 +209,7 @@ def test_rate():
 
 @pytest.mark.parametrize("n, batch_size", [(17, 8), (3, 8), (24, 8), (9, 1)])
 def test_no_trial_is_dropped(n, batch_size):
-    """Each trial is in one batch of an epoch; the last batch is no smaller than it has to be."""
+    """Each trial is in one batch of an epoch, and batches have nearly equal sizes."""
     trials, _ = _make_trials(n, lengths=(200, 400))
     rows = np.arange(n)[1:]
     batches = draw_batches(trials, rows, batch_size, np.random.default_rng(0))
@@ -221,7 +221,7 @@ def test_no_trial_is_dropped(n, batch_size):
 
 
 def test_parts_of_a_batch(monkeypatch):
-    """A batch in parts gives the step of the whole; a trial's weight counts as repeating it."""
+    """A batch in parts gives the same step; a trial's weight counts like copies of it."""
     backbone, (trials, y) = _make_backbone(), _make_trials(8)
     results = []
     for size, weights in ((4096, np.ones(8)), (6, np.ones(8)), (6, 3 * np.ones(8))):
@@ -239,7 +239,7 @@ def test_parts_of_a_batch(monkeypatch):
 
 
 def test_average_is_used():
-    """What is evaluated and stored is the running average, not the last weights."""
+    """The running average is evaluated and stored, not the last weights."""
     backbone, (trials, y) = _make_backbone(), _make_trials()
     tuner = FineTuner(backbone, "full", 2, choose_schedule("full"), 2, 0)
     weights, rows = np.ones(len(y)), np.arange(len(y))
@@ -258,8 +258,8 @@ def test_average_is_used():
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
-def test_going_on(kind):
-    """A former result is where the next tuner starts."""
+def test_continue_training(kind):
+    """Training continues from a former result."""
     backbone, (trials, y) = _make_backbone(), _make_trials()
     first = _train(kind, backbone, trials, y, learning_rate=5e-3)
     second = _train(kind, backbone, trials, y, start=first)
@@ -276,13 +276,13 @@ def test_going_on(kind):
     ],
 )
 def test_bad_schedules(changes, match):
-    """Settings that cannot be are refused."""
+    """Invalid settings raise an error."""
     with pytest.raises(ValueError, match=match):
         choose_schedule("full", **changes)
 
 
-def test_loss_that_is_no_number():
-    """A broken signal stops tuner with a hint."""
+def test_infinite_loss():
+    """A loss that is not finite stops training with a hint."""
     backbone, (trials, y) = _make_backbone(), _make_trials()
     trials.stacks[0].data[4] = np.nan  # a training trial
     with pytest.raises(RuntimeError, match="lower learning_rate"):

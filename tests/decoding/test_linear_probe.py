@@ -27,8 +27,8 @@ def _draw(n, seed=0, freq=10.0, gain=1.5):
 
 
 @pytest.mark.parametrize(("freq", "band"), [(10.0, (8.0, 13.0)), (35.0, (30.0, 45.0))])
-def test_the_band_that_tells_counts(freq, band):
-    """With few trials the model of the band that differs gets most of the weight."""
+def test_the_informative_band_has_most_weight(freq, band):
+    """With few trials, the model of the informative band gets most of the weight."""
     x, y = _draw(40, freq=freq, gain=0.7)
     clf = GramClassifier(**SETTINGS).fit(x, y)
     weights = clf.band_weights_
@@ -81,7 +81,7 @@ def test_warm_start_keeps_the_weights():
 
 
 def test_groups_count_once():
-    """However many trials a subject has, there are as many independent ones as subjects."""
+    """The number of independent units is that of subjects, however many trials they have."""
     x, y = _draw(40, gain=0.4)
     groups = np.repeat(np.arange(5), 8)
     clf = GramClassifier(**SETTINGS).fit(x, y, groups=groups)
@@ -112,7 +112,7 @@ def test_many_trials_take_all_bands_together(monkeypatch):
     ],
 )
 def test_warm_start_with_other_bands(first, second):
-    """What was chosen for other features is not kept."""
+    """The choice for other features is not reused."""
     x, y = _draw(40, gain=0.4)
     clf = GramClassifier(warm_start=True, **{**SETTINGS, **first}).fit(x, y)
     clf.set_params(**second).fit(x, y)
@@ -124,7 +124,7 @@ def test_warm_start_with_other_bands(first, second):
 
 @pytest.mark.parametrize("n_features", [6, 60])
 def test_average_of_views(n_features):
-    """The average's logits are the weighted means of those of each view's model alone."""
+    """The logits of the average are weighted means of those of each view's model."""
     rng = np.random.default_rng(0)
     y = np.arange(40) % 2
     x = rng.standard_normal((40, n_features)) * rng.uniform(0.5, 2, n_features) + 0.5 * y[:, None]
@@ -149,7 +149,7 @@ def test_average_of_views(n_features):
 
 
 def test_weights_of_views():
-    """Prior times the likelihood of as many units as there are."""
+    """Weights are the prior times the likelihood of the independent units."""
     rng = np.random.default_rng(0)
     y = np.arange(60) % 2
     x = np.c_[rng.standard_normal(60) + 0.8 * y, rng.standard_normal(60)]
@@ -165,7 +165,7 @@ def test_weights_of_views():
 
 @pytest.mark.parametrize("n_features", [6, 90])
 def test_weight_is_as_many_copies(n_features):
-    """Weights choose the same strengths, count as much, and give the same model as copies do."""
+    """A weight of n gives the same strengths and the same model as n copies."""
     rng = np.random.default_rng(1)
     y, copies = np.arange(45) % 3, rng.integers(1, 4, 45)
     half = rng.standard_normal((45, n_features // 2)) + 0.4 * y[:, None]

@@ -22,7 +22,7 @@ def make_trials(n_trials=12, n_channels=4, n_times=800, seed=0):
 
 
 def mix(x, rng):
-    """Return trials as seen through other electrodes."""
+    """Return trials, mixed by a random matrix."""
     rotation = np.linalg.qr(rng.standard_normal((x.shape[1],) * 2))[0]
     return rotation * rng.uniform(0.5, 2, x.shape[1]) @ x
 
@@ -59,7 +59,7 @@ def test_trials_are_measured_one_by_one(monkeypatch):
 @some
 @given(st.integers(0, 1000))
 def test_distances_do_not_depend_on_the_electrodes_mixing(seed):
-    """The affine invariance that the tangent space is used for, up to the shrinkage."""
+    """The tangent space is affine invariant, up to the shrinkage."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((12, 4, 50))
     found = []
@@ -72,7 +72,7 @@ def test_distances_do_not_depend_on_the_electrodes_mixing(seed):
 
 @KINDS
 def test_subjects_are_compared_with_themselves(kind):
-    """What differs between subjects, and is the same in all of their trials, is gone."""
+    """Differences between subjects that are constant over their trials are removed."""
     one, other = make_trials(seed=1), 5 * make_trials(seed=1)
     x, subjects = np.concatenate([one, other]), np.repeat(["a", "b"], 12)
     measured = kind().measure(x)
@@ -95,7 +95,7 @@ def test_known_subjects_keep_their_mean_and_new_ones_get_theirs(kind):
 
 
 @KINDS
-def test_a_name_a_feature(kind):
+def test_one_name_per_feature(kind):
     measured = kind().measure(make_trials())
     features = kind().fit_mean(measured)
     features.ch_names = ["C3", "C4", "Cz", "Pz"]
@@ -113,8 +113,8 @@ def test_power_of_one_channel_is_in_its_features():
     assert_allclose(np.delete(change, 1, axis=1), 0)
 
 
-def test_lost_rank_tells_nothing():
-    """An average reference leaves rounding in one direction, which is not looked at."""
+def test_lost_rank_is_ignored():
+    """The direction that an average reference reduces to rounding errors is ignored."""
     x = make_trials()
     x -= x.mean(axis=1, keepdims=True)
     rng = np.random.default_rng(0)

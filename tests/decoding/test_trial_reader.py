@@ -41,7 +41,7 @@ def _get_single(trials):
 @pytest.mark.parametrize("n_times, sfreq", [(400, 160.0), (801, 200.0), (2200, 200.0)])
 @pytest.mark.parametrize("reference", ["average", None])
 def test_same_as_preprocess(n_times, sfreq, reference):
-    """Short trials by matrices and long ones by MNE both give what `preprocess` gives."""
+    """Short trials (by matrices) and long ones (by MNE) equal the result of `preprocess`."""
     data = _draw(3, n_times)
     epochs = _make_epochs(data, sfreq=sfreq)
     x = preprocess_trials(data, epochs.info, 50.0, reference)
@@ -52,7 +52,7 @@ def test_same_as_preprocess(n_times, sfreq, reference):
 
 
 def test_forms_agree():
-    """Epochs, lists of them, arrays with names or an info, and lists of arrays are the same."""
+    """Epochs, lists of them, arrays with names or an info, and lists of arrays agree."""
     data = _draw()
     epochs = _make_epochs(data, highpass=0.0)
     reader = _make_reader()
@@ -70,7 +70,7 @@ def test_forms_agree():
 
 
 def test_nothing_is_changed():
-    """What is given stays as it is."""
+    """The input is not modified."""
     data = _draw()
     epochs = _make_epochs(data.copy())
     before = epochs.get_data(copy=True)
@@ -96,7 +96,7 @@ def test_order_of_channels(order, old):
 @settings(max_examples=15, deadline=None)
 @given(lengths=st.lists(st.sampled_from([170, 320, 401]), min_size=1, max_size=6))
 def test_unequal_lengths(lengths):
-    """A trial among others of any length is what it is alone, and keeps its place."""
+    """The result of a trial does not depend on the others, and the order is kept."""
     data = [trial[:, :length] for trial, length in zip(_draw(), lengths, strict=False)]
     reader = _make_reader()
     trials = reader.fit_read(data)
@@ -116,7 +116,7 @@ def test_unequal_epochs():
 
 
 def test_bads_are_left_out():
-    """Bad channels of any trial take no part, in the reference neither."""
+    """Channels that are bad in any trial are left out, also of the reference."""
     data = _draw()
     data[:, 2] *= 100
     epochs = _make_epochs(data)
@@ -157,7 +157,7 @@ def test_missing_channels():
 
 
 def test_line_frequency_is_that_of_the_first_trials():
-    """The line is found once, so that a trial's signals do not hang on its company."""
+    """The line frequency is detected once, so that it does not depend on later trials."""
     times = np.arange(640) / SFREQ
     data = _draw(6, 640) + 2e-5 * np.sin(2 * np.pi * 50 * times)
     data += 1e-4 * (np.arange(8)[:, None] - 3.5) * np.sin(2 * np.pi * 50 * times)
@@ -201,20 +201,20 @@ def test_warnings_at_fit_only():
     ],
 )
 def test_bad_trials(change, match):
-    """Each thing that cannot be is refused with what was found."""
+    """Invalid trials raise an error that says what was found."""
     with pytest.raises(ValueError, match=match):
         _make_reader().fit_read(change(_draw()))
 
 
 @pytest.mark.parametrize("x", ["epochs.fif", None, [["a"]], {"x": 1}, np.array([["a"]])])
 def test_no_trials(x):
-    """What holds no numbers is refused with a list of what may be given."""
+    """Input of other types raises an error that lists the accepted ones."""
     with pytest.raises(TypeError, match="X must be mne.Epochs, an array"):
         _make_reader().fit_read(x)
 
 
 def test_bad_epochs():
-    """Epochs in microvolts are refused, and so are recordings."""
+    """Epochs in microvolts and recordings raise errors."""
     with pytest.raises(ValueError, match="not in volts: multiply them by 1e-6"):
         _make_reader().fit_read(_make_epochs(1e6 * _draw()))
     raw = mne.io.RawArray(_draw(1)[0], mne.create_info(NAMES, SFREQ, "eeg"), verbose="error")
@@ -242,6 +242,6 @@ def test_bad_epochs():
     ],
 )
 def test_bad_settings(settings, match):
-    """Settings that do not say what arrays are, or contradict each other, are refused."""
+    """Missing or contradictory settings raise an error."""
     with pytest.raises(ValueError, match=match):
         TrialReader(**settings).fit_read(_draw())

@@ -15,7 +15,7 @@ NAMES = ["C3", "CZ", "C4", "O1", "O2"]
 
 
 def draw_windows(labels, seed, seconds=2.0, sfreq=200.0):
-    """Return noise in which ``b`` has more alpha at the back, and where it is on the left, C3."""
+    """Return noise; class ``b`` has alpha in the occipital channels, the other in C3."""
     rng = np.random.default_rng(seed)
     times = np.arange(round(seconds * sfreq)) / sfreq
     data = rng.standard_normal((len(labels), len(NAMES), len(times)))
@@ -46,7 +46,7 @@ def make_toy(n_subjects=8, mixed=False, **kwargs):
 
 
 def predict_toy(task, method, seed, right):
-    """Return results of a method that is right about some windows, in two folds."""
+    """Return results in two folds of a method that is right for some windows."""
     y = np.array([task.labels.index(label) for label in task.y])
     said = np.where(right, y, 1 - y)
     log_proba = np.log(np.where(np.arange(2) == said[:, None], 0.8, 0.2))

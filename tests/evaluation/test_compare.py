@@ -32,7 +32,7 @@ from mne_gram.evaluation._scores import (
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_find_what_is_there(task, name):
-    """Alpha at another place is found across subjects; nothing is found in labels drawn by lot."""
+    """Alpha at another place is decoded across subjects; random labels are not."""
     fold = split_task(task, 4, 0)[0]
     result = fit_and_test(task, parse_method(name), 0, fold)
     assert result.rows.tolist() == fold.tested.tolist()
@@ -57,8 +57,8 @@ def test_filter_band_and_power():
     assert_allclose(power - quarter, np.log(4), rtol=1e-6)
 
 
-def test_methods_get_what_is_theirs(task, monkeypatch):
-    """A method meets the subjects of the training rows only, and learns whose windows they are."""
+def test_methods_get_the_training_rows(task, monkeypatch):
+    """A method gets the windows of the training rows only, and their subjects as groups."""
     seen = []
 
     class Spy:
@@ -126,7 +126,7 @@ def test_keys_distinguish_methods(task, monkeypatch):
 
 
 def test_gram_in_the_same_folds(task):
-    """The package's own classifier takes the windows as they are."""
+    """GramClassifier accepts the windows."""
     result = fit_and_test(task, parse_method("gram-probe"), 0, split_task(task, 4, 0)[0])
     assert measure(task, pool_folds(task, [result]))["balanced_accuracy"] > 0.6
 
@@ -136,7 +136,7 @@ def test_gram_in_the_same_folds(task):
 
 
 def test_resume(task, tmp_path, monkeypatch):
-    """What is there is not done again; what is missing or broken is."""
+    """Existing results are reused; missing or broken ones are computed."""
     runs = _patch_runs(monkeypatch)
     methods = ["csp-lda", "bandpower-lr"]
     options = dict(seeds=[0, 10], n_folds=4)
@@ -166,7 +166,7 @@ def test_resume(task, tmp_path, monkeypatch):
 
 
 def _patch_runs(monkeypatch, broken=()):
-    """Make units up; return the list of those that were run. Some methods may fail."""
+    """Replace fits by made-up results; return the list of those that ran. Some methods fail."""
     runs = []
 
     def run(task, method, seed, fold):

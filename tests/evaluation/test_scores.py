@@ -37,7 +37,7 @@ some = settings(deadline=None, max_examples=10)
 
 
 def test_recordings_by_the_mean_of_log_probabilities(toy):
-    """By hand: two windows that are a little wrong, one that is very right."""
+    """Two windows that are slightly wrong and one that is clearly right, by hand."""
     task = make_task(
         "toy", [toy.epochs("s0", ["a"] * 3, 0), toy.epochs("s0", ["b"] * 3, 1, name="r2")]
     )
@@ -85,7 +85,7 @@ def test_interval_is_over_subjects():
 
 
 def test_paired_difference_is_narrower():
-    """What differs between subjects but not between methods is no part of a difference."""
+    """Differences between subjects that methods share cancel in a paired difference."""
     rates = np.random.default_rng(0).uniform(0.4, 0.9, 20)
     make = np.vectorize(lambda r: np.array([[r, 1 - r], [1 - r, r]]), signature="()->(i,j)")
     low, high = find_interval(make(rates + 0.05), make(rates))
@@ -109,7 +109,7 @@ def test_chance(toy, task):
 
 
 def test_summary(toy, task):
-    """A method that is right is better than one that knows half of it, by as much as it is."""
+    """A perfect method is better than a mediocre one by the difference of their accuracies."""
     rng = np.random.default_rng(0)
     results = []
     for seed in (0, 10):

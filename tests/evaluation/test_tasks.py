@@ -88,7 +88,7 @@ def test_digest_distinguishes_tasks(task):
 
 
 def test_transform_restores_bad_channels():
-    """All subjects have the same channels, though not all of them are good."""
+    """Bad channels are restored, so that all subjects have the same channels."""
     rng = np.random.default_rng(0)
     names = ["FP1", "FP2", "C3", "CZ", "C4", "O1", "O2", "PZ"]
     raw = mne.io.RawArray(

@@ -34,7 +34,7 @@ READY = dict(preprocess=False, verbose="error")
 
 @pytest.fixture(scope="module")
 def model():
-    """Return a model whose weights are large enough for every input to matter."""
+    """Return a model with large weights, so that every input has an influence."""
     gram, tokenizer = Gram(gram_nano(), seed=1).eval(), Tokenizer(tokenizer_nano()).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -58,7 +58,7 @@ def make_raw(seconds=37.3, sfreq=200.0, first_samp=0, names=NAMES, seed=0):
 
 
 def make_epochs(raw, seconds=3.0, **kwargs):
-    """Return epochs of two kinds, one after another."""
+    """Return epochs with two alternating events."""
     events = mne.make_fixed_length_events(raw, duration=seconds)
     events[1::2, 2] = 2
     tmax = seconds - 1 / raw.info["sfreq"]

@@ -13,7 +13,7 @@ from mne_gram.features._joint import JointEncoder
 
 
 def make_cuts(lengths, n_channels=2, seed=0, bad=None):
-    """Return windows of so many seconds, one after another."""
+    """Return contiguous windows of given lengths."""
     lengths = np.array(lengths)
     starts = 200 * np.r_[0, np.cumsum(lengths[:-1])]
     data = 1e-5 * np.random.default_rng(seed).standard_normal((1, n_channels, 200 * lengths.sum()))
@@ -44,7 +44,7 @@ class Network:
 
 
 def encode_alone(cuts):
-    """Return what Network makes of a recording alone."""
+    """Encode a recording alone."""
     return cuts.cut(int(cuts.length.max()))[0][:, :, ::50]
 
 
@@ -57,10 +57,10 @@ def encode_alone(cuts):
     ),
     batch_size=st.integers(1, 7),
 )
-def test_what_went_in_comes_out(recordings, batch_size):
-    """Each recording comes out once, with its values in their order, from batches that are full.
+def test_every_recording_is_returned(recordings, batch_size):
+    """Each recording is returned once, with its values in order, from full batches.
 
-    Batches are of one montage and one length, and little waits at any time.
+    Batches have one montage and one length, and few windows wait at any time.
     """
     network = Network()
     encoder = JointEncoder(network)
@@ -98,7 +98,7 @@ def test_batches_hold_several_recordings():
 
 
 def test_montages_do_not_mix():
-    """Channels of another order or another kind go to a batch of their own."""
+    """Other channels, or another order, have their own batch."""
     network = Network()
     encoder = JointEncoder(network)
     for k, channels in enumerate(([4, 7], [7, 4], [4, 9], [4, 7])):
@@ -107,7 +107,7 @@ def test_montages_do_not_mix():
     assert [encoded.name for encoded in encoder.flush()] == [1, 2]
 
 
-def test_only_the_guilty_fails():
+def test_only_the_failing_recording_fails():
     """If a batch fails, each recording in it gets another chance separately, and this is noted."""
     guilty = make_cuts([1, 1, 1], seed=1)
     guilty.data[0, 0, 250] = 5.0  # in its second window
@@ -139,7 +139,7 @@ def test_alone_in_a_batch():
 
 
 def test_memory_of_a_failed_batch_is_let_go():
-    """What a failed batch held on the device is free before its recordings are tried alone."""
+    """The memory of a failed batch is freed before its recordings are tried alone."""
     held = []
 
     class Memory:
@@ -161,7 +161,7 @@ def test_memory_of_a_failed_batch_is_let_go():
     assert [e.error for e in done] == [None, None]
 
 
-def test_nothing_good_is_told():
+def test_windows_without_good_patches_are_noted():
     """Windows without good patches are noted, as when a recording is encoded alone."""
     cuts = make_cuts([1, 2], bad=type("Bad", (), dict(spans=[np.array([[0, 200]])] * 2)))
     (encoded,) = JointEncoder(Network()).add("a", cuts, np.arange(2), 2)
@@ -171,6 +171,6 @@ def test_nothing_good_is_told():
 
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_wrong_batch_size_ends(batch_size):
-    """It is the network that refuses it; here nothing hangs."""
+    """The network raises the error; nothing hangs."""
     (encoded,) = JointEncoder(Network()).add("a", make_cuts([1]), np.arange(2), batch_size)
     assert len(encoded.data) == 1
