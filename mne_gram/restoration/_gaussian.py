@@ -33,35 +33,35 @@ def estimate(block, plan):
     return estimate_spatial(block, plan.spatial)
 
 
-def estimate_spatial(block, fit):
+def estimate_spatial(block, spatial):
     """Estimate the bad samples of a block, which are overwritten; returns a list of Estimates.
 
     Good samples of the block come back to within rounding. Gaps that were left unchanged and
     channels that cannot be restored are not among the estimates.
     """
     data, times = block.data, block.times
-    for channel, baseline in fit.baselines.items():
+    for channel, baseline in spatial.baselines.items():
         data[channel] -= baseline(times)
-    runs, gaps = find_gaps(block, fit)
-    surroundings = [_recall(block, gap, fit) or look_around(block, gap) for gap in gaps]
-    miss = fit.miss or measure_miss([gap.channel for gap in gaps], surroundings, block.sfreq)
-    estimates = bridge(block, gaps, surroundings, miss, fit.fill_gaps)
+    runs, gaps = find_gaps(block, spatial)
+    surroundings = [_recall(block, gap, spatial) or look_around(block, gap) for gap in gaps]
+    miss = spatial.miss or measure_miss([gap.channel for gap in gaps], surroundings, block.sfreq)
+    estimates = bridge(block, gaps, surroundings, miss, spatial.fill_gaps)
     write_estimates(block, estimates)
-    found = _estimate_whole(block, runs, fit)
-    estimates += [estimate for estimate in found if fit.fill_gaps or not estimate.invented]
-    for channel, baseline in fit.baselines.items():
+    found = _estimate_whole(block, runs, spatial)
+    estimates += [estimate for estimate in found if spatial.fill_gaps or not estimate.invented]
+    for channel, baseline in spatial.baselines.items():
         data[channel] += baseline(times)
     for estimate in estimates:
-        if estimate.channel in fit.baselines:
+        if estimate.channel in spatial.baselines:
             inside = times[estimate.start : estimate.stop]
-            estimate.values += fit.baselines[estimate.channel](inside)
-    finish(block, estimates, fit)
-    return [estimate for estimate in estimates if estimate.channel not in fit.lost]
+            estimate.values += spatial.baselines[estimate.channel](inside)
+    finish(block, estimates, spatial)
+    return [estimate for estimate in estimates if estimate.channel not in spatial.lost]
 
 
-def finish(block, estimates, fit):
+def finish(block, estimates, spatial):
     """Limit the steps at the seams of estimates, and write them into the block."""
-    recalled = {(e.channel, e.start): _recall(block, e, fit) for e in estimates}
+    recalled = {(e.channel, e.start): _recall(block, e, spatial) for e in estimates}
     known = {key: a.step for key, a in recalled.items() if a is not None and a.step is not None}
     limit_steps(block, estimates, known)
     write_estimates(block, estimates)
@@ -73,16 +73,16 @@ def write_estimates(block, estimates):
         block.data[estimate.channel, estimate.start : estimate.stop] = estimate.values
 
 
-def _recall(block, gap, fit):
+def _recall(block, gap, spatial):
     """Return what is known of a gap that continues beyond the block, else None."""
-    for around in fit.known.get(gap.channel, ()):
+    for around in spatial.known.get(gap.channel, ()):
         if around.start <= block.first + gap.start and block.first + gap.stop <= around.stop:
             return around.shift(block.first)
     return None
 
 
 # ---------------------------------------------------------------------------------------------
-# Where what is bad
+# Where channels are bad
 
 
 def find_runs(mask, segments):
@@ -123,17 +123,17 @@ def list_gaps(mask, segments, enough=None):
 # Intermittent channels
 
 
-def find_gaps(block, fit):
+def find_gaps(block, spatial):
     """Estimate intermittent channels from those that are good at the time.
 
     Bad samples of the block, which has no baselines any more, get a rough estimate. Returns the
     runs of these channels and their Gaps, with an estimate that reaches beyond either end where
     enough channels are good.
     """
-    others = np.flatnonzero(~fit.whole)
-    intermittent = block.mask & ~fit.whole[:, None]
+    others = np.flatnonzero(~spatial.whole)
+    intermittent = block.mask & ~spatial.whole[:, None]
     runs = find_runs(intermittent, block.segments)
-    _fill_roughly(block.data, intermittent, others, runs, fit.operators)
+    _fill_roughly(block.data, intermittent, others, runs, spatial.operators)
     estimates = {}
     margin = round(CONTEXT * block.sfreq)
     for a, b, segment in runs:
@@ -141,8 +141,8 @@ def find_gaps(block, fit):
         if len(good) < MIN_GOOD:
             continue
         left, right = max(segment[0], a - margin), min(segment[1], b + margin)
-        found = _estimate(block, good, bad, (left, right), segment, fit)
-        spread = fit.operators.spread(good, bad)
+        found = _estimate(block, good, bad, (left, right), segment, spatial)
+        spread = spatial.operators.spread(good, bad)
         for row, channel in enumerate(bad):
             estimates[int(channel), a] = (left, right, found[row], spread[row])
     enough = (~block.mask).sum(axis=0) >= MIN_GOOD
@@ -180,19 +180,19 @@ def _fill_roughly(data, mask, others, runs, operators):
             data[bad, a:b] = before[:, None] + (after - before)[:, None] * ramp
 
 
-def _estimate(block, good, bad, span, segment, fit):
+def _estimate(block, good, bad, span, segment, spatial):
     """Estimate bad channels band by band over a span of a segment, in chunks: (n_bad, n_times)."""
     sfreq, first, (start, stop) = block.sfreq, block.first, span
     half = filter_length(sfreq) // 2
-    weights, _, error = fit.operators(good, bad)
+    weights, _, error = spatial.operators(good, bad)
     found = np.empty((len(bad), stop - start))
     chunk = max(1, round(_CHUNK_SECONDS * sfreq))
     for a in range(start, stop, chunk):
         b = min(a + chunk, stop)
         left, right = max(segment[0], a - half), min(segment[1], b + half)
         parts = weights @ block.data[good, left:right]
-        if fit.noise is not None:
-            noise = read_noise(fit.noise, first + left, first + right, sfreq)
+        if spatial.noise is not None:
+            noise = read_noise(spatial.noise, first + left, first + right, sfreq)
             parts += colour_noise(error, sfreq) @ noise[:, bad]
         found[:, a - start : b - start] = sum_bands(parts, sfreq, (a - left, right - b))
     return found
@@ -202,19 +202,19 @@ def _estimate(block, good, bad, span, segment, fit):
 # Channels that are bad throughout
 
 
-def _estimate_whole(block, runs, fit):
+def _estimate_whole(block, runs, spatial):
     """Estimate channels that are bad throughout from all others, repaired ones included."""
-    good, bad = np.flatnonzero(~fit.whole), np.flatnonzero(fit.whole)
+    good, bad = np.flatnonzero(~spatial.whole), np.flatnonzero(spatial.whole)
     if not len(bad):
         return []
-    data, mask, operators = block.data, block.mask, fit.operators
+    data, mask, operators = block.data, block.mask, spatial.operators
     std = np.repeat(operators.spread(good, bad)[:, None], block.n_times, axis=1)
     for a, b, _ in runs:  # the error is larger where neighbours are estimates themselves
         kept = good[~mask[good, a]]
         if len(kept) >= MIN_GOOD:
             std[:, a:b] = operators.spread(kept, bad)[:, None]
     for segment in block.segments:
-        data[bad, segment[0] : segment[1]] = _estimate(block, good, bad, segment, segment, fit)
+        data[bad, segment[0] : segment[1]] = _estimate(block, good, bad, segment, segment, spatial)
     # Where no channel is good, the others are inventions, and so is what is made of them.
     enough = (~mask).sum(axis=0) >= MIN_GOOD
     std[:, ~enough] = np.hypot(std[:, ~enough], operators.size(good, bad)[:, None])
@@ -222,7 +222,7 @@ def _estimate_whole(block, runs, fit):
     spans += [
         (a, b, True)
         for a, b, _ in find_runs(~enough[None], block.segments)
-        if not _is_in_hole(block.first + a, block.first + b, fit.holes)
+        if not _is_in_hole(block.first + a, block.first + b, spatial.holes)
     ]
     return [
         Estimate(int(channel), a, b, data[channel, a:b].copy(), row[a:b], invented)
