@@ -172,8 +172,7 @@ def test_reference_goes_straight_through(clinical, seed, size):
     raw = clinical.copy()
     raw._data -= shared
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("_fit", "_gaussian"):
-            patch.setattr(f"mne_gram.restoration.{module}.limit_steps", lambda *args: None)
+        patch.setattr("mne_gram.restoration._gaussian.limit_steps", lambda *args: None)
         first = restore(fill(clinical, mask, np.nan), mask=mask, verbose="error").get_data()
         second = restore(fill(raw, mask, np.nan), mask=mask, verbose="error").get_data()
     assert_allclose(second + shared, first, rtol=0, atol=1e-6 * max(size, 1e-5))
@@ -473,8 +472,7 @@ def test_reference_goes_through_when_no_channel_is_always_good(truth):
     moved = truth.copy()
     moved._data -= shared
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("_fit", "_gaussian"):
-            patch.setattr(f"mne_gram.restoration.{module}.limit_steps", lambda *args: None)
+        patch.setattr("mne_gram.restoration._gaussian.limit_steps", lambda *args: None)
         first = restore(fill(truth, mask, np.nan), mask=mask, verbose="error").get_data()
         second = restore(fill(moved, mask, np.nan), mask=mask, verbose="error").get_data()
     assert_allclose(second + shared, first, rtol=0, atol=1e-9)
