@@ -137,7 +137,7 @@ def simulate_alike(windows, seed):
     """Simulate windows with the channels and lengths of others."""
     import torch
 
-    from mne_gram.simulation._simulator import Simulator
+    from mne_gram.simulation import Simulator
 
     simulator = Simulator()
     generator = torch.Generator().manual_seed(seed)

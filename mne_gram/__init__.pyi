@@ -1,7 +1,7 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from . import datasets, evaluation, metrics, montage, report, training, viz
+from . import datasets, evaluation, metrics, montage, report, simulation, training, viz
 from ._commands import sys_info
 from ._version import __version__ as __version__
 from .bids import BidsReport, run_bids
@@ -52,6 +52,7 @@ __all__ = [
     "report",
     "restore",
     "run_bids",
+    "simulation",
     "sys_info",
     "training",
     "viz",

@@ -2,12 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """EEG with known ground truth."""
 
-from ._simulator import (
-    Simulator,
-    simulate_raw,
-)
+import lazy_loader
 
-__all__ = [
-    "Simulator",
-    "simulate_raw",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

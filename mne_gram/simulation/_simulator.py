@@ -7,10 +7,7 @@ import torch
 from ..preprocessing import SFREQ
 from . import _artefacts as artefacts
 from . import _sources as sources
-from ._raw import SimulationTruth, simulate_raw
 from ._signals import Grid, lognormal
-
-__all__ = ["SimulationTruth", "Simulator", "simulate_raw"]
 
 AMPLITUDE = (0.06, 0.75)  # of the background: median in 0.1 mV, spread over windows
 

@@ -13,6 +13,7 @@ import torch
 from mne.utils import ProgressBar, logger
 from torch.nn.parallel import DistributedDataParallel
 
+from .._files import staged
 from . import _checkpoint as checkpoint
 from ._logs import Log
 from ._optimization import group_parameters, update_average
@@ -198,7 +199,7 @@ def _draw_curves(folder):
     from ..viz import plot_learning_curve
 
     figure = plot_learning_curve(folder, show=False)
-    with checkpoint.staged(folder / "curves.png", overwrite=True) as fname:
+    with staged(folder / "curves.png", overwrite=True) as fname:
         figure.savefig(fname, dpi=150)
     plt.close(figure)
 

@@ -54,10 +54,10 @@ def run_stage(name, build, config, corpus, out, training, device, overwrite, fir
         prepare_folder(out, overwrite)
         kind, networks = build(config, training, first)
         stage = kind(*(network.to(device) for network in networks), training)
-        seen, watched = split_corpus(corpus, training.hold_out_every)
-        sampler = make_sampler(seen, training, masked=name == "gram")
+        trained_on, validated_on = split_corpus(corpus, training.hold_out_every)
+        sampler = make_sampler(trained_on, training, masked=name == "gram")
         kinds = MASK_KINDS if name == "gram" else ("none",)
-        batches = get_validation_batches(watched, kinds, training.seed, device)
+        batches = get_validation_batches(validated_on, kinds, training.seed, device)
         facts = dict(
             stage=name,
             network=config.to_dict(),
@@ -68,7 +68,7 @@ def run_stage(name, build, config, corpus, out, training, device, overwrite, fir
         network, progress = train(
             stage, sampler, batches, training, out, device=device, facts=facts
         )
-        card = make_card(name, config, training, corpus, seen, watched, progress)
+        card = make_card(name, config, training, corpus, trained_on, validated_on, progress)
         model = _assemble(name, network.cpu(), card, first, out)
         if get_rank() == 0:
             save_model(model, out / "model", overwrite=True)
@@ -192,8 +192,8 @@ def split_corpus(corpus, hold_out_every):
             f"No data set has {hold_out_every} subjects, so none is held out for validation."
         )
         return corpus, None
-    seen = corpus.select(lambda r: (r.dataset, r.subject) not in held_out)
-    return seen, corpus.select(lambda r: (r.dataset, r.subject) in held_out)
+    trained_on = corpus.select(lambda r: (r.dataset, r.subject) not in held_out)
+    return trained_on, corpus.select(lambda r: (r.dataset, r.subject) in held_out)
 
 
 def make_sampler(corpus, training, *, masked):
@@ -221,12 +221,12 @@ def get_validation_batches(corpus, kinds, seed, device):
     return [(subject, move(batch, device)) for subject, batch in batches]
 
 
-def make_card(name, config, training, corpus, seen, watched, progress):
+def make_card(name, config, training, corpus, trained_on, validated_on, progress):
     """Return the entries of a model card about a run, for JSON."""
     data = []
     for dataset in sorted({r.dataset for r in corpus.recordings}):
-        mine = [r for r in seen.recordings if r.dataset == dataset]
-        out = [r for r in watched.recordings if r.dataset == dataset] if watched else []
+        mine = [r for r in trained_on.recordings if r.dataset == dataset]
+        out = [r for r in validated_on.recordings if r.dataset == dataset] if validated_on else []
         data.append(
             {
                 "dataset": dataset,

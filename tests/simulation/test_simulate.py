@@ -17,9 +17,9 @@ from mne_gram.montage import (
     electrode_positions,
     template_sphere,
 )
+from mne_gram.simulation import SimulationTruth, Simulator, simulate_raw
 from mne_gram.simulation._lead_field import EXTENTS, compute_lead_field, solve_forward
 from mne_gram.simulation._signals import Grid, peaks, power_law
-from mne_gram.simulation._simulator import SimulationTruth, Simulator, simulate_raw
 
 PLACES = np.unique(electrode_positions(), axis=0, return_index=True)[1]
 

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 import mne_gram
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.models._files import GramModel, save_model
-from mne_gram.simulation._simulator import simulate_raw
+from mne_gram.simulation import simulate_raw
 from mne_gram.training import (
     _checkpoint as checkpoint,
 )
