@@ -109,6 +109,28 @@ event_id : dict | None
     Their names.
 metadata : pandas.DataFrame | None
     Metadata of Epochs, one row per window.""",
+    # Readers of data sets
+    "subjects_to_read": """\
+subjects : list of str | None
+    The subjects to read; None for all.""",
+    "transform": """\
+transform : callable | None
+    A function that takes and returns a Raw, applied to each recording before it is cut.""",
+    "preload_windows": """\
+preload : bool
+    Whether to load the data of each recording immediately.""",
+    "tmin_length": """\
+tmin : float
+    The start of the windows in seconds relative to the event.
+length : float
+    The length of the windows in seconds.""",
+    "recordings_to_read": """\
+subjects, tasks : list of str | None
+    The recordings to read; None for all.""",
+    "standard_names": """\
+standard_names : bool
+    Whether to keep only channels with an entry in the montage of the model, renamed to it. If
+    False, all EEG channels are kept with their names.""",
     "no_patch": """\
 ValueError
     If no patch (one second) fits into an epoch or a segment of the Raw, no channel matches an

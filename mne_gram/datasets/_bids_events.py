@@ -8,6 +8,7 @@ from pathlib import Path
 import mne
 from mne.utils import _check_option, _validate_type, logger, verbose
 
+from .._docs import fill_doc
 from .._files import list_recordings, read_path
 from ._cutting import cut_epochs, list_windows, number_labels
 from ._recordings import (
@@ -28,6 +29,7 @@ _HINT = (
 
 
 @verbose
+@fill_doc
 def read_bids_epochs(
     root,
     event_id=None,
@@ -50,21 +52,12 @@ def read_bids_epochs(
     event_id : dict | None
         The descriptions of events (``trial_type``), or lists of these, by label, for example
         ``dict(left="T1", right="T2")``. None reads all events, with their descriptions as labels.
-    tmin : float
-        The start of the windows in seconds relative to the event.
-    length : float
-        The length of the windows in seconds.
-    subjects, tasks : list of str | None
-        The recordings to read; None for all.
-    standard_names : bool
-        Whether to keep only channels with an entry in the montage of the model, renamed to it. If
-        False, all EEG channels are kept with their names.
-    transform : callable | None
-        A function that takes and returns a Raw, applied to each recording before it is cut.
-    preload : bool
-        Whether to load the data of each recording immediately.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(tmin_length)s
+    %(recordings_to_read)s
+    %(standard_names)s
+    %(transform)s
+    %(preload_windows)s
+    %(verbose)s
 
     Returns
     -------
@@ -95,6 +88,7 @@ def read_bids_epochs(
 
 
 @verbose
+@fill_doc
 def read_bids_windows(
     root,
     by="task",
@@ -120,17 +114,11 @@ def read_bids_windows(
         The length of the windows in seconds. A shorter remainder at the end is dropped.
     labels : list of str | None
         The values of the entity to read; None for all.
-    subjects, tasks : list of str | None
-        The recordings to read; None for all.
-    standard_names : bool
-        Whether to keep only channels with an entry in the montage of the model, renamed to it. If
-        False, all EEG channels are kept with their names.
-    transform : callable | None
-        A function that takes and returns a Raw, applied to each recording before it is cut.
-    preload : bool
-        Whether to load the data of each recording immediately.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(recordings_to_read)s
+    %(standard_names)s
+    %(transform)s
+    %(preload_windows)s
+    %(verbose)s
 
     Returns
     -------

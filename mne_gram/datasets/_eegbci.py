@@ -9,6 +9,7 @@ from pathlib import Path
 import mne
 from mne.utils import _validate_type, verbose
 
+from .._docs import fill_doc
 from ._cutting import cut_epochs
 from ._recordings import (
     RecordingFile,
@@ -35,6 +36,7 @@ EVENT_ID = dict(rest=0, left=1, right=2, fists=3, feet=4)
 
 
 @verbose
+@fill_doc
 def read_eegbci(
     files,
     *,
@@ -56,16 +58,10 @@ def read_eegbci(
         and 13 and imagine this in runs 6, 10 and 14.
     labels : list of str
         The labels to read: ``"rest"``, ``"left"``, ``"right"``, ``"fists"`` and ``"feet"``.
-    tmin : float
-        The start of the windows in seconds relative to the cue.
-    length : float
-        The length of the windows in seconds.
-    transform : callable | None
-        A function that takes and returns a Raw, applied to each run before it is cut.
-    preload : bool
-        Whether to load the data of each run immediately.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(tmin_length)s
+    %(transform)s
+    %(preload_windows)s
+    %(verbose)s
 
     Returns
     -------

@@ -6,6 +6,7 @@ import mne
 import numpy as np
 from mne.utils import verbose
 
+from .._docs import fill_doc
 from ._cutting import cut_epochs, number_labels
 from ._recordings import (
     RecordingFile,
@@ -46,6 +47,7 @@ def split_hmc(subjects):
 
 
 @verbose
+@fill_doc
 def read_hmc(root, *, subjects=None, part=None, transform=None, preload=False, verbose=None):
     """Read the Haaglanden Medisch Centrum sleep staging database, one night at a time.
 
@@ -53,16 +55,12 @@ def read_hmc(root, *, subjects=None, part=None, transform=None, preload=False, v
     ----------
     root : path-like
         The folder that contains ``SN001.edf``, ``SN001_sleepscoring.edf``, and so on.
-    subjects : list of str | None
-        The subjects to read; None for all.
+    %(subjects_to_read)s
     part : "train" | "validation" | "test" | None
         The part of :func:`split_hmc` to read; None for all.
-    transform : callable | None
-        A function that takes and returns a Raw, applied to each recording before it is cut.
-    preload : bool
-        Whether to load the data of each night immediately.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(transform)s
+    %(preload_windows)s
+    %(verbose)s
 
     Returns
     -------

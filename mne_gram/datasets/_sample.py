@@ -8,6 +8,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
+from .._docs import fill_doc
 from ..montage import template_montage
 
 _PATH = Path(__file__).parent / "data" / "sample_eeg.edf"
@@ -34,6 +35,7 @@ def _electrode_pops(n_times, sfreq, rng):
 
 
 @verbose
+@fill_doc
 def sample(*, return_truth=False, verbose=None):
     """Load a real recording with bad channels and a bad segment.
 
@@ -47,8 +49,7 @@ def sample(*, return_truth=False, verbose=None):
     ----------
     return_truth : bool
         Whether to also return the recording without simulated artefacts.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(verbose)s
 
     Returns
     -------

@@ -8,6 +8,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
+from .._docs import fill_doc
 from ._cutting import cut_epochs, list_windows, number_labels
 from ._recordings import (
     RecordingFile,
@@ -71,6 +72,7 @@ def split_seedv(subjects):
 
 
 @verbose
+@fill_doc
 def read_seedv(root, *, subjects=None, part=None, transform=None, preload=False, verbose=None):
     """Read SEED-V, one session at a time.
 
@@ -78,16 +80,12 @@ def read_seedv(root, *, subjects=None, part=None, transform=None, preload=False,
     ----------
     root : path-like
         The folder that contains the NeuroScan files ``subject_session_date.cnt``.
-    subjects : list of str | None
-        The subjects to read; None for all.
+    %(subjects_to_read)s
     part : "train" | "validation" | "test" | None
         The part of :func:`split_seedv`, with subjects as strings, to read; None for all.
-    transform : callable | None
-        A function that takes and returns a Raw, applied to each recording before it is cut.
-    preload : bool
-        Whether to load the data of each session immediately.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(transform)s
+    %(preload_windows)s
+    %(verbose)s
 
     Returns
     -------

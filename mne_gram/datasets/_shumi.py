@@ -9,6 +9,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
+from .._docs import fill_doc
 from ..preprocessing import check_units
 from ._recordings import (
     RecordingFile,
@@ -52,6 +53,7 @@ def split_shumi(subjects):
 
 
 @verbose
+@fill_doc
 def read_shumi(
     root,
     *,
@@ -73,14 +75,12 @@ def read_shumi(
         reads them from the column ``name`` of the file ``*_channels.tsv`` in ``root``.
     unit : float
         The unit of the values in the files, in volts.
-    subjects : list of str | None
-        The subjects to read; None for all.
+    %(subjects_to_read)s
     part : "train" | "validation" | "test" | None
         The part of :func:`split_shumi` to read; None for all.
     transform : callable | None
         A function that takes and returns Epochs, applied to the trials of each session.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(verbose)s
 
     Returns
     -------

@@ -6,6 +6,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, verbose
 
+from .._docs import fill_doc
 from ._cutting import cut_epochs, number_labels
 from ._recordings import (
     RecordingFile,
@@ -56,12 +57,13 @@ def split_tuev(train_subjects, test_subjects=()):
 
 
 @verbose
+@fill_doc
 def read_tuev(
     root,
     *,
     subjects=None,
     part=None,
-    one_row_an_event=False,
+    one_row_per_event=False,
     transform=None,
     verbose=None,
 ):
@@ -71,18 +73,15 @@ def read_tuev(
     ----------
     root : path-like
         The folder that contains ``train`` and ``eval``, with EDF files and their ``.rec`` files.
-    subjects : list of str | None
-        The subjects to read; None for all.
+    %(subjects_to_read)s
     part : "train" | "validation" | "test" | None
         The part of :func:`split_tuev` to read; None for all.
-    one_row_an_event : bool
+    one_row_per_event : bool
         Each row of a ``.rec`` file is an event in one of 22 bipolar derivations. If False, each
         row becomes a window, as published, so an event that is seen in several derivations gives
         several equal windows. If True, rows that differ only in the derivation become one window.
-    transform : callable | None
-        A function that takes and returns a Raw, applied to each recording before it is cut.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(transform)s
+    %(verbose)s
 
     Returns
     -------
@@ -106,10 +105,10 @@ def read_tuev(
     Event samples have to be unique in MNE, so those of simultaneous events are moved to the next
     free sample; ``onset`` is exact.
     """
-    _validate_type(one_row_an_event, bool, "one_row_an_event")
+    _validate_type(one_row_per_event, bool, "one_row_per_event")
     check_transform(transform)
     options = dict(subjects=subjects, part=part, transform=transform, verbose=verbose)
-    options["one_row_an_event"] = one_row_an_event
+    options["one_row_per_event"] = one_row_per_event
     return read_part(_list_recordings(root), _read_recording, **options)
 
 
@@ -174,12 +173,12 @@ def _merge_events(events):
     return [(*event, sorted(derivations)) for event, derivations in merged.items()]
 
 
-def _read_recording(recording, one_row_an_event, transform):
+def _read_recording(recording, one_row_per_event, transform):
     """Return the windows of one recording."""
     events = read_events(recording.path.with_suffix(".rec"))
     raw = mne.io.read_raw_edf(recording.path, preload=False)
     raw = apply_transform(take_channels(raw, CHANNELS, recording.path.name), transform)
-    if one_row_an_event:
+    if one_row_per_event:
         events = _merge_events(events)
     else:
         events = [(start, stop, label, [int(row)]) for row, start, stop, label in events]

@@ -202,8 +202,8 @@ def test_tuev_moves_windows_into_the_recording(tuev):
     assert_allclose(test.metadata["shift"], [1.5, -2])
 
 
-def test_tuev_one_row_an_event(tuev):
-    first, *_ = read_tuev(tuev, subjects=["aaa"], one_row_an_event=True)
+def test_tuev_one_row_per_event(tuev):
+    first, *_ = read_tuev(tuev, subjects=["aaa"], one_row_per_event=True)
     assert first.metadata["derivation"].tolist() == ["3,4", "4", "0"]
     assert first.metadata["label"].tolist() == ["spsw", "bckg", "gped"]
 
