@@ -216,7 +216,7 @@ def test_tokenizer_of_another_size(tokenizer, corpus, tmp_path, capsys, monkeypa
     assert _train("gram", corpus, tmp_path, *args) == 1
     assert asked == [dataclasses.replace(models.gram_tiny(), n_classes=64)]
     assert _train("gram", corpus, tmp_path, "--tokenizer", str(tmp_path)) == 1
-    assert "neither a model" in capsys.readouterr().err.splitlines()[-1]
+    assert "neither a known model" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_no_corpus(tmp_path, capsys):
