@@ -4,9 +4,9 @@
 Restore a first recording
 =========================
 
-One electrode has lost contact and another one pops for three seconds. This tutorial repairs both
-channels in a recording of which the truth is known, and compares the result with the truth and with
-the usual method, spherical splines.
+One electrode has lost contact, and another one has electrode pops for three seconds. This tutorial
+repairs both channels in a recording whose true signals are known, and compares the result with
+these and with the usual method, spherical spline interpolation.
 """
 
 # %%
@@ -16,8 +16,8 @@ the usual method, spherical splines.
 # The package contains 20 seconds of real EEG. The channel CP2 is marked as bad: it contains noise
 # throughout the recording. The channel F4 is good except for three seconds, which have an
 # annotation that starts with ``BAD_`` and names the channel. This noise is artificial, so the
-# recording without it is available as ``truth``. FT8 is bad in both: that electrode was broken in
-# reality.
+# recording without it is available as ``truth``. FT8 is bad in both, because that electrode really
+# was broken.
 
 import matplotlib.pyplot as plt
 import mne
@@ -40,14 +40,18 @@ restored, report = mne_gram.restore(raw, return_report=True)
 print(report)
 
 # %%
-# The report has one row per repaired channel.
+# As a data frame, the report has one row per repaired channel: whether the whole channel was bad,
+# how many seconds of it were repaired, and the expected accuracy of the repair. This is given as
+# the normalised mean squared error (NMSE, relative to the power of the true signal: 0 is perfect)
+# and as the correlation r with the true signal.
 
 report.to_data_frame()[["channel", "whole", "seconds", "expected_nmse", "expected_r"]]
 
 # %%
-# It can also be plotted. The original data are grey, the repair with its 90 % interval is blue, and
-# the good data around it are black. The bars below show how well each method restored clean samples
-# of the same recording that were hidden for this purpose; ``auto`` weights the methods accordingly.
+# The report can also be plotted. The original data are grey, the repair with its 90 % interval is
+# blue, and the good data around it are black. The bars below the signals show the error of each
+# method on clean samples of the same recording that were hidden for this purpose; ``auto`` weights
+# the methods accordingly.
 
 fig = report.plot()
 
@@ -65,8 +69,9 @@ assert np.array_equal(restored.get_data()[~mask], raw.get_data()[~mask])
 # Comparison
 # ----------
 #
-# Splines interpolate whole channels only, so all three channels are marked as bad for them, and the
-# comparison is limited to the bad samples. FT8 is left out because its truth is not known.
+# ``interpolate_bads`` only interpolates whole channels, so all three channels are marked as bad for
+# it, and the comparison is limited to the bad samples. FT8 is left out because its true signal is
+# not known.
 
 spline = raw.copy()
 spline.info["bads"] = ["CP2", "F4", "FT8"]
@@ -77,11 +82,12 @@ for name, repaired in [("mne_gram", restored), ("spline", spline)]:
     signals = truth.get_data()[known], repaired.get_data()[known], mask[known]
     error = mne_gram.metrics.nmse(*signals)
     r = mne_gram.metrics.correlation(*signals)
-    print(f"{name:>8}: normalised squared error {error:.2f}, correlation {r:.2f}")
+    print(f"{name:>8}: NMSE {error:.2f}, correlation {r:.2f}")
 
 # %%
-# Two seconds of both channels, relative to the mean of the good channels, because predicting what
-# all channels share is easy. The repair of F4 continues the good data at 9 s without a step.
+# The next figure shows two seconds of both channels, relative to the mean of the good channels,
+# because what all channels share is easy to predict. The repair of F4 continues the good data
+# without a step at 9 s.
 
 mean = truth.copy().pick([name for name in raw.ch_names if name not in ["CP2", "F4", "FT8"]])
 mean = mean.get_data(tmin=8.5, tmax=10.5).mean(axis=0)
@@ -106,7 +112,7 @@ plt.show()
 #
 # The restored recording is an ordinary Raw object. Repaired channels are no longer in
 # ``info["bads"]``, and repaired segments have the annotation ``RESTORED`` instead of ``BAD_``, so
-# that later steps use them.
+# that later processing steps use them.
 
 print(restored.info["bads"])
 print(sorted(set(restored.annotations.description)))
@@ -117,5 +123,5 @@ print(sorted(set(restored.annotations.description)))
 #
 # A repair is an estimate from the other channels: activity that only the bad electrode recorded is
 # lost. The report gives the expected error of each channel; :doc:`30_when_not_to_trust_it` shows
-# where repairs fail and what repaired channels do to spectra, ICA and connectivity. Bad channels
-# had to be marked here; :doc:`20_repair_segments` shows how mne_gram finds them.
+# where repairs fail and how repaired channels affect spectra, ICA and connectivity. Here the bad
+# channels were already marked; :doc:`20_repair_segments` shows how mne_gram finds them.

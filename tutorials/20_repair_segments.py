@@ -14,8 +14,8 @@ shows three ways to mark bad segments: annotations, a mask from autoreject, and 
 # -----------------------------
 #
 # In the bundled recording, three seconds of F4 contain electrode pops. They are marked by an
-# annotation that starts with ``BAD_`` and has ``ch_names``, so that it applies to F4 only. For your
-# own recording you would write it like this; here it replaces the existing one.
+# annotation that starts with ``BAD_`` and has ``ch_names``, so that it applies to F4 only. In your
+# own recording you would add it like this; here it replaces the existing annotation.
 
 import matplotlib.pyplot as plt
 import mne
@@ -37,17 +37,18 @@ report.to_data_frame()[["channel", "whole", "seconds", "expected_nmse", "expecte
 # Edges
 # -----
 #
-# The usual way to repair a segment is to interpolate the whole channel and to paste in the segment.
-# This leaves a step at both ends, because splines do not use the level of F4 immediately before and
-# after. ``restore`` does, so its estimate is continuous with the good data.
+# The usual way to repair a segment is to interpolate the whole channel and to copy only the segment
+# into the data. This leaves a step at both ends, because splines do not use the signal of F4
+# immediately before and after the segment. ``restore`` does, so its estimate is continuous with the
+# good data.
 
 pasted = raw.copy()
 pasted.info["bads"] = ["CP2", "F4", "FT8"]
 pasted.interpolate_bads()
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
-for ax, (tmin, tmax), seam in zip(axes, [(8.75, 9.25), (11.75, 12.25)], [9, 12], strict=True):
-    ax.axvspan(*((seam, tmax) if seam == 9 else (tmin, seam)), color="0.93", label="bad")
+for ax, (tmin, tmax), edge in zip(axes, [(8.75, 9.25), (11.75, 12.25)], [9, 12], strict=True):
+    ax.axvspan(*((edge, tmax) if edge == 9 else (tmin, edge)), color="0.93", label="bad")
     for inst, label, style in [
         (truth, "truth", dict(color="black", lw=2.5, alpha=0.4)),
         (pasted, "spline, pasted in", dict(color=orange, lw=1.2)),
@@ -58,20 +59,20 @@ for ax, (tmin, tmax), seam in zip(axes, [(8.75, 9.25), (11.75, 12.25)], [9, 12],
         if inst is pasted:
             signal[:, good] = raw.get_data("F4", tmin=tmin, tmax=tmax)[:, good]
         ax.plot(times, 1e6 * signal[0], label=label, **style)
-    ax.set(xlabel="Time (s)", title=f"F4 around the seam at {seam} s")
+    ax.set(xlabel="Time (s)", title=f"F4 around the edge at {edge} s")
 axes[0].set_ylabel("µV")
 axes[0].legend(fontsize=8)
 plt.show()
 
 # %%
-# Outside the segment the recording is unchanged to the last bit. Nothing is blended there.
+# Outside the segment the recording is unchanged, bit for bit: there is no cross-fade.
 #
 # Accuracy
 # --------
 #
 # ``report.std`` has the shape of the data and contains the standard deviation of the error of each
-# sample, 0 for samples that were not repaired. ``report.interval`` converts it into an interval at
-# any level. Since the truth is known here, we can count how often it lies inside.
+# sample in volts, 0 for samples that were not repaired. ``report.interval`` converts it into an
+# interval at any level. Since the true signal is known here, we can count how often it lies inside.
 
 lower, upper = report.interval(restored, level=0.9)
 for channel, window in [("F4", slice(*raw.time_as_index([9, 12]))), ("CP2", slice(None))]:
@@ -83,14 +84,14 @@ for channel, window in [("F4", slice(*raw.time_as_index([9, 12]))), ("CP2", slic
 
 # %%
 # A segment is estimated more accurately than a whole channel, because the channel's own good data
-# reveal how it relates to the others. CP2 was restored better than the report predicted: its
-# interval is scaled by the average error of clean channels of this recording, and CP2 happens to be
-# easy to predict.
+# show how it relates to the others. CP2 was restored better than the report predicted: its interval
+# is scaled by the average error of clean channels of this recording, and CP2 is easier to predict
+# than most.
 #
 # The estimate is an average over all signals that are compatible with the good channels, and is
-# therefore smoother than EEG. With ``output="sample"`` you get one such signal instead. Three draws
-# of CP2 show the uncertainty better than an interval does: they are as rough as the truth, and they
-# differ where the other channels do not determine the signal.
+# therefore smoother than EEG. With ``output="sample"`` you get one such signal instead, drawn at
+# random. Three draws of CP2 show the uncertainty better than an interval does: they fluctuate as
+# much as the true signal, and they differ where the other channels do not determine the signal.
 
 draws = [
     mne_gram.restore(raw, method="spatial", output="sample", random_state=seed) for seed in range(3)
@@ -115,13 +116,13 @@ axes[1].set_xlabel("Time (s)")
 plt.show()
 
 # %%
-# Epochs and the log of autoreject
-# --------------------------------
+# Epochs and the RejectLog of autoreject
+# --------------------------------------
 #
 # autoreject finds bad channels in each epoch. Its ``RejectLog.labels`` is an array of shape
 # ``(n_epochs, n_channels)`` with 0 for good, 1 for bad, 2 for bad and interpolated by autoreject,
-# and NaN for channels that it did not check. So that this page can be built without autoreject, we
-# write such an array by hand and damage the epochs accordingly.
+# and NaN for channels that it did not check. This tutorial does not depend on autoreject, so we
+# write such an array by hand and add artefacts to the epochs accordingly.
 
 epochs_truth = mne.make_fixed_length_epochs(truth, duration=2.0, preload=True)
 epochs = epochs_truth.copy()
@@ -134,24 +135,23 @@ for epoch, channel, label in [(1, "C3", 1), (4, "P4", 2), (6, "Fz", 1), (7, "O1"
     epochs._data[epoch, k] += 2e-5 * np.cumsum(rng.standard_normal(len(epochs.times)))
 
 # %%
-# Pass the epochs as they were before autoreject interpolated them, and a mask of all labels from 1
-# on. NaN counts as good in this mask; FT8 is restored because it is in ``info["bads"]``. If you
-# only have the epochs that autoreject returned, those with label 2 are already interpolated by
+# Pass the epochs as they were before autoreject interpolated them, and ``labels >= 1`` as the mask.
+# NaN counts as good in this mask; FT8 is restored because it is in ``info["bads"]``. If you only
+# have the epochs that autoreject returned, channels with label 2 are already interpolated by
 # splines, and ``labels == 1`` is the mask of what is still bad.
 
 epochs_restored, report = mne_gram.restore(epochs, mask=labels >= 1, return_report=True)
 report.to_data_frame()[["channel", "whole", "seconds", "expected_nmse", "expected_r"]]
 
 # %%
-# The report can plot the repairs against the truth. The number on the right is the expected
-# correlation, computed without the truth.
+# The report can plot the repairs together with the true signals. The number on the right is the
+# expected correlation, computed without the true signals.
 
 fig = report.plot(truth=epochs_truth, picks=["C3", "P4", "Fz", "O1", "O2"], scores=False)
 
 # %%
-# C3 is off by a slow drift. Drifts differ from electrode to electrode, so no neighbour predicts
-# them. This recording is not filtered; after a high-pass filter the repair would only have to
-# estimate brain activity.
+# C3 is off by a slow drift. Drifts differ from electrode to electrode, so they cannot be predicted
+# from the neighbours. This recording is not filtered; a high-pass filter would have removed them.
 #
 # No epoch was dropped, and only the bad channels were changed.
 
@@ -163,8 +163,8 @@ assert np.array_equal(epochs_restored.get_data()[untouched], epochs.get_data()[u
 # Finding bad channels and segments
 # ---------------------------------
 #
-# Without any marks, :func:`mne_gram.find_bads` looks for channels and segments that the other
-# channels do not predict as well as they should. We remove all marks from the recording and see
+# If nothing is marked yet, :func:`mne_gram.find_bads` looks for channels and segments that the
+# other channels do not predict as well as expected. We remove the marks from the recording and see
 # what it finds.
 
 unmarked = raw.copy()
@@ -175,33 +175,33 @@ print(found)
 found.to_data_frame()
 
 # %%
-# CP2 and FT8 are found to be bad channels, and the pops in F4 are located to a quarter of a second.
-# FC1, whose slow waves are twice as large as those of its neighbours and differ from them, and the
-# short segments in other channels are borderline. Nothing is marked yet: inspect the result first,
-# then call ``found.mark(raw)`` or pass ``found.mask(raw)`` to ``restore``. A figure of the misfits
-# helps to decide: the larger the misfit, the worse the others predict a channel. Channels that fail
-# a simpler test, here line noise in CP2, are bad whatever their misfit.
+# CP2 and FT8 are found to be bad channels, and the pops in F4 are located to within a quarter of a
+# second. FC1 is borderline: its slow waves differ from those of its neighbours and are twice as
+# large. So are the short segments in other channels. Nothing is marked yet: inspect the result
+# first, then call ``found.mark(raw)`` or pass ``found.mask(raw)`` to ``restore``. A figure of the
+# misfits helps to decide: the larger the misfit, the worse the others predict a channel. Channels
+# that fail a simpler test, such as CP2 with its line noise, are bad whatever their misfit.
 
 scores = found.scores.sort_values("misfit")
 fig, ax = plt.subplots(figsize=(9, 3), layout="constrained")
 ax.bar(scores.index, scores["misfit"], color=[orange if bad else grey for bad in scores["bad"]])
 ax.axhline(2.0, color="black", lw=1, ls="--", label="channel_threshold")
-ax.set(ylabel="Misfit (log)", title="Orange: found bad", xlim=(-1, len(scores)))
+ax.set(ylabel="Misfit (log ratio)", title="Orange: found to be bad", xlim=(-1, len(scores)))
 ax.tick_params(axis="x", rotation=90, labelsize=7)
 ax.legend()
 plt.show()
 
 # %%
-# ``mne_gram.restore(raw, mask="auto")`` combines both steps, and ``report.found`` contains what was
-# found. This is convenient for many recordings, but read the reports.
+# ``mne_gram.restore(raw, mask="auto")`` finds and restores in one call, and ``report.found``
+# contains what was found. This is convenient for many recordings, but read the reports.
 #
 # Missing electrodes
 # ------------------
 #
-# :func:`mne_gram.harmonize` brings recordings from different caps to one set of electrodes in the
-# same way. To test it, we keep 19 electrodes of the recording, ask for 32, and compare the 13 that
-# were added with what was recorded there: once in the recording as it is, and once after a
-# high-pass filter at 1 Hz.
+# :func:`mne_gram.harmonize` brings recordings from different caps to one set of electrodes; it
+# estimates missing electrodes like bad channels. To test it, we keep 19 electrodes of the
+# recording, ask for 32, and compare the 13 that were added with what was recorded there: once in
+# the recording as it is, and once after a high-pass filter at 1 Hz.
 
 cap = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 fig, axes = plt.subplots(2, 1, figsize=(8, 6), sharex=True, sharey=True, layout="constrained")
@@ -211,20 +211,20 @@ for ax, l_freq, title in zip(
     full = truth.copy().filter(l_freq, None)
     large, report = mne_gram.harmonize(full.copy().pick(cap), "biosemi32", return_report=True)
     added = [name for name in large.ch_names if name not in cap]
-    mean = full.get_data(cap).mean(axis=0)  # what all channels share is no feat
+    mean = full.get_data(cap).mean(axis=0)  # what all channels share is easy to predict
     pairs = zip(full.get_data(added) - mean, large.get_data(added) - mean, strict=True)
     actual = [np.corrcoef(known, estimate)[0, 1] for known, estimate in pairs]
     expected = report.to_data_frame().set_index("channel").loc[added, "expected_r"]
     ax.plot(added, expected, "o", color=blue, label="expected by the report")
-    ax.plot(added, actual, "x", color="black", label="with what was recorded")
+    ax.plot(added, actual, "x", color="black", label="actual")
     ax.set(ylabel="Correlation", ylim=(0, 1), title=f"13 electrodes added to 19, {title}")
 axes[0].legend(loc="lower right", fontsize=8)
 plt.show()
 
 # %%
 # The expected values are computed from the clean channels with their drifts, and electrodes differ
-# in how much they drift. Above 1 Hz the expected and actual correlations agree much better. So
-# filter first if your analysis filters anyway.
+# in how much they drift. Above 1 Hz the expected and actual correlations agree much better. If your
+# analysis includes a high-pass filter, apply it before ``harmonize``.
 #
 # Limitations
 # -----------
