@@ -21,7 +21,7 @@ def read_layers():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = (c for c in settings["tool"]["importlinter"]["contracts"] if "layers" in c)
     layers = [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
-    layers[-1] = [name for name in layers[-1] if name not in ("_docs", "_version")]
+    layers[-1] = [name for name in layers[-1] if name not in ("_docs",)]
     return layers
 
 

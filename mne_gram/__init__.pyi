@@ -3,7 +3,6 @@
 
 from . import datasets, evaluation, metrics, montage, report, simulation, training, viz
 from ._commands import sys_info
-from ._version import __version__ as __version__
 from .bids import BidsReport, run_bids
 from .decoding import GramClassifier, GramFeatures
 from .detection import BadsReport, find_bads
@@ -21,6 +20,8 @@ from .preprocessing import preprocess
 from .restoration import RestorationReport, harmonize, restore
 from .training import pretrain, pretrain_tokenizer
 
+__version__: str
+
 __all__ = [
     "BadsReport",
     "BidsReport",
@@ -30,7 +31,6 @@ __all__ = [
     "GramFeatures",
     "RestorationReport",
     "Tokens",
-    "__version__",
     "compute_embedding",
     "compute_tokens",
     "convert_checkpoint",

@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from ._version import __version__
+from . import __version__
 from .montage import find_placed
 from .viz import plot_channel_map, plot_restoration, plot_scores
 

@@ -71,7 +71,7 @@ def _get_documented():
     """Yield the dotted names of public functions, classes and their public methods."""
     for name in mne_gram.__all__:
         value = getattr(mne_gram, name)
-        if name != "__version__" and not isinstance(value, types.ModuleType):
+        if not isinstance(value, types.ModuleType):
             yield name
             members = vars(value).items() if inspect.isclass(value) else ()
             yield from (f"{name}.{m}" for m, f in members if m[0] != "_" and inspect.isfunction(f))

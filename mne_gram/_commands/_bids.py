@@ -6,7 +6,7 @@
 import contextlib
 import json
 
-from .._version import __version__
+from .. import __version__
 from ._restore import add_restoration_options, get_restoration_options
 from ._shared import POOLS, add_command, add_encoding_options, log_to_stderr
 

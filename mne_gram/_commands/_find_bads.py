@@ -5,7 +5,7 @@
 # Imports are nested, so that --help and wrong arguments are answered at once.
 import json
 
-from .._version import __version__
+from .. import __version__
 from ._shared import (
     add_command,
     add_input,

@@ -10,7 +10,7 @@ import sys
 import traceback
 import warnings
 
-from .._version import __version__
+from .. import __version__
 from ._bench import add_bench
 from ._bids import add_bids
 from ._embed import add_embed

@@ -6,7 +6,7 @@
 import json
 import os
 
-from .._version import __version__
+from .. import __version__
 from ._shared import (
     FIGURES,
     add_command,

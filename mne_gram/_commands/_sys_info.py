@@ -8,7 +8,7 @@ import re
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 
-from .._version import __version__
+from .. import __version__
 
 
 def sys_info(fid=None):

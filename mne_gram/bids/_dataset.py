@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from .. import __version__
 from .._files import read_tsv
-from .._version import __version__
 from ._journal import PRIVATE, write_text
 from ._lock import hold
 

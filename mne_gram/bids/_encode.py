@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import __version__
 from .._files import loaded, read_recording
-from .._version import __version__
 from ..features import (
     Cuts,
     Embedding,

@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from mne.utils import use_log_level
 
-from .._version import __version__
+from .. import __version__
 from ..report import format_summary, list_figures
 from ._journal import PRIVATE, Journal, get_temporary, write_text
 from ._lock import hold

@@ -16,8 +16,8 @@ from shutil import rmtree
 
 from mne.utils import use_log_level
 
+from .. import __version__
 from .._files import list_input_files
-from .._version import __version__
 from ._encode import encode_recording, make_features, read_windows, write_features
 from ._journal import Journal, find_checksums
 from ._lock import hold

@@ -8,8 +8,8 @@ from shutil import disk_usage
 import mne
 import numpy as np
 
+from .. import __version__
 from .._files import loaded, read_json, read_recording, write_inst
-from .._version import __version__
 from ..restoration import OPTIONS, restore
 from ._pages import draw_report
 from ._sidecars import (

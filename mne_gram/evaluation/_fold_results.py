@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import mne
 import numpy as np
 
+from .. import __version__
 from .._files import staged
-from .._version import __version__
 from ..decoding import cache_encodings
 
 # The network's encodings of trials, which are the same in all folds; one cache per process.

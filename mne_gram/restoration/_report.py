@@ -12,9 +12,9 @@ import numpy as np
 from mne._fiff.pick import _picks_to_idx
 from mne.utils import _validate_type
 
+from .. import __version__
 from .._files import staged
 from .._recording import merge_spans
-from .._version import __version__
 from ._evidence import Evidence, to_number
 
 _EXPERTS = ("spatial", "gram", "spline")  # the same columns in every table

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from mne.utils import _validate_type, logger
 
-from .._version import __version__
+from .. import __version__
 from ..models import Gram, GramModel, Tokenizer, get_device, save_model
 from . import _checkpoint as checkpoint
 from ._batches import Sampler, validation_batches
