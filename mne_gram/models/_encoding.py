@@ -201,7 +201,7 @@ def _pool_latents(encoding, visible, pool):
 
 def _name_visible(tokenizer, x, channels, mask):
     """Return base classes (B, C, n), -1 where masked; only visible patches are read."""
-    from ._gram import find_visible, put, take
+    from ._visible import find_visible, put, take
 
     if not mask.any():
         return tokenizer.encode(x, channels).indices

@@ -20,6 +20,7 @@ from ._layers import (
     init_weights,
     make_blocks,
 )
+from ._visible import find_visible, put, take
 
 
 class Encoding(NamedTuple):
@@ -37,46 +38,6 @@ class GramLoss(NamedTuple):
     spectral: torch.Tensor  #: mean over visible patches
     accuracy: torch.Tensor  #: share of masked patches with the right class
     scale: torch.Tensor  #: error of gain and offset at masked patches, 0 without that head
-
-
-class _Visible(NamedTuple):
-    """The places of the visible tokens of each window."""
-
-    index: torch.Tensor  # (B, V) places among the L tokens, with padding in short rows
-    valid: torch.Tensor | None  # (B, V) False at padding; None without padding
-
-
-def find_visible(hidden):
-    """Return the places of the False entries of ``hidden (B, L)``, row by row."""
-    n_visible = (~hidden).sum(1)
-    fewest, most = int(n_visible.min()), int(n_visible.max())
-    if fewest == 0:
-        bad = torch.nonzero(n_visible == 0).flatten().tolist()
-        raise ValueError(
-            f"Every patch is masked in window(s) {bad[:10]}, so there is nothing to predict from. "
-            f"Leave these windows out."
-        )
-    index = hidden.byte().argsort(dim=1, stable=True)[:, :most]
-    valid = None
-    if fewest < most:
-        valid = torch.arange(most, device=hidden.device) < n_visible[:, None]
-    return _Visible(index, valid)
-
-
-def take(x, visible):
-    """Return the visible tokens of ``x (B, L, ...)``, 0 at padding."""
-    x = x.gather(1, visible.index.unsqueeze(2).expand(-1, -1, x.shape[2]))
-    if visible.valid is not None:
-        x = x.masked_fill(~visible.valid.unsqueeze(2), 0.0)
-    return x
-
-
-def put(tokens, visible, background):
-    """Return ``background (B, L, d)`` with ``tokens (B, V, d)`` at their places."""
-    if visible.valid is not None:
-        rest = background.gather(1, visible.index.unsqueeze(2).expand_as(tokens))
-        tokens = torch.where(visible.valid.unsqueeze(2), tokens, rest)
-    return background.scatter(1, visible.index.unsqueeze(2).expand_as(tokens), tokens)
 
 
 class Fusion(nn.Module):
@@ -389,17 +350,7 @@ class Gram(nn.Module):
 
 
 class ClassificationNetwork(nn.Module):
-    """The encoder with a linear layer on its CLS vector, all patches visible.
-
-    Parameters
-    ----------
-    gram : Gram
-        The network whose encoder is used (and trained along, unless frozen).
-    n_classes : int
-        Number of classes.
-    seed : int | torch.Generator
-        Where the first weights of the layer come from.
-    """
+    """The encoder, with all patches visible, and a linear layer on its CLS vector."""
 
     def __init__(self, gram, n_classes, *, seed=0):
         super().__init__()
@@ -408,20 +359,7 @@ class ClassificationNetwork(nn.Module):
         init_weights(self.head, as_generator(seed))
 
     def forward(self, x, channels):
-        """Classify windows.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, C, n * 200)
-            Windows in 0.1 mV at 200 Hz.
-        channels : array-like of int, shape (C,) or (B, C)
-            Montage index of each channel.
-
-        Returns
-        -------
-        logits : torch.Tensor, shape (B, n_classes)
-            Unnormalised log probabilities.
-        """
+        """Return logits (B, n_classes) of windows ``x (B, C, n * 200)`` in 0.1 mV."""
         return self.head(self.gram.encode(x, channels).cls)
 
 
