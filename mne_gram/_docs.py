@@ -109,6 +109,33 @@ event_id : dict | None
     Their names.
 metadata : pandas.DataFrame | None
     Metadata of Epochs, one row per window.""",
+    # Restoration
+    "restoration_output": """\
+output : "mean" | "sample"
+    The conditional mean, or one draw from the posterior, which has the power that the mean
+    lacks below 45 Hz.""",
+    "restoration_model": """\
+model : str | path-like | GramModel
+    The network for ``method="gram"``: a name, a folder, or what :func:`mne_gram.load_model`
+    returned.""",
+    "restoration_prior": """\
+prior : Prior | path-like | None
+    Covariances of recordings of other subjects; None for those in the package.""",
+    "restoration_line_freq": """\
+line_freq : float | None
+    The power line frequency in Hz, for the network. None takes ``info["line_freq"]``, else the
+    peak in the good data, which is then logged.""",
+    "restoration_seed": """\
+random_state : int | None
+    Seed of ``output="sample"``. The same seed gives the same draw.""",
+    "restoration_network": """\
+device : str | torch.device | None
+    Where the network runs; None for the CPU.
+batch_size : int | None
+    The number of windows that the network processes at once; None chooses it by their size.""",
+    "return_report": """\
+return_report : bool
+    Whether to return the report too.""",
     # Readers of data sets
     "subjects_to_read": """\
 subjects : list of str | None

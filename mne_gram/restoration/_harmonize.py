@@ -8,6 +8,7 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, verbose
 
+from .._docs import fill_doc
 from ..covariance import MIN_GOOD
 from ._report import RestorationReport
 from ._restore import restore
@@ -17,6 +18,7 @@ _MAX_SAMPLES = 20_000  # for statistics of what all channels share
 
 
 @verbose
+@fill_doc
 def harmonize(
     inst,
     channels,
@@ -51,13 +53,9 @@ def harmonize(
         channels are taken.
     method : "auto" | "spatial" | "gram" | "spline"
         How to estimate missing and bad channels, see :func:`mne_gram.restore`.
-    output : "mean" | "sample"
-        The conditional mean, or one draw from the posterior, which has the power that the mean
-        lacks.
-    model : str | path-like | GramModel
-        The network for ``method="gram"``.
-    prior : Prior | path-like | None
-        Covariances of recordings of other subjects; None for those in the package.
+    %(restoration_output)s
+    %(restoration_model)s
+    %(restoration_prior)s
     drop_others : bool
         Whether to drop EEG channels that are not wanted, after the good ones were used to estimate
         others. If False they come after the wanted ones; bad channels among them are left
@@ -65,21 +63,14 @@ def harmonize(
     on_missing : "raise" | "warn" | "ignore"
         What to do about wanted channels of unknown position, by name and montage. Unless that
         raises, missing ones are left out, and bad ones are left unchanged.
-    line_freq : float | None
-        The power line frequency in Hz, for the network; None as in :func:`mne_gram.restore`.
-    random_state : int | None
-        Seed of ``output="sample"``. The same seed gives the same draw.
-    device : str | torch.device | None
-        Where the network runs; None for the CPU.
-    batch_size : int | None
-        The number of windows that the network processes at once; None chooses.
-    return_report : bool
-        Whether to return the report too.
+    %(restoration_line_freq)s
+    %(restoration_seed)s
+    %(restoration_network)s
+    %(return_report)s
     copy : bool
         Whether to leave ``inst`` unchanged and return a copy. If False, ``inst`` becomes the result
         in the end: if an error is raised, it is unchanged.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(verbose)s
 
     Returns
     -------

@@ -7,6 +7,7 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger, verbose
 
+from .._docs import fill_doc
 from .._recording import (
     BadSpans,
     annotated_spans,
@@ -28,6 +29,7 @@ _RESTORED, _INVENTED = "RESTORED", "INVENTED"
 
 
 @verbose
+@fill_doc
 def restore(
     inst,
     *,
@@ -75,19 +77,12 @@ def restore(
         ``"auto"`` hides clean samples of the recording, restores them by two experts and combines
         these accordingly: ``"spatial"``, and the same with a model of the head in place of other
         subjects.
-    output : "mean" | "sample"
-        The conditional mean, or one draw from the posterior, which has the power that the mean
-        lacks below 45 Hz.
-    model : str | path-like | GramModel
-        The network for ``method="gram"``: a name, a folder, or what :func:`mne_gram.load_model`
-        returned.
-    prior : Prior | path-like | None
-        Covariances of recordings of other subjects; None for those in the package.
+    %(restoration_output)s
+    %(restoration_model)s
+    %(restoration_prior)s
     picks : str | array-like | slice | None
         The channels to work with; None takes all EEG channels.
-    line_freq : float | None
-        The power line frequency in Hz, for the network. None takes ``info["line_freq"]``, else the
-        peak in the good data, which is then logged.
+    %(restoration_line_freq)s
     all_channel_gaps : "keep" | "fill"
         What to do where fewer than two channels are good: leave the data unchanged, or continue the
         signals before and after into the gap and annotate it as ``INVENTED``.
@@ -99,22 +94,16 @@ def restore(
         annotations (so that epoching keeps these times).
     annotate : bool
         Whether to annotate restored segments of a Raw as ``RESTORED``.
-    return_report : bool
-        Whether to return the report too.
-    random_state : int | None
-        Seed of ``output="sample"``. The same seed gives the same draw.
-    device : str | torch.device | None
-        Where the network runs; None for the CPU.
-    batch_size : int | None
-        The number of windows that the network processes at once; None chooses.
+    %(return_report)s
+    %(restoration_seed)s
+    %(restoration_network)s
     copy : bool
         Whether to leave ``inst`` unchanged and return a copy.
     preload : bool | path-like
         Where to load the samples of a Raw that is not preloaded: True for memory, or the name of a
         file that is to be memory-mapped, as in :func:`mne.io.read_raw`. The file is as large as the
         data in memory would be, and must be kept as long as the result is in use.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
+    %(verbose)s
 
     Returns
     -------
