@@ -43,6 +43,8 @@ numpydoc_xref_param_type = False
 
 smartquotes = False  # code in tables keeps its quotes
 
+highlight_language = "text"  # of literal blocks without a language: commands and their output
+
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_show_sourcelink = False
