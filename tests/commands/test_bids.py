@@ -93,7 +93,7 @@ def test_help_has_examples(command, capsys):
 def recording(tmp_path_factory):
     """Return a file with eight seconds of the sample and a flat segment of a channel."""
     raw = mne_gram.datasets.sample(verbose="error").crop(0, 8, include_tmax=False)
-    raw.info["bads"] = []
+    raw.pick([*raw.ch_names[::4], "Cz", "FT8"]).info["bads"] = []
     raw._data[raw.ch_names.index("Cz"), 320:640] = 0.0
     path = tmp_path_factory.mktemp("cli") / "in_raw.fif"
     raw.save(path, fmt="double", verbose="error")
@@ -103,7 +103,7 @@ def recording(tmp_path_factory):
 def test_find_bads(recording, capsys):
     """The findings are printed as text and as JSON."""
     assert main(["find-bads", str(recording)]) == 0
-    assert "Checked 64 EEG channels" in capsys.readouterr().out
+    assert "Checked 18 EEG channels" in capsys.readouterr().out
     assert main(["find-bads", str(recording), "--json", "--bads", "FT8"]) == 0
     printed = json.loads(capsys.readouterr().out)
     flat = [span for span in printed["spans"] if span["channel"] == "Cz"]
