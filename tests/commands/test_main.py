@@ -126,7 +126,7 @@ def _mark(source):
     """Make a file longer, with more bad segments; return the data."""
     raw = mne.concatenate_raws([_io.read_inst(source) for _ in range(5)], verbose="error")
     raw.annotations.delete(np.arange(len(raw.annotations)))
-    marks = mne.Annotations([5, 11], [9, 4], "BAD_x", raw.info["meas_date"], [["C3"], ["Oz"]])
+    marks = mne.Annotations([5, 11], [9, 4], "BAD_x", raw.info["meas_date"], [["C3"], ["O1"]])
     raw.set_annotations(marks)
     raw.save(source, fmt="double", overwrite=True, verbose="error")
     return raw
@@ -150,7 +150,7 @@ def test_large_recordings_are_not_loaded(source, tmp_path, capsys, monkeypatch, 
     monkeypatch.setattr(_io, "LARGE", 0)
     monkeypatch.setattr("mne_gram.restoration._blocks._BLOCK_SECONDS", 10.0)
     monkeypatch.setattr("mne_gram.restoration._blocks._SHORTEST_SECONDS", 1.0)
-    monkeypatch.setattr("mne_gram._recording._samples._COPY_VALUES", 64 * 500)
+    monkeypatch.setattr("mne_gram._recording._samples._COPY_VALUES", 23 * 500)
     assert _run(source, tmp_path / name, "--tmp", tmp) == 0
     assert capsys.readouterr().out == table
     assert seen[0].parent.parent == tmp and list(tmp.iterdir()) == []
@@ -214,6 +214,7 @@ def test_sample_in_a_new_process(tmp_path, monkeypatch, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert _io.read_inst(tmp_path / "restored_raw.fif").info["bads"] == []
     monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
     assert main(command[3:]) == 1
     assert "exists already" in _get_error(capsys)
 

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rules of restoration, on real recordings and with drawn masks and garbage."""
+"""The rules of restoration: which samples change, and how well they are estimated."""
 
 import mne
 import numpy as np
@@ -13,44 +13,12 @@ import mne_gram
 from mne_gram import restore
 from mne_gram._recording._masks import collect_mask
 from mne_gram.metrics import nmse
-from mne_gram.models import Gram, Tokenizer
-from mne_gram.models._config import gram_nano, tokenizer_nano
 
 few = settings(
     deadline=None,
     max_examples=5,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-
-
-@pytest.fixture(scope="module")
-def sample():
-    """Return the sample with its garbage and without."""
-    return mne_gram.datasets.sample(return_truth=True, verbose="error")
-
-
-@pytest.fixture(scope="module")
-def truth(sample):
-    """Return the sample without the electrode that was broken in reality, all good."""
-    raw = sample[1].copy().drop_channels(["FT8"])
-    raw.set_annotations(None)
-    return raw
-
-
-@pytest.fixture(scope="module")
-def clinical(truth):
-    """Return ten seconds of 19 of its electrodes, for rules that hold for any number."""
-    names = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
-    return truth.copy().pick(names).crop(0, 10, include_tmax=False)
-
-
-@pytest.fixture(scope="module")
-def network():
-    """Return a small network with random weights."""
-    from mne_gram.models._files import GramModel
-
-    tokenizer, gram = Tokenizer(tokenizer_nano(), seed=0), Gram(gram_nano(), seed=0)
-    return GramModel(tokenizer=tokenizer.eval(), gram=gram.eval())
 
 
 def spans_mask(truth, rng, n_spans=6, shortest=1, longest=400):
@@ -61,13 +29,6 @@ def spans_mask(truth, rng, n_spans=6, shortest=1, longest=400):
         start = rng.integers(0, truth.n_times - length)
         mask[rng.integers(len(mask)), start : start + length] = True
     return mask
-
-
-def fill(truth, mask, garbage):
-    """Return the recording with garbage where it is bad."""
-    raw = truth.copy()
-    raw._data[mask] = garbage
-    return raw
 
 
 def usual_steps(row, bad, start, stop, sfreq):
@@ -96,7 +57,7 @@ def test_sample_is_restored(sample):
 
 
 @pytest.mark.parametrize("method", ["auto", "spatial", "spline", "gram"])
-def test_good_samples_stay_and_bad_ones_do_not_matter(clinical, network, method):
+def test_good_samples_stay_and_bad_ones_do_not_matter(clinical, network, method, fill):
     rng = np.random.default_rng(0)
     mask = spans_mask(clinical, rng)
     mask[[5, 12]] = True
@@ -116,7 +77,7 @@ def test_good_samples_stay_and_bad_ones_do_not_matter(clinical, network, method)
 
 @few
 @given(seed=st.integers(0, 10_000), scale=st.floats(1e-9, 1e3), whole=st.booleans())
-def test_invariance_to_garbage(clinical, seed, scale, whole):
+def test_invariance_to_garbage(clinical, seed, scale, whole, fill):
     rng = np.random.default_rng(seed)
     mask = spans_mask(clinical, rng)
     if whole:
@@ -130,7 +91,7 @@ def test_invariance_to_garbage(clinical, seed, scale, whole):
 
 @few
 @given(seed=st.integers(0, 10_000))
-def test_steps_at_seams_are_usual(clinical, seed):
+def test_steps_at_seams_are_usual(clinical, seed, fill):
     rng = np.random.default_rng(seed)
     mask = spans_mask(clinical, rng, n_spans=10, longest=800)
     raw = fill(clinical, mask, 1.0)
@@ -160,7 +121,7 @@ def test_steps_at_seams_are_usual(clinical, seed):
 
 @few
 @given(seed=st.integers(0, 10_000), size=st.floats(1e-6, 1e-3))
-def test_reference_goes_straight_through(clinical, seed, size):
+def test_reference_goes_straight_through(clinical, seed, size, fill):
     """What all channels share, garbage in an average reference included, changes nothing else.
 
     But for the bound on steps, which a channel's own steps set, reference and all.
@@ -178,7 +139,7 @@ def test_reference_goes_straight_through(clinical, seed, size):
     assert_allclose(second + shared, first, rtol=0, atol=1e-6 * max(size, 1e-5))
 
 
-def test_order_of_channels_does_not_matter(clinical):
+def test_order_of_channels_does_not_matter(clinical, fill):
     mask = spans_mask(clinical, np.random.default_rng(1))
     mask[[3, 15]] = True
     order = np.random.default_rng(2).permutation(len(mask))
@@ -189,166 +150,8 @@ def test_order_of_channels_does_not_matter(clinical):
     assert_allclose(second, first[order], rtol=0, atol=1e-10)
 
 
-# ---------------------------------------------------------------------------------------------
-# What the data carry
-
-
-def test_metadata_survive(sample):
-    raw = sample[0].copy()
-    raw.set_meas_date(1_000_000_000)
-    stim = mne.create_info(["STI", "HEOG"], raw.info["sfreq"], ["stim", "eog"])
-    with raw.info._unlock():
-        stim["line_freq"] = raw.info["line_freq"]
-    extra = mne.io.RawArray(np.arange(2.0 * raw.n_times).reshape(2, -1), stim, verbose="error")
-    extra.set_meas_date(1_000_000_000)
-    raw.add_channels([extra], force_update_info=True)
-    raw = raw.crop(2, 18)
-    before = raw.copy()
-    restored = restore(raw, verbose="error")
-    assert_array_equal(raw.get_data(), before.get_data())  # the input is never touched
-    assert raw.annotations == before.annotations
-    assert restored.first_samp == before.first_samp and restored.ch_names == before.ch_names
-    assert restored.info["meas_date"] == before.info["meas_date"]
-    assert_array_equal(restored.get_data(["STI", "HEOG"]), before.get_data(["STI", "HEOG"]))
-    kept = [a for a in restored.annotations if not a["description"].startswith("RESTORED")]
-    old = [a for a in before.annotations if not a["description"].startswith("BAD")]
-    assert [(a["onset"], a["duration"], a["description"]) for a in kept] == [
-        (a["onset"], a["duration"], a["description"]) for a in old
-    ]
-    new = [a for a in restored.annotations if a["description"] == "RESTORED"]
-    spans = {a["ch_names"]: (a["onset"], a["duration"]) for a in new}
-    bad = next(a for a in before.annotations if a["description"].startswith("BAD"))
-    assert_allclose(spans[("F4",)], (bad["onset"], bad["duration"]), atol=1 / 160)
-    assert set(spans) == {("F4",), ("CP2", "FT8")}
-    assert_allclose(spans[("CP2", "FT8")], (2.0, 16.0), atol=2 / 160)
-
-
-def test_flags_leave_marks_as_they_are(sample):
-    raw = sample[0]
-    restored = restore(raw, reset_bads=False, annotate=False, method="spatial", verbose="error")
-    assert restored.info["bads"] == raw.info["bads"]
-    assert restored.annotations == raw.annotations
-    same = raw.copy()
-    assert restore(same, copy=False, method="spatial", verbose="error") is same
-    assert_array_equal(same.get_data(), restored.get_data())
-
-
-def test_partly_restored_annotation_keeps_the_rest(sample):
-    raw = sample[0].copy()
-    raw.set_channel_types({"C5": "eog"}, verbose="error")
-    raw.set_annotations(mne.Annotations(3, 1, "bad_both", ch_names=[("F4", "C5")]))
-    restored = restore(raw, method="spatial", verbose="error")
-    left = [a for a in restored.annotations if a["description"] == "bad_both"]
-    assert [a["ch_names"] for a in left] == [("C5",)]
-
-
-def test_epochs_with_bads_annotations_and_mask(sample):
-    raw, truth = sample
-    events = mne.make_fixed_length_events(raw, duration=1.0)
-    make = dict(tmin=0, tmax=1 - 1 / 160, baseline=None, preload=True, verbose="error")
-    epochs = mne.Epochs(raw, events, reject_by_annotation=False, **make)
-    reference = mne.Epochs(truth, events, reject_by_annotation=False, **make)
-    bad = collect_mask(epochs, np.arange(64)).reshape(64, len(epochs), -1).transpose(1, 0, 2)
-    expected = collect_mask(raw, np.arange(64)).reshape(64, len(epochs), -1).transpose(1, 0, 2)
-    assert_array_equal(bad, expected)
-    labels = np.zeros((len(epochs), 64), bool)
-    labels[4, 10] = labels[7, 11] = True
-    restored, report = restore(epochs, mask=labels, return_report=True, verbose="error")
-    bad |= labels[..., None]
-    data = restored.get_data(copy=False)
-    assert_array_equal(data[~bad], epochs.get_data(copy=False)[~bad])
-    assert_array_equal(restored.events, epochs.events)
-    known = [k for k, name in enumerate(raw.ch_names) if name != "FT8"]  # broken in reality
-    flat = [d.transpose(1, 0, 2).reshape(64, -1)[known] for d in (reference.get_data(), data, bad)]
-    assert nmse(*flat) < 0.4
-    assert report.std.shape == data.shape and (report.std > 0)[bad].all()
-    assert (report.std[~bad] == 0).all()
-    # The same by a mask that says it sample by sample, and nothing else.
-    plain = epochs.copy()
-    plain.info["bads"] = []
-    plain.set_annotations(None)
-    again = restore(plain, mask=bad, verbose="error").get_data(copy=False)
-    assert_allclose(again, data, rtol=0, atol=1e-12)
-
-
-def test_evoked(truth):
-    raw = truth.copy()
-    events = mne.make_fixed_length_events(raw, duration=1.0)
-    evoked = mne.Epochs(raw, events, tmin=0, tmax=0.9, baseline=None, verbose="error").average()
-    broken = evoked.copy()
-    broken.data[7] = 1.0
-    broken.info["bads"] = [broken.ch_names[7]]
-    restored, report = restore(broken, return_report=True, verbose="error")
-    mask = np.zeros(evoked.data.shape, bool)
-    mask[7] = True
-    assert_array_equal(restored.data[~mask], evoked.data[~mask])
-    assert nmse(evoked.data, restored.data, mask) < 0.4
-    assert restored.info["bads"] == [] and report.std.shape == evoked.data.shape
-
-
-@pytest.mark.parametrize("sfreq", [100.0, 250.0, 512.0, 2000.0])
-def test_sampling_rates(truth, sfreq):
-    raw = truth.copy().pick(truth.ch_names[::2]).crop(0, 6).resample(sfreq, verbose="error")
-    reference = raw.copy()
-    mask = np.zeros(raw.get_data().shape, bool)
-    mask[12] = True
-    mask[25, round(3 * sfreq) : round(4.5 * sfreq)] = True
-    restored = restore(fill(raw, mask, 1.0), mask=mask, verbose="error")
-    assert restored.info["sfreq"] == sfreq
-    assert nmse(reference.get_data(), restored.get_data(), mask) < 0.35
-
-
-def test_from_disk(clinical, tmp_path):
-    """A Raw or Epochs that are not preloaded are read, and the file is left alone."""
-    raw = clinical.copy()
-    raw.info["bads"] = ["Cz"]
-    raw.save(tmp_path / "a_raw.fif", fmt="double", verbose="error")
-    content = (tmp_path / "a_raw.fif").read_bytes()
-    lazy = mne.io.read_raw_fif(tmp_path / "a_raw.fif", verbose="error")
-    restored = restore(lazy, verbose="error")
-    assert not lazy.preload and lazy.info["bads"] == ["Cz"]
-    # The file keeps positions in single precision, which the spline looks at.
-    expected = restore(raw, verbose="error").get_data()
-    assert_allclose(restored.get_data(), expected, atol=1e-6 * expected.std())
-    assert (tmp_path / "a_raw.fif").read_bytes() == content
-    events = mne.make_fixed_length_events(lazy, duration=2.0)
-    lazy = mne.Epochs(lazy, events, tmin=0, tmax=1.9, baseline=None, verbose="error")
-    assert restore(lazy, verbose="error").info["bads"] == [] and lazy.info["bads"] == ["Cz"]
-
-
-def test_projectors(clinical):
-    """Active ones are in the data already, those that wait are left waiting."""
-    raw = clinical.copy()
-    raw.info["bads"] = ["Cz"]
-    raw.set_eeg_reference("average", projection=True, verbose="error")
-    waiting = restore(raw, verbose="error")
-    good = [name for name in raw.ch_names if name != "Cz"]
-    assert not waiting.info["projs"][0]["active"]
-    assert_array_equal(waiting.get_data(good), raw.get_data(good))
-    applied = raw.copy().apply_proj(verbose="error")
-    restored = restore(applied, verbose="error")
-    assert restored.info["projs"][0]["active"]
-    assert_array_equal(restored.get_data(good), applied.get_data(good))
-    # The good channels have lost their mean; the repaired one stands in that frame.
-    shift = (raw.get_data(good) - applied.get_data(good))[0]
-    expected = waiting.get_data("Cz")[0] - shift
-    assert_allclose(restored.get_data("Cz")[0], expected, rtol=0, atol=1e-9)
-
-
-def test_line_is_named_in_the_log(clinical, network):
-    raw = clinical.copy()
-    raw.info["bads"] = ["Cz"]
-    with raw.info._unlock():
-        raw.info["line_freq"] = None
-    raw._data += 2e-5 * np.sin(2 * np.pi * 60 * raw.times)
-    for line_freq, named in ((None, True), (60.0, False)):
-        with mne.utils.catch_logging() as log:
-            restore(raw, method="gram", model=network, line_freq=line_freq, verbose="info")
-        assert ("Found the power line at 60 Hz" in log.getvalue()) == named
-
-
 @pytest.mark.parametrize("n_channels", [4, 8])
-def test_few_channels(truth, n_channels):
+def test_few_channels(truth, n_channels, fill):
     names = ["Fz", "C3", "C4", "Oz", "F3", "F4", "P3", "P4"][:n_channels]
     raw = truth.copy().pick(names)
     errors = []
@@ -367,7 +170,7 @@ def test_few_channels(truth, n_channels):
     assert np.exp(np.mean(np.log(errors))) < (1.1 if n_channels == 4 else 0.85)
 
 
-def test_high_density_net():
+def test_high_density_net(fill):
     montage = mne.channels.make_standard_montage("GSN-HydroCel-257")
     info = mne.create_info(montage.ch_names[:256], 100.0, "eeg")
     info.set_montage(montage)
@@ -384,7 +187,7 @@ def test_high_density_net():
     assert nmse(raw.get_data(), restored.get_data(), mask) < 0.2
 
 
-def test_bipolar_derivations(truth):
+def test_bipolar_derivations(truth, fill):
     pairs = [
         ("Fp1", "F7"),
         ("F7", "T7"),
@@ -408,23 +211,7 @@ def test_bipolar_derivations(truth):
     assert error < 0.1
 
 
-@pytest.mark.parametrize("date", [None, 1_000_000_000])
-def test_annotations_stay_in_time(clinical, date):
-    """With and without a date, and when the first sample is not sample 0."""
-    raw = clinical.copy().set_meas_date(date).crop(2)
-    marks = mne.Annotations([3, 5], [1, 0], ["BAD_x", "keep"], ch_names=[["C3"], []])
-    raw.set_annotations(marks)
-    restored = restore(raw, verbose="error")
-    changed = (restored.get_data() != raw.get_data()).any(axis=0)
-    assert_array_equal(np.flatnonzero(changed)[[0, -1]], [480, 639])
-    found = {a["description"]: a["onset"] - restored.first_time for a in restored.annotations}
-    assert_allclose([found["RESTORED"], found["keep"]], [3, 5], atol=1e-6)
-    assert found.keys() == {"RESTORED", "keep"}
-    again = restore(raw, reset_bads=False, annotate=False, verbose="error")
-    assert again.annotations == raw.annotations
-
-
-def test_two_names_of_one_place(truth):
+def test_two_names_of_one_place(truth, fill):
     """T1 lies where FT9 does: such a pair leaves a direction without variance."""
     names = ["Fp1", "F3", "C3", "P3", "O1", "F7", "T7", "P7", "Fz", "Cz", "Pz", "T9", "FT7"]
     raw = truth.copy().pick(names).set_montage(None).rename_channels({"T9": "FT9", "FT7": "T1"})
@@ -435,7 +222,7 @@ def test_two_names_of_one_place(truth):
     assert nmse(raw.get_data(), restored.get_data(), mask) < 1
 
 
-def test_few_good_channels_at_a_time(truth):
+def test_few_good_channels_at_a_time(truth, fill):
     """No window has all channels: the size of the errors is still that of EEG."""
     raw = truth.copy().pick(["C3", "C4", "Cz", "Pz"])
     mask = np.zeros(raw.get_data().shape, bool)
@@ -464,7 +251,7 @@ def test_very_short_epochs(clinical):
     assert 1e-6 < report.std[:, 12].mean() < 1e-4
 
 
-def test_reference_goes_through_when_no_channel_is_always_good(truth):
+def test_reference_goes_through_when_no_channel_is_always_good(truth, fill):
     rng = np.random.default_rng(3)
     mask = np.repeat(rng.random((63, 20)) < 0.3, 160, axis=1)
     assert mask.any(axis=1).all()
@@ -478,7 +265,7 @@ def test_reference_goes_through_when_no_channel_is_always_good(truth):
     assert_allclose(second + shared, first, rtol=0, atol=1e-9)
 
 
-def test_offsets_of_an_amplifier(truth):
+def test_offsets_of_an_amplifier(truth, fill):
     """Fifty millivolts of offset and a slow drift leave the repair of a stretch as it was."""
     raw = truth.copy().filter(0.5, None, verbose="error")
     mask = np.zeros(raw.get_data().shape, bool)
@@ -509,7 +296,7 @@ def test_pauses_of_the_recording_say_nothing(truth, clinical):
     assert_allclose(report.std[pz, 0], expected.std[pz, 0], rtol=0.4)
 
 
-def test_positions_alone(truth):
+def test_positions_alone(truth, fill):
     """Without names the positions do nearly as well, and better than a spline."""
     raw = truth.copy().filter(0.5, 45, verbose="error")
     numbered = raw.copy().rename_channels({n: f"EEG {k:03}" for k, n in enumerate(raw.ch_names)})
@@ -526,7 +313,7 @@ def test_positions_alone(truth):
     assert placed < 1.1 * named and placed < spline
 
 
-def test_joins_of_files_with_other_offsets(truth):
+def test_joins_of_files_with_other_offsets(truth, fill):
     rng = np.random.default_rng(0)
     first, second = truth.copy(), truth.copy()
     offset = 0.02 * rng.standard_normal((63, 1))
@@ -544,49 +331,6 @@ def test_joins_of_files_with_other_offsets(truth):
     assert np.abs(found - expected)[12][mask[12]].mean() < 2 * level
     assert np.abs(found - expected)[20][mask[20]].mean() < 2 * level
     assert found[40].std() < 3 * level  # nobody knows its offset: it stands on the mean
-
-
-def test_flat_channels_are_no_evidence(clinical):
-    raw = clinical.copy()
-    raw.info["bads"] = ["Pz"]
-    raw._data[raw.ch_names.index("Cz")] = 0  # the recording's own reference
-    restore(raw)
-    flat = ["P3", "P4", "O1"]
-    raw._data[[raw.ch_names.index(name) for name in flat]] = 0
-    with pytest.warns(RuntimeWarning, match="flat channels that are not marked.*P3"):
-        found = restore(raw)
-    without = raw.copy().drop_channels([*flat, "Cz"])
-    assert_allclose(found.get_data("Pz"), restore(without).get_data("Pz"), atol=1e-12)
-    assert (found.get_data(flat) == 0).all()
-
-
-def test_channels_stay_bad_where_garbage_stays(clinical):
-    """What could not be restored is not released."""
-    raw = clinical.copy()
-    raw.info["bads"] = ["O1"]
-    mask = np.zeros(raw.get_data().shape, bool)
-    mask[:, 500:800] = True
-    restored = restore(raw, mask=mask, verbose="error")
-    assert restored.info["bads"] == ["O1"]
-    # Under an annotation of all channels it is marked well enough.
-    raw.set_annotations(mne.Annotations(500 / 160, 300 / 160, "BAD_all"))
-    assert restore(raw, verbose="error").info["bads"] == []
-    epochs = mne.make_fixed_length_epochs(clinical, 2.0, preload=True, verbose="error")
-    epochs.info["bads"] = ["O1"]
-    labels = np.zeros((5, 19), bool)
-    labels[3] = True
-    restored = restore(epochs, mask=labels, verbose="error")
-    assert restored.info["bads"] == ["O1"]
-    assert_array_equal(restored.get_data(copy=False)[3], epochs.get_data(copy=False)[3])
-    labels[3] = False
-    assert restore(epochs, mask=labels, verbose="error").info["bads"] == []
-
-
-def test_spline_needs_positions(truth):
-    raw = truth.copy().set_montage(None)
-    raw.info["bads"] = ["Oz"]
-    with pytest.raises(ValueError, match="needs electrode positions.*set_montage"):
-        restore(raw, method="spline")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -617,7 +361,7 @@ def test_all_channel_gaps(clinical):
     )
 
 
-def test_gap_inside_a_bad_span(truth):
+def test_gap_inside_a_bad_span(truth, fill):
     """A moment without any good channel does not spoil the rest of a channel's bad span."""
     raw = truth.copy()
     spans = mne.Annotations([2, 8], [15, 0.1], ["BAD_F4", "BAD_blink"], ch_names=[("F4",), ()])
@@ -642,7 +386,7 @@ def test_gap_inside_a_bad_span(truth):
 
 @few
 @given(seed=st.integers(0, 10_000))
-def test_invariance_with_gaps_and_spans(clinical, seed):
+def test_invariance_with_gaps_and_spans(clinical, seed, fill):
     rng = np.random.default_rng(seed)
     mask = spans_mask(clinical, rng)
     mask[rng.choice(19)] = True
@@ -659,222 +403,6 @@ def test_invariance_with_gaps_and_spans(clinical, seed):
     assert_array_equal(found[0][~mask], clinical.get_data()[~mask])
 
 
-def test_the_report_does_not_follow_the_data(clinical):
-    raw = clinical.copy()
-    raw.info["bads"] = ["O1", "O2"]
-    restored, report = restore(raw, return_report=True, verbose="error")
-    std = report.std
-    restored.drop_channels(["Fz", "O1"]).crop(0, 3)
-    raw.drop_channels(["Cz"])
-    assert_array_equal(report.std, std)
-    assert len(report.plot(scores=False, show=False).axes) == 2
-
-
-def test_sample_of_the_posterior(clinical):
-    clinical = clinical.copy().filter(0.5, 45, verbose="error")
-    mask = np.zeros(clinical.get_data().shape, bool)
-    mask[[3, 8, 15]] = True
-    mask[11, 500:1100] = True
-    raw = fill(clinical, mask, np.nan)
-    mean, report = restore(raw, mask=mask, return_report=True, verbose="error")
-    draws = [
-        restore(raw, mask=mask, output="sample", random_state=seed, verbose="error").get_data()
-        for seed in (1, 1, 2)
-    ]
-    assert_array_equal(draws[0], draws[1])
-    assert np.abs(draws[0] - draws[2])[mask].max() > 1e-6
-    assert_array_equal(draws[0][~mask], clinical.get_data()[~mask])
-    # A draw deviates from the mean by the standard deviation that the report tells.
-    spread = (draws[0] - mean.get_data())[mask].std() / np.sqrt((report.std[mask] ** 2).mean())
-    assert 0.6 < spread < 1.6
-
-
-def test_sample_ends_where_its_covariance_was_read(clinical):
-    """Above 45 Hz nothing tells the power of what is missing, so nothing is added."""
-    raw = clinical.copy().filter(None, 45, verbose="error").resample(500, verbose="error")
-    raw.info["bads"] = ["Cz"]
-    mean = restore(raw, verbose="error").get_data("Cz")[0]
-    drawn = restore(raw, output="sample", random_state=0, verbose="error").get_data("Cz")[0]
-    power = np.abs(np.fft.rfft(drawn - mean)) ** 2
-    freqs = np.fft.rfftfreq(len(mean), 1 / 500)
-    assert power[freqs > 48].mean() < 0.01 * power[(freqs > 30) & (freqs < 44)].mean()
-
-
-def test_no_global_state_is_moved(sample):
-    np.random.seed(0)
-    state = np.random.get_state()[1].copy()
-    restore(sample[0], output="sample", random_state=0, verbose="error")
-    assert_array_equal(np.random.get_state()[1], state)
-
-
-def test_report(sample, tmp_path):
-    restored, report = restore(sample[0], return_report=True, verbose="error")
-    frame = report.to_data_frame()
-    assert {"channel", "seconds", "expected_nmse", "expected_r", "weight_spatial"} <= set(frame)
-    assert_allclose(frame.set_index("channel").loc["F4", "seconds"], 3.0, atol=0.02)
-    assert frame["expected_r"].between(0, 1).all()
-    assert_allclose(frame["expected_r"] ** 2, 1 - frame["expected_nmse"])
-    mask = collect_mask(sample[0], np.arange(64))
-    assert (report.std[mask] > 0).all() and (report.std[~mask] == 0).all()
-    good = sample[0].copy().drop_channels(["CP2", "FT8"])
-    assert report.rank_before == mne.compute_rank(good.pick("eeg"), rank=None)["eeg"]
-    assert f"{report.rank_before} of the channels" in str(report)
-    for name in ("a.txt", "a.json", "a.csv"):
-        report.save(tmp_path / name)
-        assert "CP2" in (tmp_path / name).read_text()
-        with pytest.raises(FileExistsError, match="exists already"):
-            report.save(tmp_path / name)
-    report.save(tmp_path / "a.txt", overwrite=True)
-    with pytest.raises(ValueError, match="in .txt, .json or .csv"):
-        report.save(tmp_path / "a.pdf")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.json", "a.txt"]
-
-
-def test_intervals_cover(truth):
-    """The 90 % interval holds about that share where drifts are filtered out."""
-    raw = truth.copy().filter(0.5, 45, verbose="error")
-    covered = []
-    for first in range(3):
-        mask = np.zeros(raw.get_data().shape, bool)
-        mask[first::9] = True
-        mask[first + 4 :: 12, 1000:1400] = True
-        broken = fill(raw, mask, np.nan)
-        restored, report = restore(broken, mask=mask, return_report=True, verbose="error")
-        error = np.abs(restored.get_data() - raw.get_data())[mask]
-        covered.append((error < 1.645 * report.std[mask]).mean())
-    assert 0.75 < np.mean(covered) < 0.99
-
-
-def test_nothing_marked(truth):
-    restored, report = restore(truth, return_report=True, verbose="info")
-    assert restored is not truth
-    assert_array_equal(restored.get_data(), truth.get_data())
-    assert report.summary == "Nothing was restored." and len(report.to_data_frame()) == 0
-    assert (report.std == 0).all() and str(report)
-
-
-# ---------------------------------------------------------------------------------------------
-# Splines and the network
-
-
-def test_spline_is_that_of_mne(truth):
-    raw = truth.copy()
-    raw.info["bads"] = ["C3", "Oz", "AF7"]
-    expected = raw.copy().interpolate_bads(verbose="error").get_data()
-    found = restore(raw, method="spline", verbose="error").get_data()
-    assert_allclose(found, expected, rtol=0, atol=1e-12)
-
-
-def test_gram_changes_only_what_the_network_sees(clinical, network):
-    """Random weights: what it adds is confined to bad samples and to the network's band."""
-    mask = np.zeros(clinical.get_data().shape, bool)
-    mask[12] = True
-    mask[5, 500:900] = True
-    raw = fill(clinical, mask, np.nan)
-    spatial = restore(raw, mask=mask, method="spatial", verbose="error").get_data()
-    found = restore(raw, mask=mask, method="gram", model=network, verbose="error").get_data()
-    change = found - spatial
-    assert (change[~mask] == 0).all() and np.abs(change[12]).max() > 1e-7
-    freqs = np.fft.rfftfreq(clinical.n_times, 1 / 160)
-    power = np.abs(np.fft.rfft(change[12])) ** 2
-    assert power[freqs > 76].sum() < 1e-3 * power.sum()
-
-
-@pytest.mark.parametrize("method", ["spatial", "gram", "spline"])
-def test_the_figure_shows_what_was_returned(clinical, network, method):
-    mask = np.zeros(clinical.get_data().shape, bool)
-    mask[12] = True
-    raw = fill(clinical, mask, 1e-3)
-    restored, report = restore(
-        raw, mask=mask, method=method, model=network, return_report=True, verbose="error"
-    )
-    (axis,) = report.plot(show=False).axes
-    drawn = next(line for line in axis.lines if line.get_label() == "restored").get_ydata()
-    assert_allclose(drawn, 1e6 * restored.get_data()[12, : len(drawn)], atol=1e-9)
-
-
-def test_gram_without_a_model(truth):
-    raw = truth.copy()
-    raw.info["bads"] = ["Cz"]
-    with pytest.raises((RuntimeError, ValueError, FileNotFoundError), match="no-such-model"):
-        restore(raw, method="gram", model="no-such-model", verbose="error")
-
-
-# ---------------------------------------------------------------------------------------------
-# Bad input
-
-
-def refused(raw, match, **kwargs):
-    """Check that a call is refused and that the input stays as it was."""
-    before = raw.get_data().copy()
-    with pytest.raises((ValueError, TypeError), match=match):
-        restore(raw, verbose="error", **kwargs)
-    assert_array_equal(raw.get_data(), before)
-
-
-def test_bad_input_is_refused(truth):
-    n = len(truth.ch_names)
-    raw = truth.copy()
-    refused(
-        raw.copy().set_channel_types(dict.fromkeys(raw.ch_names, "eog"), verbose="error"),
-        "Found no EEG channel .*set_channel_types",
-    )
-    broken = raw.copy()
-    broken.info["bads"] = list(raw.ch_names)
-    refused(broken, f"{n} of {n} EEG channels are bad")
-    broken.info["bads"] = raw.ch_names[1:]
-    refused(broken, f"{n - 1} of {n} EEG channels are bad")
-    broken = raw.copy()
-    broken.info["bads"] = ["Cz"]
-    broken._data[3, 100] = np.nan
-    refused(broken, f"not marked as bad in {raw.ch_names[3]}")
-    broken._data[3, 100] = np.inf
-    refused(broken, "mask")
-    loud = raw.copy()
-    loud._data *= 1e6
-    loud.info["bads"] = ["Cz"]
-    refused(loud, "expected between 1e-9 and 1e-2 V.*1e-6")
-    refused(raw, r"shape \(63, 3200\).*got \(3200, 63\)", mask=np.ones((3200, 63), bool))
-    refused(raw, "dtype bool.*got int", mask=np.ones((63, 3200), int))
-    refused(raw, "only allowed value is .auto.", mask="everything")
-    refused(raw, "method", method="magic")
-    refused(raw, "no posterior", method="spline", output="sample")
-    mixed = raw.copy().set_channel_types({"C5": "eog"}, verbose="error")
-    refused(mixed, "picks contains non-EEG channels: C5", picks=["C5", "Cz"])
-    csd = mne.preprocessing.compute_current_source_density(raw)
-    with pytest.raises(ValueError, match="current source density"):
-        restore(csd)
-
-
-def test_unknown_channels(truth):
-    raw = truth.copy().rename_channels({"Cz": "left sock", "PO7": "right sock"})
-    for name in ("left sock", "right sock"):
-        raw.info["chs"][raw.ch_names.index(name)]["loc"][:] = np.nan
-    raw.info["bads"] = ["left sock", "Pz"]
-    with pytest.warns(RuntimeWarning, match="Cannot restore left sock.*left unchanged"):
-        restored = restore(raw)
-    assert restored.info["bads"] == ["left sock"]
-    assert_array_equal(restored.get_data("left sock"), raw.get_data("left sock"))
-    with pytest.raises(ValueError, match="Cannot restore left sock.*rename_channels"):
-        restore(raw, on_missing="raise")
-    # Bad for a while only, its own good time says how it goes with the others.
-    raw.info["bads"] = []
-    mask = np.zeros(raw.get_data().shape, bool)
-    mask[raw.ch_names.index("right sock"), 1600:1900] = True
-    found = restore(fill(raw, mask, np.nan), mask=mask)
-    assert nmse(truth.get_data(), found.get_data(), mask) < 0.3
-
-
-def test_low_rate_is_said(truth):
-    raw = truth.copy().resample(90.0, verbose="error")
-    raw.info["bads"] = ["Oz"]
-    with pytest.warns(RuntimeWarning, match="sampling rate is 90 Hz"):
-        restored = restore(raw)
-    mask = np.zeros(raw.get_data().shape, bool)
-    mask[raw.ch_names.index("Oz")] = True
-    assert nmse(raw.get_data(), restored.get_data(), mask) < 0.3
-
-
 def test_shorter_than_a_patch(truth, network):
     errors = dict(auto=[], gram=[], spline=[])
     for start in (0, 5, 10, 15):
@@ -889,7 +417,7 @@ def test_shorter_than_a_patch(truth, network):
     assert means["auto"] < 0.8 * means["spline"]
 
 
-def test_rank_deficient_data(truth):
+def test_rank_deficient_data(truth, fill):
     """ICA-cleaned data have fewer dimensions than channels."""
     raw = truth.copy().crop(0, 10)
     u, s, v = np.linalg.svd(raw.get_data(), full_matrices=False)
@@ -907,7 +435,7 @@ def test_rank_deficient_data(truth):
 
 
 @pytest.mark.parametrize("dataset", ["alcohol", "eegmat", "eegmmi", "mdd"])
-def test_other_laboratories(shared, dataset):
+def test_other_laboratories(shared, dataset, fill):
     """On held-out people of each data set the repair beats the spline."""
     from mne_bids import read_raw_bids
 
@@ -953,29 +481,3 @@ def test_other_laboratories(shared, dataset):
         )
     ours, spline = np.array(errors).T
     assert np.median(ours / spline) < 0.95
-
-
-def test_mask_auto(truth, clinical):
-    """What is found is restored, told, and nothing else is touched."""
-    raw = truth.copy()
-    rng = np.random.default_rng(0)
-    raw._data[10] = 1e-4 * rng.standard_normal(raw.n_times)
-    before = raw.get_data()
-    with mne.utils.catch_logging() as log:
-        restored, report = restore(raw, mask="auto", return_report=True, verbose="info")
-    # FC1 has slow waves twice as large as its neighbours' in the recording as it was.
-    assert report.found.channels == ["FC1", raw.ch_names[10]]
-    told = log.getvalue()
-    assert all(name in told for name in report.found.channels)
-    wanted = report.found.mask(raw)
-    assert_array_equal(restored.get_data()[~wanted], before[~wanted])
-    expected = restore(raw, mask=wanted, verbose="error").get_data()
-    assert_array_equal(restored.get_data(), expected)
-    assert raw.info["bads"] == [] and not len(raw.annotations)
-    mask = np.zeros(before.shape, bool)
-    mask[10] = True
-    assert nmse(truth.get_data(), restored.get_data(), mask) < 1
-    _, report = restore(clinical, mask="auto", return_report=True, verbose="error")
-    assert report.found is not None
-    with pytest.raises(ValueError, match="needs Raw or Epochs"):
-        restore(mne.EvokedArray(before, raw.info), mask="auto")
