@@ -1,7 +1,8 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Small training runs, on a corpus of four simulated subjects."""
+"""Small training runs on four simulated subjects, and recordings to prepare corpora of."""
 
+import json
 import random
 import shutil
 from dataclasses import replace
@@ -9,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import mne
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ from mne_gram.simulation import simulate_raw
 from mne_gram.training import _checkpoint as checkpoint
 from mne_gram.training import _loop as loop
 from mne_gram.training import _runs as runs
-from mne_gram.training import prepare_corpus
+from mne_gram.training import _storage, prepare_corpus
 from mne_gram.training._config import TrainingConfig
 from mne_gram.training._logs import read_log
 from mne_gram.training._pretraining import pretrain, pretrain_tokenizer
@@ -211,4 +213,106 @@ def tiny():
         assert_same_run=assert_same_run,
         get_random_states=get_random_states,
         read_progress=read_progress,
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Recordings to prepare corpora of
+
+CORPUS_NAMES = ["Fp1", "Fp2", "C3", "C4", "O1", "O2"]
+N_SECONDS = 40
+
+
+def make_raw(seed=0, *, names=CORPUS_NAMES, n_seconds=N_SECONDS, sfreq=200.0, step=None, h_freq=70):
+    """Return something like EEG: 15 uV of noise whose power falls with frequency."""
+    rng = np.random.default_rng(seed)
+    n_times = round(n_seconds * sfreq)
+    spectrum = np.fft.rfft(rng.standard_normal((len(names), n_times)))
+    freqs = np.fft.rfftfreq(n_times, 1 / sfreq)
+    data = np.fft.irfft(spectrum * (freqs < h_freq) / np.maximum(freqs, 0.5), n_times)
+    data *= 15e-6 / data.std(axis=1, keepdims=True)
+    if step is not None:
+        data = np.round(data / step) * step
+    info = mne.create_info(list(names), sfreq, "eeg")
+    info["line_freq"] = 50.0
+    return mne.io.RawArray(data, info, verbose="error")
+
+
+def write(raw, path):
+    """Write a fif file of full precision."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw.save(path, fmt="double", overwrite=True, verbose="error")
+    return path
+
+
+def prepare(out, **kwargs):
+    """Prepare a corpus quietly."""
+    return prepare_corpus(out, verbose="warning", **kwargs)
+
+
+def prepare_raw(tmp_path, raw, **kwargs):
+    """Prepare a corpus of one Raw."""
+    path = write(raw, tmp_path / "lab" / "sub-01_task-rest_raw.fif")
+    return prepare(tmp_path / "corpus", files=path, **kwargs)
+
+
+def get_marked(corpus, k=0):
+    """Return the marked seconds of a recording as {channel: [seconds]}."""
+    names = corpus.recordings[k].ch_names
+    marked = ~corpus.good(k)
+    return {names[row]: np.flatnonzero(marked[row]).tolist() for row in marked.any(1).nonzero()[0]}
+
+
+def write_bids(root, subjects, *, licence="CC0", bads=()):
+    """Write a BIDS data set with one short EDF file a subject."""
+    root.mkdir(parents=True)
+    about = {"Name": "Made up", "BIDSVersion": "1.10.0", "DatasetDOI": "doi:10.1/x"}
+    about |= {"License": licence} if licence else {}
+    (root / "dataset_description.json").write_text(json.dumps(about))
+    for number, subject in enumerate(subjects):
+        stem = root / f"sub-{subject}" / "eeg" / f"sub-{subject}_task-rest"
+        stem.parent.mkdir(parents=True)
+        raw = make_raw(number, n_seconds=6)
+        mne.export.export_raw(f"{stem}_eeg.edf", raw, physical_range="channelwise", verbose="error")
+        sidecar = {"TaskName": "rest", "PowerLineFrequency": 60, "SamplingFrequency": 200}
+        (stem.parent / f"{stem.name}_eeg.json").write_text(json.dumps(sidecar))
+        rows = [f"{n}\tEEG\tV\t{'bad' if n in bads else 'good'}" for n in raw.ch_names]
+        text = "\n".join(["name\ttype\tunits\tstatus", *rows])
+        (stem.parent / f"{stem.name}_channels.tsv").write_text(f"{text}\n")
+    return root
+
+
+@pytest.fixture
+def three_files(tmp_path):
+    """Write three recordings of three subjects."""
+    return [
+        write(make_raw(k, n_seconds=6), tmp_path / "lab" / f"sub-{k}_raw.fif") for k in (1, 2, 3)
+    ]
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Return a list to which the name of every recording that is computed is added."""
+    names, load = [], _storage.load_recording
+
+    def spy(source, *args):
+        names.append(source.name)
+        return load(source, *args)
+
+    monkeypatch.setattr(_storage, "load_recording", spy)
+    return names
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """Return functions that write recordings and prepare corpora of them."""
+    return SimpleNamespace(
+        NAMES=CORPUS_NAMES,
+        N_SECONDS=N_SECONDS,
+        make_raw=make_raw,
+        write=write,
+        prepare=prepare,
+        prepare_raw=prepare_raw,
+        get_marked=get_marked,
+        write_bids=write_bids,
     )
