@@ -1,0 +1,78 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the networks are built of."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from mne_gram.models._layers import (
+    PatchEmbedding,
+    TransformerBlock,
+    WindowNorm,
+    make_blocks,
+    sinusoid_table,
+)
+
+# --- bricks -------------------------------------------------------------------------------------
+
+
+def test_sinusoid_table():
+    table = sinusoid_table(130, 200).double().numpy()
+    for p, i in [(0, 0), (1, 0), (129, 3), (64, 99)]:
+        angle = p / 1000 ** (2 * i / 200)
+        np.testing.assert_allclose(
+            table[p, 2 * i : 2 * i + 2], [np.sin(angle), np.cos(angle)], atol=1e-6
+        )
+
+
+def test_patch_embedding_is_time_first_and_local(toy):
+    """Feature ``t * F + f`` comes from the samples around ``8 * t`` of its own patch."""
+    embed = toy.enliven(PatchEmbedding(8))
+    for name in ("norm1", "norm2", "norm3"):  # the norms alone make patches touch
+        setattr(embed, name, _Identity())
+    x = torch.randn(1, 4, 200, generator=torch.Generator().manual_seed(0))
+    changed = x.clone()
+    changed[0, 2, 80] += 1
+    touched = (embed(x) != embed(changed)).reshape(4, 25, 8).any(-1).nonzero()
+    assert set(touched[:, 0].tolist()) == {2}
+    assert {8, 9, 10, 11, 12} >= set(touched[:, 1].tolist()) >= {9, 10, 11}
+
+
+class _Identity(nn.Module):
+    def forward(self, x, valid=None):
+        return x
+
+
+def test_window_norm_without_padding(toy):
+    norm = toy.enliven(WindowNorm(4, 8))
+    x = torch.randn(3, 8, 5, 25, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones(3, 5, dtype=torch.bool)
+    torch.testing.assert_close(norm(x, valid), norm(x))
+    valid[1, 3:] = False
+    torch.testing.assert_close(norm(x, valid)[1:2, :, :3], norm(x[1:2, :, :3]))
+
+
+def test_stochastic_depth_and_layer_scale(toy):
+    blocks = make_blocks(5, 20, 2, dropout=0.0, drop_path=0.1, layer_scale=1e-5)
+    assert [round(b.drop_path, 3) for b in blocks] == [0.0, 0.025, 0.05, 0.075, 0.1]
+    assert all((b.scale1 == 1e-5).all() and (b.scale2 == 1e-5).all() for b in blocks)
+    block = toy.enliven(TransformerBlock(20, 2, drop_path=0.999999))
+    x = torch.randn(4, 3, 20, generator=torch.Generator().manual_seed(0))
+    assert not block(x).allclose(x)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert block.train()(x).equal(x)
+
+
+def test_dropout_only_in_training(tokenizer, gram, toy):
+    x, mask = toy.make_x(), toy.make_mask()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for network, args in ((tokenizer, (x, toy.CHANNELS)), (gram, (x, toy.CHANNELS, mask))):
+            try:
+                network.train()
+                assert not network.encode(*args)[1].equal(network.encode(*args)[1])
+            finally:
+                network.eval()
+            assert network.encode(*args)[1].equal(network.encode(*args)[1])
