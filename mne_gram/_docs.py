@@ -17,25 +17,26 @@ X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
     "features": """\
 features : str | tuple of str
     One or more kinds of features, which are concatenated: ``"embedding"`` (the encoder's output),
-    ``"tangent"`` (covariances in the tangent space) and ``"bandpower"``.""",
+    ``"tangent"`` (covariances in the tangent space) and ``"bandpower"`` (log power of each
+    channel in each band).""",
     "model": _MODEL.format(kinds="", more=""),
     "pool_trials": """\
 pool : "cls" | "mean" | "channels"
-    How the embedding of a trial is pooled: the CLS vector, the mean over patches, or one mean per
-    channel, which has ``n_channels`` times as many features.""",
+    How the embedding of a trial is pooled: the CLS vector, the mean over patches (one second of
+    one channel each), or one mean per channel, which has ``n_channels`` times as many features.""",
     "bands": """\
 bands : list of tuple of float | None
     Lower and upper edges in Hz of the bands for covariances and band power. None takes six bands
     from 1 to 45 Hz.""",
     "info": """\
 info : mne.Info | None
-    The info of arrays. Not needed for epochs.""",
+    The info of trials that are passed as arrays. Not needed for epochs.""",
     "ch_names": """\
 ch_names : list of str | None
-    Instead of ``info``: the channel names of arrays.""",
+    The channel names of arrays, if ``info`` is not given.""",
     "sfreq": """\
 sfreq : float | None
-    Instead of ``info``: the sampling rate of arrays in Hz.""",
+    The sampling rate of arrays in Hz, if ``info`` is not given.""",
     "line_freq": """\
 line_freq : float | False | None
     The power line frequency in Hz, as in :func:`mne_gram.preprocess`.""",
@@ -48,8 +49,8 @@ missing : "raise" | "harmonize"
     estimates them with :func:`mne_gram.harmonize` from all trials that are passed together.""",
     "align": """\
 align : str | None
-    The column of the epochs' metadata that identifies the subject, such as ``"subject"``. Trials
-    are then compared with the mean of the same subject's trials instead of the mean of all. This
+    The column of the epochs' metadata that identifies the subject, such as ``"subject"``. Features
+    are then relative to the mean of the same subject's trials instead of the mean of all. This
     needs no labels, but trials of all classes: see the Notes of :class:`mne_gram.GramFeatures`.""",
     "device_cpu": """\
 device : str | None
@@ -64,8 +65,8 @@ picks : str | array-like | slice | None
     The EEG channels to use; None takes all. The average reference always uses all of them.""",
     "window": """\
 window : float | None
-    For Raw: the window length in whole seconds; None takes the most that the network takes at
-    once (16 s). Epochs are already windows.""",
+    For Raw: the window length in whole seconds; None takes the longest that the network accepts
+    (16 s). Epochs are already windows.""",
     "overlap": """\
 overlap : float
     For Raw: the overlap of windows in seconds.""",
@@ -77,7 +78,7 @@ preprocess : bool
     Whether to apply :func:`mne_gram.preprocess`. If False, the recording has to be at 200 Hz.""",
     "batch_size": """\
 batch_size : int | None
-    The number of windows that the network gets at once; None chooses it by their size.""",
+    The number of windows that the network processes at once; None chooses it by their size.""",
     "device": """\
 device : str | torch.device | None
     The device of the network; None leaves the network where it is.""",
@@ -112,30 +113,30 @@ metadata : pandas.DataFrame | None
     # Restoration
     "restoration_output": """\
 output : "mean" | "sample"
-    The conditional mean, or one draw from the posterior, which has the power that the mean
-    lacks below 45 Hz.""",
+    The conditional mean (the most accurate estimate, but with less power than EEG), or one
+    random draw from the posterior, which has the power of EEG below 45 Hz.""",
     "restoration_model": """\
 model : str | path-like | GramModel
     The network for ``method="gram"``: a name, a folder, or what :func:`mne_gram.load_model`
     returned.""",
     "restoration_prior": """\
 prior : Prior | path-like | None
-    Covariances of recordings of other subjects; None for those in the package.""",
+    Covariances of recordings of other subjects; None takes those in the package.""",
     "restoration_line_freq": """\
 line_freq : float | None
-    The power line frequency in Hz, for the network. None takes ``info["line_freq"]``, else the
-    peak in the good data, which is then logged.""",
+    The power line frequency in Hz, for ``method="gram"``. None takes ``info["line_freq"]``, or
+    if that is not set, the peak found in the good data, which is logged.""",
     "restoration_seed": """\
 random_state : int | None
-    Seed of ``output="sample"``. The same seed gives the same draw.""",
+    Seed for ``output="sample"``. The same seed gives the same draw.""",
     "restoration_network": """\
 device : str | torch.device | None
-    Where the network runs; None for the CPU.
+    The device of the network; None means the CPU.
 batch_size : int | None
     The number of windows that the network processes at once; None chooses it by their size.""",
     "return_report": """\
 return_report : bool
-    Whether to return the report too.""",
+    Whether to also return the report.""",
     # Readers of data sets
     "subjects_to_read": """\
 subjects : list of str | None

@@ -22,11 +22,11 @@ def add_bids(commands):
         "mne_gram bids /data/study --task rest --n-jobs 4\n"
         "mne_gram bids /data/study --job embed --derivatives /scratch/embeddings\n"
         'mne_gram bids /data/study --shard "$SLURM_ARRAY_TASK_ID/20"',
-        note="Recordings that are up to date are skipped: after an interruption, the same command "
-        "resumes.\nThe exit code is 1 if any recording failed.",
+        note="Recordings that are up to date are skipped, so after an interruption the same "
+        "command resumes.\nThe exit code is 1 if any recording failed.",
     )
     add = parser.add_argument
-    add("root", metavar="ROOT", help="BIDS root, the folder of dataset_description.json")
+    add("root", metavar="ROOT", help="BIDS root, the folder with dataset_description.json")
     jobs = ["restore", "embed", "tokens"]
     add("--job", default="restore", choices=jobs, help="what to compute (default: restore)")
     for entity in ("subject", "session", "task", "run"):
@@ -37,9 +37,11 @@ def add_bids(commands):
             metavar="LABEL",
             help=f"only these {entity}s, such as {dict(run='1', task='rest').get(entity, '01')}",
         )
-    add("--derivatives", metavar="FOLDER", help="output folder (ROOT/derivatives/mne-gram)")
+    help_derivatives = "output folder (default: ROOT/derivatives/mne-gram)"
+    add("--derivatives", metavar="FOLDER", help=help_derivatives)
     _add_scale_options(parser)
-    add("--dry-run", action="store_true", help="only list what would be done, and the run time")
+    help_dry_run = "only list what would be done, and estimate the run time"
+    add("--dry-run", action="store_true", help=help_dry_run)
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
     add_restoration_options(parser)
     add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
@@ -52,8 +54,12 @@ def add_bids(commands):
     add("--std", action="store_true", help="also write the standard deviation of the error")
     add("--pool", default="cls", choices=POOLS, help="pooling of embeddings (default: cls)")
     add_encoding_options(parser)
-    add("--no-report", action="store_true", help="write no figures and no HTML pages")
-    add("--overwrite", action="store_true", help="process recordings again that are up to date")
+    add("--no-report", action="store_true", help="do not write figures and HTML pages")
+    help_overwrite = (
+        "process recordings again that are up to date, and replace files that mne_gram did not "
+        "write"
+    )
+    add("--overwrite", action="store_true", help=help_overwrite)
     add("--stop-on-error", action="store_true", help="stop at the first recording that fails")
     add("--json", action="store_true", help="print the table as JSON")
 
@@ -61,9 +67,11 @@ def add_bids(commands):
 def _add_scale_options(parser):
     """Add the options that distribute the work."""
     add = parser.add_argument
-    add("--n-jobs", type=int, metavar="N", help="recordings in parallel, -1 for all cores (1)")
-    add("--shard", metavar="I/N", help="process only the I-th of N shares, I from 1 to N")
-    add("--dask", metavar="ADDRESS", help="address of the scheduler of a dask cluster to use")
+    help_n_jobs = "number of recordings to process in parallel, -1 for all cores (default: 1)"
+    add("--n-jobs", type=int, metavar="N", help=help_n_jobs)
+    help_shard = "process only the I-th of N shares of the recordings, I from 1 to N"
+    add("--shard", metavar="I/N", help=help_shard)
+    add("--dask", metavar="ADDRESS", help="use the dask cluster whose scheduler has this address")
 
 
 def _run_bids(args, parser):

@@ -56,8 +56,8 @@ def add_restore(commands):
     add(
         "--tmp",
         metavar="FOLDER",
-        help="folder for the temporary file of a large recording, 8 bytes per sample (default: "
-        "the folder of OUT)",
+        help="folder for a temporary file, which a large recording needs: 8 bytes per sample and "
+        "channel (default: the folder of OUT)",
     )
 
 

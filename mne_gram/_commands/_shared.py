@@ -16,7 +16,8 @@ def add_command(commands, name, run, summary, *, example, note=""):
 
     ``example`` has one line per call, ``note`` follows the examples in the help.
     """
-    epilog = "example:\n" + "\n".join(f"  {line}" for line in example.splitlines())
+    calls = example.splitlines()
+    epilog = f"example{'s' if len(calls) > 1 else ''}:\n" + "\n".join(f"  {c}" for c in calls)
     parser = commands.add_parser(
         name,
         help=summary,
@@ -45,8 +46,8 @@ def add_input_options(parser):
     """Add the options that complete the recording a command reads."""
     add = parser.add_argument
     add("--sample", action="store_true", help="use the bundled sample recording as IN")
-    add("--bads", nargs="+", default=[], metavar="NAME", help="names of further bad channels")
-    add("--montage", metavar="NAME", help="template montage with positions, as MNE names it")
+    add("--bads", nargs="+", default=[], metavar="NAME", help="names of additional bad channels")
+    add("--montage", metavar="NAME", help="montage of MNE to set, such as standard_1005")
     add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
 
 
@@ -55,7 +56,7 @@ def add_model(parser):
     parser.add_argument(
         "--model",
         default="gram-tiny",
-        help="name listed by 'weights list', or a folder (default: gram-tiny)",
+        help="name listed by 'mne_gram weights list', or a folder (default: gram-tiny)",
     )
 
 
@@ -63,7 +64,8 @@ def add_encoding_options(parser):
     """Add the options that embeddings and tokens share."""
     add = parser.add_argument
     add("--window", type=float, metavar="S", help="window length in seconds (default: 16)")
-    add("--overlap", type=float, default=0.0, metavar="S", help="overlap of windows in seconds")
+    help_overlap = "overlap of windows in seconds (default: 0)"
+    add("--overlap", type=float, default=0.0, metavar="S", help=help_overlap)
     add("--device", metavar="NAME", help="device for the network: cpu (default) or cuda")
     add("--batch-size", type=int, metavar="N", help="windows per batch")
 

@@ -58,7 +58,7 @@ def run_bids(
     """Restore or embed all EEG recordings of a BIDS data set.
 
     Each recording is processed completely or not at all, and skipped if its results are up to date.
-    So a run resumes after an interruption, and several runs can share the work.
+    Therefore a run resumes after an interruption, and several runs can share the work.
 
     Parameters
     ----------
@@ -99,19 +99,21 @@ def run_bids(
     all_channel_gaps : "keep" | "fill"
         As in :func:`mne_gram.restore`.
     random_state : int | None
-        The seed of ``output="sample"``, from which the seed of each recording is derived.
+        The seed for ``output="sample"``, from which the seed of each recording is derived.
     format : "BrainVision" | "EDF"
-        The format of restored recordings. EDF rounds good samples too. Epochs are written to fif.
+        The format of restored recordings. BrainVision stores single precision; EDF rounds all
+        samples, including good ones, to 16 bits. Epochs are written to fif.
     save_std : bool
         Whether to also write the standard deviation of the error of each restored sample.
     pool : ``"cls"`` | ``"mean"`` | ``"channels"`` | ``"times"`` | ``"patches"``
         As in :func:`mne_gram.compute_embedding`.
     window : float | None
-        The window length in seconds, for the jobs ``"embed"`` and ``"tokens"``.
+        The window length in whole seconds, for the jobs ``"embed"`` and ``"tokens"``; None takes
+        16 s.
     overlap : float
         The overlap of windows in seconds.
     report : bool
-        Whether to write figures and HTML pages, one per subject and an index.
+        Whether to write figures and HTML pages: one page per subject, and an index.
     device : str | torch.device | None
         The device for the networks; None for the CPU.
     batch_size : int | None
@@ -143,8 +145,8 @@ def run_bids(
     written. Otherwise it is processed again and the files are replaced. Checksums are only computed
     for files whose size or modification time has changed.
 
-    Worker processes use one thread each. So the results for ``n_jobs=2`` and ``n_jobs=1`` are equal
-    to the bit if the latter uses one thread too (``OMP_NUM_THREADS=1``).
+    Worker processes use one thread each. The results for ``n_jobs=2`` and ``n_jobs=1`` are equal,
+    bit for bit, if the latter uses one thread too (``OMP_NUM_THREADS=1``).
 
     On an accelerator (``device`` other than the CPU), the jobs ``"embed"`` and ``"tokens"`` combine
     windows of several recordings in a batch. The network is loaded in the caller's process only;

@@ -29,9 +29,10 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     Parameters
     ----------
     adapt : "probe" | "lora" | "full"
-        What is trained. ``"probe"``: a regularised linear model of features; the network is not
-        changed. ``"lora"``: also low-rank adapters of the encoder's linear layers, starting from
-        a probe. ``"full"``: the whole encoder, with the published settings.
+        What is trained. ``"probe"``: only a regularised linear model (logistic regression) of
+        features; the network is not changed. ``"lora"``: also low-rank adapters of the encoder's
+        linear layers, starting from a probe. ``"full"``: the whole encoder, with the published
+        settings.
     %(features)s
         For ``adapt="probe"``.
     %(model)s
@@ -41,16 +42,17 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         Lower and upper edges in Hz of the bands for covariances and band power. None takes six
         bands from 1 to 45 Hz and, as an alternative to them, 8 to 30 Hz.
     C : float | None
-        Inverse strength of the probe's penalty, for features whose variances add up to 1, with all
-        bands together. None chooses the strength and the weight of each band by the log loss
-        over folds of the training trials.
+        Inverse of the regularisation strength of the probe, for features whose variances add up to
+        1, with all bands together. None chooses it, and the weight of each band, by the log loss
+        in a cross-validation over the training trials.
     cv : int | cross-validation generator | iterable | None
-        The folds, of which ``"lora"`` and ``"full"`` hold out one. None makes 5, or as many as the
-        rarest class has trials (or groups).
+        The folds of this cross-validation; ``"lora"`` and ``"full"`` hold out one of them for
+        validation. None makes 5, or fewer if the rarest class has fewer trials (or groups).
     class_weight : "balanced" | dict | None
-        Weights of the classes, as elsewhere in scikit-learn.
+        Weights of the classes, as elsewhere in scikit-learn; None gives all the same weight.
     n_epochs : int | None
-        The maximum number of epochs for ``"lora"`` and ``"full"``; None takes 20 and 50.
+        The maximum number of training epochs (passes through the trials) for ``"lora"`` and
+        ``"full"``; None takes 20 for ``"lora"`` and 50 for ``"full"``.
     learning_rate : float | None
         The highest learning rate; None takes 1e-3 for ``"lora"`` and 5e-4 for ``"full"``.
     batch_size : int | None
@@ -59,7 +61,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     rank : int
         The rank of the adapters of ``"lora"``.
     warm_start : bool
-        Whether `fit` continues from the former fit: the probe keeps the chosen strength and the
+        Whether `fit` continues from the previous fit: the probe keeps the chosen ``C`` and the
         weights of the bands, as long as features and bands are the same; networks keep their
         weights.
     random_state : int | numpy.random.RandomState | None
@@ -84,15 +86,15 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     ch_names_ : list of str
         The channels, which later trials need to have, in any order.
     C_ : float
-        The strength of the penalty of the bands with the largest weight (probe).
+        The inverse regularisation strength of the bands with the largest weight (probe).
     band_weights_ : dict
         The weights of the model of all bands together and of each band alone (probe of
         covariances). The keys are tuples of bands.
     history_ : list of dict
-        Losses and kappa of each epoch (``"lora"``, ``"full"``).
+        Losses and Cohen's kappa of each training epoch (``"lora"``, ``"full"``).
     best_epoch_ : int
-        The epoch whose weights are used; 0 is the start. ``"lora"`` takes the one with the least
-        validation loss, ``"full"`` the one with the best kappa.
+        The training epoch whose weights are used; 0 is before training. ``"lora"`` takes the one
+        with the lowest validation loss, ``"full"`` the one with the highest kappa.
 
     See Also
     --------
@@ -100,28 +102,27 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
 
     Notes
     -----
-    The forms of trials are described in the Notes of :class:`mne_gram.GramFeatures`.
+    The Notes of :class:`mne_gram.GramFeatures` describe in which forms trials can be passed.
 
     The default combines covariances with a small share of the embedding, which for held-out
     subjects was as good as covariances alone or somewhat better; the embedding of the bundled
-    model alone is worse. The benchmark of classifiers (``mne_gram bench classify``) compares them
-    on any data set.
+    model alone is worse. ``mne_gram bench classify`` compares classifiers on your own data set.
 
     One linear model is fitted to the covariances of all bands together and one to each band alone,
     including 8 to 30 Hz, each with the embedding. They are averaged with the weights
     ``exp(-n * loss)``, where ``n`` is the number of trials (of groups, if passed) and ``loss`` the
     log loss over the folds; all bands together have half of the prior weight. With few trials of
-    one subject, a single band often has most of the weight. With more than 2000 trials, only all
-    bands together are fitted.
+    one subject, a single band often has most of the weight. With more than 2000 trials, only the
+    model of all bands together is fitted.
 
-    ``groups`` (such as subjects) passed to `fit` are not split, neither in the folds that choose
-    the strength nor in the validation trials of ``"lora"`` and ``"full"``. Without groups, folds
-    contain consecutive trials.
+    ``groups`` (such as subjects) passed to `fit` are kept together, both in the folds that choose
+    ``C`` and in the validation trials of ``"lora"`` and ``"full"``. Without groups, folds contain
+    consecutive trials.
 
     ``"full"`` follows Li et al. (2025): AdamW, learning rates that decrease by a factor of 0.65
-    from each layer to the one below, weight decay 0.05, label smoothing 0.1, five of 50 epochs of
-    warm-up followed by a cosine, averaged weights, and a stop after 20 epochs without a better
-    kappa of the averaged weights on the validation trials; the best epoch is used.
+    from each layer to the one below, weight decay 0.05, label smoothing 0.1, warm-up for 5 of 50
+    epochs followed by a cosine decay, averaged weights, and a stop after 20 epochs without a
+    higher kappa of the averaged weights on the validation trials; the best epoch is used.
 
     A fitted classifier contains only arrays: the linear model, and the adapters or the fine-tuned
     encoder. The network itself is loaded by its name when it is needed.

@@ -51,15 +51,15 @@ def find_bads(
     """Find bad channels and bad segments of single channels.
 
     Each channel is predicted from the others by the model that :func:`mne_gram.restore` uses. It is
-    bad where the prediction misses by far more than expected. Channels that are flat, clipped, not
-    finite, far too large or dominated by line noise are found as well.
+    bad where the prediction error is much larger than expected (a misfit). Channels that are flat,
+    clipped, not finite, far too large or dominated by line noise are found as well.
 
     Parameters
     ----------
     inst : mne.io.Raw | mne.Epochs
-        The data, in volts, filtered or not, in any reference. They are not modified, and a Raw that
-        is not preloaded is read in blocks. Channels in ``info["bads"]`` are checked but not used to
-        predict the others. Segments annotated as bad are ignored.
+        The data, in volts, filtered or not, with any reference. They are not modified, and a Raw
+        that is not preloaded is read in blocks. Channels in ``info["bads"]`` are checked but not
+        used to predict the others. Segments annotated as bad are ignored.
     picks : str | array-like | slice | None
         The channels to check; None takes all EEG channels.
     line_freq : float | None
@@ -68,12 +68,12 @@ def find_bads(
     prior : Prior | path-like | None
         Covariances of other subjects' recordings; None takes those in the package.
     channel_threshold : float
-        The misfit above which a channel is bad throughout the recording: the log of the squared
-        prediction error over the expected one, relative to the median channel. A larger value
-        finds fewer channels.
+        The misfit above which a channel is bad throughout the recording: the natural logarithm of
+        the squared prediction error over its expected value, minus that of the median channel. A
+        larger value finds fewer channels.
     span_threshold : float
-        The misfit above which a channel is bad in a window, relative to its typical misfit, in
-        robust standard deviations. A larger value finds fewer segments.
+        The misfit above which a channel is bad in a window of one second, relative to its typical
+        misfit, in robust standard deviations. A larger value finds fewer segments.
     verbose : bool | str | int | None
         Control verbosity of the logging output.
 
@@ -94,8 +94,8 @@ def find_bads(
     The misfit is measured from 0.5 to 45 Hz in windows of one second that overlap by half, so the
     edges of bad segments are accurate to about a quarter of a second. Flat, clipped and missing
     samples are found exactly. In Epochs, a channel is bad in whole epochs. Artefacts that all
-    channels share, such as movements, are not found. A channel with neither a known name nor a
-    position can have bad segments, but is not found to misfit as a whole.
+    channels share, such as movements, are not found. In a channel with neither a known name nor a
+    position, only bad segments can be found by their misfit.
 
     Examples
     --------
@@ -154,14 +154,14 @@ def _check_amount(signals):
     """Raise an error if there are too few channels or data to judge by."""
     if len(signals.names) < _MIN_CHANNELS:
         raise ValueError(
-            f"Found {len(signals.names)} EEG channels, expected at least {_MIN_CHANNELS}: fewer do "
-            "not show which of them is bad."
+            f"Found {len(signals.names)} EEG channels, expected at least {_MIN_CHANNELS}: with "
+            "fewer, it cannot be told which of them is bad."
         )
     seconds = signals.n_times / signals.sfreq
     if seconds < _MIN_SECONDS or len(signals.starts) == 0:
         raise ValueError(
-            f"Found {seconds:.3g} s of data, expected at least {_MIN_SECONDS:g} s: less does not "
-            "show what is typical. Use the recording that these data were cropped from."
+            f"Found {seconds:.3g} s of data, expected at least {_MIN_SECONDS:g} s, from which the "
+            "typical misfit is estimated. Use the recording that these data were cropped from."
         )
 
 
@@ -183,8 +183,8 @@ def _find_evidence(signals, sample, bads, reasons):
         raise ValueError(
             f"Found too few usable EEG channels ({kept}), expected at least {_MIN_CHANNELS}: the "
             f"other {len(names) - used.sum()} are marked as bad, flat, clipped, far too large or "
-            "dominated by line noise. Remove usable channels from info['bads'], or skip this "
-            "recording."
+            "dominated by line noise. Remove channels that are usable from info['bads'], or skip "
+            "this recording."
         )
     return used
 
@@ -213,8 +213,8 @@ def _judge_channels(names, sample, used, reasons, prior, places, threshold):
             worst = beyond & (misfit > misfit[beyond].max() - _TIE)
             if (used & ~worst).sum() < least:
                 warn(
-                    f"More than {1 - least / judged.sum():.0%} of the channels misfit. Those found "
-                    "so far are reported; please inspect the recording."
+                    f"More than {1 - least / judged.sum():.0%} of the channels are not predicted "
+                    "by the others. Only the worst are reported; please inspect the recording."
                 )
                 break
             used = used & ~worst
@@ -242,7 +242,7 @@ def _spare_reference(row, names, runs, reasons, measures, threshold):
     fits = measures["misfit"][row] <= threshold / 4
     if not (fits and measures["correlation"][row] >= _REFERENCE):
         return runs
-    logger.info("%s is flat and fits the other channels: taken as their reference.", names[row])
+    logger.info("%s is flat, as the other channels predict: it is their reference.", names[row])
     del reasons[names[row]]
     return [run for run in runs if run[0] != row]
 

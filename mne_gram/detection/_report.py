@@ -74,8 +74,8 @@ class BadsReport:
     spans : list of Span
         Bad segments of other channels; whole epochs for Epochs.
     bridged : list of tuple of str
-        Pairs of channels with nearly identical signals, perhaps joined by gel. They do not count as
-        bad.
+        Pairs of channels with nearly identical signals, possibly bridged by gel. They do not count
+        as bad.
     start, stop : float
         Time range of the data, or of each epoch, in seconds.
     n_epochs : int | None
@@ -101,8 +101,8 @@ class BadsReport:
         others over the expected one, relative to the median channel; the worst band counts too),
         ``correlation`` (with that prediction), ``line`` (root mean square of the power line in
         volts), ``amplitude`` (median over windows of the standard deviation in volts), ``seconds``
-        in bad segments, ``bad`` and ``why``. Misfit and correlation are NaN for channels with
-        neither a known name nor a position.
+        (time in bad segments), ``bad`` and ``why``. Misfit and correlation are NaN for channels
+        with neither a known name nor a position.
         """
         import pandas as pd
 
@@ -272,8 +272,8 @@ class BadsReport:
         missing = [name for name in self.ch_names if name in bad and name not in inst.ch_names]
         if missing:
             raise ValueError(
-                f"Found no {', '.join(missing)} in these data, expected all channels that are bad. "
-                "Pass the data that were checked, or call find_bads on these."
+                f"These data do not contain {', '.join(missing)}, found to be bad in the data that "
+                "were checked. Pass those data, or call find_bads on these."
             )
         n_epochs, step = len(inst) if is_epochs else None, 1 / inst.info["sfreq"]
         start, stop = float(inst.times[0]), float(inst.times[-1]) + step
@@ -281,8 +281,8 @@ class BadsReport:
         if n_epochs != self.n_epochs or off > 1.5 * max(step, self._step):
             raise ValueError(
                 f"Found {_describe_size(n_epochs, start, stop)}, expected "
-                f"{_describe_size(self.n_epochs, self.start, self.stop)}. Call find_bads on these "
-                "data."
+                f"{_describe_size(self.n_epochs, self.start, self.stop)}, as in the data that were "
+                "checked. Pass those data, or call find_bads on these."
             )
 
     def __str__(self):

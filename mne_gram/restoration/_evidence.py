@@ -63,7 +63,7 @@ class Evidence:
     def title(self):
         """A caption for the scores."""
         whose = "this recording" if self.source == "recording" else "recordings of other subjects"
-        return f"error on {self.seconds:.0f} channel-seconds of {whose}, clean and hidden"
+        return f"error on hidden clean samples of {whose} ({self.seconds:.0f} channel-seconds)"
 
     @property
     def calibration_note(self):
@@ -73,7 +73,8 @@ class Evidence:
             parts.append(f"Standard deviations were multiplied by {self.calibration:.2f}.")
         if self.coverage is not None:
             parts.append(
-                f"The 90 % interval then contains {self.coverage:.0%} of the hidden samples."
+                f"The 90 % interval then contains {100 * self.coverage:.0f} % of the hidden "
+                "samples."
             )
         return " ".join(parts)
 

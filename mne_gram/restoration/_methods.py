@@ -38,7 +38,7 @@ METHODS = {
     for method in (
         Method(
             "auto",
-            "combines experts according to how they restored hidden clean samples",
+            "weighted mean of experts, by how well they restore hidden clean samples",
             "._select",
             has_posterior=True,
         ),
@@ -50,7 +50,7 @@ METHODS = {
         ),
         Method(
             "gram",
-            "spatial, with the shape that the masked autoencoder predicts",
+            "spatial, with the waveform that the masked autoencoder predicts",
             "._gram",
             needs_network=True,
         ),
@@ -81,7 +81,7 @@ OPTIONS = {
         Option(
             "output",
             "mean",
-            "expected signal (mean), or a random draw that has the power of real EEG (sample)",
+            "expected signal (mean), or a random draw with the power of real EEG (sample)",
             ("mean", "sample"),
         ),
         Option(
@@ -90,7 +90,7 @@ OPTIONS = {
             "keep or fill gaps in which all channels are bad",
             ("keep", "fill"),
         ),
-        Option("random_state", None, "seed of random draws", type=int, metavar="SEED"),
+        Option("random_state", None, "seed for --output sample", type=int, metavar="SEED"),
     )
 }
 

@@ -10,7 +10,7 @@ from statistics import NormalDist
 import mne
 import numpy as np
 from mne._fiff.pick import _picks_to_idx
-from mne.utils import _validate_type
+from mne.utils import _pl, _validate_type
 
 from .. import __version__
 from .._files import staged
@@ -34,15 +34,15 @@ class RestorationReport:
     info : mne.Info
         The channels that were worked with.
     evidence : Evidence | None
-        How well the experts restored clean samples that were hidden for the purpose: ``scores``
-        (NMSE) and ``r`` by expert, ``weights`` by expert and band, ``seconds``, ``source`` and
+        How well the experts restored clean samples that were hidden from them: ``scores`` (NMSE)
+        and ``r`` by expert, ``weights`` by expert and band, ``seconds``, ``source`` and
         ``coverage`` (the share within the 90 % interval). None if nothing was hidden.
     excerpts : dict of str to Excerpt
         For each restored channel, a few seconds around its first restored segment.
     rank_before, rank_after : int | None
-        Rank of the channels that are good at some time, and of all channels after. Restored
-        channels are band-wise combinations of the others: they can add to the rank, but no
-        measured information. None if there are too few samples to determine it.
+        Rank of the channels that are good at some time, and of all channels after restoration.
+        Restored channels are combinations of the others in each frequency band: they can add to
+        the rank, but no measured information. None if there are too few samples to determine it.
     found : BadsReport | None
         What :func:`mne_gram.find_bads` found, with ``mask="auto"``.
     """
@@ -236,15 +236,17 @@ class RestorationReport:
         if self._rows:
             n_whole = sum(row["whole"] for row in self._rows)
             r = np.median([row["expected_r"] for row in self._rows])
-            expected = f"; median expected r {r:.2f}" if np.isfinite(r) else ""
+            expected = f"; median expected correlation {r:.2f}" if np.isfinite(r) else ""
+            n_parts = len(self._rows) - n_whole
             text = (
-                f"Restored {n_whole} bad channel(s) and bad segments of "
-                f"{len(self._rows) - n_whole} channel(s) by method {self.method!r}{expected}."
+                f"Restored {n_whole} bad channel{_pl(n_whole)} and bad segments of {n_parts} "
+                f"channel{_pl(n_parts)} by method {self.method!r}{expected}."
             )
         if self._seconds_left:
             text += (
                 f" {self._seconds_left:.1f} channel-seconds were left unchanged: too few channels "
-                "are good then (see all_channel_gaps), or the channels are of unknown position."
+                "are good at these times (see all_channel_gaps), or the positions of the channels "
+                "are unknown."
             )
         return text
 
@@ -256,23 +258,23 @@ class RestorationReport:
         notes = []
         if self.rank_before is not None:
             notes.append(
-                f"Rank: {self.rank_before} of the channels that are good at some time, "
-                f"{self.rank_after} of all channels after. Restored channels are combinations of "
-                "the others, band by band, and add no measured information: set "
-                f"n_components={self.rank_before} or fewer for an ICA, and "
-                f"rank=dict(eeg={self.rank_before}) for whitening; one less each if you set an "
+                f"The rank is {self.rank_before} for the channels that are good at some time, and "
+                f"{self.rank_after} for all channels after restoration. Restored channels are "
+                "combinations of the others in each frequency band and add no measured "
+                f"information: set n_components={self.rank_before} or fewer for an ICA, and "
+                f"rank=dict(eeg={self.rank_before}) for whitening. Use one less if you set an "
                 "average reference afterwards."
             )
         if self.output == "sample":
             notes.append(
-                "The estimates are draws: they have the power of the signal, and a larger error "
-                "than conditional means."
+                "The estimates are random draws: they have the power of the signal, and a larger "
+                "error than conditional means."
             )
         notes += [
             "Restored channels have the reference of the data. If that is an average that included "
             "a bad channel, set the reference again: inst.set_eeg_reference('average').",
-            "To keep every bit in a file write fif with fmt='double'; BrainVision keeps single "
-            "precision, EDF 16 bits.",
+            "To save the good samples without rounding, write FIF with fmt='double'; BrainVision "
+            "keeps single precision, EDF 16 bits.",
         ]
         return notes
 
@@ -294,7 +296,7 @@ class RestorationReport:
         FileExistsError
             If the file exists and ``overwrite`` is False.
         ValueError
-            If the name ends in something else.
+            If the name has another extension.
         """
         fname = Path(fname)
         writers = {
@@ -305,7 +307,7 @@ class RestorationReport:
         }
         if fname.suffix not in writers:
             raise ValueError(
-                f"Expected a name in .txt, .json or .csv, or in .html, got {fname.name!r}."
+                f"The file name must end in .txt, .json, .csv or .html, got {fname.name!r}."
             )
         text = writers[fname.suffix]()
         with staged(fname, overwrite) as file:
@@ -381,7 +383,7 @@ def _format_channels(rows):
             f"{row['channel']:{width}}  {_extent(row):13}{row['seconds']:7.1f}  {nmse:>13}  {r:>10}"
         )
         if row["invented"]:
-            lines.append(f"{'':{width}}  {row['invented']:.1f} s of it invented")
+            lines.append(f"{'':{width}}  {row['invented']:.1f} s of these invented")
     return lines
 
 
@@ -393,6 +395,6 @@ def _format_evidence(evidence, method):
     lines.append(f"{'expert':{width}}  NMSE     r  weight")
     for expert, *values in evidence.to_table():
         nmse, r, weight = (_format_number(value, "") for value in values)
-        mark = "  (chosen)" if expert == chosen else ""
+        mark = "  (used)" if expert == chosen else ""
         lines.append(f"{expert:{width}}  {nmse:>4}  {r:>4}  {weight:>6}{mark}".rstrip())
     return lines + textwrap.wrap(evidence.calibration_note, _WIDTH)

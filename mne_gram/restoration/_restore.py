@@ -54,38 +54,40 @@ def restore(
 ):
     """Restore bad channels and bad segments of single channels.
 
-    Good samples are left unchanged, to the bit, and the result does not depend on the values of bad
-    samples.
+    Good samples are left unchanged, bit for bit, and the result does not depend on the values of
+    bad samples.
 
     Parameters
     ----------
     inst : mne.io.Raw | mne.Epochs | mne.Evoked
-        The data, in volts. Bad channels are those in ``info["bads"]``; bad segments are given by
-        annotations that begin with ``BAD``: of the channels in ``ch_names``, or of all channels if
-        there are none.
+        The data, in volts. Bad channels are those in ``info["bads"]``. Bad segments are given by
+        annotations that begin with ``BAD``, for the channels in their ``ch_names``, or for all
+        channels if there are none.
     mask : array of bool | "auto" | None
-        Further bad samples, for all channels of ``inst`` in their order: ``(n_channels, n_times)``
-        for Raw and Evoked, ``(n_epochs, n_channels)`` or ``(n_epochs, n_channels, n_times)`` for
-        Epochs. The labels of an ``autoreject.RejectLog`` can be used: ``labels >= 1`` for the
-        epochs that autoreject was given, ``labels == 1`` for those that it returned, in which it
-        has interpolated the others. With ``"auto"``, :func:`mne_gram.find_bads` finds bad channels
-        and segments; they are logged, and returned as ``report.found``.
+        Additional bad samples, True where bad, for all channels of ``inst`` in their order, of
+        shape ``(n_channels, n_times)`` for Raw and Evoked, ``(n_epochs, n_channels)`` or
+        ``(n_epochs, n_channels, n_times)`` for Epochs. The labels of an ``autoreject.RejectLog``
+        can be used: ``labels >= 1`` for the epochs that autoreject was given, ``labels == 1`` for
+        those that it returned, in which channels with label 2 are interpolated. With ``"auto"``,
+        :func:`mne_gram.find_bads` finds bad channels and segments; they are logged, and returned
+        as ``report.found``.
     method : "auto" | "spatial" | "gram" | "spline"
-        ``"spatial"`` is a conditional Gaussian whose covariance adapts from recordings of other
-        subjects to this one. ``"gram"`` lets the masked autoencoder change the shape of that
-        estimate. ``"spline"`` is MNE's spherical spline, applied only where a channel is bad.
-        ``"auto"`` hides clean samples of the recording, restores them by two experts and combines
-        these accordingly: ``"spatial"``, and the same with a model of the head in place of other
-        subjects.
+        ``"spatial"`` is a conditional Gaussian whose covariance, estimated from recordings of other
+        subjects, is adapted to this one. ``"gram"`` lets the masked autoencoder change the waveform
+        of that estimate. ``"spline"`` is MNE's spherical spline, applied only where a channel is
+        bad. ``"auto"`` combines two estimates ("experts"): ``"spatial"``, and the same with a
+        forward model of the head in place of other subjects. Their weights depend on how well each
+        restores clean samples of the recording that are hidden from it.
     %(restoration_output)s
     %(restoration_model)s
     %(restoration_prior)s
     picks : str | array-like | slice | None
-        The channels to work with; None takes all EEG channels.
+        The EEG channels to restore and to estimate from; None takes all.
     %(restoration_line_freq)s
+        With ``mask="auto"`` it is passed to :func:`mne_gram.find_bads` too.
     all_channel_gaps : "keep" | "fill"
-        What to do where fewer than two channels are good: leave the data unchanged, or continue the
-        signals before and after into the gap and annotate it as ``INVENTED``.
+        What to do where fewer than two channels are good: leave the data unchanged, or extrapolate
+        the signals before and after into the gap and annotate it as ``INVENTED``.
     on_missing : "raise" | "warn" | "ignore"
         What to do about channels that are bad throughout the recording and have neither a known
         name nor a position. They cannot be restored.
@@ -101,8 +103,8 @@ def restore(
         Whether to leave ``inst`` unchanged and return a copy.
     preload : bool | path-like
         Where to load the samples of a Raw that is not preloaded: True for memory, or the name of a
-        file that is to be memory-mapped, as in :func:`mne.io.read_raw`. The file is as large as the
-        data in memory would be, and must be kept as long as the result is in use.
+        file to memory-map, as in :func:`mne.io.read_raw`. The file is as large as the data would be
+        in memory, and must be kept as long as the result is in use.
     %(verbose)s
 
     Returns
@@ -110,13 +112,13 @@ def restore(
     inst : mne.io.Raw | mne.Epochs | mne.Evoked
         The restored data, preloaded.
     report : RestorationReport
-        What was restored, and the expected error. Only with ``return_report=True``.
+        What was restored, and the expected errors. Only returned if ``return_report=True``.
 
     Raises
     ------
     ValueError
-        If there is no EEG, all channels are bad, good samples are NaN, the data are not in volts,
-        or the mask does not fit.
+        If there is no EEG, all channels are bad, samples that are not marked as bad are NaN, the
+        data are not in volts, or the mask has the wrong shape or type.
 
     See Also
     --------
@@ -124,15 +126,16 @@ def restore(
 
     Notes
     -----
-    The mean of the channels that are good at a time is subtracted before, and added afterwards, so
-    that a restored channel has the reference of the data. Data whose average reference included a
-    bad channel come out consistent; set the reference again afterwards.
+    At each time, the mean of the channels that are good then is subtracted first and added back at
+    the end, so that a restored channel has the reference of the data. If the data have an average
+    reference that included a bad channel, restored and good channels still share that reference;
+    set the average reference again after restoring.
 
-    Filters used inside are short and of zero phase; the sampling rate of the data is kept. The
-    network sees 0.1 to 75 Hz: outside that band a restored channel follows ``"spatial"``.
+    Internal filters are short and have zero phase; the sampling rate of the data is kept. The
+    network processes 0.1 to 75 Hz: outside that band a restored channel is that of ``"spatial"``.
 
-    Recordings of more than a quarter of an hour are processed in blocks of ten minutes or less.
-    Little memory is needed in addition to that of the data, and none for these if the Raw was read
+    Recordings of more than 15 minutes are processed in blocks of 10 minutes or less. Little memory
+    is needed in addition to that of the data. The data themselves need none if the Raw was read
     with ``preload="name_of_a_file"`` and ``copy=False``, or is not preloaded and ``preload`` is the
     name of a file. For ``"spatial"`` and ``"spline"`` the result does not depend on the blocks;
     what the network adds is cross-faded from one to the next.

@@ -224,7 +224,7 @@ def plot_scores(report, *, axes=None, show=True):
         parts = [("NMSE", score), ("r", r), ("weight", weight)]
         text = ", ".join(f"{name} {value:.2f}" for name, value in parts if np.isfinite(value))
         axes.text(np.nan_to_num(score), k, f" {text}", va="center", fontsize=8)
-    names = [f"{row[0]} (chosen)" if row[0] == chosen else row[0] for row in table]
+    names = [f"{row[0]} (used)" if row[0] == chosen else row[0] for row in table]
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     # Room for the numbers beside the longest bar.

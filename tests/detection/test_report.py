@@ -68,7 +68,7 @@ def test_mask_of_versions(broken, report):
     mask = report.mask(slower)
     assert mask.shape == (len(NAMES), slower.n_times)
     assert_allclose(mask[::-1].mean(axis=1), report.mask(broken).mean(axis=1), atol=0.01)
-    with pytest.raises(ValueError, match="Found no C3"):
+    with pytest.raises(ValueError, match="do not contain C3"):
         report.mask(broken.copy().drop_channels(["C3"]))
     with pytest.raises(ValueError, match="Found 0 to .* expected"):
         report.mask(broken.copy().crop(0, 20))

@@ -229,7 +229,7 @@ def test_interval_of_a_draw_is_wider(toy):
     reports = [toy.make_report(inst, output=output) for output in ("mean", "sample")]
     mean, sample = (np.ptp(report.interval(inst, picks=["C3"]), axis=0) for report in reports)
     assert_allclose(sample, np.sqrt(2) * mean, rtol=1e-6)
-    assert "are draws" in str(reports[1]) and "are draws" not in str(reports[0])
+    assert "random draws" in str(reports[1]) and "random draws" not in str(reports[0])
 
 
 def test_interval_that_is_not_known(toy):
@@ -320,15 +320,15 @@ def test_evidence_in_table_and_text(toy):
         [row[f"weight_{e}"] for e in ("spatial", "sphere", "gram", "spline")], [0.7, 0.3, 0, 0]
     )
     lines = str(report).splitlines()
-    start = lines.index("Error on 124 channel-seconds of this recording, clean and hidden:")
+    start = lines.index("Error on hidden clean samples of this recording (124 channel-seconds):")
     assert [line.split() for line in lines[start + 1 : start + 6]] == [
         ["expert", "NMSE", "r", "weight"],
         ["spline", "0.62", "0.66"],
         ["spatial", "0.34", "0.81", "0.70"],
         ["sphere", "0.37", "0.30"],
-        ["auto", "0.31", "0.83", "(chosen)"],
+        ["auto", "0.31", "0.83", "(used)"],
     ]
-    assert "contains 91% of the hidden samples" in str(report)
+    assert "contains 91 % of the hidden samples" in str(report)
     assert "multiplied by 1.25" in str(report)
     assert "recordings of other subjects" in str(
         toy.make_report(evidence=toy.make_evidence(source="training subjects"))

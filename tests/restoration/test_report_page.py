@@ -73,7 +73,7 @@ def test_section_with_evidence(page, toy):
     add_restoration(page, toy.make_report(inst, evidence=toy.make_evidence()))
     content = get_html(page)
     assert all("<img" in content[title] for title in TITLES[1:])
-    assert "contains 91% of the hidden samples" in content[TITLES[0]]
+    assert "contains 91 % of the hidden samples" in content[TITLES[0]]
     assert "Weight of sphere" in content[TITLES[0]]
 
 

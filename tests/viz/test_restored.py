@@ -268,14 +268,16 @@ def check_scores(axis):
     colors = [to_hex(bar.get_facecolor()) for bar in bars]
     assert colors[3] == "#0072b2" and set(colors[:3]) == {"#bbbbbb"}
     names = [label.get_text() for label in axis.get_yticklabels()]
-    assert names == ["spline", "spatial", "gram", "auto (chosen)"]
+    assert names == ["spline", "spatial", "gram", "auto (used)"]
     assert [text.get_text().strip() for text in axis.texts] == [
         "NMSE 0.60, r 0.70",
         "NMSE 0.30, weight 0.80",
         "weight 0.20",
         "NMSE 0.25, r 0.85",
     ]
-    assert axis.get_title(loc="left").startswith("Error on 60 channel-seconds of this recording")
+    assert axis.get_title(loc="left").startswith(
+        "Error on hidden clean samples of this recording (60 "
+    )
     low, high = axis.get_ylim()
     assert low > high  # in the order of the table, from the top
 
