@@ -28,7 +28,7 @@ def test_descriptions_are_filled_in():
         "device : str | None",
         "    The device of the network; None means the CPU.",
         "sfreq : float | None",
-        "    Instead of ``info``: the sampling rate of arrays in Hz. In addition.",
+        "    The sampling rate of arrays in Hz, if ``info`` is not given. In addition.",
     ]
     function.__doc__ = "%(no_such_parameter)s"
     with pytest.raises(KeyError, match="no_such_parameter"):
