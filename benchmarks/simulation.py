@@ -12,19 +12,25 @@ from pathlib import Path
 
 import mne
 import numpy as np
+import torch
 from scipy.stats import wasserstein_distance
 
 from mne_gram._files import list_recordings
 from mne_gram._recording._windows import find_segments
 from mne_gram.covariance._conditional import contrast_basis, stein_divergence
 from mne_gram.montage import CH_NAMES, ELECTRODES, electrode_positions, match_channels
-from mne_gram.preprocessing import VOLTS_TO_MODEL, preprocess
+from mne_gram.preprocessing import SFREQ, VOLTS_TO_MODEL, preprocess
+from mne_gram.simulation import _artefacts as artefacts
+from mne_gram.simulation import _sources as sources
+from mne_gram.simulation._signals import Grid, chance, lognormal, uniform
 from mne_gram.training import split_subjects
 
 BANDS = {"delta": (0.5, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 70)}
 REGIONS = {"front": ("FP", "AF", "F"), "middle": ("C", "CP", "FC"), "back": ("P", "PO", "O")}
 DISTANCES = (0.0, 0.045, 0.075, 0.11, 0.15, 0.25)  # metres
 SHARES = (10, 50, 90)
+FILTERED = (0.75, 0.4)  # shares of windows with a narrower band, below and above
+AMPLITUDE = (0.06, 0.75)  # of the background: median in 0.1 mV, spread over windows
 _FLAT = 1e-3  # 0.1 uV
 _RAILING = 5.0  # 500 uV
 
@@ -133,13 +139,39 @@ def compare_covariances(windows, others, same=None):
     return found
 
 
+def draw_windows(head, channels, n_seconds, generator):
+    """Draw windows (n_windows, n_channels, n_times) in 0.1 mV, each of another subject.
+
+    ``channels`` (n_windows, n_channels) are montage indices. Electrodes are in the average
+    reference; a single one has that of the forward model.
+    """
+    grid = Grid(n_seconds * round(SFREQ), SFREQ)
+    n = len(channels)
+    band = draw_band(n, grid, generator)
+    parts = list(sources.draw_brain(head, n, sources.N_SOURCES, grid, band, generator).values())
+    parts.append(artefacts.draw_eyes(head, n, grid, band, generator))
+    parts.append(artefacts.draw_muscles(head, n, grid, band, generator))
+    maps = torch.cat([part.maps.expand(n, -1, -1) for part in parts], dim=-1)
+    x = head.take(maps, channels) @ torch.cat([part.signals for part in parts], dim=1)
+    x += artefacts.draw_noise(head, channels, grid, band, generator).signals
+    x *= lognormal((n, 1, 1), *AMPLITUDE, generator)
+    return sources.subtract_average(x, channels)
+
+
+def draw_band(n, grid, generator):
+    """Draw the power (n, 1, n_freqs) that amplifiers, filters and notches pass, from 0 to 1."""
+    shape = (n, 1, 1)
+    below, above = (chance(shape, share, generator) for share in FILTERED)
+    low = 0.1 + below * uniform(shape, 0.2, 0.7, generator)
+    high = 75.0 - above * uniform(shape, 5.0, 45.0, generator)
+    line = 50.0 + 10.0 * chance(shape, 0.5, generator)
+    notch = 1 - torch.exp(-0.5 * ((grid.freqs - line) / 0.7) ** 2)
+    return sources.pass_band(grid, low, high) * notch
+
+
 def simulate_alike(windows, seed):
     """Simulate windows with the channels and lengths of others."""
-    import torch
-
-    from mne_gram.simulation import Simulator
-
-    simulator = Simulator()
+    head = sources.Head()
     generator = torch.Generator().manual_seed(seed)
     groups = {}
     for channels, x in windows:
@@ -147,7 +179,7 @@ def simulate_alike(windows, seed):
     found = []
     for (_, seconds), members in groups.items():
         rows = torch.as_tensor(np.array(members))
-        found += zip(members, simulator.draw(rows, seconds, generator).numpy(), strict=True)
+        found += zip(members, draw_windows(head, rows, seconds, generator).numpy(), strict=True)
     return found
 
 

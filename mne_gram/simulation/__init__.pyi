@@ -2,6 +2,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from ._raw import SimulationTruth, simulate_raw
-from ._simulator import Simulator
 
-__all__ = ["SimulationTruth", "Simulator", "simulate_raw"]
+__all__ = ["SimulationTruth", "simulate_raw"]

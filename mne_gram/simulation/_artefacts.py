@@ -72,7 +72,7 @@ def draw_noise(head, channels, grid, band, generator):
 
 def draw_line(head, n, grid, generator, freq, level):
     """Draw line noise: one wave, with a strength of its own at each electrode."""
-    times = torch.arange(grid.n_times, device=head.device, dtype=torch.float64) / grid.sfreq
+    times = torch.arange(grid.n_times, dtype=torch.float64) / grid.sfreq
     phase = uniform((n, 1, 1), 0.0, 2 * torch.pi, generator)
     signals = 2**0.5 * torch.sin((2 * torch.pi * freq * times + phase).float())
     return Part(signals, normal((n, head.n_places, 1), 0.0, level, generator))

@@ -153,8 +153,8 @@ def simulate_raw(
     # Signals have their own generator, so that the subject does not depend on their length.
     signal_seed = int(torch.randint(2**62, (), generator=generator))
     timed = torch.Generator().manual_seed(signal_seed)
-    grid = Grid(round(duration * sfreq), sfreq, torch.device("cpu"), timed)
-    head = Head(grid.device)
+    grid = Grid(round(duration * sfreq), sfreq, timed)
+    head = Head()
     wired = torch.as_tensor(channels)[None]
     edges = torch.tensor([0.1, 75.0])[:, None, None, None]
     band = pass_band(grid, *edges)

@@ -13,13 +13,13 @@ _LONG = 2**18  # samples; longer signals are drawn one at a time to save memory
 
 def uniform(shape, low, high, generator):
     """Draw from a uniform distribution."""
-    noise = torch.rand(shape, generator=generator, device=generator.device)
+    noise = torch.rand(shape, generator=generator)
     return low + (high - low) * noise
 
 
 def normal(shape, mean, std, generator):
     """Draw from a normal distribution."""
-    return mean + std * torch.randn(shape, generator=generator, device=generator.device)
+    return mean + std * torch.randn(shape, generator=generator)
 
 
 def lognormal(shape, median, sigma, generator):
@@ -29,7 +29,7 @@ def lognormal(shape, median, sigma, generator):
 
 def chance(shape, share, generator):
     """Draw 1 with the probability ``share``, otherwise 0."""
-    noise = torch.rand(shape, generator=generator, device=generator.device)
+    noise = torch.rand(shape, generator=generator)
     return (noise < share).float()
 
 
@@ -41,14 +41,14 @@ class Grid:
     length; with None, the generator of each call draws both.
     """
 
-    def __init__(self, n_times, sfreq, device, generator=None):
-        self.n_times, self.sfreq, self.device = n_times, sfreq, device
+    def __init__(self, n_times, sfreq, generator=None):
+        self.n_times, self.sfreq = n_times, sfreq
         self._generator = generator
         # Lengths in samples and seconds, frequencies, and the share of each bin that counts.
         self.n_block = 2 * next_fast_len(math.ceil((n_times + 1.5 * sfreq) / 2), real=True)
         step = sfreq / self.n_block
         self.n_seconds = int(self.n_block / sfreq)
-        self.freqs = torch.fft.rfftfreq(self.n_block, 1 / sfreq, device=device)
+        self.freqs = torch.fft.rfftfreq(self.n_block, 1 / sfreq)
         # The mean over the block stands for slower signals within the band.
         slow = max(0.0, 1 - 2 * _LOWEST / step)
         self.freqs[0] = max(_LOWEST, step / 4)
@@ -66,7 +66,7 @@ class Grid:
             noise = torch.stack([self.shape_noise(row, generator) for row in rows])
             return noise.unflatten(0, power.shape[:-1])
         shape, generator = (*power.shape, 2), self.choose(generator)
-        white = torch.randn(shape, generator=generator, device=self.device)
+        white = torch.randn(shape, generator=generator)
         amplitude = (power * self.share).sqrt_() * (self.n_block / 2)
         amplitude[..., 0] *= 2  # the mean is real and has no negative frequency
         white *= amplitude[..., None]
@@ -79,9 +79,9 @@ class Grid:
         Returns impulses (..., n_block).
         """
         jitter = uniform(amplitude.shape, 0.0, 0.6, self.choose(generator))
-        seconds = torch.arange(amplitude.shape[-1], device=self.device)
+        seconds = torch.arange(amplitude.shape[-1])
         when = ((seconds + jitter) * self.sfreq).long()
-        impulses = torch.zeros((*amplitude.shape[:-1], self.n_block), device=self.device)
+        impulses = torch.zeros((*amplitude.shape[:-1], self.n_block))
         return impulses.scatter_(-1, when, amplitude)
 
     def convolve(self, impulses, kernel, band=1.0):
@@ -96,7 +96,7 @@ class Grid:
 
     def kernel_times(self, duration):
         """Return the times of a kernel with a duration in seconds."""
-        return torch.arange(max(2, round(duration * self.sfreq)), device=self.device) / self.sfreq
+        return torch.arange(max(2, round(duration * self.sfreq))) / self.sfreq
 
 
 def normalise(power, share):
@@ -131,7 +131,7 @@ def wander(shape, grid, spread, generator, pace=0.7):
     """
     n_knots = math.ceil(grid.n_times / (pace * grid.sfreq)) + 2
     shape, generator = (*shape, n_knots), grid.choose(generator)
-    knots = torch.randn(shape, generator=generator, device=grid.device)
+    knots = torch.randn(shape, generator=generator)
     knots = torch.exp(spread * knots - spread**2)
     size = round((n_knots - 1) * pace * grid.sfreq) + 1
     factor = torch.nn.functional.interpolate(knots, size, mode="linear", align_corners=True)

@@ -23,7 +23,6 @@ LEVELS = {
     "knee": (1.0, 0.8),  # Hz
     "source": (0.2, 0.6),  # spread of sources' sizes in a window, uniform
     "extent": (0.9, 1.7, 1.8, 0.9),  # weights of the extents of patches
-    "filtered": (0.75, 0.4),  # shares of windows with a narrower band, below and above
     "white": (0.2, 0.7),
     "white electrode": (1.0, 0.7),  # within a window
     "drift": (0.3, 0.8),
@@ -81,22 +80,22 @@ class Part:
 
 
 class Head:
-    """The lead field on a device."""
+    """The lead field."""
 
-    def __init__(self, device):
+    def __init__(self):
         lead = compute_lead_field()
-        self.lead, self.device = lead, device
-        self.index = torch.as_tensor(lead.index, device=device)
-        self.patches = torch.as_tensor(lead.patches, device=device)
-        self.eyes = torch.as_tensor(lead.eyes, device=device)
-        self.muscles = torch.as_tensor(lead.muscles, device=device)
+        self.lead = lead
+        self.index = torch.as_tensor(lead.index)
+        self.patches = torch.as_tensor(lead.patches)
+        self.eyes = torch.as_tensor(lead.eyes)
+        self.muscles = torch.as_tensor(lead.muscles)
         self.n_places = self.patches.shape[-1]
         self.near = {}
         for kind, rhythm in RHYTHMS.items():
             ends = lead.directions[[lead.index[CH_NAMES.index(e), 0] for e in rhythm.near]]
             angle = np.arccos(np.clip(lead.frames[:, 0] @ ends.T, -1, 1)).min(axis=1)
             near = np.exp(-0.5 * (angle / _NEAR) ** 2).astype(np.float32)
-            self.near[kind] = torch.as_tensor(near, device=device)
+            self.near[kind] = torch.as_tensor(near)
 
     def take(self, values, channels):
         """Take values (n_windows, n_places, n) to channels (n_windows, n_channels, n).
@@ -124,17 +123,6 @@ def subtract_average(x, channels):
     return x - mean * unipolar * (count > 1)
 
 
-def draw_band(n, grid, generator):
-    """Draw the power (n, 1, n_freqs) that amplifiers, filters and notches pass, from 0 to 1."""
-    shape = (n, 1, 1)
-    below, above = (chance(shape, share, generator) for share in LEVELS["filtered"])
-    low = 0.1 + below * uniform(shape, 0.2, 0.7, generator)
-    high = 75.0 - above * uniform(shape, 5.0, 45.0, generator)
-    line = 50.0 + 10.0 * chance(shape, 0.5, generator)
-    notch = 1 - torch.exp(-0.5 * ((grid.freqs - line) / 0.7) ** 2)
-    return pass_band(grid, low, high) * notch
-
-
 def pass_band(grid, low, high):
     """Return the power (..., n_freqs) that passes between two frequencies in Hz."""
     return torch.sigmoid(high - grid.freqs) / (1 + (low / grid.freqs) ** 4)
@@ -146,8 +134,8 @@ def pass_band(grid, low, high):
 
 def _draw_maps(head, shape, generator, near=None):
     """Draw patches of cortex: maps, and their indices, extents and orientations."""
-    near = torch.ones(len(head.patches), device=head.device) if near is None else near
-    extents = torch.tensor(LEVELS["extent"], device=head.device)
+    near = torch.ones(len(head.patches)) if near is None else near
+    extents = torch.tensor(LEVELS["extent"])
     which, extent = (
         torch.multinomial(
             weights.expand(shape[0], -1), shape[1], replacement=True, generator=generator

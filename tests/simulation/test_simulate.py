@@ -6,8 +6,6 @@ import mne
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mne_gram import preprocess
 from mne_gram.montage import (
@@ -17,16 +15,9 @@ from mne_gram.montage import (
     electrode_positions,
     template_sphere,
 )
-from mne_gram.simulation import SimulationTruth, Simulator, simulate_raw
+from mne_gram.simulation import SimulationTruth, simulate_raw
 from mne_gram.simulation._lead_field import EXTENTS, compute_lead_field, solve_forward
 from mne_gram.simulation._signals import Grid, peaks, power_law
-
-PLACES = np.unique(electrode_positions(), axis=0, return_index=True)[1]
-
-
-@pytest.fixture(scope="module")
-def simulator():
-    return Simulator()
 
 
 def _generator(seed):
@@ -35,10 +26,6 @@ def _generator(seed):
 
 def _rows(*names):
     return [CH_NAMES.index(name) for name in names]
-
-
-def _windows(n, names):
-    return torch.tensor(_rows(*names)).expand(n, -1)
 
 
 TEN_TWENTY = "FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2".split()
@@ -115,7 +102,7 @@ def test_artefact_maps():
 @pytest.mark.parametrize("seconds", [1, 8])
 def test_shaped_noise(seconds):
     """Noise has the spectrum and the variance asked for."""
-    grid = Grid(200 * seconds, 200.0, torch.device("cpu"))
+    grid = Grid(200 * seconds, 200.0)
     n = 4000 // seconds
     power = peaks(grid, torch.full((n,), 10.0), torch.full((n,), 1.0)) * 4.0
     noise = grid.shape_noise(power, _generator(0)).numpy()
@@ -133,7 +120,7 @@ def test_shaped_noise(seconds):
 
 def test_shaped_noise_long(monkeypatch):
     """Long recordings, drawn signal by signal, have the same spectrum."""
-    grid = Grid(2000, 200.0, torch.device("cpu"))
+    grid = Grid(2000, 200.0)
     power = peaks(grid, torch.full((1, 50), 10.0), torch.full((1, 50), 1.0))
     monkeypatch.setattr("mne_gram.simulation._signals._LONG", 1000)
     noise = grid.shape_noise(power, _generator(0))
@@ -144,7 +131,7 @@ def test_shaped_noise_long(monkeypatch):
 
 def test_events():
     """One event a second at most, never closer than 0.4 s, convolved with the kernel."""
-    grid = Grid(2000, 200.0, torch.device("cpu"))
+    grid = Grid(2000, 200.0)
     events = grid.scatter(torch.ones(3, grid.n_seconds), _generator(0))
     assert events.shape == (3, grid.n_block) and (events.sum(-1) == grid.n_seconds).all()
     for row in events:
@@ -155,56 +142,7 @@ def test_events():
 
 
 # ---------------------------------------------------------------------------------------------
-# Windows
-
-
-def test_draw_deterministic(simulator):
-    """A generator's seed decides all; no other randomness is used or moved."""
-    channels = _windows(3, TEN_TWENTY)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    one = simulator.draw(channels, 2, _generator(1))
-    two = Simulator(seed=9).draw(channels, 2, _generator(1))
-    other = simulator.draw(channels, 2, _generator(2))
-    assert torch.equal(one, two)
-    assert not torch.allclose(one, other)
-    assert torch.equal(before[0], torch.get_rng_state())
-    np.testing.assert_array_equal(before[1], np.random.get_state()[1])
-    own = [Simulator(seed=s).draw(channels, 2) for s in (3, 3, 4)]
-    assert torch.equal(own[0], own[1]) and not torch.equal(own[0], own[2])
-
-
-@settings(deadline=None, max_examples=15)
-@given(st.integers(0, 99), st.integers(1, 6), st.integers(1, 40), st.integers(1, 5))
-def test_draw_anything(simulator, seed, n_windows, n_channels, n_patches):
-    """Any electrodes and lengths: finite, of EEG's size, referenced to their average."""
-    rng = np.random.default_rng(seed)
-    rows = np.stack([rng.permutation(114)[:n_channels] for _ in range(n_windows)])
-    x = simulator.draw(torch.from_numpy(rows), n_patches, _generator(seed))
-    assert x.shape == (n_windows, n_channels, 200 * n_patches) and x.dtype == torch.float32
-    assert torch.isfinite(x).all()
-    assert (x.std(dim=-1) > 1e-4).all()
-    if n_channels > 1:
-        np.testing.assert_allclose(x.mean(dim=1), 0, atol=1e-4)
-
-
-def test_draw_units(simulator):
-    """In units of 0.1 mV the typical channel has some 10 uV, and people differ."""
-    x = simulator.draw(_windows(200, TEN_TWENTY), 4, _generator(0))
-    std = 100 * x.std(dim=-1).median(dim=1).values.numpy()
-    assert 5 < np.median(std) < 20
-    assert 3 < np.percentile(std, 95) / np.percentile(std, 5) < 30
-
-
-def test_draw_bipolar(simulator):
-    """Derivations are the differences of their ends, noise and all."""
-    names = ["FP1", "F7", "T7", "P7", "O1", "FP1-F7", "F7-T7", "P7-O1"]
-    x = simulator.draw(_windows(4, names), 2, _generator(0))
-    np.testing.assert_allclose(x[:, 5], x[:, 0] - x[:, 1], atol=1e-4)
-    np.testing.assert_allclose(x[:, 6], x[:, 1] - x[:, 2], atol=1e-4)
-    np.testing.assert_allclose(x[:, 7], x[:, 3] - x[:, 4], atol=1e-4)
-    np.testing.assert_allclose(x[:, :5].mean(dim=1), 0, atol=1e-4)
-    alone = simulator.draw(_windows(4, BIPOLAR), 1, _generator(0))
-    assert (alone.std(dim=-1) > 1e-3).all()
+# Recordings
 
 
 def _band_power(x, low, high, sfreq=200.0):
@@ -212,63 +150,6 @@ def _band_power(x, low, high, sfreq=200.0):
     power = np.abs(np.fft.rfft(x * np.hanning(x.shape[-1]))) ** 2
     freqs = np.fft.rfftfreq(x.shape[-1], 1 / sfreq)
     return power[..., (freqs >= low) & (freqs < high)].sum(axis=-1)
-
-
-def test_draw_spectrum(simulator):
-    """Power falls with frequency and ends at 75 Hz; alpha is largest at the back."""
-    x = simulator.draw(_windows(150, TEN_TWENTY), 4, _generator(0)).numpy()
-    bands = [(0.5, 4), (4, 8), (13, 30), (30, 70), (80, 100)]
-    delta, theta, beta, gamma, above = (
-        np.median(_band_power(x, *band) / (band[1] - band[0])) for band in bands
-    )
-    assert delta > 2 * theta > 4 * beta > 6 * gamma
-    assert above < 0.01 * gamma
-    alpha = np.median(_band_power(x, 8, 12) / _band_power(x, 1, 70), axis=0)
-    share = dict(zip(TEN_TWENTY, alpha, strict=True))
-    assert min(share["O1"], share["O2"]) > 1.3 * max(share["FP1"], share["F7"], share["FZ"])
-
-
-def test_draw_covariance(simulator):
-    """Neighbours are alike, and opposite sides of the head are not."""
-    x = simulator.draw(torch.from_numpy(PLACES)[None].expand(30, -1), 4, _generator(0)).numpy()
-    corr = np.mean([np.corrcoef(window) for window in x], axis=0)
-    places = electrode_positions()[PLACES]
-    distance = np.linalg.norm(places[:, None] - places[None], axis=-1)
-    by_distance = [
-        corr[(distance > low) & (distance < low + 0.02)].mean() for low in (0.02, 0.05, 0.08, 0.14)
-    ]
-    assert by_distance[0] > 0.5 > by_distance[1] > 0.25 > by_distance[2] > 0 > by_distance[3]
-
-
-def test_draw_no_seam(simulator):
-    """The end of a window is no more like its start than two moments of noise are."""
-    x = simulator.draw(_windows(300, TEN_TWENTY), 2, _generator(0)).numpy()
-    x = x / x.std(axis=-1, keepdims=True)
-    ends = np.abs(x[..., 0] - x[..., -1]).mean()
-    middle = np.abs(x[..., 0] - x[..., 200]).mean()
-    step = np.abs(np.diff(x, axis=-1)).mean()
-    assert ends > 0.8 * middle > 2 * step
-
-
-@pytest.mark.gpu
-def test_draw_gpu():
-    """On a GPU all is drawn there, from a seed, or from a generator of the CPU."""
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
-    simulator = Simulator(device="cuda")
-    one, two = (simulator.draw(_windows(3, TEN_TWENTY), 2, _generator(1)) for _ in range(2))
-    assert one.device.type == "cuda" and torch.equal(one, two)
-    own = torch.Generator("cuda").manual_seed(0)
-    assert torch.isfinite(simulator.draw(_windows(3, TEN_TWENTY), 2, own)).all()
-
-
-def test_bad_sources():
-    with pytest.raises(ValueError, match="n_sources must be at least 1, got 0"):
-        Simulator(n_sources=0)
-
-
-# ---------------------------------------------------------------------------------------------
-# Recordings
 
 
 @pytest.fixture(scope="module")
@@ -408,7 +289,7 @@ def test_any_rate():
     for sfreq in (160.0, 1000.0):
         truth = simulate_raw(60.0, sfreq=sfreq, seed=5, verbose="error")[1]
         np.testing.assert_allclose(truth.signals[:40].var(axis=1).mean(), 1, rtol=0.2)
-        grid = Grid(round(60 * sfreq), sfreq, torch.device("cpu"))
+        grid = Grid(round(60 * sfreq), sfreq)
         power = power_law(grid, torch.full((40,), 1.0), torch.full((40,), 1.0))
         noise = grid.shape_noise(power, _generator(0)).numpy()
         share.append(

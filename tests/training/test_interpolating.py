@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
-from mne_gram.montage import INDEX
-from mne_gram.simulation import Simulator
+from mne_gram.montage import INDEX, electrode_positions
 from mne_gram.training._batches import Batch
 from mne_gram.training._interpolating import (
     _free_directions,
@@ -34,13 +33,19 @@ def networks():
 
 @pytest.fixture(scope="module")
 def batches():
-    """Return simulated windows with a third of the patches hidden."""
-    simulator, rng = Simulator(seed=0), np.random.default_rng(0)
+    """Return windows of a smooth field over the head with a third of the patches hidden."""
+    rng = np.random.default_rng(0)
+    generator = torch.Generator().manual_seed(0)
+    places = torch.as_tensor(electrode_positions()[:19], dtype=torch.float32)
+    maps = torch.exp(-torch.cdist(places, places).square() / (2 * 0.06**2))
     found = []
     for _ in range(4):
         channels = torch.arange(19).repeat(8, 1)
         mask = np.stack([draw_mask("random", range(19), 13, rng, share=0.3) for _ in channels])
-        x = simulator.draw(channels, 13)
+        # A random walk per source: most of the power is slow, as in EEG.
+        steps = torch.randn(8, 19, 2600, generator=generator)
+        walks = steps.cumsum(dim=-1)
+        x = 0.01 * maps @ (walks - walks.mean(dim=-1, keepdim=True))
         found.append(Batch(x, channels, torch.from_numpy(mask), "random", ("",) * len(x)))
     return found
 
