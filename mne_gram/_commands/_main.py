@@ -23,18 +23,9 @@ from ._weights import add_weights
 
 
 def main(argv=None):
-    """Run the command line.
+    """Run the command line with ``argv`` (None: those of the process).
 
-    Parameters
-    ----------
-    argv : list of str | None
-        The arguments; None takes those of the process.
-
-    Returns
-    -------
-    code : int
-        0 on success, 1 after an error, 130 after Ctrl-C, both reported in one line on the
-        standard error. Wrong arguments raise ``SystemExit`` with code 2.
+    Returns 0 on success, 1 after an error, 130 after Ctrl-C; wrong arguments exit with code 2.
     """
     parser = _build_parser()
     args = parser.parse_args(argv)

@@ -105,9 +105,7 @@ def list_input_files(recording):
 def read_recording(recording):
     """Read a recording with its sidecars, as Raw (not loaded) or Epochs.
 
-    Channel types, bad channels, positions, power line and events are taken from the sidecars; bad
-    segments annotated in the file itself are kept. Raises RuntimeError if the recording cannot be
-    read, ValueError if its sidecars contradict it.
+    Bad segments annotated in the file itself are kept. Raises RuntimeError if it cannot be read.
     """
     # MNE-BIDS would place a lock file beside each sidecar: this fails where the data set is
     # read-only, and the lock remains if the process is killed.

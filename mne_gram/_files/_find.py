@@ -19,24 +19,12 @@ def parse_entities(name):
 
 @dataclass(frozen=True)
 class BidsRecording:
-    """One recording of a BIDS data set, continuous or epochs.
+    """One recording of a BIDS data set, continuous or epochs."""
 
-    Attributes
-    ----------
-    root : pathlib.Path
-        The data set.
-    path : pathlib.Path
-        The file that a reader opens, relative to the root.
-    is_epochs : bool
-        Whether the file contains epochs.
-    problem : str
-        Why it cannot be processed, if the file names alone show it; else empty.
-    """
-
-    root: Path
-    path: Path
+    root: Path  # of the data set
+    path: Path  # that a reader opens, relative to the root
     is_epochs: bool = False
-    problem: str = ""
+    problem: str = ""  # why it cannot be processed, if the file names alone show it
 
     @property
     def entities(self):
@@ -88,11 +76,9 @@ def _find_continuous(root):
 
 
 def select_recordings(root, selection):
-    """List the recordings of a data set that are asked for, epochs (``*_epo.fif``) included.
+    """List the recordings of a data set that are asked for, sorted by subject and path.
 
-    ``selection`` has the labels of ``subjects``, ``sessions``, ``tasks`` and ``runs``, with or
-    without ``sub-`` etc.; None selects all. Returns a list of BidsRecording, sorted by subject and
-    path; raises ValueError if there is no EEG, or no recording with one of the labels.
+    ``selection`` has labels of ``subjects``, ``sessions``, ``tasks``, ``runs``; None selects all.
     """
     found = [BidsRecording(root, path.fpath.relative_to(root)) for path in _find_continuous(root)]
     epochs = {*root.glob("sub-*/eeg/*_epo.fif"), *root.glob("sub-*/ses-*/eeg/*_epo.fif")}

@@ -108,9 +108,7 @@ def _warn_of_lost_channels(path, inst):
 def check_output(path, *, inst=None, source=None, overwrite=False):
     """Raise, before any computation, if a file could not be written.
 
-    ``inst`` is what `write_inst` will write there, None for a file of another kind; ``source`` is
-    the input, which must not be replaced. Raises FileExistsError, FileNotFoundError,
-    PermissionError, or ValueError for the source or an unsuitable format.
+    ``inst`` is what will be written (None: no recording); ``source`` must not be replaced.
     """
     path = Path(path)
     if inst is not None:

@@ -20,17 +20,9 @@ _CUTS = ("BAD BOUNDARY", "BAD_ACQ_SKIP")  # joins and holes of the file, not bad
 
 @dataclass(frozen=True, eq=False)
 class BadSpans:
-    """Spans of each channel that are bad; epochs are laid end to end.
+    """Spans of each channel that are bad; epochs are laid end to end."""
 
-    Attributes
-    ----------
-    spans : tuple of array of int, shape (n_spans, 2)
-        Starts and stops in samples, one array per channel, in order and without overlap.
-    n_times : int
-        Number of samples of the recording.
-    """
-
-    spans: tuple
+    spans: tuple  # per channel (n_spans, 2): starts and stops in samples, ordered, no overlap
     n_times: int
 
     def __len__(self):

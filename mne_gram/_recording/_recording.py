@@ -14,26 +14,12 @@ from ._samples import Samples
 
 @dataclass(eq=False)
 class Block:
-    """Signals in memory, in which bad samples are to be overwritten by estimates.
+    """Signals in memory, in which bad samples are to be overwritten by estimates."""
 
-    Attributes
-    ----------
-    data : array, shape (n_channels, n_times)
-        The signals in volts. Nothing depends on bad samples before they are overwritten.
-    mask : array of bool, shape (n_channels, n_times)
-        True where bad.
-    segments : list of tuple of int
-        Segments of continuous time, counted from the first sample of ``data``.
-    first : int
-        Number of the first sample in the recording.
-    sfreq : float
-        Sampling rate in Hz.
-    """
-
-    data: np.ndarray
-    mask: np.ndarray
-    segments: list
-    first: int
+    data: np.ndarray  # (n_channels, n_times) in volts; no value depends on bad samples
+    mask: np.ndarray  # (n_channels, n_times), True where bad
+    segments: list  # of (start, stop) of continuous time, from the first sample of data
+    first: int  # number of the first sample in the recording
     sfreq: float
 
     @property

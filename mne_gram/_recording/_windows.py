@@ -36,11 +36,9 @@ def find_segments(raw):
 
 
 def choose_windows(bad, segments, sfreq, max_windows):
-    """Choose windows for statistics, half overlapping and evenly spread over the recording.
+    """Choose about ``max_windows`` for statistics, half overlapping and evenly spread.
 
-    Returns their starts ``(n_windows,)``, their length, and which channels are good throughout each
-    ``(n_windows, n_channels)``. There are about ``max_windows`` at most, and up to half as many
-    more for channels that are never good in those.
+    Returns starts (n_windows,), the length, and which channels are good (n_windows, n_channels).
     """
     length = round(WINDOW * sfreq)
     longest = max((stop - start for start, stop in segments), default=0)

@@ -60,9 +60,7 @@ def _start_workers(recordings, settings, n_jobs):
 def process_recordings(recordings, settings, n_jobs, on_error, log_path, on_done):
     """Process recordings in parallel with a progress bar and a log file; return their rows.
 
-    ``n_jobs`` is as in joblib; with 1, and no other backend, recordings are processed in this
-    process. ``on_done`` is called without arguments after each recording that is done. Raises
-    RuntimeError if a worker is killed, or if a recording fails and ``on_error`` is ``"raise"``.
+    ``on_done`` is called after each. RuntimeError: a killed worker, or an error that ends the run.
     """
     rows, clock = {}, _Clock(len(recordings))
     bar = ProgressBar(len(recordings), mesg=f"{settings.job}: recordings")

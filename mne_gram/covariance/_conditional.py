@@ -72,11 +72,9 @@ def _ridged(matrix, ridge):
 
 
 def interpolation_operators(cov, carries_reference, good, bad, ridge=_RIDGE):
-    """Compute the weights that estimate bad channels from good ones, and the error's covariance.
+    """Return weights (..., n_bad, n_good) that estimate bad channels, and the error's covariance.
 
-    Takes ``cov (..., n, n)`` in any reference and indices; returns arrays ``(..., n_bad, n_good)``
-    and ``(..., n_bad, n_bad)``. Rows of unipolar channels sum to 1, so the reference passes
-    through.
+    Rows of unipolar channels sum to 1, so the reference passes through.
     """
     carries_reference = np.asarray(carries_reference, float)
     carried = carries_reference[good]
@@ -119,9 +117,7 @@ class Moments:
 def expect_covariance(moments, prior, carries_reference, strength, n_iter):
     """Find the covariance that prior and incomplete data agree on, shape (n_bands, n, n).
 
-    Expectation-maximisation for a Gaussian with missing channels under an inverse-Wishart prior
-    that is worth ``strength`` samples; one iteration is exact for a single pattern of missing
-    channels.
+    EM under an inverse-Wishart prior worth ``strength`` samples; exact for one missing pattern.
     """
     if not moments:
         return prior

@@ -70,11 +70,9 @@ def fit_forward(components, cov, channels):
 
 
 def fit_sources(components, cov, rows, carries_reference=None, own=None):
-    """Mix the components to agree with a covariance ``(n_bands, n, n)`` of any channels.
+    """Mix the components to agree with ``cov (n_bands, n, n)``; returns (n_bands, 114, 114).
 
-    ``rows (n, 114)`` expresses the channels by the electrodes, and ``own (n, n)`` is the covariance
-    that the electrodes do not explain. Returns mixtures ``(n_bands, 114, 114)`` with non-negative
-    weights.
+    ``rows (n, 114)`` and ``own (n, n)`` are as in `Places`. Weights are not negative.
     """
     basis = contrast_basis(np.ones(len(rows)) if carries_reference is None else carries_reference)
     onto = basis @ rows

@@ -66,18 +66,12 @@ def sphere_kernel(cosines, kernel):
 
 
 class Places(NamedTuple):
-    """Channels as functionals of the potentials at the 114 electrodes.
+    """Channels as functionals of the potentials at the 114 electrodes."""
 
-    ``rows (n_channels, 114)`` are the weights of the electrodes, ``own (n_channels, n_channels)``
-    is the covariance that they do not explain (where their mean variance is 1),
-    ``carries_reference`` is 1 per channel and 0 for bipolar derivations, and ``known`` is whether
-    name or position locate a channel.
-    """
-
-    rows: np.ndarray
-    own: np.ndarray
-    carries_reference: np.ndarray
-    known: np.ndarray
+    rows: np.ndarray  # (n_channels, 114), weights of the electrodes
+    own: np.ndarray  # (n_channels, n_channels) that they do not explain; their variance is 1
+    carries_reference: np.ndarray  # 1 per channel, 0 for bipolar derivations
+    known: np.ndarray  # whether name or position locate a channel
 
 
 def channel_rows(cmap, prior):
@@ -137,16 +131,11 @@ def _krige(positions, kernel):
 
 @dataclass(frozen=True, eq=False)
 class RecordingCovariance:
-    """Covariance of one training recording at its own electrodes.
+    """Covariance of one training recording at its own electrodes."""
 
-    ``source`` is data set, subject and file, ``channels (n,)`` are montage indices, and ``cov`` is
-    the covariance in each band, relative to the average of these electrodes, of mean variance 1,
-    shape (n_bands, n, n).
-    """
-
-    source: tuple
-    channels: np.ndarray
-    cov: np.ndarray
+    source: tuple  # data set, subject and file
+    channels: np.ndarray  # (n,), montage indices
+    cov: np.ndarray  # (n_bands, n, n), average reference, mean variance 1
 
 
 def complete_recording(recording, population, shrinkage=0.1):

@@ -17,13 +17,9 @@ def number_labels(labels, first=0):
 def cut_epochs(
     raw, recording, rows, event_id, *, length, before=0.0, preload=False, reject_by_annotation=False
 ):
-    """Cut windows from a Raw, which need not be loaded; return Epochs sorted by onset.
+    """Cut windows from a Raw, ``before`` s ahead of each onset; return Epochs sorted by onset.
 
-    ``rows`` has one value per window in each column: ``onset`` in seconds from the start of the
-    recording, ``label`` and further metadata. Windows of ``length`` seconds start ``before`` the
-    onset, and have ``round(length * sfreq)`` samples. Windows with equal onsets are loaded, with
-    event samples moved to the next free ones. Raises ValueError if a label is unknown, or if no
-    window is within the recording.
+    ``rows`` has ``onset`` (s from the start), ``label`` and metadata. Equal onsets are moved apart.
     """
     rows, place = describe(recording, rows), recording.path.name
     unknown = sorted({*rows["label"]} - event_id.keys())

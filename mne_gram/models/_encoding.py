@@ -16,34 +16,9 @@ POOLS = ("cls", "mean", "channels", "times", "patches")
 def encode_windows(
     model, x, channels, *, mask=None, pool="cls", batch_size=None, device=None, verbose=None
 ):
-    """Encode windows with stage 2; return vectors (n_windows, ..., dim), float32.
+    """Encode windows with stage 2; return vectors (n_windows, ..., dim), NaN where all is masked.
 
-    Parameters
-    ----------
-    model : GramModel
-        A model with stage 2.
-    x : array of float, shape (n_windows, n_channels, n_patches * 200)
-        Windows at 200 Hz in 0.1 mV. Masked patches are not read and may be NaN.
-    channels : array of int, shape (n_channels,)
-        Montage index of each channel.
-    mask : array of bool, shape (n_windows, n_channels, n_patches) | None
-        True where a patch is hidden from the network and left out of means.
-    pool : "cls" | "mean" | "channels" | "times" | "patches"
-        As in `compute_embedding`; the shape of the vectors of a window is ``(dim,)`` for the first
-        two, ``(n_channels, dim)``, ``(n_patches, dim)`` or ``(n_channels, n_patches, dim)``.
-        Vectors without a visible patch are NaN.
-    batch_size : int | None
-        Windows in a batch; None chooses by their size.
-    device : str | torch.device | None
-        Where the network is moved, and stays; None leaves it.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
-
-    Notes
-    -----
-    Windows longer than the network takes (16 patches) are split into parts as equal as possible.
-    Their vectors are averaged, weighted by the number of visible patches; those of ``"times"`` and
-    ``"patches"`` are concatenated.
+    ``x`` (n_windows, n_channels, n_patches * 200) in 0.1 mV; ``mask`` True where a patch is hidden.
     """
     _check_option("pool", pool, POOLS)
     gram = _get_network(model, "gram", "Embeddings need stage 2")

@@ -102,49 +102,10 @@ def predict_windows(
     return_entropy=False,
     verbose=None,
 ):
-    """Predict the waveform of masked patches from the visible ones.
+    """Predict masked patches; return waveforms (n_windows, n_channels, n_patches, 200).
 
-    Parameters
-    ----------
-    model : GramModel
-        A model with both stages.
-    x : array of float, shape (n_windows, n_channels, n_patches * 200)
-        Windows at 200 Hz in 0.1 mV. Masked patches contain estimates, which stage 2 does not
-        see, but the tokenizer does when it encodes the visible patches.
-    channels : array of int, shape (n_channels,)
-        Montage index of each channel.
-    mask : array of bool, shape (n_windows, n_channels, n_patches)
-        True where a patch is bad. No window may be masked completely.
-    decode : ``"mean"`` | ``"argmax"``
-        Input of the decoder at masked patches: the mean code vector over all classes, weighted by
-        their probabilities and scaled to length 1, the only length that the decoder knows; or the
-        code vector of the most likely class, as published.
-    batch_size : int | None
-        Windows in a batch. None chooses it by the size of a window.
-    device : str | torch.device | None
-        Where to compute; the networks are moved there. None computes where stage 2 is.
-    scale : ``"network"`` | None
-        ``"network"`` gives masked patches the amplitude and offset predicted by stage 2, if the
-        model has such a head.
-    return_entropy : bool
-        Whether to return the entropy.
-    verbose : bool | str | int | None
-        Control verbosity of the logging output.
-
-    Returns
-    -------
-    waveforms : array of float32, shape (n_windows, n_channels, n_patches, 200)
-        Decoded waveforms, to be used at masked patches. Without ``scale`` they are standardised;
-        otherwise masked patches are in 0.1 mV.
-    entropy : array of float32, shape (n_windows, n_channels, n_patches)
-        Entropy of the classes in nats, 0 at visible patches. Only with ``return_entropy``.
-
-    Raises
-    ------
-    ValueError
-        If the model lacks a stage, or the arrays do not fit together.
-    RuntimeError
-        If the device is not available.
+    ``x`` (n_windows, n_channels, n_patches * 200) in 0.1 mV has estimates at masked patches,
+    which the tokenizer sees. Waveforms are standardised without ``scale``.
     """
     import torch
 
@@ -197,6 +158,7 @@ def _predict_batch(model, x, channels, mask, decode, scale):
     if decode == "argmax":
         codes[mask] = codebook[log_probs.argmax(-1)]
     else:
+        # The mean over classes, scaled to length 1, the only length that the decoder knows.
         codes[mask] = F.normalize(probs @ codebook, dim=-1)
     waveforms = model.tokenizer.decode_quantized(codes, channels)
     if scale == "network":

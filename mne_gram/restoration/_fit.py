@@ -277,11 +277,9 @@ def _find_holes(recording):
 
 
 def find_baselines(recording, carries_reference):
-    """Find the offsets and slow drifts that electrodes and amplifiers add to each channel.
+    """Find the offsets and slow drifts of single channels, which no other channel shows.
 
-    No other channel shows them, and they can be a thousand times the EEG, so estimates are made
-    without them; what all channels share is not among them. Returns, for channels that have one, a
-    function of samples: straight lines between the medians over half minutes.
+    Returns, by channel, a function of samples: straight lines between medians over half minutes.
     """
     sfreq, carries = recording.sfreq, carries_reference
     samples, bad = recording.samples, recording.bad
@@ -315,9 +313,7 @@ def find_baselines(recording, carries_reference):
 def _baseline_blocks(segments, sfreq):
     """Cut time into blocks of a constant: start, stop and the samples at which it applies.
 
-    Between the middles of blocks the baseline is a straight line; from one segment to the next it
-    may jump, since another file may begin there. Neighbouring epochs, which are short, share a
-    block.
+    From one segment to the next the baseline may jump; neighbouring epochs share a block.
     """
     blocks, pooled = [], []
     for number, (start, stop) in enumerate(segments):

@@ -28,19 +28,14 @@ STEP_QUANTILE = 0.99
 
 @dataclass(eq=False)
 class Estimate:
-    """The estimate of one bad span of one channel.
-
-    ``start`` and ``stop`` are samples; ``values`` and the standard deviation of their error ``std``
-    are in volts, shape (stop - start,); ``invented`` is whether nothing but past and future samples
-    indicated what it was.
-    """
+    """The estimate of one bad span of one channel."""
 
     channel: int
-    start: int
+    start: int  # sample
     stop: int
-    values: np.ndarray
-    std: np.ndarray
-    invented: bool = False
+    values: np.ndarray  # (stop - start,) in volts
+    std: np.ndarray  # of the error, likewise
+    invented: bool = False  # whether only past and future samples indicated it
 
 
 class Gap(NamedTuple):
@@ -69,19 +64,14 @@ class Miss(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What is known of a gap from the good samples around it.
-
-    ``times (n,)`` are these samples, ``miss (n,)`` is what the estimate misses there, ``is_alone``
-    whether the gap fills a segment of continuous time, and ``step`` how large a step is usual
-    there, if that is known already.
-    """
+    """The good samples around a gap."""
 
     start: int
     stop: int
-    times: np.ndarray
-    miss: np.ndarray
-    is_alone: bool
-    step: float | None = None
+    times: np.ndarray  # (n,), their numbers
+    miss: np.ndarray  # (n,), what the estimate misses there
+    is_alone: bool  # whether the gap fills a segment of continuous time
+    step: float | None = None  # how large a step is usual there, if that is known already
 
     def shift(self, samples):
         """Return the same, counted from another sample."""
@@ -98,11 +88,9 @@ class Surroundings:
 
 
 def join_runs(estimates, channel, start, stop, mask, sfreq):
-    """Join the estimates of the runs that make up one gap of a channel.
+    """Join the estimates of the runs of one gap: first sample, values and std, or None.
 
-    ``estimates`` maps ``(channel, start)`` of a run to its first sample, its last, values and
-    standard deviation, margins included. Returns first sample, values and standard deviations; None
-    if a run has no estimate.
+    ``estimates`` maps (channel, start) to first and last sample, values and std, with margins.
     """
     inside = (mask[:, start + 1 : stop] != mask[:, start : stop - 1]).any(axis=0)
     cuts = [start, *(np.flatnonzero(inside) + start + 1).tolist(), stop]
@@ -283,11 +271,9 @@ def _make_positive(matrix):
 
 
 def limit_steps(block, estimates, known=None):
-    """Remove, over a short ramp, the part of a step at a seam that is larger than usual, in place.
+    """Ramp out steps at seams above the 99th percentile of the channel's steps nearby, in place.
 
-    The step becomes at most the 99th percentile of the absolute first difference of the channel's
-    own good samples in the 2 s around. ``known`` maps ``(channel, start)`` to a usual step that the
-    block does not show.
+    ``known`` maps (channel, start) to a usual step that the block does not show.
     """
     data, mask, sfreq, known = block.data, block.mask, block.sfreq, known or {}
     for estimate in estimates:

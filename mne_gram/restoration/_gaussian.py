@@ -126,9 +126,7 @@ def list_gaps(mask, segments, enough=None):
 def find_gaps(block, spatial):
     """Estimate intermittent channels from those that are good at the time.
 
-    Bad samples of the block, which has no baselines any more, get a rough estimate. Returns the
-    runs of these channels and their Gaps, with an estimate that reaches beyond either end where
-    enough channels are good.
+    Returns the runs of these channels and their Gaps; baselines are already subtracted.
     """
     others = np.flatnonzero(~spatial.whole)
     intermittent = block.mask & ~spatial.whole[:, None]

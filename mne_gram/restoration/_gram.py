@@ -86,12 +86,9 @@ def _load_network(model):
 
 
 def add_network(block, estimates, plan, *, scale="estimate", predict=None, **kwargs):
-    """Add to the estimates of channels with an entry, in place, what the network changes.
+    """Add the shape that the network predicts to the estimates of channels with an entry, in place.
 
-    The network gives the shape only: with ``scale="estimate"`` each decoded patch gets the gain and
-    offset that bring it closest to the spatial estimate, with ``"network"`` those of the network,
-    with None neither. ``predict`` takes the place of `predict_windows`, and keyword arguments go to
-    it.
+    Gain and offset come from the spatial estimate, from the network ("network"), or from neither.
     """
     sfreq, rows = block.sfreq, np.flatnonzero(plan.cmap.indices >= 0)
     predict_change = dict(scale=scale, predict=predict, **plan.options, **kwargs)

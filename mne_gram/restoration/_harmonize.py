@@ -315,9 +315,7 @@ def _renew_average(inst):
 class _HarmonizationReport(RestorationReport):
     """A report whose ``std`` has the shape of the harmonized data.
 
-    ``report`` is that of the data before channels were dropped and reordered, ``rows`` are the
-    numbers of the kept channels in these, in order, ``added`` those of new channels, and ``followed
-    ([n_epochs, ]n_times)`` is when new channels merely follow the others.
+    ``rows`` are the kept channels in ``report``; ``followed`` is when ``added`` ones follow others.
     """
 
     def __init__(self, report, rows, added, followed):

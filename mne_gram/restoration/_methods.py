@@ -13,16 +13,14 @@ from importlib import import_module
 class Method:
     """A method of restoration.
 
-    Its ``module`` in this folder has two functions: ``fit(recording, settings)`` learns from a
-    Recording and returns a Plan, ``estimate(block, plan)`` overwrites the bad samples of a Block
-    and returns a list of Estimates. ``has_posterior`` is whether ``output="sample"`` is possible.
+    ``module`` has ``fit(recording, settings)`` and ``estimate(block, plan)``, a list of Estimates.
     """
 
     name: str
     description: str
     module: str
     needs_network: bool = False
-    has_posterior: bool = False
+    has_posterior: bool = False  # whether output="sample" is possible
 
     def fit(self, recording, settings):
         """Learn from a recording what estimates need, a Plan."""

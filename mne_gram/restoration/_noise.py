@@ -61,9 +61,7 @@ def colour_noise(error, sfreq):
 def measure_slow(recording):
     """Measure how much power of the lowest band windows of one second miss, a factor from 1 to 3.
 
-    A window of a second without its linear trend hardly contains what is slower than a hertz. That
-    does not matter for how channels covary, but a draw would lack its power. The factor is 1 where
-    no segment is long enough.
+    Without it, a draw would lack that power. It is 1 where no segment is long enough.
     """
     sfreq = recording.sfreq
     length, short = round(_LONG * sfreq), round(WINDOW * sfreq)

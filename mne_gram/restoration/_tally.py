@@ -45,12 +45,9 @@ class RestoredSpan(NamedTuple):
 
 
 class Tally:
-    """Sums, standard deviations and excerpts of a restoration.
+    """Sums, standard deviations and excerpts of a restoration, in little memory.
 
-    Its memory does not grow with the recording, except for standard deviations that change from
-    sample to sample. ``inst`` has to contain its bad samples until their block is added; ``picks``
-    are the channels to work with, ``carries_reference (n_picks,)`` is None if all do, and
-    ``output`` is as in `restore`.
+    ``inst`` has to contain its bad samples until their block is added.
     """
 
     def __init__(self, inst, picks, *, carries_reference=None, output="mean"):

@@ -26,16 +26,11 @@ _NORMAL_90 = 1.6449
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Products of errors and corrections, summed over hidden samples.
+    """Products of errors and corrections of hidden samples, over the squared error of the band."""
 
-    They rest on ``count`` hidden spans. ``gram (n_bands, n_experts, n_experts)`` are products of
-    corrections, ``across (n_bands, n_experts)`` of corrections and the error of the spatial
-    estimate, each over the square of that error in the band.
-    """
-
-    count: float
-    gram: np.ndarray
-    across: np.ndarray
+    count: float  # hidden spans
+    gram: np.ndarray  # (n_bands, n_experts, n_experts), of corrections
+    across: np.ndarray  # (n_bands, n_experts), of corrections and the error
 
 
 @dataclass(frozen=True, eq=False)

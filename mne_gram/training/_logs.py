@@ -21,9 +21,7 @@ _EVENTS = "tensorboard"
 class Log:
     """The log of a run in a folder: ``log.csv``, and ``tensorboard/`` if that is installed.
 
-    With ``resume_step=None`` a new log is started, and an existing table is kept as
-    ``log.csv.old``; otherwise rows after that step are dropped. Each call of `write` appends its
-    rows at once, so the log of a killed run is complete.
+    Rows after ``resume_step`` are dropped. Rows are written at once, so a killed run keeps its log.
     """
 
     def __init__(self, folder, *, resume_step=None):
