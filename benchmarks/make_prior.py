@@ -26,7 +26,7 @@ from mne_gram.covariance import (
     RecordingCovariance,
     assemble_prior,
     complete_recording,
-    fit_forward,
+    fit_sources,
     forward_components,
     pack_symmetric,
     sphere_kernel,
@@ -102,8 +102,9 @@ def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
     weights = np.array([1 / subjects.count(subject) for subject in subjects])
     covered = np.unique(np.concatenate([r.channels for r in recordings]))
     population = np.repeat(components.mean(axis=0)[None], N_BANDS, axis=0)
+    rows = np.eye(len(ELECTRODES))[covered]
     for _ in range(n_iter):
-        forward = fit_forward(components, population[:, covered][:, :, covered], covered)
+        forward = fit_sources(components, population[:, covered][:, :, covered], rows)
         forward /= np.einsum("bii->b", forward)[:, None, None] / len(ELECTRODES)
         total = strength * forward
         for recording, weight in zip(recordings, weights, strict=True):

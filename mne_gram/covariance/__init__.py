@@ -20,7 +20,6 @@ from ._conditional import (
     trace,
 )
 from ._forward import (
-    fit_forward,
     fit_sources,
     forward_components,
 )
@@ -52,7 +51,6 @@ __all__ = [
     "channel_rows",
     "complete_recording",
     "filter_length",
-    "fit_forward",
     "fit_sources",
     "forward_components",
     "interpolation_operators",

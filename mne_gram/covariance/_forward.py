@@ -61,14 +61,6 @@ def forward_components(seed=0):
     return components / np.trace(components, axis1=1, axis2=2)[:, None, None] * len(index)
 
 
-def fit_forward(components, cov, channels):
-    """Mix the components to agree with a covariance ``(n_bands, n, n)`` of some electrodes.
-
-    Returns the mixtures ``(n_bands, 114, 114)``, with non-negative weights.
-    """
-    return fit_sources(components, cov, np.eye(components.shape[-1])[channels])
-
-
 def fit_sources(components, cov, rows, carries_reference=None, own=None):
     """Mix the components to agree with ``cov (n_bands, n, n)``; returns (n_bands, 114, 114).
 

@@ -17,7 +17,7 @@ from ._head import (  # noqa: F401
     template_places,
     template_sphere,
 )
-from ._match import ChannelMap, channel_directions, match_channels
+from ._match import ChannelMap, match_channels
 from ._names import (  # noqa: F401
     BIPOLAR,
     CH_NAMES,
@@ -35,7 +35,6 @@ __all__ = [
     "ELECTRODES",
     "INDEX",
     "ChannelMap",
-    "channel_directions",
     "electrode_positions",
     "fit_sphere",
     "match_channels",

@@ -316,37 +316,3 @@ def match_channels(info, *, picks=None, on_missing="raise", max_distance=0.02, v
             raise ValueError(message)
         warn(message)
     return channel_map
-
-
-def channel_directions(info, ch_names):
-    """Return the directions of channels from the centre of the head.
-
-    Parameters
-    ----------
-    info : mne.Info
-        The measurement info.
-    ch_names : list of str
-        Channels of the info.
-
-    Returns
-    -------
-    directions : array, shape (n_channels, 3)
-        Unit vectors in the template's head frame, from the positions in ``info``, aligned as in
-        :func:`match_channels`, or the position of the entry of the channel's name. NaN if there is
-        neither, and for bipolar derivations.
-    """
-    names = list(info["ch_names"])
-    absent = [name for name in ch_names if name not in names]
-    if absent:
-        raise ValueError(f"Found no channel named {', '.join(absent)} in the info.")
-    idx = np.array([names.index(name) for name in ch_names], int)
-    order = np.unique(idx)
-    channel_map = _map_channels(info, order, max_distance=0.02)
-    places = channel_map.positions.copy()
-    template = electrode_positions()
-    for k, entry in enumerate(channel_map.entries):
-        if entry in ELECTRODES and not np.isfinite(places[k]).all():
-            places[k] = template[INDEX[entry]]
-    directions = places - template_sphere()[0]
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions[np.searchsorted(order, idx)]

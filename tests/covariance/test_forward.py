@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.covariance import N_BANDS, fit_forward, forward_components
+from mne_gram.covariance import N_BANDS, fit_sources, forward_components
 from mne_gram.montage import INDEX
 
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
@@ -49,7 +49,7 @@ def test_fitted_mixture_agrees_where_it_was_measured(components):
     amounts = np.random.default_rng(0).exponential(size=(N_BANDS, len(components)))
     truth = np.tensordot(amounts, components, axes=1)
     channels = indices([*NAMES, "Cz", "Pz", "Fz", "T7", "T8", "FC5", "PO4", "TP9"])
-    fitted = fit_forward(components, truth[:, channels][:, :, channels], channels)
+    fitted = fit_sources(components, truth[:, channels][:, :, channels], np.eye(114)[channels])
     assert fitted.shape == (N_BANDS, 114, 114)
     assert np.linalg.eigvalsh(fitted).min() > -1e-8 * fitted.max()
     average = np.eye(114) - 1 / 114

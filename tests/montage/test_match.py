@@ -12,7 +12,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mne_gram.montage import (
     CH_NAMES,
     ELECTRODES,
-    channel_directions,
     electrode_positions,
     match_channels,
     template_montage,
@@ -87,8 +86,6 @@ def test_builtin_montages(montage):
     assert len(places) == len(taken) - sum(
         {a, b} <= set(taken) for a, b in (("T1", "FT9"), ("T2", "FT10"))
     )
-    directions = channel_directions(info, info["ch_names"])
-    assert_allclose(np.linalg.norm(directions, axis=1), 1)
 
 
 @pytest.mark.parametrize("montage", NAMED)
@@ -180,7 +177,7 @@ def test_matching_ignores_the_frame(scale, shift, degrees):
     places = electrode_positions()
     info["chs"][-2]["loc"][:3] = places[ELECTRODES.index("CP6")]
     info["chs"][-1]["loc"][:3] = places[ELECTRODES.index("AF3")] + [0.003, 0, 0]
-    before = channel_directions(info, info["ch_names"])
+    before = match_channels(info).positions
     a = np.radians(degrees)
     turn = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     for ch in info["chs"]:
@@ -188,7 +185,7 @@ def test_matching_ignores_the_frame(scale, shift, degrees):
     channel_map = match_channels(info)
     assert channel_map.entries[-2:] == ("CP6", "AF3")
     assert_allclose(channel_map.distances[-2:], [0, 0.003], atol=1e-4)
-    assert_allclose(channel_directions(info, info["ch_names"]), before, atol=1e-4)
+    assert_allclose(channel_map.positions, before, atol=1e-4)
 
 
 def test_positions_that_fit_no_head_are_ignored():
@@ -216,48 +213,33 @@ def test_matching_does_not_touch_the_info():
     info = info_of("biosemi64")
     before = info.copy()
     match_channels(info)
-    channel_directions(info, ["Cz"])
     assert mne.utils.object_diff(info, before) == ""
 
 
-# Directions
+# Aligned positions
 
 
-def test_directions():
-    names = ["Cz", "EEG T4-LE", "Fp1-F7", "nobody", "C3-Cz"]
-    directions = channel_directions(make_info(names), names)
-    origin = template_sphere()[0]
-    for k, entry in enumerate(("CZ", "T8")):
-        place = electrode_positions()[ELECTRODES.index(entry)] - origin
-        assert_allclose(directions[k], place / np.linalg.norm(place))
-    assert np.isnan(directions[2:]).all()
-    # A position that a derivation carries along is one electrode's, not its own.
+def test_derivations_have_no_position():
+    """A position that a derivation carries along is one electrode's, not its own."""
     info = make_info([*CLINICAL, "C3-Cz", "Fp1-F7"], template_montage())
     for ch in info["chs"][-2:]:
         ch["loc"][:3] = electrode_positions()[0] + [0, 0.001, 0]
-    assert np.isnan(channel_directions(info, ["C3-Cz", "Fp1-F7"])).all()
+    positions = match_channels(info, on_missing="ignore").positions
+    assert np.isfinite(positions[:-2]).all()
+    assert np.isnan(positions[-2:]).all()
 
 
-def test_directions_follow_the_given_order():
-    info = info_of("biosemi64")
-    names = ["Oz", "Fp1", "Cz", "Fp1"]
-    directions = channel_directions(info, names)
-    for name, direction in zip(names, directions, strict=True):
-        assert_array_equal(channel_directions(info, [name])[0], direction)
-    assert directions[2, 2] > 0.95 and directions[0, 1] < -0.9
-    with pytest.raises(ValueError, match="no channel named C99"):
-        channel_directions(info, ["C99"])
-
-
-def test_directions_from_four_electrodes():
+def test_alignment_of_four_electrodes():
     names = ["C3", "C4", "Fz", "Pz"]
     info = make_info(names, mne.channels.make_standard_montage("easycap-M1"))
-    directions = channel_directions(info, names)
-    angle = np.degrees(np.arccos((directions * channel_directions(make_info(names), names)).sum(1)))
-    assert (angle < 8).all()
+    expected = electrode_positions()[match_channels(info).indices]
+    for found, place in zip(match_channels(info).positions, expected, strict=True):
+        a, b = found - template_sphere()[0], place - template_sphere()[0]
+        cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        assert np.degrees(np.arccos(cosine)) < 8
     # Three are placed as they are, relative to the template's centre.
     three = make_info(names[:3], mne.channels.make_standard_montage("easycap-M1"))
-    assert np.isfinite(channel_directions(three, names[:3])).all()
+    assert np.isfinite(match_channels(three).positions).all()
 
 
 # The map and what goes wrong
