@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
+from mne.channels.interpolation import _make_interpolation_matrix
 from mne.utils import ProgressBar, logger
 from scipy.optimize import nnls
 
@@ -28,6 +29,7 @@ from mne_gram.covariance import (
     complete_recording,
     fit_sources,
     forward_components,
+    interpolation_operators,
     pack_symmetric,
     sphere_kernel,
 )
@@ -35,6 +37,10 @@ from mne_gram.montage import ELECTRODES, electrode_positions, match_channels, te
 from mne_gram.training import split_subjects
 
 _N_DEGREES = 16
+# A channel is dropped from a recording whose error is this many times that of the same electrode in
+# other data sets, in so many bands (chosen on the training subjects of the shared recordings).
+_AUDIT_RATIO, _AUDIT_BANDS = 6.0, 4
+_MIN_OTHERS = 10  # recordings of other data sets with an electrode, to know how it usually fares
 
 
 def fit_kernel(cov):
@@ -65,7 +71,7 @@ def measure_recording(raw, source):
         return None
     data = raw.get_data(picks=names)
     if not np.isfinite(data).all():
-        logger.info(f"{source[-1]}: left out, it holds NaN or infinite values")
+        logger.info(f"{source[-1]}: left out, it contains NaN or infinite values")
         return None
     flat = np.ptp(data, axis=1) < 1e-3 * np.median(np.ptp(data, axis=1))
     if flat.any() or not np.ptp(data, axis=1).any():
@@ -81,11 +87,7 @@ def measure_recording(raw, source):
     if not whole:
         logger.info(f"{source[-1]}: left out, no window in which all channels are good")
         return None
-    cov = whole[0].cov
-    average = np.eye(len(names)) - 1 / len(names)
-    cov = average @ cov @ average
-    cov = cov / np.trace(cov, axis1=1, axis2=2)[:, None, None] * len(names)
-    return RecordingCovariance(source, cmap.indices[keep], cov)
+    return RecordingCovariance(source, cmap.indices[keep], _normalise(whole[0].cov))
 
 
 def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
@@ -113,6 +115,87 @@ def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
         population /= np.einsum("bii->b", population)[:, None, None] / len(ELECTRODES)
     kernel = fit_kernel(forward.mean(axis=0))
     return assemble_prior(recordings, population, weights, kernel)
+
+
+# ---------------------------------------------------------------------------------------------
+# Which channels of the recordings are left out
+
+
+def measure_errors(recording, population):
+    """Return the error with which the other channels predict each one, shape (n_bands, n).
+
+    The smaller of two errors counts: with the covariance of other data sets, and with spherical
+    splines. It is relative to the median variance of the channels.
+    """
+    cov, channels = recording.cov, recording.channels
+    n, everything = len(channels), np.arange(len(channels))
+    within = population[:, channels][:, :, channels]
+    places = electrode_positions()[channels] - template_sphere()[0]
+    errors = np.zeros((N_BANDS, n))
+    for bad in everything:
+        good = np.delete(everything, bad)
+        weights, _ = interpolation_operators(within, np.ones(n), good, np.array([bad]))
+        spline = _make_interpolation_matrix(places[good], places[[bad]])
+        found = []
+        for weight in (weights, np.broadcast_to(spline, weights.shape)):
+            contrast = np.zeros((N_BANDS, n))
+            contrast[:, bad], contrast[:, good] = 1.0, -weight[:, 0]
+            found.append(np.einsum("bi,bij,bj->b", contrast, cov, contrast))
+        errors[:, bad] = np.minimum(*found)
+    return errors / np.median(np.einsum("bii->bi", cov), axis=1)[:, None]
+
+
+def audit_recordings(recordings, components):
+    """Drop channels that neither other data sets nor splines predict as well as elsewhere.
+
+    Each recording is compared with a population that is estimated without its data set; with one
+    data set alone there is nothing to compare with, and all channels are kept. Returns the
+    recordings, and the names of the channels that were dropped by source.
+    """
+    datasets = sorted({r.source[0] for r in recordings})
+    if len(datasets) < 2:
+        return recordings, {}
+    errors = []
+    populations = {
+        dataset: estimate_prior(
+            [r for r in recordings if r.source[0] != dataset], components
+        ).population
+        for dataset in datasets
+    }
+    for recording in recordings:
+        errors.append(measure_errors(recording, populations[recording.source[0]]))
+    kept, dropped = [], {}
+    for recording, found in zip(recordings, errors, strict=True):
+        others = [k for k, r in enumerate(recordings) if r.source[0] != recording.source[0]]
+        pooled = np.concatenate([errors[k] for k in others], axis=1)
+        wrong = np.zeros(len(recording.channels), bool)
+        for k, electrode in enumerate(recording.channels):
+            same = [errors[i][:, recordings[i].channels == electrode] for i in others]
+            same = np.concatenate(same, axis=1)
+            usual = np.median(same if same.shape[1] >= _MIN_OTHERS else pooled, axis=1)
+            wrong[k] = (found[:, k] > _AUDIT_RATIO * usual).sum() >= _AUDIT_BANDS
+        if wrong.any():
+            dropped[recording.source] = [ELECTRODES[k] for k in recording.channels[wrong]]
+        kept.append(_drop_channels(recording, wrong) if wrong.any() else recording)
+    return kept, dropped
+
+
+def _drop_channels(recording, wrong):
+    """Return a recording without some channels, relative to the average of the others."""
+    cov = recording.cov[:, ~wrong][:, :, ~wrong]
+    return RecordingCovariance(recording.source, recording.channels[~wrong], _normalise(cov))
+
+
+def _normalise(cov):
+    """Return covariances relative to the average of the channels, of mean variance 1."""
+    n = cov.shape[-1]
+    average = np.eye(n) - 1 / n
+    cov = average @ cov @ average
+    return cov / np.trace(cov, axis1=1, axis2=2)[:, None, None] * n
+
+
+# ---------------------------------------------------------------------------------------------
+# The file
 
 
 def save_prior(prior, recordings, fname):
@@ -167,8 +250,12 @@ def main(argv=None):
         "--hold-out-every", type=int, default=4, help="leave out every n-th subject"
     )
     args = parser.parse_args(argv)
+    components = forward_components()
     recordings = collect_recordings(args.bids_root, args.hold_out_every)
-    prior = estimate_prior(recordings, forward_components())
+    recordings, dropped = audit_recordings(recordings, components)
+    for (_, _, fname), names in dropped.items():
+        print(f"{fname}: without {', '.join(names)}")
+    prior = estimate_prior(recordings, components)
     save_prior(prior, recordings, args.out)
     subjects = {source[:2] for source in prior.sources}
     size = Path(args.out).stat().st_size / 1e6
