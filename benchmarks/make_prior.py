@@ -249,12 +249,18 @@ def main(argv=None):
     parser.add_argument(
         "--hold-out-every", type=int, default=4, help="leave out every n-th subject"
     )
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="leave out channels that neither other data sets nor splines predict as elsewhere",
+    )
     args = parser.parse_args(argv)
     components = forward_components()
     recordings = collect_recordings(args.bids_root, args.hold_out_every)
-    recordings, dropped = audit_recordings(recordings, components)
-    for (_, _, fname), names in dropped.items():
-        print(f"{fname}: without {', '.join(names)}")
+    if args.audit:
+        recordings, dropped = audit_recordings(recordings, components)
+        for (_, _, fname), names in dropped.items():
+            print(f"{fname}: without {', '.join(names)}")
     prior = estimate_prior(recordings, components)
     save_prior(prior, recordings, args.out)
     subjects = {source[:2] for source in prior.sources}

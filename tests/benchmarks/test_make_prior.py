@@ -33,6 +33,7 @@ measure_recording, save_prior = make_prior.measure_recording, make_prior.save_pr
 
 SOURCE = ("set", "sub-01", "sub-01_eeg.edf")
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
+AUDITED = "Fp1 Fp2 F3 Fz F4 C3 Cz C4 P3 Pz P4 O1 O2".split()
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,43 @@ def test_kernel_is_found():
     cosines = units @ units.T
     noise = 0.2 * (cosines > 1 - 1e-9)  # which belongs to no degree
     assert_allclose(fit_kernel(sphere_kernel(cosines, truth) + noise), truth, atol=1e-6)
+
+
+# ---------------------------------------------------------------------------------------------
+# The audit
+
+
+def make_recordings(components, noisy, n_recordings=4):
+    """Return recordings of three data sets; in the first one some electrodes are noisy."""
+    channels, recordings = indices(AUDITED), []
+    smooth = components[:-1].mean(axis=0)[np.ix_(channels, channels)]
+    for dataset in ("one", "two", "three"):
+        for k in range(n_recordings):
+            noise = 0.05 * np.ones(len(channels))
+            if dataset == "one":
+                noise[[AUDITED.index(name) for name in noisy]] = 4.0
+            cov = make_prior._normalise(np.repeat((smooth + np.diag(noise))[None], N_BANDS, axis=0))
+            recordings.append(RecordingCovariance((dataset, f"sub-{k}", f"{k}"), channels, cov))
+    return recordings
+
+
+def test_audit_drops_what_nothing_predicts(components):
+    """The noisy electrode of one data set is dropped there, and nowhere else."""
+    recordings = make_recordings(components, ["Cz"])
+    kept, dropped = make_prior.audit_recordings(recordings, components)
+    assert dropped == {r.source: ["CZ"] for r in recordings if r.source[0] == "one"}
+    for before, after in zip(recordings, kept, strict=True):
+        assert (INDEX["CZ"] in after.channels) == (before.source[0] != "one")
+        assert_allclose(np.trace(after.cov, axis1=1, axis2=2), len(after.channels))
+        assert_allclose(after.cov.sum(axis=-1), 0, atol=1e-12)
+
+
+def test_audit_keeps_what_is_predicted(components):
+    """Nothing is dropped from recordings that are alike, or where there is no other data set."""
+    recordings = make_recordings(components, [])
+    assert make_prior.audit_recordings(recordings, components) == (recordings, {})
+    alone = [r for r in make_recordings(components, ["Cz"]) if r.source[0] == "one"]
+    assert make_prior.audit_recordings(alone, components) == (alone, {})
 
 
 # ---------------------------------------------------------------------------------------------
