@@ -137,6 +137,15 @@ batch_size : int | None
     "return_report": """\
 return_report : bool
     Whether to also return the report.""",
+    # Networks
+    "windows": """\
+x : torch.Tensor, shape (B, C, n * 200)
+    Windows in 0.1 mV at 200 Hz.
+channels : array-like of int, shape (C,) or (B, C)
+    Montage index of each channel.""",
+    "hidden_patches": """\
+mask : torch.Tensor of bool, shape (B, C, n) | None
+    True where a patch is hidden. None means nowhere.""",
     # Readers of data sets
     "subjects_to_read": """\
 subjects : list of str | None

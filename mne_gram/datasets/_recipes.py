@@ -44,14 +44,14 @@ class Recipe:
         The power line frequency to filter out, in Hz; False for no filter.
     window : float
         The window length in seconds.
-    measures : tuple of str
-        The measures on the whole test set, as in :func:`mne_gram.metrics.score_classes`.
-    chosen_by : str
-        The measure on the validation set by which the training epoch is chosen.
     learning_rate : float
         The base learning rate of fine-tuning.
     batch_size : int
         The number of windows per batch.
+    measures : tuple of str
+        The measures on the whole test set, as in :func:`mne_gram.metrics.score_classes`.
+    chosen_by : str
+        The measure on the validation set by which the training epoch is chosen.
     seeds : tuple of int
         The seeds over which results are averaged.
 
@@ -68,10 +68,10 @@ class Recipe:
     reference: str | None
     line_freq: float | bool
     window: float
-    measures: tuple
-    chosen_by: str
     learning_rate: float
-    batch_size: int
+    batch_size: int = 128
+    measures: tuple = _CLASSES
+    chosen_by: str = "kappa"
     seeds: tuple = (0, 10, 20, 30, 40)
 
     @property
@@ -128,10 +128,7 @@ def _make_recipes():
             reference="average",
             line_freq=60.0,
             window=5.0,
-            measures=_CLASSES,
-            chosen_by="kappa",
             learning_rate=5e-4,
-            batch_size=128,
         ),
         Recipe(
             name="hmc",
@@ -142,10 +139,7 @@ def _make_recipes():
             reference=None,
             line_freq=50.0,
             window=15.0,
-            measures=_CLASSES,
-            chosen_by="kappa",
             learning_rate=1e-4,
-            batch_size=128,
         ),
         Recipe(
             name="seedv",
@@ -156,8 +150,6 @@ def _make_recipes():
             reference="average",
             line_freq=50.0,
             window=4.0,
-            measures=_CLASSES,
-            chosen_by="kappa",
             learning_rate=1e-4,
             batch_size=64,
         ),
@@ -173,7 +165,6 @@ def _make_recipes():
             measures=_BINARY,
             chosen_by="roc_auc",
             learning_rate=5e-4,
-            batch_size=128,
         ),
     )
     return {recipe.name: recipe for recipe in recipes}

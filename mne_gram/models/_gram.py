@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .._docs import fill_doc
 from ._config import DECODER_DIM, PATCH_LENGTH, GramConfig
 from ._layers import (
     Linear,
@@ -160,17 +161,14 @@ class Gram(nn.Module):
             init_weights(self, generator)
             draw_weight_(self.encoder.cls, generator)
 
+    @fill_doc
     def encode(self, x, channels, mask=None):
         """Encode the visible patches.
 
         Parameters
         ----------
-        x : torch.Tensor, shape (B, C, n * 200)
-            Windows in 0.1 mV at 200 Hz.
-        channels : array-like of int, shape (C,) or (B, C)
-            Montage index of each channel.
-        mask : torch.Tensor of bool, shape (B, C, n) | None
-            True where a patch is hidden. None means nowhere.
+        %(windows)s
+        %(hidden_patches)s
 
         Returns
         -------
@@ -183,17 +181,14 @@ class Gram(nn.Module):
         latents = put(encoded[:, 1:], visible, background)
         return Encoding(encoded[:, 0], latents.unflatten(1, (n_channels, n_patches)))
 
+    @fill_doc
     def predict_hidden(self, x, channels, mask=None):
         """Return the decoder's vector of every patch, from which the head predicts classes.
 
         Parameters
         ----------
-        x : torch.Tensor, shape (B, C, n * 200)
-            Windows in 0.1 mV at 200 Hz.
-        channels : array-like of int, shape (C,) or (B, C)
-            Montage index of each channel.
-        mask : torch.Tensor of bool, shape (B, C, n) | None
-            True where a patch is hidden. None means nowhere.
+        %(windows)s
+        %(hidden_patches)s
 
         Returns
         -------
@@ -205,37 +200,22 @@ class Gram(nn.Module):
         return self._decode(encoded, visible, channels, patches.shape[2])
 
     def decoder_input(self, x, channels, mask):
-        """Return the input of the first block of the decoder.
+        """Return the input of the first block of the decoder, (B, 1 + C * n, 200).
 
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, C, n * 200)
-            Windows in 0.1 mV at 200 Hz.
-        channels : array-like of int, shape (C,) or (B, C)
-            Montage index of each channel.
-        mask : torch.Tensor of bool, shape (B, C, n)
-            True where a patch is hidden.
-
-        Returns
-        -------
-        tokens : torch.Tensor, shape (B, 1 + C * n, 200)
-            CLS and one vector per patch, with positions added.
+        CLS and one vector per patch, with positions added; the arguments are those of `encode`.
         """
         encoded, visible, channels, patches = self._encode(x, channels, mask)
         positions = self.decoder.positions(channels, patches.shape[2])
         return self.decoder.assemble(encoded, visible, positions)
 
+    @fill_doc
     def predict(self, x, channels, mask=None):
         """Return the logits of each base class at every patch.
 
         Parameters
         ----------
-        x : torch.Tensor, shape (B, C, n * 200)
-            Windows in 0.1 mV at 200 Hz.
-        channels : array-like of int, shape (C,) or (B, C)
-            Montage index of each channel.
-        mask : torch.Tensor of bool, shape (B, C, n) | None
-            True where a patch is hidden. None means nowhere.
+        %(windows)s
+        %(hidden_patches)s
 
         Returns
         -------

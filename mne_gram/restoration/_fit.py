@@ -162,39 +162,17 @@ class Operators:
 
 @dataclass(frozen=True, eq=False)
 class SpatialFit:
-    """What the spatial estimate has learnt from a recording.
+    """What the spatial estimate has learnt from a recording."""
 
-    Attributes
-    ----------
-    whole : array of bool, shape (n_channels,)
-        Channels that are bad throughout the recording.
-    operators : Operators
-        How channels are estimated from each other.
-    baselines : dict of int to callable
-        What `find_baselines` returned.
-    noise : Noise | None
-        What to draw from the posterior with; None for its mean.
-    fill_gaps : bool
-        Whether to fill gaps of all channels.
-    lost : frozenset of int
-        Channels that cannot be restored.
-    holes : array of int, shape (n_holes, 2)
-        Segments of continuous time throughout which too few channels are good.
-    miss : Miss | None
-        What estimates miss around the gaps of the recording; None to measure that in the block.
-    known : dict of int to list of Surroundings
-        Gaps, by channel, that continue beyond the block.
-    """
-
-    whole: np.ndarray
-    operators: Operators
-    baselines: dict
-    noise: Noise | None
-    fill_gaps: bool
-    lost: frozenset
-    holes: np.ndarray
-    miss: Miss | None = None
-    known: dict = field(default_factory=dict)
+    whole: np.ndarray  # (n_channels,), whether bad throughout the recording
+    operators: Operators  # how channels are estimated from each other
+    baselines: dict  # by channel, from find_baselines
+    noise: Noise | None  # what to draw from the posterior with; None for its mean
+    fill_gaps: bool  # whether to fill gaps of all channels
+    lost: frozenset  # channels that cannot be restored
+    holes: np.ndarray  # (n_holes, 2), segments throughout which too few channels are good
+    miss: Miss | None = None  # around the gaps of the recording; None to measure it in the block
+    known: dict = field(default_factory=dict)  # gaps by channel that continue beyond the block
 
 
 @dataclass(frozen=True, eq=False)
