@@ -63,7 +63,8 @@ def check_units(data):
             "inst.apply_function(lambda x: x * 1e6, picks='eeg')."
         )
     raise ValueError(
-        f"The median absolute EEG is {level:.3g} V, expected between 1e-9 and 1e-2 V. {remedy}"
+        f"The median absolute value of the EEG is {level:.3g} V, expected between 1e-9 and 1e-2 V. "
+        f"{remedy}"
     )
 
 

@@ -365,7 +365,7 @@ def test_units_look_past_offsets(level, offset, epochs, seed):
     data = level * rng.standard_normal((4, 3, 500)) + offset * rng.standard_normal((1, 3, 1))
     data = data if epochs else data[0]
     check_units(data)
-    with pytest.raises(ValueError, match="median absolute EEG"):
+    with pytest.raises(ValueError, match="median absolute value of the EEG"):
         check_units(data * 1e6 / (level * 1e5))
     with_gap = data.copy()
     with_gap[..., 0, :] = np.nan

@@ -148,7 +148,7 @@ def _set_channels(raw, recording):
         )
     rest = [name for name in raw.ch_names if name not in set(table["name"])]
     if rest:
-        warn(f"channels.tsv does not list {', '.join(rest)}: their types are those of the file.")
+        warn(f"channels.tsv does not list {', '.join(rest)}; the recording gives their types.")
     if kinds is not None:
         types = dict(zip(table["name"][known], kinds[known], strict=True))
         types = {name: _TYPES.get(kind, "misc") for name, kind in types.items()}

@@ -139,7 +139,7 @@ def _set_marks(raw, markers):
     if unknown:
         mne.utils.warn(
             f"The markers of {raw.filenames[0]} refer to channels that it does not have "
-            f"({', '.join(sorted(unknown))}); these annotations count for all channels."
+            f"({', '.join(sorted(unknown))}); these annotations apply to all channels."
         )
     for (text, start, size), channels in spans.items():
         names = [name for number, name in numbers.items() if number in channels]

@@ -46,8 +46,8 @@ def write_edf(path, raw):
     if n_missing:
         seconds = n_missing / raw.info["sfreq"]
         warn(
-            f"EDF consists of records of {header.duration:g} s: the last value of each channel is "
-            f"repeated for {seconds:.3g} s, annotated as BAD_ACQ_SKIP."
+            f"EDF consists of records of {header.duration:g} s, so the last value of each channel "
+            f"is repeated for {seconds:.3g} s. This part is annotated as BAD_ACQ_SKIP."
         )
     notes = _format_annotations(raw, header, n_records, n_missing / raw.info["sfreq"])
     n_channels = len(raw.ch_names)

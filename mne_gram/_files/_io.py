@@ -99,9 +99,9 @@ def _warn_of_lost_channels(path, inst):
     )
     if n_bad:
         mne.utils.warn(
-            f"{path.name} has {n_bad} annotation(s) of bad segments. Its format has no channels of "
-            "annotations, so they count for all channels. Use a fif, BrainVision or EDF file if "
-            "they are of some channels only."
+            f"{path.name} has {n_bad} annotation(s) of bad segments. Its format does not store the "
+            "channels of annotations, so they apply to all channels. Use a fif, BrainVision or EDF "
+            "file if they are meant for some channels only."
         )
 
 
@@ -162,7 +162,7 @@ def _get_format(inst, path):
     is_raw = isinstance(inst, mne.io.BaseRaw)
     if extension is None or (name.endswith(".gz") and extension != ".fif"):
         raise ValueError(
-            f"The output {name} has no format that can be written. Its name has to end in "
+            f"The format of the output {name} is not supported. Its name has to end in "
             f"{'.fif, .fif.gz, .edf or .vhdr' if is_raw else '-epo.fif or -epo.fif.gz'}, in lower "
             "case."
         )
@@ -182,7 +182,7 @@ def _check_free(files, overwrite):
     taken = [str(file) for file in files if file.exists()]
     if taken and not overwrite:
         raise FileExistsError(
-            f"{', '.join(taken)} exists already. Give another output, or allow overwriting."
+            f"{', '.join(taken)} already exists. Give another output, or allow overwriting."
         )
 
 

@@ -73,8 +73,8 @@ def check_recording(recording):
     if n_good < MIN_GOOD:
         raise ValueError(
             f"{len(names) - n_good} of {len(names)} EEG channels are bad; at least {MIN_GOOD} good "
-            "channels are needed to restore the others. Unmark channels that are usable, or leave "
-            "this recording out."
+            "channels are needed to restore the others. Remove usable channels from info['bads'], "
+            "or skip this recording."
         )
     if n_good < _FEW_GOOD:
         warn(
@@ -84,8 +84,8 @@ def check_recording(recording):
     if recording.sfreq < _MIN_SFREQ:
         warn(
             f"The sampling rate is {recording.sfreq:g} Hz, expected {_MIN_SFREQ:g} Hz or more. The "
-            f"data contain no frequencies above {recording.sfreq / 2:g} Hz to learn from; use the "
-            "recording at its original rate."
+            f"data contain no frequencies above {recording.sfreq / 2:g} Hz to estimate from; use "
+            "the recording at its original rate."
         )
     part, good = recording.read_good(samples.thin())
     seen = np.where(good, part, np.nan)

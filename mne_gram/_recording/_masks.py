@@ -197,8 +197,8 @@ def _check_mask(mask, inst, n_epochs, n_times):
         )
     if mask.dtype != bool:
         raise ValueError(
-            f"mask must be of dtype bool, True where bad, got {mask.dtype}. The labels of an "
-            "autoreject.RejectLog fit after log.labels == 1."
+            f"mask must be of dtype bool, True where bad, got {mask.dtype}. For an "
+            "autoreject.RejectLog, pass log.labels == 1 as the mask."
         )
     if mask.ndim == 2 and isinstance(inst, BaseEpochs):
         mask = np.broadcast_to(mask[..., None], (*mask.shape, n_times))

@@ -120,7 +120,7 @@ def load_raw(raw, path, kind=np.memmap):
     ValueError if the recording itself is in it.
     """
     if Path(path).resolve() in [Path(name).resolve() for name in raw.filenames if name]:
-        raise ValueError(f"The file {path} contains the recording itself. Name another one.")
+        raise ValueError(f"The file {path} contains the recording itself. Give another file.")
     check_room(raw, Path(path).parent)
     shape = len(raw.ch_names), raw.n_times
     data = np.memmap(path, dtype=float, mode="w+", shape=shape)
@@ -144,8 +144,8 @@ def check_room(raw, folder):
     needed, free = 8 * len(raw.ch_names) * raw.n_times, disk_usage(folder).free
     if needed > free:
         raise OSError(
-            f"The samples take {needed / 1e9:.2f} GB in the folder {folder}, which has "
-            f"{free / 1e9:.2f} GB left. Make room there, or name another folder."
+            f"The data need {needed / 1e9:.2f} GB in the folder {folder}, which has "
+            f"{free / 1e9:.2f} GB left. Free some space there, or give another folder."
         )
 
 

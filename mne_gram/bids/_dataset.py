@@ -50,8 +50,8 @@ def check_folder(folder, root):
     misplaced = inner == outer or inner in outer.parents
     if misplaced or (outer in inner.parents and outer / "derivatives" not in inner.parents):
         raise ValueError(
-            f"Results cannot be written to {folder}, which is, contains or is part of the data set "
-            f"itself. Give a folder in {root / 'derivatives'}, or outside of {root}."
+            f"Results cannot be written to {folder}, because it overlaps with the data set itself. "
+            f"Give a folder in {root / 'derivatives'}, or outside of {root}."
         )
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, expected a folder.")
@@ -78,9 +78,9 @@ def _read_json(path):
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as exc:
-        raise ValueError(f"{path} is not JSON ({exc}). Correct it.") from None
+        raise ValueError(f"{path} is not valid JSON ({exc}). Correct it.") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} contains no JSON object. Correct it.")
+        raise ValueError(f"{path} does not contain a JSON object. Correct it.")
     return content
 
 

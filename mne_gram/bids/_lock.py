@@ -56,8 +56,8 @@ class Lock:
         """Raise LostLock if the lock is no longer held."""
         if _read(self.path).get("token") != self._token:
             raise LostLock(
-                f"The lock {self.path.name} was taken over by another run, as this one seemed to "
-                "be dead. Nothing was written."
+                f"The lock {self.path.name} was taken over by another run, because this one seemed "
+                "to have stopped. Nothing was written."
             )
 
     def release(self):

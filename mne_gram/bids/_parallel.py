@@ -101,7 +101,7 @@ def _closing(results):
     except TerminatedWorkerError as exc:
         raise RuntimeError(
             "A worker process was killed, possibly because memory ran out. Finished recordings are "
-            "kept: run the same again, with a smaller n_jobs."
+            "kept: repeat the same run with a smaller n_jobs."
         ) from exc
     finally:
         with contextlib.suppress(Exception):

@@ -232,7 +232,7 @@ def _check_foreign(settings, recording, entry):
     is_foreign = (settings.folder / name).exists() and name not in entry.get("files", {})
     if is_foreign and not settings.overwrite:
         raise FileExistsError(
-            f"{name} exists already, and no earlier run wrote it. Move it away, or allow "
+            f"{name} already exists, and was not written by an earlier run. Move it, or allow "
             "overwriting."
         )
 

@@ -17,8 +17,8 @@ def load_backbone(model, device=None, *, fall_back=False):
     if not isinstance(model, str) and not hasattr(model, "__fspath__"):
         raise TypeError(
             "model must be the name of a model or the folder of one, so that estimators can be "
-            f"cloned and stored without its weights, got {model.__class__.__name__}. Write a "
-            "model in memory with mne_gram.models.save_model first."
+            f"cloned and stored without its weights, got {model.__class__.__name__}. Save a model "
+            "that is in memory with mne_gram.models.save_model first."
         )
     try:
         device = get_device(device)
@@ -31,7 +31,10 @@ def load_backbone(model, device=None, *, fall_back=False):
     stamp = (folder / CONFIG).stat().st_mtime_ns  # a model that was written again is another one
     backbone = _load(str(folder.resolve()), stamp, str(device))
     if backbone.gram is None:
-        raise ValueError(f"The model {str(model)!r} has no stage 2. Use one that has: 'gram-tiny'.")
+        raise ValueError(
+            f"The model {str(model)!r} has no stage 2 (the masked autoencoder). Use one that has, "
+            "such as 'gram-tiny'."
+        )
     return backbone
 
 
@@ -45,6 +48,6 @@ def check_same(backbone, sha256, model):
     if backbone.sha256 != sha256:
         raise RuntimeError(
             f"The model {str(model)!r} on this machine has other weights (sha256 "
-            f"{backbone.sha256}) than the one used in fit ({sha256}). Fit again, or restore the "
-            "former model."
+            f"{backbone.sha256}) than the one used in fit ({sha256}). Fit again, or bring back "
+            "the model used in fit."
         )

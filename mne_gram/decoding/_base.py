@@ -80,15 +80,15 @@ def check_labels(X, y):
     if not hasattr(X, "__len__"):
         raise TypeError(f"X must contain epochs, got {X.__class__.__name__}.")
     if len(X) != len(y):
-        raise ValueError(f"Found {len(X)} epochs in X and {len(y)} labels in y, expected as many.")
+        raise ValueError(f"Found {len(X)} epochs in X, but {len(y)} labels in y.")
     return y
 
 
 def check_classes(classes):
     """Raise if there is only one class."""
     if len(classes) < 2:
-        found = f"only one class, {classes.tolist()[0]!r}" if len(classes) else "no class"
-        raise ValueError(f"Found {found}, in y; a classifier needs at least two classes.")
+        found = f"only one class ({classes.tolist()[0]!r})" if len(classes) else "no class"
+        raise ValueError(f"Found {found} in y; a classifier needs at least two classes.")
 
 
 def draw_seed(random_state):

@@ -48,10 +48,10 @@ def _draw_folds(y, classes, groups, n_folds):
     if counts[rarest] < wanted:
         n, name = counts[rarest], classes[present[rarest]].item()
         raise ValueError(
-            f"Found {n} {what}{'s' if n > 1 else ''} of class {name!r}, fewer "
-            f"than the {wanted} folds that choose the settings: each must contain all classes. "
-            f"Pass more {what}s{f', or cv={n}' if n > 1 else ''}, or, for the probe, the strength "
-            "of its penalty (C=1.0), which needs no folds."
+            f"Found {n} {what}{'s' if n > 1 else ''} of class {name!r}, fewer than the {wanted} "
+            "folds of the cross-validation that chooses the settings; each fold must contain all "
+            f"classes. Pass more {what}s{f', or cv={n}' if n > 1 else ''}. The probe needs no "
+            "folds if C is given, such as C=1.0."
         )
     splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
     return list(splitter(int(wanted)).split(codes, codes, groups))

@@ -83,7 +83,8 @@ def read_subjects(x, column):
     subjects = pd.concat(values)
     if subjects.isna().any():
         raise ValueError(
-            f"{subjects.isna().sum()} values of the metadata column {column!r} are missing."
+            f"{subjects.isna().sum()} values of the metadata column {column!r} are missing. Fill "
+            "them in, or drop these epochs."
         )
     return subjects.to_numpy()
 
@@ -156,7 +157,7 @@ def _read_arrays(x):
     data = _as_floats(x)
     if data.ndim != 3 or data.size == 0:
         raise ValueError(
-            f"X has shape {data.shape}, expected (n_epochs, n_channels, n_times), none of them 0. "
+            f"X has shape {data.shape}, expected (n_epochs, n_channels, n_times), each at least 1. "
             "X may also be mne.Epochs, or a list of arrays (n_channels, n_times)."
         )
     return [TrialStack(np.arange(len(data)), data)]

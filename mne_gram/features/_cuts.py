@@ -112,7 +112,7 @@ def cut_recording(
     taken = cmap.indices >= 0
     if not taken.any():
         raise ValueError(
-            f"None of the {len(picks)} EEG channels matches an entry of the montage. Rename them "
+            f"None of the {len(picks)} EEG channels matches an electrode of the model. Rename them "
             "to 10-05 names (inst.rename_channels) or set their positions (inst.set_montage)."
         )
     ch_names = [name for name, ok in zip(cmap.ch_names, taken, strict=True) if ok]
@@ -210,8 +210,8 @@ def _find_windows(inst, length, step):
         left += last - end
     if not windows:
         raise ValueError(
-            "No segment of the Raw between 'edge' and 'BAD_ACQ_SKIP' annotations is a second long, "
-            "which is one patch."
+            "All segments of the Raw between 'edge' and 'BAD_ACQ_SKIP' annotations are shorter "
+            "than 1 s, the length of one patch."
         )
     logger.info(
         "Cut %d windows, %d of them shorter than %d s; %g s at the ends of segments are left out.",

@@ -51,8 +51,8 @@ def read_features(fname, kind):
         ) from exc
     if version > _VERSION:
         raise RuntimeError(
-            f"{fname} was written by a newer version of mne_gram (format {version}, known up to "
-            f"{_VERSION}). Update mne_gram."
+            f"{fname} was written by a newer version of mne_gram (its format is version {version}, "
+            f"this mne_gram reads version {_VERSION} or lower). Update mne_gram."
         )
     if found != kind:
         raise RuntimeError(

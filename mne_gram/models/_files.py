@@ -91,7 +91,9 @@ def read_config(folder):
     try:
         config = json.loads(fname.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RuntimeError(f"{fname} is not JSON ({error}). Write or fetch it again.") from None
+        raise RuntimeError(
+            f"{fname} is not valid JSON ({error}). Write or fetch it again."
+        ) from None
     if not isinstance(config, dict) or config.get("format") != _FORMAT:
         raise RuntimeError(
             f"{fname} does not describe a model of mne_gram: expected the entry "

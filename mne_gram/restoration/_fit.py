@@ -109,8 +109,8 @@ def _find_lost(recording, statistics, on_missing):
     if len(lost):
         message = (
             f"Cannot restore {', '.join(names[k] for k in lost)}: bad (nearly) throughout the "
-            "recording, and neither name nor position shows where they are. Rename them to 10-05 "
-            "names (inst.rename_channels) or set their positions (inst.set_montage)."
+            "recording, with neither a known name nor a position. Rename them to 10-05 names "
+            "(inst.rename_channels) or set their positions (inst.set_montage)."
         )
         if on_missing == "raise":
             raise ValueError(message)

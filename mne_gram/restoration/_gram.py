@@ -109,8 +109,8 @@ def add_network(block, estimates, plan, *, scale="estimate", predict=None, **kwa
             changes[int(channel), start] = change[row]
     if too_short:
         warn(
-            f"{too_short} segments of continuous time are shorter than the network's patch of one "
-            "second: their estimate is that of method='spatial'."
+            f"{too_short} segments without a discontinuity are shorter than one second, the length "
+            "of a patch of the network: they are restored as with method='spatial'."
         )
     starts = np.array([start for start, _ in block.segments])
     for estimate in estimates:

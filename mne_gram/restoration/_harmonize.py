@@ -178,7 +178,7 @@ def _check_good(inst):
     if len(good) < MIN_GOOD:
         raise ValueError(
             f"{len(good)} of {len(eeg)} EEG channels are good; at least {MIN_GOOD} are needed to "
-            "estimate others. Unmark channels that are usable, or leave this recording out."
+            "estimate others. Remove usable channels from info['bads'], or skip this recording."
         )
 
 

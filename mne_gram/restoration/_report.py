@@ -146,9 +146,9 @@ class RestorationReport:
         shape = len(inst) if self._is_epochs else 1, len(inst.times)
         if isinstance(inst, mne.BaseEpochs) != self._is_epochs or shape != self._shape:
             raise ValueError(
-                f"Found data of {shape[0]} x {shape[1]} samples, expected the restored data, of "
-                f"{self._shape[0]} x {self._shape[1]}: compute the interval before you crop, "
-                "resample or drop epochs."
+                f"Found data of {shape[0]} x {shape[1]} samples (epochs x times), expected the "
+                f"restored data of {self._shape[0]} x {self._shape[1]}: compute the interval "
+                "before you crop, resample or drop epochs."
             )
         picks = _picks_to_idx(inst.info, picks, "all", exclude=())
         half = NormalDist().inv_cdf((1 + level) / 2)

@@ -203,7 +203,7 @@ def _find_mask(inst, picks, mask, line_freq, prior):
     _check_option("mask", mask, ("auto",), "when it is a str")
     if isinstance(inst, mne.Evoked):
         raise ValueError(
-            "mask='auto' needs Raw or Epochs: bad channels cannot be found in an average."
+            "mask='auto' needs Raw or Epochs: bad channels cannot be found in Evoked data."
         )
     names = [inst.ch_names[k] for k in picks]
     found = find_bads(inst, picks=names, line_freq=line_freq, prior=prior)
@@ -219,8 +219,8 @@ def _load(inst, preload):
             inst.load_data()
     elif preload is False or not isinstance(inst, BaseRaw) or inst.preload:
         raise ValueError(
-            f"Found preload={preload!r}, expected True; or the name of a file, for a Raw that is "
-            "not preloaded: samples that are in memory need no file."
+            f"Found preload={preload!r}, expected True. The name of a file can only be given for a "
+            "Raw that is not preloaded."
         )
     else:
         load_raw(inst, preload)
@@ -257,7 +257,10 @@ def _release_bads(inst, picks, bad, left):
     kept = [name for name in names[left.n_bad > 0] if name in inst.info["bads"]]
     inst.info["bads"] = [name for name in inst.info["bads"] if name not in free]
     if kept:
-        logger.info("Not all of %s could be restored: they stay in info['bads'].", ", ".join(kept))
+        logger.info(
+            "Not all bad samples of %s could be restored, so info['bads'] keeps these channels.",
+            ", ".join(kept),
+        )
 
 
 def _annotate(annotations, inst, picks, spans):

@@ -113,7 +113,7 @@ def _read_target(channels):
     said = settle_names(names)
     twice = [name for name, (_, how, _) in zip(names, said, strict=True) if how == "taken"]
     if twice:
-        logger.info("Left out old names of electrodes that channels contains twice: %s.", twice)
+        logger.info("Left out old names of electrodes that also have their new name: %s.", twice)
         target = mne.pick_info(target, [k for k, name in enumerate(names) if name not in twice])
     return target
 
@@ -150,7 +150,7 @@ def _read_names(names):
         place = _key(said if how == "taken" else entry)
         if place is not None and place in first:
             raise ValueError(
-                f"{first[place]} and {name} are two names of one electrode: use one of them."
+                f"{first[place]} and {name} are names of the same electrode: use one of them."
             )
         first[place] = name
     return make_info(names, positions)
@@ -221,6 +221,7 @@ def _lay_positions(info, target, have, of_template):
             positions = apply_similarity(positions, fit_similarity(have.positions[used], own[used]))
         except ValueError:
             logger.info(
-                "Too few positions to fit the template to the head: its own positions are used."
+                "Too few channel positions to align the template montage with the head: it is used "
+                "as it is."
             )
     return dict(zip(target["ch_names"], positions, strict=True))

@@ -64,7 +64,9 @@ def _note_joins(raw, joins):
 def _preprocess(raw, bads, line_freq):
     """Preprocess a Raw with bad channels (a bool each) kept out of the average reference."""
     if bads.all():
-        raise ValueError("Every channel is bad most of the time: marked, flat, clipped or huge.")
+        raise ValueError(
+            "Every channel is bad most of the time: marked, flat, clipped or far too large."
+        )
     raw.info["bads"] = [name for name, bad in zip(raw.ch_names, bads, strict=True) if bad]
     return preprocess(raw, line_freq=line_freq).get_data()
 
@@ -141,10 +143,10 @@ def load_recording(source, dtype, line_freq):
         data, marked = _prepare(raw, line_freq)
     pieces = cut_pieces(joins, holes, data.shape[1])
     if not pieces:
-        raise ValueError("It has no second without a join.")
+        raise ValueError("It has no second without a discontinuity.")
     data, marked = data[rows] * VOLTS_TO_MODEL, marked[rows]
     if marked.all():
-        raise ValueError("Every second of every channel is marked, flat, clipped or huge.")
+        raise ValueError("Every second of every channel is marked, flat, clipped or far too large.")
     array, scale = quantise(data, marked, dtype)
     notes = [hide_paths(source, str(warning.message)) for warning in caught]
     notes = list(dict.fromkeys(notes))

@@ -96,7 +96,7 @@ def test_nobody_is_there(tmp_path):
     "text, about, match",
     [
         ("name\tage\nsub-01\t3\n", None, "no column 'participant_id'"),
-        ("participant_id\nsub-01\n", [], "no JSON object"),
+        ("participant_id\nsub-01\n", [], "not contain a JSON object"),
         ("", None, "is not a table"),
     ],
 )
@@ -108,7 +108,7 @@ def test_source_that_cannot_be_understood(bids_copy, text, about, match):
     assert report.failures == [] and not (report.folder / "participants.tsv").exists()
     _set_source(bids_copy, "participant_id\nsub-02\n")
     (bids_copy / "participants.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match="participants.json is not JSON"):
+    with pytest.raises(ValueError, match="participants.json is not valid JSON"):
         write_participants(report.folder, bids_copy)
 
 

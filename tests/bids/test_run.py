@@ -284,14 +284,14 @@ def test_no_data_set(bids_copy, tmp_path):
 
 def test_around_the_data_set(bids_copy):
     """An output folder that contains the data set is an error too."""
-    with pytest.raises(ValueError, match="part of the data set itself"):
+    with pytest.raises(ValueError, match="overlaps with the data set itself"):
         _run(bids_copy, derivatives=bids_copy.parent)
 
 
 def test_folder_of_others(bids_copy, tmp_path):
     """Results are not mixed with the data set, those of another pipeline, or other files."""
     for place in (bids_copy, bids_copy / "sub-01"):
-        with pytest.raises(ValueError, match="part of the data set itself"):
+        with pytest.raises(ValueError, match="overlaps with the data set itself"):
             _run(bids_copy, derivatives=place)
     other = bids_copy / "derivatives" / "pipeline"
     other.mkdir(parents=True)
@@ -299,7 +299,7 @@ def test_folder_of_others(bids_copy, tmp_path):
     (other / "dataset_description.json").write_text(json.dumps(about), encoding="utf-8")
     with pytest.raises(ValueError, match="written by fmriprep"):
         _run(bids_copy, derivatives=other)
-    with pytest.raises(ValueError, match="part of the data set itself"):
+    with pytest.raises(ValueError, match="overlaps with the data set itself"):
         _run(bids_copy, derivatives=bids_copy / "derivatives")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()
@@ -310,7 +310,7 @@ def test_folder_of_others(bids_copy, tmp_path):
     with pytest.raises(FileExistsError, match="is a file"):
         _run(bids_copy, derivatives=file)
     (other / "dataset_description.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match="is not JSON"):
+    with pytest.raises(ValueError, match="is not valid JSON"):
         _run(bids_copy, derivatives=other)
 
 
@@ -321,7 +321,7 @@ def test_foreign_file_in_the_way(bids_copy):
     output.parent.mkdir(parents=True)
     output.write_text("precious", encoding="utf-8")
     (row,) = _run(bids_copy, subjects="02").rows
-    assert row["status"] == "failed" and "exists already" in row["why"]
+    assert row["status"] == "failed" and "already exists" in row["why"]
     assert output.read_text(encoding="utf-8") == "precious"
     assert _get_statuses(_run(bids_copy, subjects="02", overwrite=True)) == ["done"]
 

@@ -365,7 +365,7 @@ def test_file_that_came_meanwhile(source, together, tmp_path, monkeypatch):
 
     monkeypatch.setattr(_encode, "encode_windows", encode)
     report = run_bids(source, derivatives=tmp_path / "out", **OPTIONS | dict(subjects="01"))
-    assert "exists already" in report.failures[0]["why"]
+    assert "already exists" in report.failures[0]["why"]
     assert path.read_text(encoding="utf-8") == "precious"
 
 

@@ -124,7 +124,7 @@ def test_find_bads_writes(recording, tmp_path, capsys):
     assert "BAD_gram_flat" in marked.annotations.description
     assert recording.read_bytes() == before
     assert main(args) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main([*args, "--overwrite"]) == 0
 
 

@@ -116,7 +116,7 @@ def test_errors_are_one_line(folder, tmp_path, capsys, args, text):
 def test_nothing_is_overwritten(folder, tmp_path, capsys):
     (tmp_path / "a.npz").write_bytes(b"mine")
     assert run(folder, "embed", tmp_path / "a.npz") == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert (tmp_path / "a.npz").read_bytes() == b"mine"
     assert run(folder, "embed", tmp_path / "a.npz", "--overwrite") == 0
     assert len(mne_gram.read_embedding(tmp_path / "a.npz")) == 2

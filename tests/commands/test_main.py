@@ -176,7 +176,7 @@ def test_no_room_for_a_large_recording(source, tmp_path, capsys, monkeypatch):
         "mne_gram._recording._samples.disk_usage", lambda _: SimpleNamespace(free=0)
     )
     assert _run(source, tmp_path / "out_raw.fif") == 1
-    assert "Make room there" in _get_error(capsys)
+    assert "Free some space there" in _get_error(capsys)
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -216,7 +216,7 @@ def test_sample_in_a_new_process(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     assert main(command[3:]) == 1
-    assert "exists already" in _get_error(capsys)
+    assert "already exists" in _get_error(capsys)
 
 
 def test_missing_input(tmp_path, capsys):
@@ -254,7 +254,7 @@ def test_existing_output(source, tmp_path, capsys, kind):
     args = [*args[:-1], args[-1].with_suffix(".txt" if kind == "--report" else args[-1].suffix)]
     args[-1].write_text("old")
     assert _run(source, *args) == 1
-    assert "exists already" in _get_error(capsys)
+    assert "already exists" in _get_error(capsys)
     assert args[-1].read_text() == "old"
     assert not kind.startswith("--") or not args[0].exists()
 

@@ -197,7 +197,7 @@ def test_gram(tokenizer, corpus, tmp_path, capsys, inner):
     assert main(command) == 0
     assert figure.read_bytes().startswith(b"%PDF")
     assert main(command) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0
     assert main(["pretrain", "curves", str(tmp_path), "--out", str(tmp_path / "b.png")]) == 1
     assert "no log" in capsys.readouterr().err

@@ -281,7 +281,7 @@ def test_channels_without_entry(model):
     assert_array_equal(quiet.data, embedding.data)
     with pytest.raises(ValueError, match="match no entry"):
         compute_embedding(raw, model=model, preprocess=False, on_missing="raise")
-    with pytest.raises(ValueError, match="None of the 1 EEG channels matches an entry"):
+    with pytest.raises(ValueError, match="None of the 1 EEG channels matches an electrode"):
         compute_embedding(raw, model=model, picks=["X1"], on_missing="ignore")
     # Two names of one electrode: the exact one wins.
     twice = make_raw(names=["T3", "T7", "C3"])
@@ -350,7 +350,7 @@ def test_bad_input(model, change, options, error, match):
 
 def test_only_snippets(model):
     raw = mne.concatenate_raws([make_raw(0.8, seed=k) for k in range(3)], verbose="error")
-    with pytest.raises(ValueError, match="No segment of the Raw"):
+    with pytest.raises(ValueError, match="All segments of the Raw"):
         compute_embedding(raw, model=model, **READY)
 
 

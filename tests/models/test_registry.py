@@ -215,7 +215,7 @@ def test_broken_folders(model, tmp_path):
     rewrite(folder, tokenizer=None, gram=None)
     check("unexpected: ")
     (folder / "config.json").write_text("{", encoding="utf-8")
-    check("config.json is not JSON")
+    check("config.json is not valid JSON")
     with open(folder / "model.safetensors", "r+b") as file:
         file.truncate(1000)
     check("sha256 is .* It was changed or is incomplete")

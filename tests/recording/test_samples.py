@@ -127,6 +127,6 @@ def test_no_room(raw, tmp_path, monkeypatch):
     raw.save(tmp_path / "a_raw.fif", verbose="error")
     lazy = mne.io.read_raw(tmp_path / "a_raw.fif", verbose="error")
     monkeypatch.setattr(_samples, "disk_usage", lambda folder: SimpleNamespace(free=31_999))
-    with pytest.raises(OSError, match="Make room there"):
+    with pytest.raises(OSError, match="Free some space there"):
         load_raw(lazy, tmp_path / "a.dat")
     assert not lazy.preload and not (tmp_path / "a.dat").exists()

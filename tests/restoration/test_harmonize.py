@@ -465,9 +465,9 @@ def test_other_projectors_have_to_be_applied_first(raw):
     ("channels", "message"),
     [
         ([], "is empty"),
-        (["T3", "Cz", "T7"], "T3 and T7 are two names of one electrode"),
-        (["T1", "FT9"], "T1 and FT9 are two names"),
-        (["Cz", "CZ"], "Cz and CZ are two names"),
+        (["T3", "Cz", "T7"], "T3 and T7 are names of the same electrode"),
+        (["T1", "FT9"], "T1 and FT9 are names of the same electrode"),
+        (["Cz", "CZ"], "Cz and CZ are names of the same electrode"),
         (["Cz", "Cz"], "Cz more than once"),
         (["Cz", "X1", "Y2"], "Cannot add X1, Y2: not a 10-05 name.*Check the spelling"),
         (["Cz", "F3-C3"], "F3-C3 is a derivation .*set_bipolar_reference"),

@@ -132,7 +132,7 @@ def test_page(restored, tmp_path):
     # It needs no other file.
     assert not re.search(r"""<(?:script|link|img)[^>]+(?:src|href)=["'](?!data:)""", text)
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
-    with pytest.raises(FileExistsError, match="exists already"):
+    with pytest.raises(FileExistsError, match="already exists"):
         report.save(path)
     path.write_text("old")
     report.save(path, overwrite=True)

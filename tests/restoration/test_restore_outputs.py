@@ -63,11 +63,11 @@ def test_report(sample, tmp_path):
     assert (report.std[mask] > 0).all() and (report.std[~mask] == 0).all()
     good = sample[0].copy().drop_channels(["CP2", "FT8"])
     assert report.rank_before == mne.compute_rank(good.pick("eeg"), rank=None)["eeg"]
-    assert f"{report.rank_before} of the channels" in str(report)
+    assert f"The rank is {report.rank_before} for the channels" in str(report)
     for name in ("a.txt", "a.json", "a.csv"):
         report.save(tmp_path / name)
         assert "CP2" in (tmp_path / name).read_text()
-        with pytest.raises(FileExistsError, match="exists already"):
+        with pytest.raises(FileExistsError, match="already exists"):
             report.save(tmp_path / name)
     report.save(tmp_path / "a.txt", overwrite=True)
     with pytest.raises(ValueError, match="in .txt, .json or .csv"):
