@@ -273,9 +273,9 @@ def test_device_is_not_stored(nano, monkeypatch):
     stored = pickle.loads(pickle.dumps(clf))
     np.testing.assert_array_equal(stored.decision_function(x), wanted)
     for adapt in KINDS:
-        with pytest.raises(RuntimeError, match="device='cuda' was asked for"):
+        with pytest.raises(RuntimeError, match="device='cuda' was requested"):
             _make(nano, adapt, ch_names=NAMES, sfreq=160.0, device="cuda").fit(x, y)
-    with pytest.raises(RuntimeError, match="device='cuda' was asked for"):
+    with pytest.raises(RuntimeError, match="device='cuda' was requested"):
         GramFeatures(model=nano, device="cuda").fit(_make_epochs(x))
 
 

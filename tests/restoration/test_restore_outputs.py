@@ -70,7 +70,7 @@ def test_report(sample, tmp_path):
         with pytest.raises(FileExistsError, match="already exists"):
             report.save(tmp_path / name)
     report.save(tmp_path / "a.txt", overwrite=True)
-    with pytest.raises(ValueError, match="in .txt, .json or .csv"):
+    with pytest.raises(ValueError, match="in .txt, .json, .csv or .html"):
         report.save(tmp_path / "a.pdf")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.json", "a.txt"]
 
