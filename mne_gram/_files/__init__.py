@@ -30,29 +30,3 @@ from ._io import (
     write_inst,
 )
 from ._logs import LOG_COLUMNS, LOG_FILE, read_log, read_log_rows
-
-__all__ = [
-    "CUT_SHORT",
-    "LOG_COLUMNS",
-    "LOG_FILE",
-    "BidsRecording",
-    "check_output",
-    "find_sidecars",
-    "list_input_files",
-    "list_recordings",
-    "loaded",
-    "read_inst",
-    "read_json",
-    "read_log",
-    "read_log_rows",
-    "read_path",
-    "read_recording",
-    "read_table",
-    "read_tsv",
-    "select_recordings",
-    "staged",
-    "staged_together",
-    "take_shard",
-    "write_figure",
-    "write_inst",
-]

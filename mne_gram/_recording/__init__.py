@@ -2,12 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Samples, masks and windows of Raw, Epochs and Evoked."""
 
-from ._input import (
-    check_recording,
-    find_evidence,
-    open_recording,
-    pick_eeg,
-)
+from ._input import check_recording, find_evidence, open_recording, pick_eeg
 from ._masks import (
     BadSpans,
     annotated_spans,
@@ -18,17 +13,8 @@ from ._masks import (
     find_spans,
     merge_spans,
 )
-from ._recording import (
-    Block,
-    Recording,
-)
-from ._samples import (
-    Samples,
-    Scratch,
-    check_room,
-    cut_chunks,
-    load_raw,
-)
+from ._recording import Block, Recording
+from ._samples import Samples, Scratch, check_room, cut_chunks, load_raw
 from ._windows import (
     choose_windows,
     find_segments,
@@ -36,30 +22,3 @@ from ._windows import (
     measure_moments,
     window_products,
 )
-
-__all__ = [
-    "BadSpans",
-    "Block",
-    "Recording",
-    "Samples",
-    "Scratch",
-    "annotated_spans",
-    "check_recording",
-    "check_room",
-    "choose_windows",
-    "collect_mask",
-    "collect_spans",
-    "count_times",
-    "cut_chunks",
-    "find_all_channel_gaps",
-    "find_evidence",
-    "find_segments",
-    "find_spans",
-    "group_products",
-    "load_raw",
-    "measure_moments",
-    "merge_spans",
-    "open_recording",
-    "pick_eeg",
-    "window_products",
-]

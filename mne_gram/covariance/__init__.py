@@ -1,6 +1,9 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""How electrodes covary: bands, the conditional Gaussian, the prior, the forward model."""
+"""How electrodes covary: bands, the conditional Gaussian, the prior, the forward model.
+
+``__all__`` lists the public names. All others are for the rest of the package, and may change.
+"""
 
 from ._bands import (
     N_BANDS,
@@ -19,10 +22,7 @@ from ._conditional import (
     interpolation_operators,
     trace,
 )
-from ._forward import (
-    fit_sources,
-    forward_components,
-)
+from ._forward import fit_sources, forward_components
 from ._prior import (
     PRIOR_FILE,
     Prior,
@@ -36,30 +36,4 @@ from ._prior import (
     sphere_kernel,
 )
 
-__all__ = [
-    "MIN_GOOD",
-    "Moments",
-    "N_BANDS",
-    "PRIOR_FILE",
-    "Prior",
-    "RecordingCovariance",
-    "STATISTICS_EDGES",
-    "WINDOW",
-    "adapt_covariance",
-    "assemble_prior",
-    "band_products",
-    "channel_rows",
-    "complete_recording",
-    "filter_length",
-    "fit_sources",
-    "forward_components",
-    "interpolation_operators",
-    "load_prior",
-    "lowpass_taps",
-    "pack_symmetric",
-    "read_recordings",
-    "sphere_kernel",
-    "split_bands",
-    "sum_bands",
-    "trace",
-]
+__all__ = ["Prior", "load_prior"]

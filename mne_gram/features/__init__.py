@@ -8,30 +8,15 @@ from ._compute import (
     compute_tokens,
     load_network,
 )
-from ._cuts import (
-    Cuts,
-    cut_recording,
-)
-from ._joint import (
-    JointEncoder,
-)
-from ._sets import (
-    Embedding,
-    Tokens,
-    read_embedding,
-    read_tokens,
-)
+from ._cuts import Cuts, cut_recording
+from ._joint import JointEncoder
+from ._sets import Embedding, Tokens, read_embedding, read_tokens
 
 __all__ = [
-    "Cuts",
     "Embedding",
-    "JointEncoder",
     "Tokens",
-    "check_part",
     "compute_embedding",
     "compute_tokens",
-    "cut_recording",
-    "load_network",
     "read_embedding",
     "read_tokens",
 ]

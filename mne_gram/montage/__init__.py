@@ -5,7 +5,7 @@
 ``__all__`` lists the public names. All others are for the rest of the package, and may change.
 """
 
-from ._head import (  # noqa: F401
+from ._head import (
     FAR,
     apply_similarity,
     electrode_positions,
@@ -18,7 +18,7 @@ from ._head import (  # noqa: F401
     template_sphere,
 )
 from ._match import ChannelMap, match_channels
-from ._names import (  # noqa: F401
+from ._names import (
     BIPOLAR,
     CH_NAMES,
     ELECTRODES,
