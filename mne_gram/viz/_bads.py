@@ -13,8 +13,8 @@ from ._style import (
     SKY,
     VERMILION,
     add_legend_beside,
-    check_axis,
     check_report,
+    open_axes,
     open_frame,
     set_title,
 )
@@ -50,20 +50,16 @@ def plot_bads(report, *, axes=None, show=True):
         extend over the whole recording for bad channels. The horizontal axis is in seconds for Raw
         and in epochs for Epochs.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
     from mne.viz.utils import plt_show
 
     check_report(report, "BadsReport", "mne_gram.find_bads")
-    check_axis(axes)
     names = report.ch_names
     table = report.to_data_frame()
     start, stop = report.start, report.stop
     if report.n_epochs is not None:
         start, stop = -0.5, report.n_epochs - 0.5
-    if axes is None:
-        height = 1.2 + 0.16 * max(len(names), 8)
-        axes = plt.subplots(figsize=(8, min(height, 14)), layout="constrained")[1]
+    axes = open_axes(axes, (8, min(1.2 + 0.16 * max(len(names), 8), 14)))
     rows = {name: row for row, name in enumerate(names)}
     for row in table.itertuples():
         colour, hatch = _STYLES[row.why]

@@ -12,9 +12,9 @@ from ._style import (
     PALETTE,
     SCALE,
     add_legend_beside,
-    check_axis,
     list_axes,
     make_grid,
+    open_axes,
     open_frame,
     set_title,
 )
@@ -168,18 +168,15 @@ def plot_codebook_usage(tokens, *, axes=None, show=True):
     ValueError
         If all patches are bad.
     """
-    import matplotlib.pyplot as plt
     from mne.viz.utils import plt_show
 
-    check_axis(axes)
     _check_made_by(tokens, "n_classes", "tokens", "compute_tokens")
     counts = np.unique(tokens.data[tokens.data >= 0], return_counts=True)[1]
     if not len(counts):
         raise ValueError("tokens contains no base class: all patches are bad, or there are none.")
     shares = np.sort(counts)[::-1] / counts.sum()
     perplexity = np.exp(-(shares * np.log(shares)).sum())
-    if axes is None:
-        _, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
+    axes = open_axes(axes, (5, 3.5))
     ranks = np.arange(1, len(shares) + 1)
     axes.loglog(ranks, shares, ".-", color=BLUE, lw=1, ms=4, label="classes")
     even = 1 / tokens.n_classes
@@ -225,10 +222,8 @@ def plot_embedding(embedding, *, color=None, axes=None, show=True):
     Do not judge from this figure how well categories can be classified: the components are the
     directions of largest variance, whatever its source.
     """
-    import matplotlib.pyplot as plt
     from mne.viz.utils import plt_show
 
-    check_axis(axes)
     _check_made_by(embedding, "pool", "embedding", "compute_embedding")
     _validate_type(color, (str, None), "color")
     frame = embedding.to_data_frame()
@@ -245,8 +240,7 @@ def plot_embedding(embedding, *, color=None, axes=None, show=True):
             f"color must be one of {', '.join(map(str, frame))}, got {color!r} instead."
         )
     places, shares = _project(vectors)
-    if axes is None:
-        _, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
+    axes = open_axes(axes, (5.5, 4.5))
     _scatter(axes, places, frame[color], color)
     open_frame(axes)
     for axis, number, share in zip((axes.xaxis, axes.yaxis), (1, 2), shares, strict=True):

@@ -13,9 +13,9 @@ from ._style import (
     SCALE,
     VERMILION,
     add_legend,
-    check_axis,
     check_report,
     list_axes,
+    open_axes,
     open_frame,
     set_title,
 )
@@ -203,19 +203,16 @@ def plot_scores(report, *, axes=None, show=True):
     ValueError
         If the report has no evidence.
     """
-    import matplotlib.pyplot as plt
     from mne.viz.utils import plt_show
 
     check_report(report, "RestorationReport", _MADE_BY)
-    check_axis(axes)
     evidence = report.evidence
     if evidence is None:
         raise ValueError(
             "Found no evidence in the report: the experts were not scored on hidden clean patches."
         )
     table = evidence.to_table()
-    if axes is None:
-        _, axes = plt.subplots(figsize=(9, 1 + _BAR * len(table)), layout="constrained")
+    axes = open_axes(axes, (9, 1 + _BAR * len(table)))
     chosen = evidence.find_chosen(report.method)
     scores = np.array([row[1] for row in table], float)
     for k, (expert, score, r, weight) in enumerate(table):
@@ -264,7 +261,6 @@ def plot_channel_map(report, *, axes=None, show=True):
     from mne.viz.utils import plt_show
 
     check_report(report, "RestorationReport", _MADE_BY)
-    check_axis(axes)
     placed = find_placed(report.info)
     if not placed.any():
         raise ValueError(
@@ -272,8 +268,7 @@ def plot_channel_map(report, *, axes=None, show=True):
             "before restoring."
         )
     info = mne.pick_info(report.info, np.flatnonzero(placed))
-    if axes is None:
-        _, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
+    axes = open_axes(axes, (5.5, 4.5))
     # MNE projects the positions; its dots are replaced.
     mne.viz.plot_sensors(info, kind="topomap", ch_type="eeg", axes=axes, show=False)
     points = axes.collections[0]

@@ -24,11 +24,13 @@ def check_report(report, kind, maker):
         )
 
 
-def check_axis(axes):
-    """Raise an error if this is neither an Axes object nor None."""
+def open_axes(axes, size):
+    """Return the given axes, or those of a new figure of a size in inches if they are None."""
+    import matplotlib.pyplot as plt
     from matplotlib.axes import Axes
 
     _validate_type(axes, (Axes, None), "axes")
+    return plt.subplots(figsize=size, layout="constrained")[1] if axes is None else axes
 
 
 def list_axes(axes, n, what):
