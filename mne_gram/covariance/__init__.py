@@ -22,7 +22,7 @@ from ._conditional import (
     interpolation_operators,
     trace,
 )
-from ._forward import fit_sources, forward_components
+from ._forward import fit_sources, forward_components, solve_sphere
 from ._prior import (
     PRIOR_FILE,
     Prior,

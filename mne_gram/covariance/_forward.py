@@ -24,26 +24,13 @@ def forward_components(seed=0):
     """
     places, index = np.unique(electrode_positions(), axis=0, return_inverse=True)
     origin, radius = template_sphere()
-    names = [f"E{k}" for k in range(len(places))]
-    info = mne.create_info(names, 200.0, "eeg")
-    with mne.utils.use_log_level("error"):
-        montage = mne.channels.make_dig_montage(
-            dict(zip(names, places, strict=True)), coord_frame="head"
-        )
-        info.set_montage(montage)
-        sphere = mne.make_sphere_model(origin, radius)
-        rng = np.random.default_rng(seed)
-        units = rng.normal(size=(_N_DIPOLES, 3))
-        units /= np.linalg.norm(units, axis=1, keepdims=True)
-        units = units[units[:, 2] > -0.6]
-        depth = rng.choice(_DEPTHS, len(units))
-        src = mne.setup_volume_source_space(
-            pos=dict(rr=origin + units * (depth * radius)[:, None], nn=units), sphere=sphere
-        )
-        fwd = mne.make_forward_solution(info, None, src, sphere, meg=False, eeg=True)
-    used = fwd["src"][0]["vertno"]
+    rng = np.random.default_rng(seed)
+    units = rng.normal(size=(_N_DIPOLES, 3))
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    units = units[units[:, 2] > -0.6]
+    depth = rng.choice(_DEPTHS, len(units))
+    lead, used = solve_sphere(places, origin + units * (depth * radius)[:, None], units)
     units, depth = units[used], depth[used]
-    lead = fwd["sol"]["data"].reshape(len(places), -1, 3)
     radial = np.einsum("cpk,pk->cp", lead, units)
     tangential = lead - radial[..., None] * units
     octant = (units[:, 0] > 0) + 2 * (units[:, 1] > 0) + 4 * (units[:, 2] > 0.4)
@@ -59,6 +46,24 @@ def forward_components(seed=0):
     # Noise of each position; two entries at one position share it.
     components = np.concatenate([components, (index[:, None] == index[None])[None]])
     return components / np.trace(components, axis1=1, axis2=2)[:, None, None] * len(index)
+
+
+def solve_sphere(places, positions, normals, **kwargs):
+    """Return the potentials (n_places, n_used, 3) of dipoles in MNE's sphere, and those used.
+
+    In metres, head frame; keyword arguments go to :func:`mne.make_forward_solution`.
+    """
+    names = [f"E{k}" for k in range(len(places))]
+    info = mne.create_info(names, 200.0, "eeg")
+    with mne.utils.use_log_level("error"):
+        montage = mne.channels.make_dig_montage(
+            dict(zip(names, places, strict=True)), coord_frame="head"
+        )
+        info.set_montage(montage)
+        sphere = mne.make_sphere_model(*template_sphere())
+        src = mne.setup_volume_source_space(pos=dict(rr=positions, nn=normals), sphere=sphere)
+        fwd = mne.make_forward_solution(info, None, src, sphere, meg=False, eeg=True, **kwargs)
+    return fwd["sol"]["data"].reshape(len(places), -1, 3), fwd["src"][0]["vertno"]
 
 
 def fit_sources(components, cov, rows, carries_reference=None, own=None):

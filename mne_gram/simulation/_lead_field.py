@@ -5,9 +5,9 @@
 from dataclasses import dataclass
 from functools import cache
 
-import mne
 import numpy as np
 
+from ..covariance import solve_sphere
 from ..montage import BIPOLAR, CH_NAMES, ELECTRODES, electrode_positions, template_sphere
 
 _BRAIN = 0.9  # of the head's radius in MNE's sphere, outside of which is the skull
@@ -64,18 +64,8 @@ def solve_forward(places, positions):
             f"{outside.sum()} of {len(positions)} dipoles lie outside the brain: keep them within "
             f"{1000 * _BRAIN * radius:.0f} mm of the head's centre."
         )
-    names = [f"E{k}" for k in range(len(places))]
-    info = mne.create_info(names, 200.0, "eeg")
-    with mne.utils.use_log_level("error"):
-        montage = mne.channels.make_dig_montage(
-            dict(zip(names, places, strict=True)), coord_frame="head"
-        )
-        info.set_montage(montage)
-        sphere = mne.make_sphere_model(origin, radius)
-        pos = dict(rr=positions, nn=(positions - origin) / np.maximum(distance, 1e-9))
-        src = mne.setup_volume_source_space(pos=pos, sphere=sphere)
-        fwd = mne.make_forward_solution(info, None, src, sphere, meg=False, eeg=True, mindist=0.0)
-    return fwd["sol"]["data"].reshape(len(places), -1, 3)
+    normals = (positions - origin) / np.maximum(distance, 1e-9)
+    return solve_sphere(places, positions, normals, mindist=0.0)[0]
 
 
 def _spiral(n):
