@@ -303,7 +303,7 @@ def preprocess(
     sfreq=SFREQ,
     verbose=None,
 ):
-    """Preprocess EEG in the way that the model was trained with.
+    """Preprocess EEG in the way that the networks expect.
 
     A copy is band-pass filtered, notch filtered at the line frequency and its harmonics, resampled
     and re-referenced to the average, using MNE. Data stay in volts.
@@ -315,7 +315,8 @@ def preprocess(
         filtered.
     line_freq : float | False | None
         The power line frequency in Hz. None takes ``info["line_freq"]``, or if that is not set
-        the peak that :func:`find_line_freq` finds, with a warning. False applies no notch filter.
+        the peak that :func:`find_line_freq` finds, with a warning. False does not apply a notch
+        filter.
     l_freq : float | None
         The lower edge of the band in Hz; None applies no high-pass.
     h_freq : float | None

@@ -25,8 +25,8 @@ def _add_classify(actions):
         _run_classify,
         "compare classifiers in the same folds",
         example="mne_gram bench classify /data/study --out results --event left=T1 right=T2\n"
-        "mne_gram bench classify /data/study --out results --by task --seeds 5\n\n"
-        "Results that exist are reused: after an interruption, the same command resumes.",
+        "mne_gram bench classify /data/study --out results --by task --seeds 5",
+        note="Existing results are reused, so after an interruption the same command resumes.",
     )
     add = parser.add_argument
     add(
@@ -41,7 +41,7 @@ def _add_classify(actions):
         nargs="+",
         action="extend",
         metavar="LABEL=EVENT",
-        help="events to classify, as left=T1 right=T2; default: all events by their names",
+        help="events to classify, such as left=T1 right=T2 (default: all events, by their names)",
     )
     add(
         "--by",
@@ -55,9 +55,15 @@ def _add_classify(actions):
         type=float,
         default=0.0,
         metavar="S",
-        help="start of a window relative to its event",
+        help="start of a window relative to its event in seconds (default: 0)",
     )
-    add("--window", type=float, default=4.0, metavar="S", help="length of a window (4 s)")
+    add(
+        "--window",
+        type=float,
+        default=4.0,
+        metavar="S",
+        help="length of a window in seconds (default: 4)",
+    )
     add(
         "--within", action="store_true", help="split within each subject instead of across subjects"
     )
@@ -74,12 +80,13 @@ def _add_comparison(parser):
         "--methods",
         nargs="+",
         metavar="NAME",
-        help="csp-lda, tangent-lr, bandpower-lr, gram-probe, gram-lora, gram-full; arguments of "
-        "GramClassifier as in gram-probe+pool=mean (default: the first four)",
+        help="csp-lda, tangent-lr, bandpower-lr, gram-probe, gram-lora, gram-full, with arguments "
+        "of GramClassifier as in gram-probe+pool=mean (default: the first four)",
     )
-    add("--seeds", type=int, default=5, metavar="N", help="number of seeds: 0, 10, 20, ... (5)")
-    add("--folds", type=int, default=5, metavar="N", help="number of folds (5)")
-    add("--line-freq", type=float, metavar="HZ", help="frequency of the power line")
+    help_seeds = "number of seeds, which are 0, 10, 20, ... (default: 5)"
+    add("--seeds", type=int, default=5, metavar="N", help=help_seeds)
+    add("--folds", type=int, default=5, metavar="N", help="number of folds (default: 5)")
+    add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
     add("--name", metavar="NAME", help="name of the task (default: that of ROOT)")
     add(
         "--jobs", type=int, default=1, metavar="N", help="number of processes, with one thread each"

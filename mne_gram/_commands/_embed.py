@@ -63,7 +63,7 @@ def _add_encoding(commands, name, summary):
         choices=["mask", "ignore"],
         help="mask bad channels and segments (default), or use them like good data",
     )
-    add("--no-preprocess", action="store_true", help="IN is preprocessed already (at 200 Hz)")
+    add("--no-preprocess", action="store_true", help="IN is already preprocessed (at 200 Hz)")
     add_model(parser)
     add_encoding_options(parser)
     add(

@@ -26,7 +26,7 @@ def add_find_bads(commands):
         commands,
         "find-bads",
         _run_find_bads,
-        "find bad channels and bad segments of channels in a recording",
+        "find bad channels and bad segments of single channels in a recording",
         example="mne_gram find-bads sub-01_eeg.vhdr\n"
         "mne_gram find-bads sub-01_eeg.vhdr --json\n"
         "mne_gram find-bads sub-01_raw.fif --output sub-01_marked_raw.fif",

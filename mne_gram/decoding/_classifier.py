@@ -24,7 +24,7 @@ from ._linear_probe import learn_probe, make_layout
 
 @fill_doc
 class GramClassifier(ClassifierMixin, TrialEstimator):
-    """Classify trials.
+    """Classify trials of EEG with covariances and the embedding of a Gram network.
 
     Parameters
     ----------
@@ -34,10 +34,10 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         linear layers, starting from a probe. ``"full"``: the whole encoder, with the published
         settings.
     %(features)s
-        For ``adapt="probe"``.
+        Only used with ``adapt="probe"``.
     %(model)s
     %(pool_trials)s
-        For ``adapt="probe"``.
+        Only used with ``adapt="probe"``.
     bands : list of tuple of float | None
         Lower and upper edges in Hz of the bands for covariances and band power. None takes six
         bands from 1 to 45 Hz and, as an alternative to them, 8 to 30 Hz.
@@ -54,7 +54,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         The maximum number of training epochs (passes through the trials) for ``"lora"`` and
         ``"full"``; None takes 20 for ``"lora"`` and 50 for ``"full"``.
     learning_rate : float | None
-        The highest learning rate; None takes 1e-3 for ``"lora"`` and 5e-4 for ``"full"``.
+        The maximum learning rate; None takes 1e-3 for ``"lora"`` and 5e-4 for ``"full"``.
     batch_size : int | None
         The maximum number of trials in a training step; None takes 32 for ``"lora"`` and 128 for
         ``"full"``. Small data sets get smaller batches, so that an epoch has eight steps.
@@ -74,10 +74,10 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     %(reference)s
     %(missing)s
     %(align)s
-        For ``adapt="probe"``. Unless ``groups`` are passed to `fit`, the folds are also split by
-        subject.
+        Only possible with ``adapt="probe"``. Unless ``groups`` are passed to `fit`, the folds are
+        then split by subject.
     %(device_cpu)s
-        A fitted classifier uses the CPU if the device is missing.
+        A fitted classifier uses the CPU if the device is not available.
 
     Attributes
     ----------

@@ -37,10 +37,10 @@ def harmonize(
     copy=True,
     verbose=None,
 ):
-    """Bring a recording to a wanted set of electrodes.
+    """Bring a recording to a given set of electrodes.
 
     Missing electrodes are added, and bad ones are restored, by :func:`mne_gram.restore`. Good
-    samples are left unchanged, to the bit.
+    samples are left unchanged, bit for bit.
 
     Parameters
     ----------
@@ -61,15 +61,16 @@ def harmonize(
         others. If False they come after the wanted ones; bad channels among them are left
         unchanged.
     on_missing : "raise" | "warn" | "ignore"
-        What to do about wanted channels of unknown position, by name and montage. Unless that
-        raises, missing ones are left out, and bad ones are left unchanged.
+        What to do about wanted channels whose position is unknown, from both their name and the
+        montage. Unless an error is raised, missing ones are left out, and bad ones are left
+        unchanged.
     %(restoration_line_freq)s
     %(restoration_seed)s
     %(restoration_network)s
     %(return_report)s
     copy : bool
-        Whether to leave ``inst`` unchanged and return a copy. If False, ``inst`` becomes the result
-        in the end: if an error is raised, it is unchanged.
+        Whether to leave ``inst`` unchanged and return a copy. If False, ``inst`` is modified in
+        place, but only at the end: it is unchanged if an error is raised.
     %(verbose)s
 
     Returns
@@ -78,13 +79,14 @@ def harmonize(
         The harmonized data, preloaded. The EEG channels are where the first one was; other types
         of channels keep their order.
     report : RestorationReport
-        What was added and restored, and the expected error. Its ``std`` has the shape of the
-        harmonized data, and is NaN where the error is unknown. Only with ``return_report=True``.
+        What was added and restored, and the expected errors. Its ``std`` has the shape of the
+        harmonized data, and is NaN where the error is unknown. Only returned if
+        ``return_report=True``.
 
     Raises
     ------
     ValueError
-        If two wanted names are the same electrode, a wanted name is unknown or that of a non-EEG
+        If two wanted names denote the same electrode, a wanted name is unknown or that of a non-EEG
         channel, fewer than two EEG channels are good, or projectors that are not applied yet would
         not include the new channels; also as in :func:`mne_gram.restore`.
 
@@ -104,13 +106,16 @@ def harmonize(
     for a list of names, the one in MNE's 10-05 template, fitted to the head of the recording.
     Existing positions are kept.
 
-    New channels have the reference of the data, and add no measured information: the rank of the
-    data does not change. If the reference electrode itself is wanted, add it first, with
+    New channels have the reference of the data, and add no measured information. They can add to
+    the rank that :func:`mne.compute_rank` finds, because the weights of the other channels differ
+    between frequency bands: for ICA and whitening, use the report's ``rank_before``, the rank
+    before channels were added. If the reference electrode itself is wanted, add it first, with
     :func:`mne.add_reference_channels`: it is known to be zero. An average reference projector that
-    is not applied yet is renewed for all channels.
+    is not applied yet is replaced by one for all channels.
 
     Where annotations mark all channels as bad, restored channels are left unchanged. New channels
-    are predicted from the others there, by a regression on the good times, and are as bad as these.
+    are predicted from the others there, by a regression fitted at the good times, and are as
+    unreliable as these.
 
     Examples
     --------

@@ -209,7 +209,7 @@ def plot_scores(report, *, axes=None, show=True):
     evidence = report.evidence
     if evidence is None:
         raise ValueError(
-            "Found no evidence in the report: the experts were not scored on hidden clean patches."
+            "Found no scores in the report: no clean samples were hidden to compare the experts."
         )
     table = evidence.to_table()
     axes = open_axes(axes, (9, 1 + _BAR * len(table)))

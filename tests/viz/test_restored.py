@@ -308,7 +308,7 @@ def test_scores_on_own_axes(scored):
 
 
 def test_no_scores(restored):
-    with pytest.raises(ValueError, match="no evidence in the report"):
+    with pytest.raises(ValueError, match="no scores in the report"):
         plot_scores(restored[1], show=False)
 
 
