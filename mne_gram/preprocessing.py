@@ -262,9 +262,9 @@ def check_reference(inst, good):
         return  # average reference already
     warn(
         "The data were re-referenced, but not to the average of the channels that are good now. "
-        "This average is subtracted as well, which is right if the old reference is a channel of "
-        "the data or the mean of several. If the reference electrode was dropped, add it back with "
-        "mne.add_reference_channels first; pass reference=None to keep the old reference."
+        "This average is subtracted as well, which is correct if the old reference is a channel of "
+        "the data or the mean of several channels. If the reference electrode was dropped, add it "
+        "back with mne.add_reference_channels first; pass reference=None to keep the old reference."
     )
 
 

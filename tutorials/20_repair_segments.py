@@ -80,7 +80,8 @@ for channel, window in [("F4", slice(*raw.time_as_index([9, 12]))), ("CP2", slic
     known = truth.get_data()[k, window]
     inside = np.mean((lower[k, window] <= known) & (known <= upper[k, window]))
     std = 1e6 * report.std[k, window].mean()
-    print(f"{channel}: standard deviation {std:.1f} µV, {inside:.0%} of the truth in the interval")
+    share = f"{100 * inside:.0f} % of the true samples in the interval"
+    print(f"{channel}: standard deviation {std:.1f} µV, {share}")
 
 # %%
 # A segment is estimated more accurately than a whole channel, because the channel's own good data

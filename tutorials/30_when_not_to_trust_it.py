@@ -199,7 +199,7 @@ plt.show()
 # components.
 
 _, report = mne_gram.restore(hide(targets, cap), method="spatial", return_report=True)
-print(f"channels {len(cap)}, measured {report.rank_before}, seeming rank {report.rank_after}")
+print(f"channels {len(cap)}, measured {report.rank_before}, apparent rank {report.rank_after}")
 print(report.notes[0])
 
 # %%
@@ -217,12 +217,13 @@ ax.legend()
 plt.show()
 
 # %%
-# Limitations in short
-# --------------------
+# Summary of the limitations
+# --------------------------
 #
 # Do not trust a restored channel with a low ``expected_r``; check it in particular at the edge of
 # the cap and next to other bad channels. Do not interpret segments annotated as ``INVENTED``. Do
-# not measure power in a mean, and do not compute connectivity with restored channels. Do not let
-# ICA or a whitener estimate the rank. And the report is an average over clean data of this
-# recording: it cannot foresee that the bad channel alone recorded something, such as an epileptic
-# spike below one electrode. If that is what you are looking for, no interpolation will recover it.
+# not measure power in the output ``"mean"``, and do not compute connectivity with restored channels.
+# Do not let ICA or a whitener estimate the rank. Finally, the report is an average over clean data
+# of this recording: it cannot show that the bad channel alone recorded something, such as an
+# epileptic spike below one electrode. If that is what you are looking for, no interpolation will
+# recover it.

@@ -109,7 +109,7 @@ def _format_row(row):
         parts += [
             f"bad: {bads}",
             f"{row['n_spans']} bad segments",
-            f"about {row['estimate']:.0f} s",
+            f"run time about {row['estimate']:.0f} s",
         ]
     elif "channels" in row and row["status"] != "failed":
         parts.append(f"{len(row['channels'])} channels restored")

@@ -84,7 +84,7 @@ def find_wanted(inst, channels, on_missing):
 def _refuse_unknown(names, on_missing):
     """Raise, warn or do nothing about channels of unknown position."""
     message = (
-        f"Cannot add {', '.join(names)}: not a 10-05 name, and of unknown position. Check the "
+        f"Cannot add {', '.join(names)}: neither a 10-05 name nor a known position. Check the "
         "spelling, or pass a montage that contains them (mne.channels.make_dig_montage)"
     )
     if on_missing == "raise":
