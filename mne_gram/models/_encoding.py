@@ -5,7 +5,7 @@
 import numpy as np
 from mne.utils import ProgressBar, _check_option, verbose
 
-from ._inference import TOKENS_PER_BATCH, evaluating, get_device
+from ._inference import TOKENS_PER_BATCH, check_windows, evaluating, get_device
 
 _PATCH = 200
 #: The ways to pool the latents of a window.
@@ -22,7 +22,8 @@ def encode_windows(
     """
     _check_option("pool", pool, POOLS)
     gram = _get_network(model, "gram", "Embeddings need stage 2")
-    x, channels, mask = _check_windows(x, channels, mask)
+    x, channels, mask = check_windows(x, channels, mask)
+    _check_unique(channels)
     n_windows, n_channels, n_patches = mask.shape
 
     def encode(x, channels, mask):
@@ -54,7 +55,8 @@ def encode_tokens(model, x, channels, *, mask=None, batch_size=None, device=None
     ``model`` needs a tokenizer; the other parameters are those of `encode_windows`.
     """
     tokenizer = _get_network(model, "tokenizer", "Base classes need the tokenizer (stage 1)")
-    x, channels, mask = _check_windows(x, channels, mask)
+    x, channels, mask = check_windows(x, channels, mask)
+    _check_unique(channels)
 
     def encode(x, channels, mask):
         return _name_visible(tokenizer, x, channels, mask)
@@ -82,32 +84,13 @@ def _get_network(model, part, need):
     return network
 
 
-def _check_windows(x, channels, mask):
-    """Check shapes and content; return x, channels and mask as arrays."""
-    x, channels = np.asarray(x), np.asarray(channels)
-    if x.ndim != 3 or x.dtype.kind != "f" or x.shape[2] % _PATCH or 0 in x.shape[1:]:
-        raise ValueError(
-            f"x must be a floating-point array (windows, channels, patches * {_PATCH}), got "
-            f"{x.dtype} {x.shape}."
-        )
-    if channels.shape != x.shape[1:2] or channels.dtype.kind not in "iu":
-        raise ValueError(
-            f"channels must contain {x.shape[1]} montage indices, got {channels.dtype} "
-            f"{channels.shape}."
-        )
+def _check_unique(channels):
+    """Raise if two channels have the same entry."""
     if len(np.unique(channels)) < len(channels):
         raise ValueError(
             "channels contains a montage index twice, which the network cannot distinguish. Keep "
             "one channel for each entry."
         )
-    shape = (*x.shape[:2], x.shape[2] // _PATCH)
-    mask = np.zeros(shape, bool) if mask is None else np.asarray(mask)
-    if mask.shape != shape or mask.dtype != bool:
-        raise ValueError(
-            f"mask must be a bool array (windows, channels, patches) = {shape}, got {mask.dtype} "
-            f"{mask.shape}."
-        )
-    return x, channels.astype(np.int64), mask
 
 
 def _run_parts(encode, network, x, channels, mask, batch_size, device, title):

@@ -55,37 +55,42 @@ def evaluating(*networks):
             network.train(mode)
 
 
-def _check_windows(x, channels, mask):
-    """Check shapes and content; return arrays of the networks' dtypes."""
-    x, channels, mask = np.asarray(x), np.asarray(channels), np.asarray(mask)
-    if mask.ndim != 3 or mask.dtype != bool:
+def check_windows(x, channels, mask):
+    """Check shapes and types; return x, channels and mask (None hides nothing) as arrays."""
+    x, channels = np.asarray(x), np.asarray(channels)
+    if x.ndim != 3 or x.dtype.kind != "f" or x.shape[2] % 200 or 0 in x.shape[1:]:
         raise ValueError(
-            f"mask must be a bool array (windows, channels, patches), got {mask.dtype} "
-            f"{mask.shape}."
+            "x must be a floating-point array (windows, channels, patches * 200), got "
+            f"{x.dtype} {x.shape}."
         )
-    wanted = (*mask.shape[:2], mask.shape[2] * 200)
-    if x.shape != wanted or x.dtype.kind != "f":
+    if channels.shape != x.shape[1:2] or channels.dtype.kind not in "iu":
         raise ValueError(
-            f"x must be a floating-point array (windows, channels, patches * 200) = {wanted} to "
-            f"fit mask, got {x.dtype} {x.shape}."
-        )
-    if channels.shape != wanted[1:2] or channels.dtype.kind not in "iu":
-        raise ValueError(
-            f"channels must contain {wanted[1]} montage indices, got {channels.dtype} "
+            f"channels must contain {x.shape[1]} montage indices, got {channels.dtype} "
             f"{channels.shape}."
         )
+    shape = (*x.shape[:2], x.shape[2] // 200)
+    mask = np.zeros(shape, bool) if mask is None else np.asarray(mask)
+    if mask.shape != shape or mask.dtype != bool:
+        raise ValueError(
+            f"mask must be a bool array (windows, channels, patches) = {shape}, got {mask.dtype} "
+            f"{mask.shape}."
+        )
+    return x, channels.astype(np.int64), mask
+
+
+def _check_content(x, mask):
+    """Raise if a sample is not finite, or no patch of a window is visible."""
     if not np.isfinite(x).all():
         raise ValueError(
             "x contains NaN or infinity. Fill bad patches with estimates first, because the "
             "tokenizer sees them."
         )
-    blind = np.flatnonzero(mask.reshape(len(mask), -1).all(1)) if mask.size else []
+    blind = np.flatnonzero(mask.all(axis=(1, 2)))
     if len(blind):
         raise ValueError(
             f"Every patch is masked in window(s) {list(map(int, blind[:10]))}, so there is nothing "
             f"to predict from. Leave these windows out."
         )
-    return x.astype(np.float32, copy=False), channels.astype(np.int64), mask
 
 
 @verbose
@@ -99,7 +104,6 @@ def predict_windows(
     batch_size=None,
     device=None,
     scale=None,
-    return_entropy=False,
     verbose=None,
 ):
     """Predict masked patches; return waveforms (n_windows, n_channels, n_patches, 200).
@@ -117,7 +121,9 @@ def predict_windows(
             f"Predicting patches needs both stages, but this model has no {lacking}. Load a model "
             f"with both."
         )
-    x, channels, mask = _check_windows(x, channels, mask)
+    x, channels, mask = check_windows(x, channels, mask)
+    _check_content(x, mask)
+    x = x.astype(np.float32, copy=False)
     n_windows, n_channels, n_patches = mask.shape
     device = next(model.gram.parameters()).device if device is None else get_device(device)
     model.gram.to(device), model.tokenizer.to(device)
@@ -127,14 +133,13 @@ def predict_windows(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
 
     waveforms = np.zeros((*mask.shape, 200), np.float32)
-    entropy = np.zeros(mask.shape, np.float32)
     # Windows with masks of the same size need no padding.
     order = np.argsort(mask.sum((1, 2)), kind="stable")
     batches = [order[i : i + batch_size] for i in range(0, n_windows, batch_size)]
     channels = torch.from_numpy(channels)
     with torch.inference_mode(), evaluating(model.gram, model.tokenizer):
         for rows in ProgressBar(batches, mesg="Predicting patches"):
-            waveforms[rows], entropy[rows] = _predict_batch(
+            waveforms[rows] = _predict_batch(
                 model,
                 torch.from_numpy(x[rows]).to(device),
                 channels,
@@ -142,11 +147,11 @@ def predict_windows(
                 decode,
                 scale,
             )
-    return (waveforms, entropy) if return_entropy else waveforms
+    return waveforms
 
 
 def _predict_batch(model, x, channels, mask, decode, scale):
-    """Predict one batch of tensors; return arrays."""
+    """Predict one batch of tensors; return an array."""
     import torch.nn.functional as F
 
     codebook = model.tokenizer.codebook
@@ -154,12 +159,11 @@ def _predict_batch(model, x, channels, mask, decode, scale):
     codes = model.tokenizer.encode(x, channels).quantized
     hidden = model.gram.predict_hidden(x, channels, mask)
     log_probs = model.gram.decoder.head(hidden[mask]).float().log_softmax(-1)
-    probs = log_probs.exp()
     if decode == "argmax":
         codes[mask] = codebook[log_probs.argmax(-1)]
     else:
         # The mean over classes, scaled to length 1, the only length that the decoder knows.
-        codes[mask] = F.normalize(probs @ codebook, dim=-1)
+        codes[mask] = F.normalize(log_probs.exp() @ codebook, dim=-1)
     waveforms = model.tokenizer.decode_quantized(codes, channels)
     if scale == "network":
         gain, offset = model.gram.predict_scale(hidden, x, mask)
@@ -168,6 +172,4 @@ def _predict_batch(model, x, channels, mask, decode, scale):
         # The mean over several classes has less contrast than each, to which the gain belongs.
         shapes = shapes / shapes.std(-1, unbiased=False, keepdim=True).clamp_min(1e-5)
         waveforms[mask] = shapes * gain[mask, None] + offset[mask, None]
-    entropy = x.new_zeros(mask.shape)
-    entropy[mask] = -(probs * log_probs).sum(-1)
-    return waveforms.cpu().numpy(), entropy.cpu().numpy()
+    return waveforms.cpu().numpy()
