@@ -9,7 +9,7 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
-from .montage import settle_names
+from .montage import find_derivations
 
 # The public names. All others are for the rest of the package, and may change.
 __all__ = ["SFREQ", "VOLTS_TO_MODEL", "check_units", "find_line_freq", "preprocess"]
@@ -271,11 +271,7 @@ def check_reference(inst, good):
 def average_reference(inst):
     """Subtract the mean of the good electrodes in place, except from bipolar derivations."""
     names = [inst.ch_names[k] for k in mne.pick_types(inst.info, eeg=True, exclude=())]
-    bipolar = [
-        name
-        for name, (_, how, _) in zip(names, settle_names(names), strict=True)
-        if how in ("bipolar", "pair")
-    ]
+    bipolar = np.array(names)[find_derivations(names)].tolist()
     bads = inst.info["bads"]
     kept = [name for name in names if name not in bads and name not in bipolar]
     if len(kept) < 2:

@@ -7,11 +7,12 @@ from which input and with which settings. Files are moved to their places betwee
 announces them and one that confirms them.
 """
 
-import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
+
+from pooch import file_hash
 
 PRIVATE = ".mne_gram"
 _FORMAT = 1
@@ -157,14 +158,5 @@ def find_checksums(paths, root, known):
         entry = dict(size=stat.st_size, mtime_ns=stat.st_mtime_ns)
         old = known.get(name, {})
         same = all(old.get(key) == value for key, value in entry.items())
-        files[name] = dict(entry, sha256=old["sha256"] if same else find_sha256(path))
+        files[name] = dict(entry, sha256=old["sha256"] if same else file_hash(path))
     return files
-
-
-def find_sha256(path):
-    """Return the sha256 of a file."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
+from pooch import file_hash
 
 from .._files import select_recordings, take_shard
 from ..restoration import check_options
 from ._dataset import check_folder, describe_data_set, write_participants
-from ._journal import find_sha256
 from ._pages import write_pages
 from ._parallel import format_seconds, process_recordings
 from ._report import BidsReport
@@ -265,7 +265,7 @@ def _find_weights(settings):
 
     weights = {}
     if settings.job == "restore" and settings.method != "spline":
-        weights["prior"] = find_sha256(PRIOR_FILE)
+        weights["prior"] = file_hash(PRIOR_FILE)
     if settings.uses_network:
         weights[Path(settings.model).name] = read_config(locate_model(settings.model))["sha256"]
     return weights

@@ -11,7 +11,7 @@ from mne.utils import _check_option, _validate_type, logger
 
 from .._recording import collect_spans, count_times, pick_eeg
 from ..models import PATCH_LENGTH
-from ..montage import match_channels, settle_names
+from ..montage import find_derivations, match_channels
 from ..preprocessing import (
     SFREQ,
     VOLTS_TO_MODEL,
@@ -222,16 +222,8 @@ def _find_windows(inst, length, step):
 
 def _find_referenced(inst):
     """Return the channels of the average reference: good ones, no bipolar derivations."""
-    bads = inst.info["bads"]
-    said = zip(inst.ch_names, settle_names(inst.ch_names), strict=True)
-    return np.array(
-        [
-            k
-            for k, (name, (_, how, _)) in enumerate(said)
-            if name not in bads and how not in ("bipolar", "pair")
-        ],
-        int,
-    )
+    good = ~np.isin(inst.ch_names, inst.info["bads"])
+    return np.flatnonzero(good & ~find_derivations(inst.ch_names))
 
 
 def _describe(inst, cuts, first_time):

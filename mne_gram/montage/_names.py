@@ -4,6 +4,8 @@
 
 import re
 
+import numpy as np
+
 # In the order of the model: a channel enters the network as its index in this list.
 CH_NAMES = tuple(
     """
@@ -123,6 +125,11 @@ def derivation_ends(name):
 def _find_letter_labels(ch_names):
     """Return labels, such as A32, of systems in which A1, C3 ... are no 10-20 names."""
     return [n for n in ch_names if re.fullmatch(r"[A-H](1[1-9]|2\d|3[0-2])", n.upper())]
+
+
+def find_derivations(ch_names):
+    """Return which names are those of bipolar derivations, known or not, (n_channels,) of bool."""
+    return np.array([how in ("bipolar", "pair") for _, how, _ in settle_names(ch_names)], bool)
 
 
 def settle_names(ch_names, *, among=None):

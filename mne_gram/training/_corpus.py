@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
+from pooch import file_hash
 
 from ..preprocessing import SFREQ
 from ._marking import SECOND
-from ._sources import hash_file
 from ._storage import INDEX, read_index
 
 _MAX_MAPS = 256  # open at a time, as each needs a file handle
@@ -260,7 +260,7 @@ def read_corpus(folder, *, check=True):
     for recording in recordings:
         path = folder / recording.file
         same = path.is_file() and path.stat().st_size == recording.n_bytes
-        if not same or (check and hash_file(path) != recording.sha256):
+        if not same or (check and file_hash(path) != recording.sha256):
             raise RuntimeError(_describe_loss(folder, recording))
     return Corpus(folder, recordings, failures)
 

@@ -9,7 +9,7 @@ import numpy as np
 from mne.utils import use_log_level
 
 from .._files import CUT_SHORT, BidsRecording, read_inst, read_recording
-from ..montage import match_channels, settle_names
+from ..montage import find_derivations, match_channels
 from ..preprocessing import VOLTS_TO_MODEL, preprocess
 from ._marking import (
     SECOND,
@@ -77,9 +77,7 @@ def _prepare(raw, line_freq):
     Returns data (n_channels, n_times) in volts at 200 Hz, and marks (n_channels, n_seconds).
     """
     # Derivations of two electrodes do not depend on the reference.
-    referenced = np.array(
-        [how not in ("bipolar", "pair") for _, how, _ in settle_names(raw.ch_names)]
-    )
+    referenced = ~find_derivations(raw.ch_names)
     marked = mark_recorded(raw)
     bads = find_mostly_marked(marked)
     _bridge(raw)

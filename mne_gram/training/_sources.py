@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pooch import file_hash
+
 from .._files import list_recordings
 
 _SUBJECT = re.compile(r"(?:^|_)sub-([a-zA-Z0-9]+)(?:_|$)")
@@ -162,14 +164,5 @@ def hash_source(source):
     """Return one sha256 of the names and contents of a recording's files."""
     digest = hashlib.sha256()
     for path in _list_parts(source):
-        digest.update(f"{path.name} {hash_file(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def hash_file(path):
-    """Return the sha256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        digest.update(f"{path.name} {file_hash(path)}\n".encode())
     return digest.hexdigest()

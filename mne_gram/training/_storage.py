@@ -7,10 +7,11 @@ import re
 from hashlib import sha256
 
 import numpy as np
+from pooch import file_hash
 
 from .._files import staged
 from ._recordings import load_recording
-from ._sources import hash_file, hash_source, hide_paths, take_stamp
+from ._sources import hash_source, hide_paths, take_stamp
 
 FORMAT = "mne_gram corpus"
 VERSION = 1  # of index, marks and preprocessing
@@ -64,7 +65,7 @@ def _write_array(path, array):
     """Write an array, completely or not at all; return sha256 and size of the file."""
     with staged(path, True) as file:
         np.save(file, array)
-        facts = dict(sha256=hash_file(file), n_bytes=file.stat().st_size)
+        facts = dict(sha256=file_hash(file), n_bytes=file.stat().st_size)
     return facts
 
 
@@ -79,7 +80,7 @@ def _find_done(source, folder, settings):
     try:
         done = json.loads(_get_note(folder, source).read_text(encoding="utf-8"))
         same = done["settings"] == settings
-        same &= hash_file(folder / get_file(source.name)) == done["facts"]["sha256"]
+        same &= file_hash(folder / get_file(source.name)) == done["facts"]["sha256"]
         # Copying a data set changes only the times of its files.
         same &= done["stamp"] == take_stamp(source) or done["digest"] == hash_source(source)
     except (OSError, ValueError, KeyError, TypeError):
