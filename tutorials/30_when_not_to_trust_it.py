@@ -222,8 +222,8 @@ plt.show()
 #
 # Do not trust a restored channel with a low ``expected_r``; check it in particular at the edge of
 # the cap and next to other bad channels. Do not interpret segments annotated as ``INVENTED``. Do
-# not measure power in the output ``"mean"``, and do not compute connectivity with restored channels.
-# Do not let ICA or a whitener estimate the rank. Finally, the report is an average over clean data
-# of this recording: it cannot show that the bad channel alone recorded something, such as an
-# epileptic spike below one electrode. If that is what you are looking for, no interpolation will
-# recover it.
+# not measure power in the output ``"mean"``, and do not compute connectivity with restored
+# channels. Do not let ICA or a whitener estimate the rank. Finally, the report is an average over
+# clean data of this recording: it cannot show that the bad channel alone recorded something, such
+# as an epileptic spike below one electrode. If that is what you are looking for, no interpolation
+# will recover it.

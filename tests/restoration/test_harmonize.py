@@ -469,7 +469,7 @@ def test_other_projectors_have_to_be_applied_first(raw):
         (["T1", "FT9"], "T1 and FT9 are names of the same electrode"),
         (["Cz", "CZ"], "Cz and CZ are names of the same electrode"),
         (["Cz", "Cz"], "Cz more than once"),
-        (["Cz", "X1", "Y2"], "Cannot add X1, Y2: not a 10-05 name.*Check the spelling"),
+        (["Cz", "X1", "Y2"], "Cannot add X1, Y2: neither a 10-05 name.*Check the spelling"),
         (["Cz", "F3-C3"], "F3-C3 is a derivation .*set_bipolar_reference"),
         (["ECG", "Cz"], "ECG is wanted, but .*type ecg.*set_channel_types"),
         ("biosemi31", "no montage named 'biosemi31', expected one of .*biosemi32"),
