@@ -13,26 +13,10 @@ LOG_FILE = "log.csv"
 
 
 def read_log(folder):
-    """Read the log of a training run.
+    """Read the log of a training run (its folder or ``log.csv``) as a DataFrame.
 
-    Parameters
-    ----------
-    folder : path-like
-        The folder of the run, or the file ``log.csv`` in it.
-
-    Returns
-    -------
-    log : pandas.DataFrame
-        Columns ``step`` (int), ``split`` (``"train"`` or ``"validation"``), ``subject`` (empty
-        where the value is of all subjects), ``name`` and ``value`` (float), in the order in which
-        they were logged. An incomplete last line of an interrupted run is left out.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no log.
-    ValueError
-        If the file is not a log.
+    ``subject`` is empty where a value is of all subjects. An incomplete last line is left out.
+    Raises FileNotFoundError, or ValueError for another file.
     """
     import pandas as pd
 

@@ -157,11 +157,8 @@ def adapt_covariance(
 ):
     """Adapt the prior to a recording; returns one covariance per band, shape (n_bands, n, n).
 
-    The library is mixed so that it fits the recording's covariance over the good channels, in at
-    most ``max_contrasts`` directions, and the mixture is updated by the recording's moments.
-    ``places`` is what `channel_rows` returned, and ``power`` the variance of a channel if there are
-    no moments. ``complete`` takes the place of the library: it completes a covariance of some
-    channels (given with their numbers) to the 114 electrodes.
+    ``power`` is the variance of a channel without moments. ``complete`` takes the place of the
+    library: it completes a covariance of some channels (given by number) to the 114 electrodes.
     """
     rows, own, carries_reference, known = places
     population = rows @ prior.population @ rows.T + own

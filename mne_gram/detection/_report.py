@@ -17,28 +17,14 @@ _WIDTH = 72  # columns of the printed report
 
 
 class Span(NamedTuple):
-    """A bad segment of one channel.
-
-    Attributes
-    ----------
-    channel : str
-        Name of the channel.
-    start, stop : float
-        Seconds from the first sample of a Raw, or on the time axis of an epoch.
-    why : str
-        ``"nan"``, ``"flat"``, ``"clipped"``, ``"amplitude"`` or ``"misfit"``.
-    score : float
-        For ``"misfit"`` the largest excess in robust standard deviations, otherwise NaN.
-    epoch : int | None
-        Number of the epoch; None for Raw.
-    """
+    """A bad segment of one channel."""
 
     channel: str
-    start: float
-    stop: float
-    why: str
-    score: float = np.nan
-    epoch: int | None = None
+    start: float  # seconds from the first sample of a Raw, or on the time axis of an epoch
+    stop: float  # likewise
+    why: str  # "nan", "flat", "clipped", "amplitude" or "misfit"
+    score: float = np.nan  # of a misfit: the largest excess in robust standard deviations
+    epoch: int | None = None  # its number; None for Raw
 
 
 class BadsReport:

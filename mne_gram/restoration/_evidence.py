@@ -14,33 +14,17 @@ _SOURCES = ("recording", "training subjects")
 class Evidence:
     """How well each expert restored clean samples that were hidden for the purpose.
 
-    Attributes
-    ----------
-    weights : dict of str to array, shape (n_bands,)
-        The weight of each expert in the combination, one per band, the lowest first.
-    scores : dict of str to float
-        The NMSE of each expert on the hidden samples. A score under the name of the method, such as
-        ``"auto"``, is that of the combination; an expert may have a score and no weight, such as a
-        spline for comparison.
-    r : dict of str to float
-        The correlation of the same with the truth.
-    seconds : float
-        Channel-seconds that were hidden.
-    source : "recording" | "training subjects"
-        Whether the hidden samples are of this recording, or of others.
-    coverage : float | None
-        Share of the hidden samples within the 90 % interval.
-    calibration : float | None
-        The factor that the standard deviations were multiplied by.
+    The combination has a score under the name of the method, such as "auto"; an expert may have a
+    score and no weight, such as a spline for comparison.
     """
 
-    weights: dict
-    scores: dict
-    r: dict
-    seconds: float
-    source: str
-    coverage: float | None = None
-    calibration: float | None = None
+    weights: dict  # of each expert in the combination, (n_bands,), the lowest band first
+    scores: dict  # NMSE on the hidden samples
+    r: dict  # correlation with the truth
+    seconds: float  # channel-seconds that were hidden
+    source: str  # "recording" or "training subjects": whose samples were hidden
+    coverage: float | None = None  # share of hidden samples within the 90 % interval
+    calibration: float | None = None  # the factor on the standard deviations
 
     def __post_init__(self):
         """Refuse values that cannot be."""

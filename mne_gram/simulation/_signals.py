@@ -34,11 +34,10 @@ def chance(shape, share, generator):
 
 
 class Grid:
-    """The times and frequencies of a block that is drawn at once.
+    """The times and frequencies of a block, longer than what is kept, as shaped noise is periodic.
 
-    Noise shaped in the frequency domain is periodic, so the block is longer than the part that is
-    kept. ``generator`` draws everything that has a length, so that the rest does not depend on the
-    length; with None, the generator of each call draws both.
+    ``generator`` draws what has a length, so that the rest does not depend on it; None draws both
+    from the generator of each call.
     """
 
     def __init__(self, n_times, sfreq, generator=None):

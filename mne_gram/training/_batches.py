@@ -153,10 +153,8 @@ def validation_batches(
 ):
     """Return fixed windows of every subject, as ``("dataset/subject", Batch)`` pairs.
 
-    ``windows_per_subject`` are spread evenly over the unmarked time of a subject, with all good
-    channels, which may differ between windows and then make several batches. All ``kinds`` of masks
-    (``"none"`` hides nothing) have the same windows; ``mask_share`` are the hidden shares that
-    differ from the middle of ``MASK_SHARES``.
+    All ``kinds`` of masks ("none" hides nothing) have the same windows, evenly spread over the
+    unmarked time, with all good channels. ``mask_share`` overrides the middle of ``MASK_SHARES``.
     """
     kinds = tuple(kinds)
     for kind in kinds:

@@ -96,20 +96,7 @@ def _check_names(sources):
 
 
 def split_subjects(subjects, every=4):
-    """Hold out every n-th subject of a data set in sorted order.
-
-    Parameters
-    ----------
-    subjects : iterable of str
-        The subjects of one data set.
-    every : int
-        With 4, the 4th, 8th, ... are held out.
-
-    Returns
-    -------
-    train, test : list of str
-        Sorted and disjoint.
-    """
+    """Return sorted training and held-out subjects of a data set: every n-th is held out."""
     subjects = sorted(set(subjects))
     test = subjects[every - 1 :: every]
     return [subject for subject in subjects if subject not in test], test
