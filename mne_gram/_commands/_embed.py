@@ -7,10 +7,10 @@ import json
 
 from .. import __version__
 from ._shared import (
-    FIGURES,
     POOLS,
     add_command,
     add_encoding_options,
+    add_figure,
     add_input,
     add_input_options,
     add_model,
@@ -66,12 +66,7 @@ def _add_encoding(commands, name, summary):
     add("--no-preprocess", action="store_true", help="IN is already preprocessed (at 200 Hz)")
     add_model(parser)
     add_encoding_options(parser)
-    add(
-        "--figure",
-        type=file_name(*FIGURES),
-        metavar="FILE",
-        help="plot the result to a .png, .pdf or .svg file",
-    )
+    add_figure(parser, "the result")
     add_output_options(parser)
     return parser
 

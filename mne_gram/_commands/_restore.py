@@ -8,8 +8,8 @@ import os
 
 from .. import __version__
 from ._shared import (
-    FIGURES,
     add_command,
+    add_figure,
     add_input,
     add_input_options,
     add_model,
@@ -40,12 +40,7 @@ def add_restore(commands):
     add_input_options(parser)
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
     add_restoration_options(parser)
-    add(
-        "--figure",
-        type=file_name(*FIGURES),
-        metavar="FILE",
-        help="plot the recording before and after to a .png, .pdf or .svg file",
-    )
+    add_figure(parser, "the recording before and after")
     add(
         "--report",
         type=file_name(".txt", ".json", ".csv"),

@@ -76,6 +76,12 @@ def add_output_options(parser):
     parser.add_argument("--overwrite", action="store_true", help="overwrite existing files")
 
 
+def add_figure(parser, what):
+    """Add the option of a figure."""
+    text = f"plot {what} to a .png, .pdf or .svg file"
+    parser.add_argument("--figure", type=file_name(*FIGURES), metavar="FILE", help=text)
+
+
 def file_name(*extensions):
     """Return an argparse type: the name of a file with one of some extensions."""
 
