@@ -36,6 +36,7 @@ ATOL = 2e-5  # other batches add up in another order, in float32; vectors are of
 N_SUBJECTS = 6
 # Two windows of 2 s and one of 1 s each, in batches of four.
 OPTIONS = dict(job="embed", window=2, batch_size=4, report=False, verbose="error")
+NAMES = "FC5 FC1 FC2 C3 Cz C4 CP2 Fp1 Fp2 Fz P3 Pz P4 O1 O2".split()
 ONE_THREAD = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -74,7 +75,7 @@ def calls(monkeypatch):
     return shapes
 
 
-def _write_recordings(root, n_subjects, seconds=5.0, names=None):
+def _write_recordings(root, n_subjects, seconds=5.0, names=NAMES):
     """Write a data set with one short recording per subject."""
     import mne_bids
 
@@ -84,7 +85,7 @@ def _write_recordings(root, n_subjects, seconds=5.0, names=None):
     for k in range(n_subjects):
         start = 1.5 * k % 10
         raw = sample.copy().crop(start, start + seconds, include_tmax=False)
-        raw = raw.pick(names) if names else raw
+        raw.pick(names)
         path = mne_bids.BIDSPath(root=root, subject=f"{k + 1:02}", task="rest", datatype="eeg")
         mne_bids.write_raw_bids(
             raw, path, allow_preload=True, format="BrainVision", overwrite=True, verbose="error"
@@ -180,7 +181,7 @@ def test_tokens(source, together, tmp_path, monkeypatch):
     run_bids(source, derivatives=tmp_path / "alone", **options)
     made, expected = (_read(path, "tokens") for path in (report.folder, tmp_path / "alone"))
     same = np.concatenate([made[k].data.ravel() == expected[k].data.ravel() for k in expected])
-    assert len(same) == N_SUBJECTS * 3 * 2 * len(made["sub-01"].ch_names) and same.mean() > 0.999
+    assert len(same) == N_SUBJECTS * 3 * 2 * len(made["sub-01"].ch_names) and (~same).sum() <= 1
 
 
 def test_montages_and_lengths(copy, together, calls, tmp_path, monkeypatch):
