@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+# Processes of pytest-xdist share the cores: one thread each, before NumPy and torch are imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 # In the order of the sample: enough for a repair, with its bad channels.
 NAMES = "FC5 FC3 FC1 C3 Cz C4 CP2 Fp1 Fp2 F7 Fz F8 FT8 T7 T8 P3 Pz P4 O1 O2".split()
