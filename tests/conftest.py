@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-# One thread, set before NumPy and torch are imported: the arrays are small, and threads that wait for
-# each other cost more than they save. Other numbers can be set from outside.
+# One thread, set before NumPy and torch are imported: the arrays are small, and threads that wait
+# for each other cost more than they save. Other numbers can be set from outside.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
