@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 # One thread, set before NumPy and torch are imported: the arrays are small, and threads that wait
-# for each other cost more than they save. Other numbers can be set from outside.
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+# for each other cost more than they save. Another number can be set from outside.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 # In the order of the sample: enough for a repair, with its bad channels.
