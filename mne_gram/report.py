@@ -115,11 +115,10 @@ def list_figures(report, n_channels):
 
 def _sort_channels(report):
     """Return the restored channels, those with the largest or an unknown error first."""
-
-    def get_key(row):
-        return -np.inf if row["expected_nmse"] is None else -row["expected_nmse"]
-
-    return sorted(report.to_dict()["channels"], key=get_key)
+    rows = report.to_dict()["channels"]
+    known = [row for row in rows if row["expected_nmse"] is not None]
+    unknown = [row for row in rows if row["expected_nmse"] is None]
+    return unknown + sorted(known, key=lambda row: -row["expected_nmse"])
 
 
 def format_summary(report):

@@ -44,12 +44,12 @@ class BadSpans:
         return BadSpans(tuple(self.spans[k] for k in channels), self.n_times)
 
     def join(self, other):
-        """Return what is bad in either."""
+        """Return the spans that are bad in either."""
         pairs = zip(self.spans, other.spans, strict=True)
         return BadSpans(tuple(merge_spans(np.concatenate(p)) for p in pairs), self.n_times)
 
     def subtract(self, other):
-        """Return what is bad here and not there."""
+        """Return the spans that are bad here and not there."""
         spans = []
         for mine, theirs in zip(self.spans, other.spans, strict=True):
             cuts = np.unique(np.concatenate([mine, theirs]))

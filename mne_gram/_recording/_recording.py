@@ -57,7 +57,7 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Some channels of a recording: their samples, what is bad of these, and their description.
+    """Some channels of a recording: their samples, bad spans and description.
 
     Attributes
     ----------

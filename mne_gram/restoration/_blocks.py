@@ -3,7 +3,7 @@
 """Restore long recordings block by block.
 
 Each block is estimated with margins that contain all that influences it, so that the borders make
-no difference. What is learnt from all gaps together, and what surrounds gaps that a border cuts, is
+no difference. What all gaps contribute together, and what surrounds gaps that a border cuts, is
 measured before.
 """
 

@@ -162,7 +162,7 @@ class Operators:
 
 @dataclass(frozen=True, eq=False)
 class SpatialFit:
-    """What the spatial estimate has learnt from a recording."""
+    """The spatial estimate, fitted to a recording."""
 
     whole: np.ndarray  # (n_channels,), whether bad throughout the recording
     operators: Operators  # how channels are estimated from each other

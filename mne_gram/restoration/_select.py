@@ -144,7 +144,7 @@ def fit(recording, settings):
 def learn_stacks(recording, plan, settings):
     """Hide clean samples, restore them by every expert, and find the weights that fit best.
 
-    Returns a Stack and the Trial that it is learnt from for each kind of gap in the recording. What
+    Returns a Stack and the Trial behind it for each kind of gap in the recording. What
     is hidden is always the same, so that a recording is always restored in the same way.
     """
     settings = replace(settings, on_missing="ignore", seed=None, fill_gaps=False)
@@ -169,7 +169,7 @@ def learn_stacks(recording, plan, settings):
 def try_hidden(recording, hidden, spans, plan, trial):
     """Restore what is hidden in some spans of time, and add the errors to the trial.
 
-    ``hidden`` are the BadSpans that were hidden in addition to what is bad in the recording; the
+    ``hidden`` are the BadSpans hidden in addition to the bad samples of the recording; the
     plan was fitted without either.
     """
     for start, stop in spans:

@@ -73,7 +73,7 @@ def test_benchmark_arguments(script, tmp_path, capsys):
 
 
 def test_memory_is_watched(script):
-    """What is held for a while is seen, though it is gone at the end."""
+    """Memory that is released before the end is counted."""
     watch = sys.modules["_cost"].MemoryWatch
     if not Path("/proc/self/status").exists():
         pytest.skip("The system does not report the memory of a process.")

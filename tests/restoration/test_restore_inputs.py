@@ -307,7 +307,7 @@ def test_unknown_channels(truth, fill):
     assert_array_equal(restored.get_data("left sock"), raw.get_data("left sock"))
     with pytest.raises(ValueError, match="Cannot restore left sock.*rename_channels"):
         restore(raw, on_missing="raise")
-    # Bad for a while only, its own good time says how it goes with the others.
+    # A channel that is bad in a segment only: its good samples show how it covaries.
     raw.info["bads"] = []
     mask = np.zeros(raw.get_data().shape, bool)
     mask[raw.ch_names.index("right sock"), 1600:1900] = True

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is no EEG is marked; trials, holes and joins of recordings."""
+"""Samples that are not EEG are marked; trials, gaps and joins of recordings."""
 
 import mne
 import numpy as np

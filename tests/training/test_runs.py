@@ -224,7 +224,7 @@ def test_no_evaluation_without_anybody(corpus, tmp_path, tiny):
 
 
 def test_measures(corpus, tmp_path, tiny):
-    """What is told of people who were held out, computed by hand."""
+    """The measures in held-out subjects, computed by hand."""
     one, _, batches = tiny.make_run("tokenizer", corpus, tmp_path)
     network, (_, batch) = one.get_network(), batches[0]
     other = replace(batch, x=batch.x[:2], channels=batch.channels[:2])
