@@ -19,11 +19,15 @@ from unittest import mock
 import mne
 import numpy as np
 from _truth import flat
-from make_prior import estimate_prior
 from ridge import repair_minimum_norm, repair_ridge
 
 import mne_gram
-from mne_gram.covariance import forward_components, load_prior, read_recordings
+from mne_gram.covariance import (
+    estimate_prior,
+    forward_components,
+    load_prior,
+    read_recordings,
+)
 from mne_gram.restoration import EXPERTS, _gram
 
 LEFT_OUT, SAMPLE = "-left-out", "-sample"

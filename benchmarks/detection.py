@@ -20,17 +20,22 @@ import time
 import warnings
 import zlib
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import mne
 import numpy as np
-from make_prior import estimate_prior
 from mne_bids import read_raw_bids
 from scipy.signal import butter, sosfiltfilt
 
 import mne_gram
 from mne_gram._files import list_recordings
-from mne_gram.covariance import Prior, forward_components, load_prior, read_recordings
+from mne_gram.covariance import (
+    estimate_prior,
+    forward_components,
+    load_prior,
+    read_recordings,
+)
 from mne_gram.montage import electrode_positions, match_channels
 from mne_gram.training import split_subjects
 
@@ -271,9 +276,10 @@ def measure(raw, kinds, spans, channels, mask):
 def leave_subject_out(prior, dataset, subject):
     """Return the prior without the recordings of a subject in its library."""
     keep = np.array([source[:2] != (dataset, f"sub-{subject}") for source in prior.sources])
-    sources = tuple(s for s, k in zip(prior.sources, keep, strict=True) if k)
-    weights = prior.weights[keep]
-    return Prior(prior.population, prior.library[keep], weights, prior.kernel, sources)
+    recordings = tuple(r for r, k in zip(prior.recordings, keep, strict=True) if k)
+    return replace(
+        prior, library=prior.library[keep], weights=prior.weights[keep], recordings=recordings
+    )
 
 
 def run(args):

@@ -15,11 +15,15 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from make_prior import estimate_prior
 
 from mne_gram._files import staged
 from mne_gram._recording import BadSpans, Recording, Samples, find_spans
-from mne_gram.covariance import forward_components, load_prior, read_recordings
+from mne_gram.covariance import (
+    estimate_prior,
+    forward_components,
+    load_prior,
+    read_recordings,
+)
 from mne_gram.montage import CH_NAMES, ELECTRODES, electrode_positions
 from mne_gram.preprocessing import SFREQ, VOLTS_TO_MODEL
 from mne_gram.restoration import (

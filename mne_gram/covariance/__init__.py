@@ -22,6 +22,15 @@ from ._conditional import (
     interpolation_operators,
     trace,
 )
+from ._estimate import (
+    audit_recordings,
+    drop_channels,
+    estimate_prior,
+    extend_prior,
+    fit_kernel,
+    measure_errors,
+    normalise_covariance,
+)
 from ._forward import fit_sources, forward_components, solve_sphere
 from ._prior import (
     PRIOR_FILE,

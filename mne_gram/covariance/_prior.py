@@ -31,6 +31,15 @@ PRIOR_FILE = Path(__file__).parents[1] / "data" / "prior.npz"
 
 
 @dataclass(frozen=True, eq=False)
+class RecordingCovariance:
+    """Covariance of one training recording at its own electrodes."""
+
+    source: tuple  # data set, subject and file
+    channels: np.ndarray  # (n,), montage indices
+    cov: np.ndarray  # (n_bands, n, n), average reference, mean variance 1
+
+
+@dataclass(frozen=True, eq=False)
 class Prior:
     """Covariances of other subjects' recordings at the 114 electrodes.
 
@@ -45,15 +54,27 @@ class Prior:
         The weight of each before it is compared with the recording at hand.
     kernel : array, shape (n_degrees,)
         Legendre coefficients of the covariance as a function of the angle between electrodes.
-    sources : tuple of tuple of str
-        Data set, subject and file of each recording.
+    recordings : tuple of RecordingCovariance
+        The recordings of the library, as measured.
+    base : Prior | None
+        The prior that a cohort was added to, whose recordings come first in the library; None if
+        there is no cohort, or nothing else.
+    n_cohort : int
+        The number of recordings that were measured for this prior, the last ones of the library.
     """
 
     population: np.ndarray
     library: np.ndarray
     weights: np.ndarray
     kernel: np.ndarray
-    sources: tuple
+    recordings: tuple
+    base: "Prior | None" = None
+    n_cohort: int = 0
+
+    @property
+    def sources(self):
+        """Data set, subject and file of each recording, a tuple of tuples of str."""
+        return tuple(r.source for r in self.recordings)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -129,15 +150,6 @@ def _krige(positions, kernel):
 # The bundled prior
 
 
-@dataclass(frozen=True, eq=False)
-class RecordingCovariance:
-    """Covariance of one training recording at its own electrodes."""
-
-    source: tuple  # data set, subject and file
-    channels: np.ndarray  # (n,), montage indices
-    cov: np.ndarray  # (n_bands, n, n), average reference, mean variance 1
-
-
 def complete_recording(recording, population, shrinkage=0.1):
     """Extend a recording's covariance to all electrodes, scaled as the population's is there.
 
@@ -179,7 +191,8 @@ def read_recordings(fname=None):
         n_channels = file["n_channels"].astype(int)
         channels = np.split(file["channels"].astype(int), np.cumsum(n_channels)[:-1])
         sizes = N_BANDS * n_channels * (n_channels + 1) // 2
-        covs = np.split(file["covs"].astype(float), np.cumsum(sizes)[:-1])
+        # In single precision, which holds the values of the file exactly.
+        covs = np.split(file["covs"].astype(np.float32), np.cumsum(sizes)[:-1])
     return [
         RecordingCovariance(source, index, unpack_symmetric(cov.reshape(N_BANDS, -1), len(index)))
         for source, index, cov in zip(sources, channels, covs, strict=True)
@@ -190,8 +203,7 @@ def assemble_prior(recordings, population, weights, kernel):
     """Make a prior of its parts (see `Prior` and `RecordingCovariance`)."""
     # Single precision: the library is 36 MB, and these are estimates of a few digits.
     library = np.array([complete_recording(r, population) for r in recordings], np.float32)
-    sources = tuple(r.source for r in recordings)
-    return Prior(population, library, weights, kernel, sources)
+    return Prior(population, library, weights, kernel, tuple(recordings))
 
 
 def pack_symmetric(matrices):
@@ -201,7 +213,7 @@ def pack_symmetric(matrices):
 
 def unpack_symmetric(packed, n):
     """Undo :func:`pack_symmetric`."""
-    matrices = np.zeros((*packed.shape[:-1], n, n))
+    matrices = np.zeros((*packed.shape[:-1], n, n), packed.dtype)
     rows, cols = np.triu_indices(n)
     matrices[..., rows, cols] = packed
     matrices[..., cols, rows] = packed

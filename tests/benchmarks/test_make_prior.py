@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Making the population prior: measured recordings, the estimate, the command line."""
+"""Making the population prior: the file, the command line."""
 
 import importlib.util
 from pathlib import Path
@@ -14,12 +14,12 @@ from mne_gram._files import list_recordings
 from mne_gram.covariance import (
     N_BANDS,
     RecordingCovariance,
+    estimate_prior,
     forward_components,
     load_prior,
     read_recordings,
-    sphere_kernel,
 )
-from mne_gram.montage import ELECTRODES, INDEX, electrode_positions, template_sphere
+from mne_gram.montage import ELECTRODES, INDEX
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "make_prior.py"
 if not SCRIPT.is_file():
@@ -28,12 +28,9 @@ spec = importlib.util.spec_from_file_location("make_prior", SCRIPT)
 make_prior = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_prior)
 collect_recordings, main = make_prior.collect_recordings, make_prior.main
-estimate_prior, fit_kernel = make_prior.estimate_prior, make_prior.fit_kernel
-measure_recording, save_prior = make_prior.measure_recording, make_prior.save_prior
+save_prior = make_prior.save_prior
 
-SOURCE = ("set", "sub-01", "sub-01_eeg.edf")
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
-AUDITED = "Fp1 Fp2 F3 Fz F4 C3 Cz C4 P3 Pz P4 O1 O2".split()
 
 
 @pytest.fixture(scope="module")
@@ -55,98 +52,6 @@ def make_raw(names=NAMES, seconds=20.0, sfreq=100.0, seed=0, cov=None):
     return mne.io.RawArray(1e-5 * root @ white, info, verbose="error")
 
 
-def test_kernel_is_found():
-    truth = np.zeros(16)
-    truth[[1, 2, 4]] = [0.6, 0.3, 0.1]
-    origin, _ = template_sphere()
-    units = electrode_positions() - origin
-    units /= np.linalg.norm(units, axis=1, keepdims=True)
-    cosines = units @ units.T
-    noise = 0.2 * (cosines > 1 - 1e-9)  # which belongs to no degree
-    assert_allclose(fit_kernel(sphere_kernel(cosines, truth) + noise), truth, atol=1e-6)
-
-
-# ---------------------------------------------------------------------------------------------
-# The audit
-
-
-def make_recordings(components, noisy, n_recordings=4):
-    """Return recordings of three data sets; in the first one some electrodes are noisy."""
-    channels, recordings = indices(AUDITED), []
-    smooth = components[:-1].mean(axis=0)[np.ix_(channels, channels)]
-    for dataset in ("one", "two", "three"):
-        for k in range(n_recordings):
-            noise = 0.05 * np.ones(len(channels))
-            if dataset == "one":
-                noise[[AUDITED.index(name) for name in noisy]] = 4.0
-            cov = make_prior._normalise(np.repeat((smooth + np.diag(noise))[None], N_BANDS, axis=0))
-            recordings.append(RecordingCovariance((dataset, f"sub-{k}", f"{k}"), channels, cov))
-    return recordings
-
-
-def test_audit_drops_what_nothing_predicts(components):
-    """The noisy electrode of one data set is dropped there, and nowhere else."""
-    recordings = make_recordings(components, ["Cz"])
-    kept, dropped = make_prior.audit_recordings(recordings, components)
-    assert dropped == {r.source: ["CZ"] for r in recordings if r.source[0] == "one"}
-    for before, after in zip(recordings, kept, strict=True):
-        assert (INDEX["CZ"] in after.channels) == (before.source[0] != "one")
-        assert_allclose(np.trace(after.cov, axis1=1, axis2=2), len(after.channels))
-        assert_allclose(after.cov.sum(axis=-1), 0, atol=1e-12)
-
-
-def test_audit_keeps_what_is_predicted(components):
-    """Nothing is dropped from recordings that are alike, or where there is no other data set."""
-    recordings = make_recordings(components, [])
-    assert make_prior.audit_recordings(recordings, components) == (recordings, {})
-    alone = [r for r in make_recordings(components, ["Cz"]) if r.source[0] == "one"]
-    assert make_prior.audit_recordings(alone, components) == (alone, {})
-
-
-# ---------------------------------------------------------------------------------------------
-# Recordings
-
-
-def test_measured_recording():
-    factor = np.random.default_rng(1).standard_normal((10, 30))
-    cov = factor @ factor.T / 30
-    recording = measure_recording(make_raw(seconds=120, cov=cov), SOURCE)
-    assert recording.source == SOURCE
-    assert_array_equal(recording.channels, indices(NAMES))
-    average = np.eye(10) - 1 / 10
-    truth = average @ cov @ average
-    for found in recording.cov:
-        assert np.trace(found) == pytest.approx(10)
-        assert_allclose(found.sum(axis=0), 0, atol=1e-9)
-        assert np.linalg.norm(found - truth / np.trace(truth) * 10) < 1.5
-
-
-def test_measured_channels():
-    names = [*NAMES, "T3", "nobody", "Cz"]
-    raw = make_raw(names)
-    raw.info["bads"] = ["F3", "Cz"]
-    raw.set_channel_types({"Fp2": "eog"}, verbose="error")
-    recording = measure_recording(raw, SOURCE)
-    expected = [n for n in NAMES if n not in ("F3", "Fp2")] + ["T7"]
-    assert_array_equal(recording.channels, indices(expected))
-
-
-def test_neither_reference_nor_unit_is_measured():
-    raw = make_raw()
-    moved = raw.copy()
-    shared = np.random.default_rng(5).standard_normal(raw.n_times)
-    moved._data = 1e3 * (moved._data + 1e-4 * shared)
-    one, other = measure_recording(raw, SOURCE), measure_recording(moved, SOURCE)
-    assert_allclose(one.cov, other.cov, atol=1e-6)
-
-
-@pytest.mark.parametrize("bads", [[], NAMES[:7]])
-def test_too_few_electrodes_are_not_measured(bads):
-    raw = make_raw(NAMES if bads else NAMES[:3])
-    raw.info["bads"] = bads
-    assert measure_recording(raw, SOURCE) is None
-
-
 def draw_recordings(truth, channels, dataset, n, seed):
     """Draw recordings of subjects whose covariances scatter around a truth."""
     rng = np.random.default_rng(seed)
@@ -162,47 +67,6 @@ def draw_recordings(truth, channels, dataset, n, seed):
         source = (dataset, f"sub-{person}", f"sub-{person}_eeg.edf")
         recordings.append(RecordingCovariance(source, channels, np.array(covs)))
     return recordings
-
-
-def test_estimate_from_subjects_with_different_electrodes(components):
-    """What two groups share is found, at the electrodes of either and between them."""
-    rng = np.random.default_rng(0)
-    amounts = rng.exponential(size=(N_BANDS, len(components))) ** 3
-    truth = np.tensordot(amounts, components, axes=1)
-    truth /= np.einsum("bii->b", truth)[:, None, None] / 114
-    first = indices([*NAMES, "Cz", "Pz", "Fz", "T7", "T8"])
-    second = indices([*NAMES, "FC1", "FC2", "CP5", "CP6", "POz", "Oz", "FC6"])
-    recordings = [
-        *draw_recordings(truth, first, "a", 12, seed=1),
-        *draw_recordings(truth, second, "b", 12, seed=2),
-    ]
-    prior = estimate_prior(recordings, components, n_iter=3)
-    assert prior.library.shape == (24, N_BANDS, 114, 114)
-    assert prior.sources == tuple(r.source for r in recordings)
-    assert_array_equal(prior.weights, 1)
-    assert_allclose(np.einsum("bii->b", prior.population), 114)
-    covered = np.union1d(first, second)
-    start = components.mean(axis=0)
-    for found, true in zip(prior.population, truth, strict=True):
-        assert np.linalg.eigvalsh(found).min() > -1e-8
-        for channels in (covered, np.arange(114)):
-            average = np.eye(len(channels)) - 1 / len(channels)
-            a, b, c = (
-                average @ x[np.ix_(channels, channels)] @ average for x in (found, true, start)
-            )
-            assert np.linalg.norm(a - b) < 0.5 * np.linalg.norm(c - b)
-            assert np.linalg.norm(a - b) < 0.35 * np.linalg.norm(b)
-
-
-def test_subjects_count_once(components):
-    recordings = draw_recordings(components[:N_BANDS], indices(NAMES), "a", 3, seed=0)
-    again = RecordingCovariance(
-        ("a", "sub-0", "sub-0_run-2_eeg.edf"), recordings[0].channels, recordings[0].cov
-    )
-    prior = estimate_prior(recordings, components, n_iter=2)
-    twice = estimate_prior([*recordings, again], components, n_iter=2)
-    assert_array_equal(twice.weights, [0.5, 1, 1, 0.5])
-    assert_allclose(twice.population, prior.population, atol=1e-8)
 
 
 def test_saved_prior_is_read_back(components, tmp_path):

@@ -1,0 +1,146 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Estimate a prior from recordings, and find channels of theirs that are to be left out."""
+
+from dataclasses import replace
+
+import numpy as np
+from mne.channels.interpolation import _make_interpolation_matrix
+from scipy.optimize import nnls
+
+from ..montage import ELECTRODES, electrode_positions, template_sphere
+from ._bands import N_BANDS
+from ._conditional import interpolation_operators
+from ._forward import fit_sources
+from ._prior import RecordingCovariance, assemble_prior, complete_recording, sphere_kernel
+
+_N_DEGREES = 16
+# A channel is dropped from a recording whose error is this many times that of the same electrode in
+# other data sets, in so many bands (chosen on the training subjects of the shared recordings).
+_AUDIT_RATIO, _AUDIT_BANDS = 6.0, 4
+_MIN_OTHERS = 10  # recordings of other data sets with an electrode, to know how it usually fares
+
+
+def fit_kernel(cov):
+    """Fit a covariance function of the angle between electrodes, as Legendre coefficients."""
+    origin, _ = template_sphere()
+    units = electrode_positions() - origin
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    cosines = units @ units.T
+    design = np.array([sphere_kernel(cosines, row).ravel() for row in np.eye(_N_DEGREES)]).T
+    design = np.c_[design, (cosines > 1 - 1e-9).ravel()]  # noise belongs to no degree
+    coefficients, _ = nnls(design, cov.ravel())
+    return coefficients[:-1]
+
+
+def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
+    """Estimate population and library from recordings that cover different electrodes.
+
+    Expectation-maximisation for the mean covariance with missing electrodes, where the forward
+    model, fitted to agree with the data where both exist, says how the missing ones covary.
+
+    ``components`` come from `forward_components`, shape (n_components, 114, 114); ``strength`` is
+    the number of recordings that the forward model counts as.
+    """
+    # Every subject counts once, whatever their number of recordings.
+    subjects = [r.source[:2] for r in recordings]
+    weights = np.array([1 / subjects.count(subject) for subject in subjects])
+    covered = np.unique(np.concatenate([r.channels for r in recordings]))
+    population = np.repeat(components.mean(axis=0)[None], N_BANDS, axis=0)
+    rows = np.eye(len(ELECTRODES))[covered]
+    for _ in range(n_iter):
+        forward = fit_sources(components, population[:, covered][:, :, covered], rows)
+        forward /= np.einsum("bii->b", forward)[:, None, None] / len(ELECTRODES)
+        total = strength * forward
+        for recording, weight in zip(recordings, weights, strict=True):
+            total = total + weight * complete_recording(recording, population, shrinkage=0.0)
+        population = total / (strength + weights.sum())
+        population /= np.einsum("bii->b", population)[:, None, None] / len(ELECTRODES)
+    kernel = fit_kernel(forward.mean(axis=0))
+    return assemble_prior(recordings, population, weights, kernel)
+
+
+def extend_prior(base, cohort, components):
+    """Put the recordings of a cohort beside those of a prior (None: nothing) and estimate anew."""
+    known = () if base is None else base.recordings
+    prior = estimate_prior([*known, *cohort], components)
+    return replace(prior, base=base, n_cohort=len(cohort))
+
+
+# ---------------------------------------------------------------------------------------------
+# Which channels of the recordings are left out
+
+
+def measure_errors(recording, population):
+    """Return the error with which the other channels predict each one, shape (n_bands, n).
+
+    The smaller of two errors counts: with the covariance of other data sets, and with spherical
+    splines. It is relative to the median variance of the channels.
+    """
+    cov, channels = recording.cov, recording.channels
+    n, everything = len(channels), np.arange(len(channels))
+    within = population[:, channels][:, :, channels]
+    places = electrode_positions()[channels] - template_sphere()[0]
+    errors = np.zeros((N_BANDS, n))
+    for bad in everything:
+        good = np.delete(everything, bad)
+        weights, _ = interpolation_operators(within, np.ones(n), good, np.array([bad]))
+        spline = _make_interpolation_matrix(places[good], places[[bad]])
+        found = []
+        for weight in (weights, np.broadcast_to(spline, weights.shape)):
+            contrast = np.zeros((N_BANDS, n))
+            contrast[:, bad], contrast[:, good] = 1.0, -weight[:, 0]
+            found.append(np.einsum("bi,bij,bj->b", contrast, cov, contrast))
+        errors[:, bad] = np.minimum(*found)
+    return errors / np.median(np.einsum("bii->bi", cov), axis=1)[:, None]
+
+
+def audit_recordings(recordings, components):
+    """Drop channels that neither other data sets nor splines predict as well as elsewhere.
+
+    Each recording is compared with a population that is estimated without its data set; with one
+    data set alone there is nothing to compare with, and all channels are kept. Returns the
+    recordings, and the names of the channels that were dropped by source.
+    """
+    datasets = sorted({r.source[0] for r in recordings})
+    if len(datasets) < 2:
+        return recordings, {}
+    errors = []
+    populations = {
+        dataset: estimate_prior(
+            [r for r in recordings if r.source[0] != dataset], components
+        ).population
+        for dataset in datasets
+    }
+    for recording in recordings:
+        errors.append(measure_errors(recording, populations[recording.source[0]]))
+    kept, dropped = [], {}
+    for recording, found in zip(recordings, errors, strict=True):
+        others = [k for k, r in enumerate(recordings) if r.source[0] != recording.source[0]]
+        pooled = np.concatenate([errors[k] for k in others], axis=1)
+        wrong = np.zeros(len(recording.channels), bool)
+        for k, electrode in enumerate(recording.channels):
+            same = [errors[i][:, recordings[i].channels == electrode] for i in others]
+            same = np.concatenate(same, axis=1)
+            usual = np.median(same if same.shape[1] >= _MIN_OTHERS else pooled, axis=1)
+            wrong[k] = (found[:, k] > _AUDIT_RATIO * usual).sum() >= _AUDIT_BANDS
+        if wrong.any():
+            dropped[recording.source] = [ELECTRODES[k] for k in recording.channels[wrong]]
+        kept.append(drop_channels(recording, wrong) if wrong.any() else recording)
+    return kept, dropped
+
+
+def drop_channels(recording, wrong):
+    """Return a recording without some channels, relative to the average of the others."""
+    cov = recording.cov[:, ~wrong][:, :, ~wrong]
+    return RecordingCovariance(
+        recording.source, recording.channels[~wrong], normalise_covariance(cov)
+    )
+
+
+def normalise_covariance(cov):
+    """Return covariances relative to the average of the channels, of mean variance 1."""
+    n = cov.shape[-1]
+    average = np.eye(n) - 1 / n
+    cov = average @ cov @ average
+    return cov / np.trace(cov, axis1=1, axis2=2)[:, None, None] * n

@@ -1,0 +1,138 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The estimate of a prior from recordings, and the audit of their channels."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mne_gram.covariance import (
+    N_BANDS,
+    RecordingCovariance,
+    audit_recordings,
+    estimate_prior,
+    fit_kernel,
+    forward_components,
+    normalise_covariance,
+    sphere_kernel,
+)
+from mne_gram.montage import INDEX, electrode_positions, template_sphere
+
+NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
+AUDITED = "Fp1 Fp2 F3 Fz F4 C3 Cz C4 P3 Pz P4 O1 O2".split()
+
+
+@pytest.fixture(scope="module")
+def components():
+    return forward_components()
+
+
+def indices(names):
+    """Return the montage indices of names."""
+    return np.array([INDEX[name.upper()] for name in names])
+
+
+def test_kernel_is_found():
+    truth = np.zeros(16)
+    truth[[1, 2, 4]] = [0.6, 0.3, 0.1]
+    origin, _ = template_sphere()
+    units = electrode_positions() - origin
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    cosines = units @ units.T
+    noise = 0.2 * (cosines > 1 - 1e-9)  # which belongs to no degree
+    assert_allclose(fit_kernel(sphere_kernel(cosines, truth) + noise), truth, atol=1e-6)
+
+
+def draw_recordings(truth, channels, dataset, n, seed):
+    """Draw recordings of subjects whose covariances scatter around a truth."""
+    rng = np.random.default_rng(seed)
+    average = np.eye(len(channels)) - 1 / len(channels)
+    recordings = []
+    for person in range(n):
+        covs = []
+        for cov in truth[:, channels][:, :, channels]:
+            root = np.linalg.cholesky(cov + 1e-6 * np.eye(len(channels)))
+            x = root @ rng.standard_normal((len(channels), 400))
+            cov = average @ (x @ x.T) @ average
+            covs.append(cov / np.trace(cov) * len(channels))
+        source = (dataset, f"sub-{person}", f"sub-{person}_eeg.edf")
+        recordings.append(RecordingCovariance(source, channels, np.array(covs)))
+    return recordings
+
+
+def test_estimate_from_subjects_with_different_electrodes(components):
+    """What two groups share is found, at the electrodes of either and between them."""
+    rng = np.random.default_rng(0)
+    amounts = rng.exponential(size=(N_BANDS, len(components))) ** 3
+    truth = np.tensordot(amounts, components, axes=1)
+    truth /= np.einsum("bii->b", truth)[:, None, None] / 114
+    first = indices([*NAMES, "Cz", "Pz", "Fz", "T7", "T8"])
+    second = indices([*NAMES, "FC1", "FC2", "CP5", "CP6", "POz", "Oz", "FC6"])
+    recordings = [
+        *draw_recordings(truth, first, "a", 12, seed=1),
+        *draw_recordings(truth, second, "b", 12, seed=2),
+    ]
+    prior = estimate_prior(recordings, components, n_iter=3)
+    assert prior.library.shape == (24, N_BANDS, 114, 114)
+    assert prior.sources == tuple(r.source for r in recordings)
+    assert_array_equal(prior.weights, 1)
+    assert_allclose(np.einsum("bii->b", prior.population), 114)
+    covered = np.union1d(first, second)
+    start = components.mean(axis=0)
+    for found, true in zip(prior.population, truth, strict=True):
+        assert np.linalg.eigvalsh(found).min() > -1e-8
+        for channels in (covered, np.arange(114)):
+            average = np.eye(len(channels)) - 1 / len(channels)
+            a, b, c = (
+                average @ x[np.ix_(channels, channels)] @ average for x in (found, true, start)
+            )
+            assert np.linalg.norm(a - b) < 0.5 * np.linalg.norm(c - b)
+            assert np.linalg.norm(a - b) < 0.35 * np.linalg.norm(b)
+
+
+def test_subjects_count_once(components):
+    recordings = draw_recordings(components[:N_BANDS], indices(NAMES), "a", 3, seed=0)
+    again = RecordingCovariance(
+        ("a", "sub-0", "sub-0_run-2_eeg.edf"), recordings[0].channels, recordings[0].cov
+    )
+    prior = estimate_prior(recordings, components, n_iter=2)
+    twice = estimate_prior([*recordings, again], components, n_iter=2)
+    assert_array_equal(twice.weights, [0.5, 1, 1, 0.5])
+    assert_allclose(twice.population, prior.population, atol=1e-8)
+
+
+# ---------------------------------------------------------------------------------------------
+# The audit
+
+
+def make_recordings(components, noisy, n_recordings=4):
+    """Return recordings of three data sets; in the first one some electrodes are noisy."""
+    channels, recordings = indices(AUDITED), []
+    smooth = components[:-1].mean(axis=0)[np.ix_(channels, channels)]
+    for dataset in ("one", "two", "three"):
+        for k in range(n_recordings):
+            noise = 0.05 * np.ones(len(channels))
+            if dataset == "one":
+                noise[[AUDITED.index(name) for name in noisy]] = 4.0
+            cov = normalise_covariance(np.repeat((smooth + np.diag(noise))[None], N_BANDS, axis=0))
+            recordings.append(RecordingCovariance((dataset, f"sub-{k}", f"{k}"), channels, cov))
+    return recordings
+
+
+def test_audit_drops_what_nothing_predicts(components):
+    """The noisy electrode of one data set is dropped there, and nowhere else."""
+    recordings = make_recordings(components, ["Cz"])
+    kept, dropped = audit_recordings(recordings, components)
+    assert dropped == {r.source: ["CZ"] for r in recordings if r.source[0] == "one"}
+    for before, after in zip(recordings, kept, strict=True):
+        assert (INDEX["CZ"] in after.channels) == (before.source[0] != "one")
+        assert_allclose(np.trace(after.cov, axis1=1, axis2=2), len(after.channels))
+        assert_allclose(after.cov.sum(axis=-1), 0, atol=1e-12)
+
+
+def test_audit_keeps_what_is_predicted(components):
+    """Nothing is dropped from recordings that are alike, or where there is no other data set."""
+    recordings = make_recordings(components, [])
+    assert audit_recordings(recordings, components) == (recordings, {})
+    alone = [r for r in make_recordings(components, ["Cz"]) if r.source[0] == "one"]
+    assert audit_recordings(alone, components) == (alone, {})
