@@ -16,8 +16,8 @@ _KINDS = dict(b="bool", i="int", u="uint", f="float", c="complex", U="text", m="
 class Member(NamedTuple):
     """An array that is expected in a file.
 
-    ``kinds`` are letters of `numpy.dtype.kind` ("f", "iu", "U", ...; never "O" or "V"), ``ndim`` one
-    number of axes or several, ``shape`` the size of each axis (None: any).
+    ``kinds`` are letters of `numpy.dtype.kind` ("f", "iu", "U", ...; never "O" or "V"), ``ndim``
+    one number of axes or several, ``shape`` the size of each axis (None: any).
     """
 
     kinds: str
