@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+from mne.utils import logger
 
 from .._recording import BadSpans, find_spans
 from ..covariance import sum_bands
 from ._evidence import Evidence
 from ._fit import Operators, Plan, fit_spatial, measure_statistics
 from ._gaussian import estimate_spatial, finish
-from ._spline import check_positions, estimate_whole_spline
+from ._spline import estimate_whole_spline, fit_head
 from ._weights import KINDS, Trial
 
 _SHARE = 0.12  # of the good channels, hidden throughout in a round
@@ -61,14 +62,10 @@ def _estimate_sphere(block, operators, spatial):
 
 
 def _fit_spline(recording, statistics, spatial):
-    """Return the positions for a spline, of channels that are bad throughout."""
+    """Return the head for a spline, of channels that are bad throughout."""
     if not spatial.whole.any():
         return None  # where channels are good at other times, their own data beat a spline
-    try:
-        check_positions(recording.info)
-    except ValueError:
-        return None
-    return recording.info
+    return fit_head(recording.info)
 
 
 EXPERTS = {
@@ -98,7 +95,10 @@ def fit_candidates(recording, settings, **kwargs):
     """Fit the spatial estimate and the experts; keyword arguments go to `Statistics.adapt`."""
     statistics = measure_statistics(recording, settings.prior)
     spatial = fit_spatial(recording, statistics, settings, **kwargs)
-    fits = {name: expert.fit(recording, statistics, spatial) for name, expert in EXPERTS.items()}
+    fits = {
+        name: _attempt(name, expert.fit, recording, statistics, spatial)
+        for name, expert in EXPERTS.items()
+    }
     return AutoPlan(spatial, experts={name: fit for name, fit in fits.items() if fit is not None})
 
 
@@ -110,9 +110,18 @@ def estimate_candidates(block, plan, names):
     estimates = estimate_spatial(block, replace(plan.spatial, noise=None))
     corrections = {}
     for name in names:
-        others = EXPERTS[name].estimate(block, plan.experts[name], plan.spatial)
-        corrections[name] = _compare(estimates, others, block.n_times)
+        others = _attempt(name, EXPERTS[name].estimate, block, plan.experts[name], plan.spatial)
+        corrections[name] = _compare(estimates, others or [], block.n_times)
     return estimates, corrections
+
+
+def _attempt(name, function, *args):
+    """Return what an expert does, None if it fails: the spatial estimate does without it."""
+    try:
+        return function(*args)
+    except Exception as exc:  # an optional comparison never ends the restoration, whatever it is
+        logger.info("The %s is left out of the comparison: %s: %s", name, type(exc).__name__, exc)
+        return None
 
 
 def _compare(estimates, others, n_times):

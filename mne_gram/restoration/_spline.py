@@ -2,39 +2,50 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The method "spline": MNE's spherical splines, only where a channel is bad."""
 
+import contextlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import mne
 import numpy as np
 
-from ..montage import find_placed
+from ..montage import find_placed, fit_sphere, template_sphere
 from ._fit import Plan
 from ._gaps import Estimate
 from ._gaussian import find_runs, list_gaps
+from ._wanted import make_info
 
 _MIN_GOOD = 4  # good channels
+_FAR = 3.0  # times the median distance, from where an electrode is not on the head
+_OUTLYING = 0.3  # of the radius: electrodes of a head are closer to its sphere
+
+
+class Head(NamedTuple):
+    """Where electrodes are: all that a spline needs."""
+
+    places: np.ndarray  # (n_channels, 3)
+    origin: np.ndarray  # (3,)
 
 
 @dataclass(frozen=True, eq=False)
 class SplinePlan(Plan):
-    """All that a spline needs: the positions in an info."""
+    """The head of a recording."""
 
-    info: mne.Info | None = None
+    head: Head | None = None
 
 
 def fit(recording, settings):
-    """Check that all channels have positions."""
-    check_positions(recording.info)
-    return SplinePlan(info=recording.info)
+    """Fit the head to the positions that all channels must have."""
+    return SplinePlan(head=fit_head(recording.info))
 
 
 def estimate(block, plan):
     """Estimate the bad samples of a block, of unknown standard deviation."""
-    return estimate_spline(block, plan.info)
+    return estimate_spline(block, plan.head)
 
 
-def check_positions(info):
-    """Raise a ValueError if channels have no positions."""
+def fit_head(info):
+    """Return the Head of the channels in an info; raise a ValueError if it is unknown."""
     missing = ~find_placed(info)
     if missing.any():
         names = ", ".join(n for n, no in zip(info["ch_names"], missing, strict=True) if no)
@@ -42,9 +53,41 @@ def check_positions(info):
             f"A spline needs electrode positions, which are missing for {names}: set them with "
             "inst.set_montage, exclude these channels with picks, or use method='spatial'."
         )
+    places = np.array([ch["loc"][:3] for ch in info["chs"]], float)
+    origin = fit_origin(places)
+    if origin is None:
+        raise ValueError(
+            "A spline needs electrode positions on a sphere; those of the recording are not on a "
+            "head. Set them with inst.set_montage, or use method='spatial'."
+        )
+    return Head(places, origin)
 
 
-def estimate_spline(block, info):
+def fit_origin(places):
+    """Return the centre (3,) of the sphere that fits positions (n, 3), None if they are no head.
+
+    The digitized points in an info, to which MNE fits it, may be missing or in another frame.
+    """
+    away = np.linalg.norm(places - np.median(places, axis=0), axis=1)
+    points = places[away <= _FAR * np.median(away)]
+    # As in MNE, points on the face are left out.
+    upper = points[(points[:, 2] >= -1e-6) | (points[:, 1] <= 1e-6)]
+    with contextlib.suppress(ValueError):
+        origin, radius = fit_sphere(upper)
+        if _find_near(points, origin, radius).mean() > 0.5:
+            return origin
+    # Too few points, or a ring of them: they may be on the template head.
+    origin, radius = template_sphere()
+    return origin if _find_near(points, origin, radius).all() else None
+
+
+def _find_near(points, origin, radius):
+    """Return which positions (n, 3) are near a sphere."""
+    misses = np.abs(np.linalg.norm(points - origin, axis=1) - radius)
+    return misses < _OUTLYING * radius
+
+
+def estimate_spline(block, head):
     """Estimate the bad samples of a block, which are overwritten, from the channels good then."""
     data, mask, weights = block.data, block.mask, {}
     for a, b, _ in find_runs(mask, block.segments):
@@ -54,7 +97,7 @@ def estimate_spline(block, info):
             continue
         key = bad.tobytes()
         if key not in weights:
-            weights[key] = _spline_weights(info, good, bad)
+            weights[key] = _spline_weights(head, good, bad)
         data[bad, a:b] = weights[key] @ data[good, a:b]
     enough = (~mask).sum(axis=0) >= _MIN_GOOD
     return [
@@ -63,7 +106,7 @@ def estimate_spline(block, info):
     ]
 
 
-def estimate_whole_spline(block, info, spatial):
+def estimate_whole_spline(block, head, spatial):
     """Estimate the channels that are bad throughout; the block has estimates of the others' gaps.
 
     Signals are relative to the mean of the good channels, so that the reference plays no role, and
@@ -76,7 +119,7 @@ def estimate_whole_spline(block, info, spatial):
         block.data[channel] -= baseline(times)
     mean = block.kept_mean(carries)
     block.data -= carries[:, None] * mean
-    estimates = estimate_spline(block, info)
+    estimates = estimate_spline(block, head)
     for estimate in estimates:
         inside = slice(estimate.start, estimate.stop)
         estimate.values += carries[estimate.channel] * mean[inside]
@@ -85,13 +128,13 @@ def estimate_whole_spline(block, info, spatial):
     return estimates
 
 
-def _spline_weights(info, good, bad):
+def _spline_weights(head, good, bad):
     """Read the interpolation matrix off MNE by interpolating unit vectors, (n_bad, n_good)."""
-    info = info.copy()
+    info = make_info([str(k) for k in range(len(head.places))], head.places)
     info["bads"] = [info["ch_names"][k] for k in bad]
-    impulses = np.zeros((len(info["ch_names"]), len(good)))
+    impulses = np.zeros((len(head.places), len(good)))
     impulses[good, np.arange(len(good))] = 1.0
     evoked = mne.EvokedArray(impulses, info, verbose="error")
     with mne.utils.use_log_level("error"):
-        evoked.interpolate_bads(reset_bads=False, mode="accurate")
+        evoked.interpolate_bads(reset_bads=False, mode="accurate", origin=head.origin)
     return evoked.data[bad]
