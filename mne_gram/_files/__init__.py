@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reading and writing files: recordings, their BIDS sidecars, and any other output.
 
-- ``_io.py``: recordings in and out, staged so that a file is written completely or not at all
+- ``_io.py``: recordings in and out
 - ``_brainvision.py``, ``_edf.py``: what MNE does not read or write in these formats
 - ``_find.py``: the recordings of a BIDS data set
 - ``_bids_recording.py``: one of them, with its sidecars
 - ``_logs.py``: the log of a training run
 """
 
+from .._formats import staged, staged_together
 from ._bids_recording import (
     find_sidecars,
     list_input_files,
@@ -24,8 +25,6 @@ from ._io import (
     check_output,
     loaded,
     read_inst,
-    staged,
-    staged_together,
     write_figure,
     write_inst,
 )

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reading recordings; writing files, each completely or not at all."""
 
-import os
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import mne
 
+from .._formats import check_free, make_scratch_folder, staged
 from .._recording import Scratch, check_room, load_raw
 from ._brainvision import complete_brainvision, write_brainvision
 from ._edf import write_edf
@@ -65,7 +64,7 @@ def loaded(inst, folder):
         yield inst
         return
     check_room(inst, folder)
-    with _make_folder(Path(folder)) as scratch:
+    with make_scratch_folder(Path(folder)) as scratch:
         with _reading(path):
             load_raw(inst, Path(scratch) / "samples.dat", Scratch)
         try:
@@ -120,7 +119,7 @@ def check_output(path, *, inst=None, source=None, overwrite=False):
         raise ValueError(f"The output {path} would replace the input. Give another output.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}, the folder of the output, does not exist.")
-    _check_free(files, overwrite)
+    check_free(files, overwrite)
     with staged(path, overwrite):
         pass
 
@@ -172,50 +171,3 @@ def _get_format(inst, path):
             "in -epo.fif or -epo.fif.gz."
         )
     return extension
-
-
-def _check_free(files, overwrite):
-    """Raise if a file exists that must not be replaced."""
-    folders = [str(file) for file in files if file.is_dir()]
-    if folders:
-        raise IsADirectoryError(f"{', '.join(folders)} is a folder. Give another output.")
-    taken = [str(file) for file in files if file.exists()]
-    if taken and not overwrite:
-        raise FileExistsError(
-            f"{', '.join(taken)} already exists. Give another output, or allow overwriting."
-        )
-
-
-@contextmanager
-def staged(path, overwrite):
-    """Yield a temporary path for a file, which is moved to its place if no error occurs."""
-    with staged_together([path], overwrite) as (file,):
-        yield file
-
-
-@contextmanager
-def staged_together(paths, overwrite):
-    """Yield temporary paths for several files: in the end, all of them are moved or none.
-
-    The first file is moved last, and files that were written beside one are moved with it.
-    """
-    paths = [Path(path) for path in paths]
-    with ExitStack() as stack:
-        folders = [Path(stack.enter_context(_make_folder(path.parent))) for path in paths]
-        yield [folder / path.name for folder, path in zip(folders, paths, strict=True)]
-        moves = {}
-        for folder, path in zip(folders[::-1], paths[::-1], strict=True):
-            # The named file, which refers to those beside it, goes last.
-            files = sorted(folder.iterdir(), key=lambda file, name=path.name: file.name == name)
-            moves.update({file: path.parent / file.name for file in files})
-        _check_free(moves.values(), overwrite)
-        for file, target in moves.items():
-            os.replace(file, target)
-
-
-def _make_folder(folder):
-    """Return a TemporaryDirectory inside a folder."""
-    try:
-        return TemporaryDirectory(prefix=".mne_gram-", dir=folder)
-    except OSError as exc:
-        raise PermissionError(f"The folder {folder} cannot be written to: {exc.strerror}.") from exc

@@ -1,12 +1,15 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reading files that anybody may have made: sizes, names and types are checked before content.
+"""Files in general: reading those that anybody may have made, writing completely or not at all.
 
-Each reader raises ValueError, in words that name the file, whatever is wrong with it.
+Readers check sizes, names and types before the content. They raise ValueError, in words that name
+the file, whatever is wrong with it.
 
 - ``_npz.py``: arrays
 - ``_json.py``: JSON
+- ``_staging.py``: files are written elsewhere, and moved to their place when they are complete
 """
 
 from ._json import parse_json, read_json_object
 from ._npz import Member, read_npz
+from ._staging import check_free, make_scratch_folder, staged, staged_together
