@@ -3,14 +3,30 @@
 """Files of embeddings and base classes: arrays and JSON in ``.npz``, without pickles."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 from mne.utils import _validate_type
 
 from .._files import staged
+from .._formats import Member, parse_json, read_npz
+from ._checks import KINDS, check_content, is_count, require
 
 _VERSION = 1
+_MOST_UNPACKED = 2**26  # bytes of a file that somebody compressed; our own files are not
+_EXPECTED = dict(
+    header=Member("U", 0),
+    data=Member("biuf", (2, 3, 4), optional=True),
+    onsets=Member("biuf", 1, optional=True),
+    durations=Member("biuf", 1, optional=True),
+    good=Member("biuf", 1, optional=True),
+    events=Member("iu", 2, (None, 3), optional=True),
+)
+_EXPECTED["metadata_*"] = Member("biufmMU", (0, 1), optional=True)
+_PLAIN = str | int | float | bool | None
+# Types of columns that are written as JSON.
+_DTYPES = r"object|str|string|category|boolean|(U?Int|Float)\d{1,2}|\w+\[\w+\]"
 
 
 def write_features(fname, kind, arrays, header, metadata, *, overwrite):
@@ -36,15 +52,15 @@ def read_features(fname, kind):
     """Return the arrays, header and metadata of a file of one kind, by name."""
     _validate_type(fname, "path-like", "fname")
     fname = Path(fname)
-    if not fname.is_file():
-        raise FileNotFoundError(f"The file {fname} does not exist.")
     try:
-        # A broken file that numpy opens itself would stay open.
-        with open(fname, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = dict(file)
-        content = json.loads(str(arrays.pop("header")))
+        size = fname.stat().st_size if fname.exists() else 0
+        arrays = read_npz(fname, _EXPECTED, max_bytes=max(size, _MOST_UNPACKED))
+        content = parse_json(str(arrays.pop("header")))
         found, version = content["kind"], content["version"]
-    except Exception as exc:  # any error of numpy, zipfile or json
+        require(found in KINDS and is_count(version), "its kind or version is unknown")
+    except FileNotFoundError:
+        raise
+    except Exception as exc:
         raise RuntimeError(
             f"{fname} was not written by Embedding.save or Tokens.save, or is truncated "
             f"({type(exc).__name__}: {exc})."
@@ -58,11 +74,15 @@ def read_features(fname, kind):
         raise RuntimeError(
             f"{fname} contains {found}, expected {kind}. Use mne_gram.read_{found.lower()}."
         )
-    columns = {name: arrays.pop(name) for name in list(arrays) if name.startswith("metadata_")}
-    fields = {**arrays, **content["fields"]}
-    if content["metadata"] is not None:
-        fields["metadata"] = _unpack_table(content["metadata"], columns)
-    return fields
+    try:
+        columns = {name: arrays.pop(name) for name in list(arrays) if name.startswith("metadata_")}
+        check_content(kind, arrays, content)
+        fields = {**arrays, **content["fields"]}
+        if content["metadata"] is not None:
+            fields["metadata"] = _unpack_table(content["metadata"], columns, len(arrays["data"]))
+        return fields
+    except Exception as exc:  # pandas raises anything
+        raise RuntimeError(f"{fname} is damaged: {exc}. Write it again.") from exc
 
 
 def _pack_table(table):
@@ -89,15 +109,25 @@ def _pack_column(column):
         ) from None
 
 
-def _unpack_table(described, columns):
+def _unpack_table(described, columns, n_rows):
     """Return the table that `_pack_table` converted."""
     import pandas as pd
 
+    known = isinstance(described, list) and len(described) > 0
+    known = known and columns.keys() == {f"metadata_{k}" for k in range(len(described))}
+    require(known, "its metadata are incomplete")
     series = []
     for k, (name, dtype) in enumerate(described):
         values = columns[f"metadata_{k}"]
         if values.ndim == 0:
-            values = pd.Series(json.loads(str(values)), dtype=object).astype(dtype)
-        series.append(pd.Series(values, name=name))
+            values = parse_json(str(values))
+            require(isinstance(values, list), f"column {k} of its metadata is not a list")
+            plain = all(isinstance(value, _PLAIN) for value in values)
+            require(plain, f"column {k} of its metadata is nested")
+            # The type comes from the file: one of a fixed length could need any memory.
+            require(re.fullmatch(_DTYPES, dtype), f"the type of column {k} of its metadata is odd")
+            values = pd.Series(values, dtype=object).astype(dtype)
+        require(len(values) == n_rows, f"column {k} of its metadata has not one row per window")
+        series.append(pd.Series(values, name=tuple(name) if isinstance(name, list) else name))
     table = pd.concat(series[1:], axis=1) if len(series) > 1 else pd.DataFrame(index=series[0])
     return table.set_axis(pd.Index(series[0], name=series[0].name), axis=0)
