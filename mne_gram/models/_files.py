@@ -7,17 +7,25 @@ origin; names of weights start with ``tokenizer.`` and ``gram.``.
 """
 
 import json
+import math
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mne.utils import _check_option, _validate_type, logger, verbose
 
+from .._formats import read_json_object
+
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _FORMAT, _FORMAT_VERSION = "mne_gram", 1
 _PARTS = ("tokenizer", "gram")
 _DTYPES = ("float32", "float16", "bfloat16")
+_FLOATS = ("F64", "F32", "F16", "BF16")  # as safetensors names them
+_N_BLOCKS = ("n_blocks", "decoder_n_blocks")
+_LARGEST_CONFIG = 2**20  # bytes
+_LARGEST_TABLES = 2**24  # numbers that are computed from the configuration alone
 
 
 @dataclass
@@ -78,9 +86,10 @@ def read_model(folder, device):
     """Read a model from a folder, in eval mode and float32; RuntimeError for invalid files."""
     config = read_config(folder)
     logger.info(f"Loading the model in {folder} (sha256 {config['sha256']}).")
-    tensors = _read_weights(folder, config["sha256"])
-    networks = _build_networks(config, folder)
-    _fill_networks(networks, tensors, folder)
+    with _open_weights(folder, config["sha256"]) as file:
+        _check_shapes(config, file, folder)
+        networks = _build_networks(config, folder)
+        _fill_networks(networks, file, folder)
     networks = {name: part.to(device).eval() for name, part in networks.items()}
     return GramModel(**networks, card=config["card"], sha256=config["sha256"])
 
@@ -89,12 +98,10 @@ def read_config(folder):
     """Read and check ``config.json``."""
     fname = folder / CONFIG
     try:
-        config = json.loads(fname.read_text(encoding="utf-8"))
+        config = read_json_object(fname, max_bytes=_LARGEST_CONFIG)
     except ValueError as error:
-        raise RuntimeError(
-            f"{fname} is not valid JSON ({error}). Write or fetch it again."
-        ) from None
-    if not isinstance(config, dict) or config.get("format") != _FORMAT:
+        raise RuntimeError(f"{error} Write or fetch it again.") from None
+    if config.get("format") != _FORMAT:
         raise RuntimeError(
             f"{fname} does not describe a model of mne_gram: expected the entry "
             f'"format": "{_FORMAT}". Give a folder that mne_gram wrote.'
@@ -113,23 +120,78 @@ def read_config(folder):
     return config
 
 
-def _read_weights(folder, sha256):
-    """Read ``model.safetensors`` if it has the checksum of the configuration."""
+@contextmanager
+def _open_weights(folder, sha256):
+    """Open ``model.safetensors``, of which the header is read, if it has the right checksum."""
     import pooch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     fname = folder / WEIGHTS
     found = pooch.file_hash(fname, alg="sha256")
     if found != sha256:
         raise RuntimeError(
             f"{fname} is not the file described by {CONFIG}: its sha256 is {found}, expected "
-            f"{sha256}. It was changed or is incomplete: write or fetch the model again."
+            f"{sha256[:64]}. It was changed or is incomplete: write or fetch the model again."
         )
     try:
-        return load_file(fname)
+        with safe_open(fname, framework="pt") as file:
+            yield file
     except SafetensorError as error:
         raise RuntimeError(f"{fname} is not a safetensors file ({error}).") from None
+
+
+def _check_shapes(config, file, folder):
+    """Raise unless the tensors are exactly those of the configured networks.
+
+    Only headers are read, and the networks take no memory.
+    """
+    import torch
+
+    found = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+    blocks = [(config[name] or {}).get(key) for name in _PARTS for key in _N_BLOCKS]
+    too_many = [n for n in blocks if isinstance(n, int) and n > len(found)]
+    if too_many:
+        raise RuntimeError(
+            f"{folder / WEIGHTS} does not fit {CONFIG}: it has {len(found)} tensors, too few for "
+            f"{too_many[0]} blocks. Write or fetch the model again."
+        )
+    with torch.device("meta"):
+        networks = _build_networks(config, folder)
+    wanted = {
+        f"{name}.{key}": tuple(value.shape)
+        for name, network in networks.items()
+        for key, value in network.state_dict().items()
+    }
+    shapes = {key: tuple(found[key].get_shape()) for key in wanted if key in found}
+    problems = {
+        "Missing": [key for key in wanted if key not in found],
+        "unexpected": [key for key in found if key not in wanted],
+        "of wrong shape": [
+            f"{key} {shape}, expected {wanted[key]}"
+            for key, shape in shapes.items()
+            if shape != wanted[key]
+        ],
+        "not floating-point": [key for key in shapes if found[key].get_dtype() not in _FLOATS],
+    }
+    if any(problems.values()):
+        raise RuntimeError(
+            f"{folder / WEIGHTS} does not fit {CONFIG}. "
+            + "; ".join(f"{what}: {_list_names(names)}" for what, names in problems.items())
+            + ". Write or fetch the model again."
+        )
+    tables = sum(buffer.numel() for network in networks.values() for buffer in network.buffers())
+    if tables - sum(map(math.prod, shapes.values())) > _LARGEST_TABLES:
+        raise RuntimeError(
+            f"{folder / CONFIG} describes networks with tables of {tables} numbers for channels "
+            f"and times, expected at most {_LARGEST_TABLES}. Write or fetch the model again."
+        )
+
+
+def _list_names(names):
+    """Return at most ten names as text."""
+    names = [name[:200] for name in names]
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{names[:10]}{more}" if names else "none"
 
 
 def _build_networks(config, folder):
@@ -143,44 +205,25 @@ def _build_networks(config, folder):
             continue
         try:
             networks[name] = network(config_class.from_dict(config[name]), seed=None)
-        except ValueError as error:
+        except (ValueError, RuntimeError, TypeError, OverflowError) as error:  # torch: too large
             raise RuntimeError(f"{folder / CONFIG}, entry {name!r}: {error}") from None
     return networks
 
 
-def _fill_networks(networks, tensors, folder):
-    """Copy exactly these tensors into the networks."""
-    wanted = {
-        f"{name}.{key}": value
-        for name, network in networks.items()
-        for key, value in network.state_dict().items()
-    }
-    shapes = {
-        key: (tuple(tensors[key].shape), tuple(value.shape))
-        for key, value in wanted.items()
-        if key in tensors
-    }
-    missing = [key for key in wanted if key not in tensors]
-    unexpected = [key for key in tensors if key not in wanted]
-    wrong = [
-        f"{k} {found}, expected {want}" for k, (found, want) in shapes.items() if found != want
-    ]
-    no_float = [key for key in shapes if not tensors[key].is_floating_point()]
-    problems = {
-        "Missing": missing,
-        "unexpected": unexpected,
-        "of wrong shape": wrong,
-        "not floating-point": no_float,
-    }
-    if any(problems.values()):
-        raise RuntimeError(
-            f"{folder / WEIGHTS} does not fit {CONFIG}. "
-            + "; ".join(f"{what}: {names or 'none'}" for what, names in problems.items())
-            + ". Write or fetch the model again."
-        )
+def _fill_networks(networks, file, folder):
+    """Copy the tensors, whose names and shapes were checked, into the networks."""
+    import torch
+
     for name, network in networks.items():
+        state = {key: file.get_tensor(f"{name}.{key}") for key in network.state_dict()}
+        wrong = [f"{name}.{key}" for key, value in state.items() if not torch.isfinite(value).all()]
+        if wrong:
+            raise RuntimeError(
+                f"{folder / WEIGHTS} contains weights that are not finite: {_list_names(wrong)}. "
+                "Write or fetch the model again."
+            )
         # Copying casts half precision to the float32 of the network.
-        network.load_state_dict({key: tensors[f"{name}.{key}"] for key in network.state_dict()})
+        network.load_state_dict(state)
 
 
 @verbose

@@ -1,32 +1,17 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reading the published checkpoint files without executing anything in them.
+"""Networks from the tensors and the configuration of published checkpoint files."""
 
-A published file is a ``torch.save`` of ``{model, optimizer, epoch, scaler, cf}``. Its ``cf`` (the
-authors' configuration) pickles two classes in addition to tensors and plain containers; they are
-read as harmless stand-ins, and any other class makes reading fail.
-"""
-
-import collections
-import pathlib
 import re
-import zipfile
 
 import torch
 
 from ._config import FEATURES_PER_FILTER, GramConfig, TokenizerConfig
 from ._gram import Gram
+from ._published_reader import SOURCES, is_huge, show
 from ._tokenizer import Tokenizer
 
-#: Classes in published files, and their stand-ins.
-_STAND_INS = [
-    (collections.OrderedDict, "addict.addict.Dict"),
-    (pathlib.PurePosixPath, "pathlib.PosixPath"),
-]
-_SOURCES = (
-    "Download the file again from the authors' sharing page (see mne_gram.fetch_model) and compare "
-    "its size with that on the page."
-)
+_MOST_INDICES = 1000
 
 #: Our names of tensors (as patterns) and published ones, of both stages.
 _BLOCK_NAMES = [
@@ -74,58 +59,11 @@ _GRAM_FLAGS = {
 _TOKENIZER_FLAGS = {"if_sandwich_norm": False, "regress_target": "raw"}
 
 
-def read_published(fname):
-    """Return the tensors (entry ``model``) and the configuration (``cf``) of a published file.
-
-    Raises RuntimeError for files that are broken or contain other classes, and ValueError for other
-    formats.
-    """
-    if not zipfile.is_zipfile(fname):
-        raise RuntimeError(
-            f"{fname} cannot be read as a published Gram checkpoint. Found: no complete zip "
-            f"archive. Expected: a file written by torch.save, which is one; a download that was "
-            f"cut short or a saved web page is not. {_SOURCES}"
-        )
-    try:
-        with torch.serialization.safe_globals(_STAND_INS):
-            content = torch.load(fname, map_location="cpu", weights_only=True)
-    except Exception as error:  # broken or hostile pickles raise anything
-        raise RuntimeError(
-            f"{fname} cannot be read as a published Gram checkpoint. Found: {_reason(error)}. "
-            f"Expected: tensors, numbers and text; nothing else is ever executed. {_SOURCES}"
-        ) from None
-    wanted = ("model", "cf")
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), dict) for k in wanted):
-        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(
-            f"{fname} is not a published Gram checkpoint: expected a dict with the dicts 'model' "
-            f"and 'cf', found {found}. {_SOURCES}"
-        )
-    tensors, cf = dict(content["model"]), dict(content["cf"])
-    wrong = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
-    if wrong or not tensors:
-        raise ValueError(
-            f"{fname} is not a published Gram checkpoint: expected tensors only under 'model', "
-            f"found {wrong[:5] or 'nothing'}. {_SOURCES}"
-        )
-    return tensors, cf
-
-
-def _reason(error):
-    """Return torch's reason, without its advice to load the file unsafely."""
-    text = str(error).strip()
-    name = re.search(r"GLOBAL ([\w.]*\w)", text)
-    if name:
-        return f"a pickled {name.group(1)}, which does not belong in such a file and might run code"
-    first = text.splitlines()[0] if text else ""
-    return f"{type(error).__name__} ({first.split('. ')[0].rstrip('.')})"
-
-
 def convert_gram(tensors, cf, *, fname):
     """Return stage 2, in eval mode, from a published stage-2 file; ``fname`` is for messages."""
     tensors = {k: v for k, v in tensors.items() if not k.startswith("vqgan.")}
     if "decoder_pred.weight" not in tensors:
-        hint = f"Found tensors such as {sorted(tensors)[:5]}. {_SOURCES}"
+        hint = f"Found tensors such as {sorted(tensors)[:5]}. {SOURCES}"
         if "quantize.embedding.weight" in tensors:
             hint = (
                 "It looks like stage 1 (the tokenizer): give it as tokenizer_fname, and None as "
@@ -185,7 +123,7 @@ def convert_tokenizer(tensors, cf, *, fname):
     if "quantize.embedding.weight" not in tensors:
         raise ValueError(
             f"{fname} contains no tokenizer: it has no tensor 'quantize.embedding.weight', neither "
-            f"by itself nor under 'vqgan.'. Found tensors such as {sorted(tensors)[:5]}. {_SOURCES}"
+            f"by itself nor under 'vqgan.'. Found tensors such as {sorted(tensors)[:5]}. {SOURCES}"
         )
     heads = {"encoder_n_head": 10, "decoder_n_head": 10} if cf is None else cf
     if cf is not None:
@@ -244,12 +182,12 @@ class _Shapes:
 
     def __call__(self, name, axis, ndim):
         if name not in self.tensors:
-            raise ValueError(f"{self.fname} lacks the tensor {name!r}. {_SOURCES}")
+            raise ValueError(f"{self.fname} lacks the tensor {name!r}. {SOURCES}")
         shape = tuple(self.tensors[name].shape)
         if len(shape) != ndim:
             raise ValueError(
                 f"{self.fname}: the tensor {name!r} has shape {shape}, expected {ndim} axes. "
-                f"{_SOURCES}"
+                f"{SOURCES}"
             )
         return shape[axis]
 
@@ -265,7 +203,7 @@ def _check_flags(cf, flags, fname):
         if type(found) is not type(wanted) or found != wanted:
             raise ValueError(
                 f"{fname} is a variant that mne_gram does not know: its configuration says "
-                f"{name} = {found!r}, expected {wanted!r}. Use the published checkpoint."
+                f"{name} = {show(found)}, expected {wanted!r}. Use the published checkpoint."
             )
 
 
@@ -275,27 +213,27 @@ def _check_agrees(cf, fname, **found):
         said = cf.get(name)
         if said is not None and not (isinstance(said, int | float) and said == value):
             raise ValueError(
-                f"{fname} contradicts itself: its configuration says {name} = {said!r}, its "
-                f"tensors {value!r}. {_SOURCES}"
+                f"{fname} contradicts itself: its configuration says {name} = {show(said)}, its "
+                f"tensors {value!r}. {SOURCES}"
             )
 
 
 def _integer(cf, name, fname):
     value = cf.get(name)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or is_huge(value):
         raise ValueError(
-            f"{fname}: expected an int as {name!r} in its configuration, found {value!r}. "
-            f"{_SOURCES}"
+            f"{fname}: expected an int as {name!r} in its configuration, found {show(value)}. "
+            f"{SOURCES}"
         )
     return value
 
 
 def _integers(cf, name, fname):
     values = cf.get(name)
-    if not isinstance(values, list | tuple):
+    if not isinstance(values, list | tuple) or len(values) > _MOST_INDICES:
         raise ValueError(
             f"{fname}: expected a list of int as {name!r} in its configuration, found "
-            f"{values!r}. {_SOURCES}"
+            f"{show(values)}. {SOURCES}"
         )
     return tuple(_integer({name: value}, name, fname) for value in values)
 
@@ -303,7 +241,7 @@ def _integers(cf, name, fname):
 def _number(cf, name, default):
     """Return a number that only matters in training, or the published one."""
     value = cf.get(name)
-    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and not is_huge(value)
     return float(value) if ok else default
 
 
@@ -311,38 +249,59 @@ def _build(cls, fname, **fields):
     try:
         return cls(**fields)
     except ValueError as error:
-        raise ValueError(f"{fname} has an impossible shape: {error} {_SOURCES}") from None
+        raise ValueError(f"{fname} has an impossible shape: {error} {SOURCES}") from None
 
 
 def _fill(cls, config, tensors, names, fname):
     """Return a network with exactly these published tensors."""
+    theirs = _match_names(cls, config, names, fname)
+    problems = {
+        name: problem
+        for name, shape in theirs.values()
+        if (problem := _compare(tensors.get(name), shape))
+    }
+    expected = {name for name, _ in theirs.values()}
+    problems |= {name: "not expected" for name in sorted(tensors.keys() - expected)}
+    _check_problems(problems, fname)
     network = cls(config, seed=None)
-    wanted = network.state_dict()
-    tables = {k: v for k, v in network.named_buffers() if k not in wanted}
-    state, wrong, unused = {}, [], set(tensors)
-    for ours, tensor in (wanted | tables).items():
+    state = network.state_dict()
+    for ours, tensor in (state | dict(network.named_buffers())).items():
+        name, _ = theirs[ours]
+        values = tensors[name].detach().float().reshape(tensor.shape)
+        if ours in state:
+            state[ours] = values
+        elif not torch.allclose(values, tensor, atol=1e-4):
+            problems[name] = "values other than the fixed sines and cosines"
+    _check_problems(problems, fname)
+    network.load_state_dict(state, strict=True)
+    return network.eval()
+
+
+def _match_names(cls, config, names, fname):
+    """Return published name and shape of each tensor of a network, which takes no memory."""
+    try:
+        with torch.device("meta"):
+            network = cls(config, seed=None)
+    except Exception as error:  # torch cannot count that many numbers
+        raise ValueError(f"{fname} has an impossible shape: {error}. {SOURCES}") from None
+    found = {}
+    for ours, tensor in (network.state_dict() | dict(network.named_buffers())).items():
         theirs = ours
         for pattern, replacement in names:
             theirs = re.sub(pattern, replacement, theirs)
-        unused.discard(theirs)
-        problem = _compare(tensors.get(theirs), tensor)
-        if problem is None:
-            values = tensors[theirs].detach().float().reshape(tensor.shape)
-            if ours in wanted:
-                state[ours] = values
-            elif not torch.allclose(values, tensor, atol=1e-4):
-                problem = "values other than the fixed sines and cosines"
-        if problem is not None:
-            wrong.append(f"{theirs}: {problem}")
-    wrong += [f"{name}: not expected" for name in sorted(unused)]
-    if wrong:
-        more = f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""
+        found[ours] = theirs, tuple(tensor.shape)
+    return found
+
+
+def _check_problems(problems, fname):
+    """Raise if tensors have problems."""
+    if problems:
+        texts = [f"{name}: {problem}" for name, problem in problems.items()]
+        more = f"; and {len(texts) - 20} more" if len(texts) > 20 else ""
         raise ValueError(
-            f"{fname} does not contain the published tensors: {'; '.join(wrong[:20])}{more}. "
-            f"{_SOURCES}"
+            f"{fname} does not contain the published tensors: {'; '.join(texts[:20])}{more}. "
+            f"{SOURCES}"
         )
-    network.load_state_dict(state, strict=True)
-    return network.eval()
 
 
 def _compare(found, wanted):
@@ -350,8 +309,8 @@ def _compare(found, wanted):
     if found is None:
         return "missing"
     # Tables have a singleton axis in front, the 1x1 convolution two at the end.
-    if [s for s in found.shape if s != 1] != [s for s in wanted.shape if s != 1]:
-        return f"shape {tuple(found.shape)}, expected {tuple(wanted.shape)} up to axes of length 1"
+    if [s for s in found.shape if s != 1] != [s for s in wanted if s != 1]:
+        return f"shape {tuple(found.shape)}, expected {wanted} up to axes of length 1"
     if not found.is_floating_point() or not torch.isfinite(found).all():
         return "expected finite floating-point numbers"
     return None

@@ -310,7 +310,7 @@ def _read_source(fname, sources):
     import pooch
 
     from ..montage import CH_NAMES
-    from ._published import read_published
+    from ._published_reader import read_published
 
     _validate_type(fname, "path-like", "fname")
     fname = Path(fname).expanduser()

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from mne_gram.models import ClassificationNetwork, Tokenizer, tokenizer_nano
-from mne_gram.models._published import convert_gram, convert_tokenizer, read_published
+from mne_gram.models._published import convert_gram, convert_tokenizer
+from mne_gram.models._published_reader import read_published
 from mne_gram.montage import CH_NAMES
 
 DATA = Path(__file__).parents[1] / "data" / "parity"
