@@ -4,11 +4,11 @@
 
 import mne
 import numpy as np
-from mne.annotations import _annotations_starts_stops
 from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
+from ._checks import find_segments, find_strays_of, warn_of_strays
 from .montage import find_derivations
 
 # The public names. All others are for the rest of the package, and may change.
@@ -161,13 +161,6 @@ def check_finite(data, ch_names):
         )
 
 
-def find_segments(inst):
-    """Return start and stop, in samples, of each segment of continuous time, shape (n, 2)."""
-    if not isinstance(inst, BaseRaw):
-        return np.array([[0, len(inst.times)]])
-    return np.column_stack(_annotations_starts_stops(inst, _EDGES, invert=True))
-
-
 def check_band(info, l_freq, h_freq):
     """Warn if the recording was filtered to a narrower band than the model expects."""
     found = []
@@ -268,12 +261,12 @@ def check_reference(inst, good):
     )
 
 
-def average_reference(inst):
-    """Subtract the mean of the good electrodes in place, except from bipolar derivations."""
+def average_reference(inst, strays=()):
+    """Subtract the mean of the good electrodes in place; derivations and strays keep theirs."""
     names = [inst.ch_names[k] for k in mne.pick_types(inst.info, eeg=True, exclude=())]
     bipolar = np.array(names)[find_derivations(names)].tolist()
-    bads = inst.info["bads"]
-    kept = [name for name in names if name not in bads and name not in bipolar]
+    bads, left = inst.info["bads"], [*bipolar, *strays]
+    kept = [name for name in names if name not in bads and name not in left]
     if len(kept) < 2:
         if not bipolar:
             raise ValueError(
@@ -283,7 +276,7 @@ def average_reference(inst):
         logger.info("The channels are bipolar derivations and keep their reference.")
         return
     # MNE excludes bad channels from the average and keeps them as they are.
-    inst.info["bads"] = [*bads, *(name for name in bipolar if name not in bads)]
+    inst.info["bads"] = [*bads, *(name for name in left if name not in bads)]
     mne.set_eeg_reference(inst, "average", copy=False, projection=False, ch_type="eeg")
     inst.info["bads"] = bads
 
@@ -308,7 +301,8 @@ def preprocess(
     ----------
     inst : mne.io.Raw | mne.Epochs
         The data, which are not modified. Channels other than EEG are kept and resampled, but not
-        filtered.
+        filtered. The same applies, with a warning, to channels that are far too large to be EEG
+        (see the Notes of :func:`mne_gram.restore`).
     line_freq : float | False | None
         The power line frequency in Hz. None takes ``info["line_freq"]``, or if that is not set
         the peak that :func:`find_line_freq` finds, with a warning. False does not apply a notch
@@ -349,7 +343,16 @@ def preprocess(
     if line_freq is True or (line_freq is not None and line_freq is not False and line_freq <= 0):
         raise ValueError(f"line_freq must be a positive frequency, False or None, got {line_freq}.")
     inst = inst.copy().load_data()
+    process(inst, line_freq, l_freq, h_freq, reference, sfreq)
+    return inst
+
+
+def process(inst, line_freq=None, l_freq=0.1, h_freq=75.0, reference="average", sfreq=SFREQ):
+    """Do what `preprocess` does, in place."""
     picks, good = pick_good_eeg(inst)
+    strays = find_strays_of(inst, good)
+    warn_of_strays(strays)
+    picks, good = (np.setdiff1d(x, [inst.ch_names.index(n) for n in strays]) for x in (picks, good))
     data = inst.get_data(picks=good)
     check_finite(data, [inst.ch_names[k] for k in good])
     check_units(data)
@@ -364,5 +367,4 @@ def preprocess(
         inst.resample(sfreq)
     if reference == "average":
         check_reference(inst, good)
-        average_reference(inst)
-    return inst
+        average_reference(inst, strays)

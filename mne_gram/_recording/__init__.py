@@ -2,7 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Samples, masks and windows of Raw, Epochs and Evoked."""
 
-from ._input import check_recording, find_evidence, open_recording, pick_eeg
+from ._input import (
+    check_recording,
+    find_evidence,
+    leave_out_strays,
+    open_recording,
+    pick_eeg,
+)
 from ._masks import (
     BadSpans,
     annotated_spans,

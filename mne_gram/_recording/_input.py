@@ -9,8 +9,10 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import warn
 
+from .._checks import cut_windows, find_known, find_strays, measure_levels, warn_of_strays
 from ..covariance import MIN_GOOD
 from ..preprocessing import check_units
+from ._masks import BadSpans
 from ._recording import Recording
 from ._samples import Samples
 from ._windows import find_segments
@@ -91,6 +93,32 @@ def check_recording(recording):
     seen = np.where(good, part, np.nan)
     recorded = (np.nan_to_num(seen) != 0).any(axis=0)  # where recording paused, files hold zeros
     check_units(seen[:, recorded] if recorded.any() else seen)
+
+
+def leave_out_strays(recording):
+    """Return a recording without strays, and the channels that it has, indices.
+
+    Strays are channels that cannot be EEG. An electrode of which segments are to be restored stays,
+    marked as bad throughout.
+    """
+    info, bad = recording.info, recording.bad
+    strays = find_strays(info, np.arange(len(bad)), measure_levels(_read_windows(recording)))
+    if not strays.any():
+        return recording, np.arange(len(bad))
+    warn_of_strays([name for name, stray in zip(recording.ch_names, strays, strict=True) if stray])
+    hidden = strays & (bad.n_bad > 0) & find_known(info, np.arange(len(bad)))
+    everything, nothing = np.array([[0, bad.n_times]]), np.zeros((0, 2), int)
+    spans = BadSpans(tuple(everything if hide else nothing for hide in hidden), bad.n_times)
+    kept = np.flatnonzero(hidden | ~strays)
+    return recording.hide(spans).select(kept), kept
+
+
+def _read_windows(recording):
+    """Yield windows (n_channels, n_times), NaN where bad."""
+    for start, stop in cut_windows(recording.segments, recording.sfreq):
+        window = recording.samples.read(start, stop)
+        window[recording.bad.paint(start, stop)] = np.nan
+        yield window
 
 
 def find_evidence(recording):

@@ -8,6 +8,7 @@ import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type, warn
 
+from .._checks import find_strays, measure_levels, warn_of_strays
 from ..models import PATCH_LENGTH
 from ..montage import CH_NAMES, match_channels
 from ..preprocessing import SFREQ, check_units, find_line_freq
@@ -65,6 +66,10 @@ class TrialReader:
         _check_option("missing", self.missing, ("raise", "harmonize"))
         _check_option("reference", self.reference, ("average", None))
         trials = self._open(x)
+        strays = _find_strays(trials)
+        if strays:
+            warn_of_strays(strays)
+            trials = _pick(trials, np.flatnonzero(~np.isin(trials.info["ch_names"], strays)))
         self.channels = match_channels(trials.info, verbose="error").indices
         self.names = list(trials.info["ch_names"])
         self.line = _choose_line(trials, self.line_freq)
@@ -75,7 +80,16 @@ class TrialReader:
 
     def read(self, x):
         """Read trials with the channels of those in `fit_read`, in the same order."""
-        return self._prepare(self._arrange(self._open(x)))
+        trials = self._arrange(self._open(x))
+        strays = _find_strays(trials)
+        if strays:
+            warn(
+                "The features are not reliable, because the signals are far larger than those of "
+                f"the other EEG channels, unlike in the trials of fit: {', '.join(strays)}. Mark "
+                "them in info['bads'] and set missing='harmonize', or restore them first with "
+                "mne_gram.restore."
+            )
+        return self._prepare(trials)
 
     def _open(self, x):
         """Return the good EEG channels as `InputTrials`."""
@@ -104,9 +118,7 @@ class TrialReader:
         ]
         missing = [name for name, k in zip(self.names, order, strict=True) if k is None]
         if not missing:
-            stacks = [TrialStack(rows, data[:, order]) for rows, data in trials.stacks]
-            info = mne.pick_info(trials.info, order, verbose="error")
-            return trials._replace(stacks=stacks, info=info)
+            return _pick(trials, order)
         if self.missing == "raise":
             raise ValueError(
                 f"{len(missing)} of the {len(self.names)} channels that the model was fitted to "
@@ -130,6 +142,20 @@ class TrialReader:
             data = preprocess_trials(data, trials.info, self.line, self.reference)
             stacks.append(TrialStack(rows, data))
         return Trials(stacks, list(self.names), self.channels, trials.subjects)
+
+
+def _pick(trials, channels):
+    """Return trials with some channels (indices), in that order."""
+    stacks = [TrialStack(rows, data[:, channels]) for rows, data in trials.stacks]
+    info = mne.pick_info(trials.info, channels, verbose="error")
+    return trials._replace(stacks=stacks, info=info)
+
+
+def _find_strays(trials):
+    """Return the names of channels that are far too large to be EEG."""
+    levels = measure_levels(x for _, data in trials.stacks for x in data)
+    names = np.array(trials.info["ch_names"])
+    return names[find_strays(trials.info, np.arange(len(names)), levels)].tolist()
 
 
 def _choose_line(trials, line_freq):

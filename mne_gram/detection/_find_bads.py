@@ -8,6 +8,7 @@ from mne import BaseEpochs
 from mne.io import BaseRaw
 from mne.utils import _validate_type, logger, verbose, warn
 
+from .._checks import find_strays, summarise_std
 from .._recording import pick_eeg
 from ..covariance import Prior, channel_rows, load_prior
 from ..montage import match_channels
@@ -115,7 +116,7 @@ def find_bads(
     sample = draw_sample(signals, (50.0, 60.0) if line_freq is None else (line_freq,))
     runs, reasons = check_samples(signals, sample.size)
     sample.usable &= signals.find_usable(runs)[sample.index]
-    used = _find_evidence(signals, sample, info["bads"], reasons)
+    used = _find_evidence(signals, sample, info, reasons)
     reference = _find_reference(signals.names, sample, reasons)
     prior = prior if isinstance(prior, Prior) else load_prior(prior)
     places = channel_rows(match_channels(info, on_missing="ignore", verbose="error"), prior)
@@ -165,15 +166,18 @@ def _check_amount(signals):
         )
 
 
-def _find_evidence(signals, sample, bads, reasons):
+def _find_evidence(signals, sample, info, reasons):
     """Return which channels can predict the others, shape (n_channels,).
 
     Adds the reasons of channels that are far too large or dominated by line noise.
     """
     names = signals.names
-    used = np.array([name not in bads and name not in reasons for name in names])
+    used = np.array([name not in info["bads"] and name not in reasons for name in names])
     used &= sample.usable.any(axis=0)
     huge = nanmedian(sample.std, axis=0) > _LOUD * sample.size
+    levels = summarise_std(sample.std[:, used])
+    rows = np.flatnonzero(used)
+    huge[rows] |= find_strays(info, rows, (*levels, np.zeros(len(rows))))
     line = find_line(nanmedian(sample.line, axis=0), used & ~huge, sample.size)
     for row in np.flatnonzero(huge | line):
         reasons.setdefault(names[row], "amplitude" if huge[row] else "line")

@@ -9,6 +9,7 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger
 
+from .._checks import find_segments, find_strays_of, warn_of_strays
 from .._recording import collect_spans, count_times, pick_eeg
 from ..models import PATCH_LENGTH
 from ..montage import find_derivations, match_channels
@@ -17,10 +18,9 @@ from ..preprocessing import (
     VOLTS_TO_MODEL,
     check_finite,
     check_units,
-    find_segments,
     pick_good_eeg,
+    process,
 )
-from ..preprocessing import preprocess as _preprocess
 
 
 @dataclass(frozen=True)
@@ -169,17 +169,21 @@ def _check_length(inst):
 def _get_ready(inst, names, line_freq, on_bads, preprocess):
     """Return a preprocessed copy of the EEG channels at 200 Hz."""
     # Channels are dropped before samples are loaded.
-    inst = inst.copy().pick(names)
+    inst = inst.copy().pick(names).load_data()
     if on_bads == "ignore":
         inst.info["bads"] = []
+    else:
+        strays = find_strays_of(inst, mne.pick_types(inst.info, eeg=True, exclude="bads"))
+        warn_of_strays(strays)
+        inst.info["bads"] += strays
     if preprocess:
-        return _preprocess(inst, line_freq=line_freq)
+        process(inst, line_freq)
+        return inst
     if inst.info["sfreq"] != SFREQ:
         raise ValueError(
             f"The sampling rate is {inst.info['sfreq']:g} Hz, expected {SFREQ:g} Hz with "
             "preprocess=False. Apply mne_gram.preprocess first, or set preprocess=True."
         )
-    inst.load_data()
     good = mne.pick_types(inst.info, eeg=True, exclude="bads")
     data = inst.get_data(picks=good)
     check_finite(data, [inst.ch_names[k] for k in good])

@@ -24,7 +24,7 @@ from ._gaps import (
     measure_miss,
     usual_steps,
 )
-from ._gaussian import find_gaps
+from ._gaussian import find_gaps, list_gaps
 
 _BLOCK_SECONDS = 600.0
 _SHORTEST_SECONDS = 60.0
@@ -36,10 +36,11 @@ _FADE_SECONDS = 0.5  # after a border, from one block's estimate to the next one
 _MAX_GAPS = 100  # in which the miss of estimates is measured
 
 
-def restore_blocks(recording, method, plan, tally):
+def restore_blocks(recording, method, plan, tally, wanted):
     """Restore a recording in place, block by block, and count every block in the tally.
 
-    Returns the restored spans as RestoredSpans, not cut by the borders between blocks.
+    Only ``wanted`` BadSpans are written. Returns the restored spans as RestoredSpans, not cut by
+    the borders between blocks.
     """
     borders = choose_borders(recording.bad, recording.segments, recording.sfreq)
     blocks = list(zip(borders[:-1], borders[1:], strict=True))
@@ -49,11 +50,13 @@ def restore_blocks(recording, method, plan, tally):
         blocks = ProgressBar(blocks, mesg="Restoring")
     earlier = {}
     for start, stop in blocks:
-        if not recording.bad.paint(start, stop).any():
+        bad = wanted.paint(start, stop)
+        if not bad.any():
             earlier = {}
             continue
         block, estimates, earlier = _restore_block(recording, method, plan, start, stop, earlier)
-        tally.add(block, estimates)
+        estimates = _cut_estimates(estimates, bad, block.mask)
+        tally.add(block, estimates, bad)
         for estimate in estimates:
             recording.samples.write(estimate.channel, start + estimate.start, estimate.values)
         recording.samples.release()
@@ -180,6 +183,19 @@ def _restore_block(recording, method, plan, start, stop, earlier):
         wide, data=wide.data[:, inside], mask=wide.mask[:, inside], segments=[], first=start
     )
     return block, estimates, later
+
+
+def _cut_estimates(estimates, bad, mask):
+    """Cut estimates to what is ``bad``, where more than that was masked, (n_channels, n_times)."""
+    if (bad == mask).all():
+        return estimates
+    cut = []
+    for estimate in estimates:
+        start, stop = estimate.start, estimate.stop
+        for _, a, b, _ in list_gaps(bad[estimate.channel, None, start:stop], [(0, stop - start)]):
+            values, std = estimate.values[a:b], estimate.std[a:b]
+            cut.append(replace(estimate, start=start + a, stop=start + b, values=values, std=std))
+    return sorted(cut, key=lambda estimate: estimate.start)
 
 
 def join_spans(spans, borders, segments, whole):

@@ -8,6 +8,7 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, verbose
 
+from .._checks import find_strays_of
 from .._docs import fill_doc
 from ..covariance import MIN_GOOD
 from ._report import RestorationReport
@@ -282,6 +283,8 @@ def _follow(inst, good, added):
             "unknown. Check its montage, or remove it with inst.set_montage(None)."
         )
     restored = restored[:: max(1, len(restored) // _MAX_SAMPLES)]
+    strays = find_strays_of(inst, [inst.ch_names.index(name) for name in good])
+    good = [name for name in good if name not in strays]
     x, y = _read(inst, good), _read(inst, added)
     mean_x, mean_y = (part[:, restored].mean(axis=1, keepdims=True) for part in (x, y))
     weights = np.linalg.lstsq((x[:, restored] - mean_x).T, (y[:, restored] - mean_y).T, rcond=1e-6)[

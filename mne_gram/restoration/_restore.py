@@ -14,6 +14,7 @@ from .._recording import (
     check_recording,
     collect_spans,
     find_evidence,
+    leave_out_strays,
     load_raw,
     merge_spans,
     open_recording,
@@ -131,6 +132,12 @@ def restore(
     reference that included a bad channel, restored and good channels still share that reference;
     set the average reference again after restoring.
 
+    Channels that are far too large to be EEG are left unchanged and not used to estimate others,
+    with a warning that names them. These are channels whose standard deviation, in windows of one
+    second, is more than 30 times that of the median electrode (in the median window, or over all
+    windows if a channel has neither a known name nor a position), or whose offset is more than 1 V.
+    Segments of such electrodes that are marked as bad are restored as if the whole channel was bad.
+
     Internal filters are short and have zero phase; the sampling rate of the data is kept. The
     network processes 0.1 to 75 Hz: outside that band a restored channel is that of ``"spatial"``.
 
@@ -167,10 +174,11 @@ def restore(
         )
         report = RestorationReport(Tally(inst, picks, output=output), method=method, found=found)
         return (inst, report) if return_report else inst
-    recording = open_recording(inst, picks, bad)
+    recording, kept = leave_out_strays(open_recording(inst, picks, bad))
     check_recording(recording)
     used = find_evidence(recording)
-    recording, picks = recording.select(used), picks[used]
+    recording, kept = recording.select(used), kept[used]
+    picks, bad = picks[kept], bad.select(kept)
     settings = Settings(
         prior=prior,
         on_missing=on_missing,
@@ -183,9 +191,9 @@ def restore(
     )
     plan = METHODS[method].fit(recording, settings)
     tally = Tally(inst, picks, carries_reference=plan.carries_reference, output=output)
-    spans = restore_blocks(recording, METHODS[method], plan, tally)
+    spans = restore_blocks(recording, METHODS[method], plan, tally, bad)
     report = RestorationReport(tally, method=method, evidence=plan.evidence, found=found)
-    _mark(inst, picks, recording.bad, spans, reset_bads, annotate)
+    _mark(inst, picks, bad, spans, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
 

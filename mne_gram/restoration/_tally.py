@@ -71,12 +71,14 @@ class Tally:
         self._last_stop = np.full(n_picks, -1)
         self._seen, self._sample, self._step = 0, [], 1
 
-    def add(self, block, estimates):
+    def add(self, block, estimates, bad=None):
         """Add a block after it was restored, with its estimates.
 
-        Blocks come in the order of time; those in which nothing is bad may be left out.
+        Blocks come in the order of time; those in which nothing is bad may be left out. ``bad`` is
+        what was to be restored if the mask of the block contains more.
         """
-        offset, data, bad = block.first, block.data, block.mask
+        offset, data = block.first, block.data
+        bad = block.mask if bad is None else bad
         stop = offset + block.n_times
         if offset < self._seen or stop > self.n_samples:
             raise ValueError(
