@@ -9,35 +9,16 @@ import argparse
 from pathlib import Path
 
 import mne
-import numpy as np
-from mne.utils import ProgressBar
+from mne.utils import ProgressBar, logger
 
-from mne_gram._files import list_recordings, read_path, staged
+from mne_gram._files import list_recordings, read_path
 from mne_gram.cohort import measure_recording
 from mne_gram.covariance import (
     audit_recordings,
     estimate_prior,
     forward_components,
-    pack_symmetric,
 )
 from mne_gram.training import split_subjects
-
-
-def save_prior(prior, recordings, fname):
-    """Write a prior, completely or not at all."""
-    fname = Path(fname)
-    arrays = dict(
-        population=pack_symmetric(prior.population).astype(np.float32),
-        covs=np.concatenate([pack_symmetric(r.cov).ravel() for r in recordings]).astype(np.float16),
-        channels=np.concatenate([r.channels for r in recordings]).astype(np.uint8),
-        n_channels=np.array([len(r.channels) for r in recordings]),
-        weights=prior.weights,
-        kernel=prior.kernel,
-        sources=np.array(prior.sources),
-    )
-    fname.parent.mkdir(parents=True, exist_ok=True)
-    with staged(fname, overwrite=True) as path:
-        np.savez_compressed(path, **arrays)
 
 
 def collect_recordings(roots, every=4):
@@ -58,9 +39,11 @@ def collect_recordings(roots, every=4):
     for dataset, path in ProgressBar(jobs, mesg="Recordings"):
         with mne.utils.use_log_level("error"):
             raw = read_path(path).load_data()
-        recording = measure_recording(raw, (dataset, f"sub-{path.subject}", path.basename))
-        if recording is not None:
-            recordings.append(recording)
+        found = measure_recording(raw, (dataset, f"sub-{path.subject}", path.basename))
+        if found.recording is None:
+            logger.info("%s is left out: %s", found.name, found.reason)
+        else:
+            recordings.append(found.recording)
     return recordings
 
 
@@ -87,7 +70,8 @@ def main(argv=None):
         for (_, _, fname), names in dropped.items():
             print(f"{fname}: without {', '.join(names)}")
     prior = estimate_prior(recordings, components)
-    save_prior(prior, recordings, args.out)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    prior.save(args.out, overwrite=True)
     subjects = {source[:2] for source in prior.sources}
     size = Path(args.out).stat().st_size / 1e6
     print(f"{len(recordings)} recordings of {len(subjects)} subjects, {size:.2f} MB: {args.out}")

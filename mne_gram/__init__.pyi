@@ -4,6 +4,8 @@
 from . import datasets, evaluation, metrics, montage, report, simulation, training, viz
 from ._commands import sys_info
 from .bids import BidsReport, run_bids
+from .cohort import fit_prior
+from .covariance import Prior, read_prior
 from .decoding import GramClassifier, GramFeatures
 from .detection import BadsReport, find_bads
 from .features import (
@@ -29,6 +31,7 @@ __all__ = [
     "Embedding",
     "GramClassifier",
     "GramFeatures",
+    "Prior",
     "RestorationReport",
     "Tokens",
     "compute_embedding",
@@ -38,6 +41,7 @@ __all__ = [
     "evaluation",
     "fetch_model",
     "find_bads",
+    "fit_prior",
     "harmonize",
     "list_models",
     "load_model",
@@ -48,6 +52,7 @@ __all__ = [
     "pretrain",
     "pretrain_tokenizer",
     "read_embedding",
+    "read_prior",
     "read_tokens",
     "report",
     "restore",

@@ -19,7 +19,7 @@ from ._bids_recording import (
     read_table,
     read_tsv,
 )
-from ._find import BidsRecording, list_recordings, select_recordings, take_shard
+from ._find import BidsRecording, list_recordings, parse_entities, select_recordings, take_shard
 from ._io import (
     CUT_SHORT,
     check_output,

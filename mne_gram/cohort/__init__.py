@@ -1,7 +1,15 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Priors from recordings at hand: how electrodes covary in a laboratory or data set."""
+"""Priors from recordings at hand: how electrodes covary in a laboratory or data set.
 
-from ._measure import measure_recording
+- ``_measure.py``: one recording becomes one covariance per band, a Measurement
+- ``_records.py``: files of single Measurements
+- ``_inputs.py``: what a prior is fitted to: data, files, a BIDS data set
+- ``_fit.py``: Measurements and a base become a Prior
+"""
 
-__all__ = []
+from ._fit import combine_measurements, fit_prior
+from ._measure import Measurement, measure_recording
+from ._records import read_measurement, write_measurement
+
+__all__ = ["fit_prior"]

@@ -19,17 +19,21 @@ from ._conditional import (
     MIN_GOOD,
     Moments,
     adapt_covariance,
+    expect_covariance,
     interpolation_operators,
     trace,
 )
 from ._estimate import (
+    audit_cohort,
     audit_recordings,
     drop_channels,
+    estimate_population,
     estimate_prior,
     extend_prior,
     fit_kernel,
     measure_errors,
     normalise_covariance,
+    round_recording,
 )
 from ._forward import fit_sources, forward_components, solve_sphere
 from ._prior import (
@@ -40,9 +44,11 @@ from ._prior import (
     channel_rows,
     complete_recording,
     load_prior,
-    pack_symmetric,
+    read_prior,
     read_recordings,
+    resolve_prior,
     sphere_kernel,
 )
+from ._prior_file import pack_recordings, pack_symmetric, unpack_recordings
 
-__all__ = ["Prior", "load_prior"]
+__all__ = ["Prior", "load_prior", "read_prior"]

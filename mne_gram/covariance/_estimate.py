@@ -19,6 +19,9 @@ _N_DEGREES = 16
 # other data sets, in so many bands (chosen on the training subjects of the shared recordings).
 _AUDIT_RATIO, _AUDIT_BANDS = 6.0, 4
 _MIN_OTHERS = 10  # recordings of other data sets with an electrode, to know how it usually fares
+_MIN_COHORT = 3  # other subjects of a cohort, to know how an electrode usually fares in it
+_MIN_LEFT = 4  # channels of a recording
+_MOST_JUDGED = 48  # recordings of the base, which are evenly spread
 
 
 def fit_kernel(cov):
@@ -34,7 +37,13 @@ def fit_kernel(cov):
 
 
 def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
-    """Estimate population and library from recordings that cover different electrodes.
+    """Estimate population and library from recordings that cover different electrodes."""
+    parts = estimate_population(recordings, components, strength=strength, n_iter=n_iter)
+    return assemble_prior(recordings, *parts)
+
+
+def estimate_population(recordings, components, *, strength=10.0, n_iter=6):
+    """Estimate the mean covariance (n_bands, 114, 114), the weights, and the kernel.
 
     Expectation-maximisation for the mean covariance with missing electrodes, where the forward
     model, fitted to agree with the data where both exist, says how the missing ones covary.
@@ -56,42 +65,55 @@ def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
             total = total + weight * complete_recording(recording, population, shrinkage=0.0)
         population = total / (strength + weights.sum())
         population /= np.einsum("bii->b", population)[:, None, None] / len(ELECTRODES)
-    kernel = fit_kernel(forward.mean(axis=0))
-    return assemble_prior(recordings, population, weights, kernel)
+    return population, weights, fit_kernel(forward.mean(axis=0))
 
 
 def extend_prior(base, cohort, components):
-    """Put the recordings of a cohort beside those of a prior (None: nothing) and estimate anew."""
-    known = () if base is None else base.recordings
-    prior = estimate_prior([*known, *cohort], components)
-    return replace(prior, base=base, n_cohort=len(cohort))
+    """Put the recordings of a cohort beside those of a prior (None: nothing) and estimate anew.
+
+    All values are rounded as in files, so that a prior that is saved and read is the same prior.
+    """
+    recordings = [*(() if base is None else base.recordings), *map(round_recording, cohort)]
+    population, weights, kernel = estimate_population(recordings, components)
+    population = population.astype(np.float32).astype(float)
+    if base is not None and base.base is not None:
+        # Its own base is not needed any more: all its recordings are the base of this one.
+        base = replace(base, base=None, n_cohort=0)
+    return assemble_prior(recordings, population, weights, kernel, base, len(cohort))
+
+
+def round_recording(recording):
+    """Return a recording with the precision that it has in files."""
+    return replace(recording, cov=recording.cov.astype(np.float16).astype(np.float32))
 
 
 # ---------------------------------------------------------------------------------------------
 # Which channels of the recordings are left out
 
 
-def measure_errors(recording, population):
+def measure_errors(recording, *populations):
     """Return the error with which the other channels predict each one, shape (n_bands, n).
 
-    The smaller of two errors counts: with the covariance of other data sets, and with spherical
-    splines. It is relative to the median variance of the channels.
+    The smallest error counts: with each covariance, such as that of other data sets, and with
+    spherical splines. It is relative to the median variance of the channels.
     """
     cov, channels = recording.cov, recording.channels
     n, everything = len(channels), np.arange(len(channels))
-    within = population[:, channels][:, :, channels]
+    within = [population[:, channels][:, :, channels] for population in populations]
     places = electrode_positions()[channels] - template_sphere()[0]
     errors = np.zeros((N_BANDS, n))
     for bad in everything:
         good = np.delete(everything, bad)
-        weights, _ = interpolation_operators(within, np.ones(n), good, np.array([bad]))
+        weights = [
+            interpolation_operators(covs, np.ones(n), good, np.array([bad]))[0] for covs in within
+        ]
         spline = _make_interpolation_matrix(places[good], places[[bad]])
         found = []
-        for weight in (weights, np.broadcast_to(spline, weights.shape)):
+        for weight in (*weights, np.broadcast_to(spline, (N_BANDS, *spline.shape))):
             contrast = np.zeros((N_BANDS, n))
             contrast[:, bad], contrast[:, good] = 1.0, -weight[:, 0]
             found.append(np.einsum("bi,bij,bj->b", contrast, cov, contrast))
-        errors[:, bad] = np.minimum(*found)
+        errors[:, bad] = np.min(found, axis=0)
     return errors / np.median(np.einsum("bii->bi", cov), axis=1)[:, None]
 
 
@@ -128,6 +150,72 @@ def audit_recordings(recordings, components):
             dropped[recording.source] = [ELECTRODES[k] for k in recording.channels[wrong]]
         kept.append(drop_channels(recording, wrong) if wrong.any() else recording)
     return kept, dropped
+
+
+def audit_cohort(cohort, base, components):
+    """Drop channels of a cohort's recordings that nothing predicts as well as it usually does.
+
+    Each recording is judged with the covariances of the base (a Prior or None) and of half of the
+    cohort's other subjects. An error is unusual only if it is so among the other subjects too: what
+    all of them have in common is how electrodes covary there. Returns the recordings, None for
+    those with too few channels left, and the names of the channels that were dropped of each.
+    """
+    halves = _split_subjects(cohort)
+    own = [None, None]
+    if min(len({r.source[:2] for r in half}) for half in halves) >= _MIN_COHORT:
+        own = [estimate_population(half, components)[0] for half in halves]
+    known = [] if base is None else [base.population]
+    if not known and own[0] is None:
+        return list(cohort), [[] for _ in cohort]
+    first = {r.source[:2] for r in halves[0]}
+    errors = []
+    for recording in cohort:
+        other = own[1 if recording.source[:2] in first else 0]
+        errors.append(measure_errors(recording, *known, *([] if other is None else [other])))
+    usual_elsewhere = _find_usual(base)
+    kept, dropped = [], []
+    for recording, found in zip(cohort, errors, strict=True):
+        others = [
+            (r, e)
+            for r, e in zip(cohort, errors, strict=True)
+            if r.source[:2] != recording.source[:2]
+        ]
+        usual = usual_elsewhere[recording.channels].T
+        for k, electrode in enumerate(recording.channels):
+            same = [e[:, r.channels == electrode] for r, e in others if electrode in r.channels]
+            if len(same) >= _MIN_COHORT:
+                # The quartile, so that channels which are bad in half of the subjects are dropped.
+                here = np.quantile(np.concatenate(same, axis=1), 0.25, axis=1)
+                usual[:, k] = np.maximum(usual[:, k], here)
+        wrong = (found > _AUDIT_RATIO * usual).sum(axis=0) >= _AUDIT_BANDS
+        wrong &= (usual > 0).any(axis=0)  # otherwise nothing is known of that electrode
+        dropped.append([ELECTRODES[k] for k in recording.channels[wrong]])
+        enough = (~wrong).sum() >= _MIN_LEFT
+        kept.append(drop_channels(recording, wrong) if enough else None)
+    return kept, dropped
+
+
+def _split_subjects(recordings):
+    """Return the recordings of every second subject, and those of the others."""
+    subjects = sorted({r.source[:2] for r in recordings})
+    first = set(subjects[::2])
+    return [[r for r in recordings if (r.source[:2] in first) == side] for side in (True, False)]
+
+
+def _find_usual(base):
+    """Return the usual error of each electrode in a base (a Prior or None), (114, n_bands)."""
+    usual = np.zeros((len(ELECTRODES), N_BANDS))
+    if base is None:
+        return usual
+    step = -(-len(base.recordings) // _MOST_JUDGED)
+    judged = base.recordings[::step]
+    errors = np.concatenate([measure_errors(r, base.population) for r in judged], axis=1)
+    channels = np.concatenate([r.channels for r in judged])
+    usual[:] = np.median(errors, axis=1)
+    for electrode, number in zip(*np.unique(channels, return_counts=True), strict=True):
+        if number >= _MIN_OTHERS:
+            usual[electrode] = np.median(errors[:, channels == electrode], axis=1)
+    return usual
 
 
 def drop_channels(recording, wrong):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from mne.utils import _validate_type
 
 from ..montage import (
     BIPOLAR,
@@ -21,8 +22,8 @@ from ..montage import (
     electrode_positions,
     template_sphere,
 )
-from ._bands import N_BANDS
 from ._conditional import complete_covariance, contrast_basis, trace
+from ._prior_file import read_prior_file, write_prior_file
 
 _SAME_PLACE = 0.006  # metres: no farther apart than two fittings of one cap
 # Variance that only an electrode between entries has, where their mean variance is 1.
@@ -70,6 +71,24 @@ class Prior:
     recordings: tuple
     base: "Prior | None" = None
     n_cohort: int = 0
+
+    def save(self, fname, overwrite=False):
+        """Save the prior, without pickles; :func:`mne_gram.read_prior` reads it.
+
+        Parameters
+        ----------
+        fname : path-like
+            The file to write, which ends in ``.npz``. It contains the base as well, and is
+            written completely or not at all.
+        overwrite : bool
+            Whether to replace an existing file.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and ``overwrite=False``.
+        """
+        write_prior_file(self, fname, overwrite=overwrite)
 
     @property
     def sources(self):
@@ -164,57 +183,87 @@ def complete_recording(recording, population, shrinkage=0.1):
     return complete_covariance(population, basis, scale[:, None, None] * seen, shrinkage)
 
 
-@lru_cache(maxsize=2)
+def assemble_prior(recordings, population, weights, kernel, base=None, n_cohort=0):
+    """Make a prior of its parts (see `Prior` and `RecordingCovariance`)."""
+    # Single precision: the library is 36 MB, and these are estimates of a few digits.
+    library = np.array([complete_recording(r, population) for r in recordings], np.float32)
+    return Prior(population, library, weights, kernel, tuple(recordings), base, n_cohort)
+
+
+# ---------------------------------------------------------------------------------------------
+# Files
+
+
+def read_prior(fname):
+    """Read a prior that was saved with ``prior.save``.
+
+    Parameters
+    ----------
+    fname : path-like
+        The file, which ends in ``.npz``.
+
+    Returns
+    -------
+    prior : Prior
+        The prior.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a prior, or its arrays are not valid: of another type, shape or version,
+        not finite, covariances that are not positive semi-definite, weights that are not positive.
+
+    Notes
+    -----
+    Nothing is unpickled, and sizes are checked before anything is unpacked, so a file from others
+    can be read without risk.
+    """
+    _validate_type(fname, "path-like", "fname")
+    parts = read_prior_file(fname)
+    recordings = tuple(RecordingCovariance(*recording) for recording in parts.pop("recordings"))
+    base = parts.pop("base")
+    if base is not None:
+        known = recordings[: len(recordings) - parts["n_cohort"]]
+        base = assemble_prior(known, **base)
+    return assemble_prior(recordings, **parts, base=base)
+
+
 def load_prior(fname=None):
-    """Load a population prior.
+    """Load a population prior; the last ones stay in memory.
 
     Parameters
     ----------
     fname : path-like | None
-        A file written by ``benchmarks/make_prior.py``; None for the bundled one.
+        A file as for :func:`mne_gram.read_prior`; None for the prior in the package.
 
     Returns
     -------
     prior : Prior
         The prior. It is cached: do not write into its arrays.
     """
-    with np.load(fname or PRIOR_FILE, allow_pickle=False) as file:
-        population = unpack_symmetric(file["population"].astype(float), len(ELECTRODES))
-        weights, kernel = file["weights"].astype(float), file["kernel"].astype(float)
-    return assemble_prior(read_recordings(fname), population, weights, kernel)
+    path = Path(fname or PRIOR_FILE)
+    if not path.is_file():
+        return read_prior(path)  # which explains what is wrong
+    state = path.stat()
+    return _read_cached(path.resolve(), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=2)
+def _read_cached(path, *state):
+    """Read a prior; ``state`` changes with the content of the file."""
+    return read_prior(path)
+
+
+def resolve_prior(prior):
+    """Return the Prior that an argument means: a Prior, a file, or the bundled one."""
+    _validate_type(prior, (Prior, "path-like", None), "prior", "a Prior, path-like or None")
+    if isinstance(prior, Prior):
+        return prior
+    return load_prior(None if prior == "bundled" else prior)
 
 
 def read_recordings(fname=None):
-    """Read the RecordingCovariances that a prior was estimated from; None for the bundled one."""
-    with np.load(fname or PRIOR_FILE, allow_pickle=False) as file:
-        sources = tuple(tuple(str(part) for part in row) for row in file["sources"])
-        n_channels = file["n_channels"].astype(int)
-        channels = np.split(file["channels"].astype(int), np.cumsum(n_channels)[:-1])
-        sizes = N_BANDS * n_channels * (n_channels + 1) // 2
-        # In single precision, which holds the values of the file exactly.
-        covs = np.split(file["covs"].astype(np.float32), np.cumsum(sizes)[:-1])
-    return [
-        RecordingCovariance(source, index, unpack_symmetric(cov.reshape(N_BANDS, -1), len(index)))
-        for source, index, cov in zip(sources, channels, covs, strict=True)
-    ]
-
-
-def assemble_prior(recordings, population, weights, kernel):
-    """Make a prior of its parts (see `Prior` and `RecordingCovariance`)."""
-    # Single precision: the library is 36 MB, and these are estimates of a few digits.
-    library = np.array([complete_recording(r, population) for r in recordings], np.float32)
-    return Prior(population, library, weights, kernel, tuple(recordings))
-
-
-def pack_symmetric(matrices):
-    """Keep the upper triangles, shape (..., n, n) to (..., n * (n + 1) / 2)."""
-    return matrices[(..., *np.triu_indices(matrices.shape[-1]))]
-
-
-def unpack_symmetric(packed, n):
-    """Undo :func:`pack_symmetric`."""
-    matrices = np.zeros((*packed.shape[:-1], n, n), packed.dtype)
-    rows, cols = np.triu_indices(n)
-    matrices[..., rows, cols] = packed
-    matrices[..., cols, rows] = packed
-    return matrices
+    """Return the RecordingCovariances that a prior was estimated from; None for the bundled one."""
+    return list(load_prior(fname).recordings)

@@ -10,7 +10,7 @@ from mne.utils import _validate_type, logger, verbose, warn
 
 from .._checks import find_strays, summarise_std
 from .._recording import pick_eeg
-from ..covariance import Prior, channel_rows, load_prior
+from ..covariance import channel_rows, resolve_prior
 from ..montage import match_channels
 from ._misfit import (
     WindowScorer,
@@ -118,7 +118,7 @@ def find_bads(
     sample.usable &= signals.find_usable(runs)[sample.index]
     used = _find_evidence(signals, sample, info, reasons)
     reference = _find_reference(signals.names, sample, reasons)
-    prior = prior if isinstance(prior, Prior) else load_prior(prior)
+    prior = resolve_prior(prior)
     places = channel_rows(match_channels(info, on_missing="ignore", verbose="error"), prior)
     fill_roughly(sample.spectra, sample.usable, used, prior, places)
     used, measures = _judge_channels(

@@ -16,7 +16,7 @@ from ..covariance import (
     fit_sources,
     forward_components,
     interpolation_operators,
-    load_prior,
+    resolve_prior,
 )
 from ..montage import match_channels
 from ._evidence import Evidence
@@ -75,7 +75,7 @@ class Statistics:
 
 def measure_statistics(recording, prior):
     """Measure a recording's clean data; ``prior`` is as in `restore`."""
-    prior = prior if isinstance(prior, Prior) else load_prior(prior)
+    prior = resolve_prior(prior)
     cmap = match_channels(recording.info, on_missing="ignore", verbose="error")
     places = channel_rows(cmap, prior)
     moments = measure_moments(recording, places.carries_reference)

@@ -31,7 +31,7 @@ def make_raw(names=NAMES, seconds=20.0, sfreq=100.0, seed=0, cov=None):
 def test_measured_recording():
     factor = np.random.default_rng(1).standard_normal((10, 30))
     cov = factor @ factor.T / 30
-    recording = measure_recording(make_raw(seconds=120, cov=cov), SOURCE)
+    recording = measure_recording(make_raw(seconds=120, cov=cov), SOURCE).recording
     assert recording.source == SOURCE
     assert_array_equal(recording.channels, indices(NAMES))
     average = np.eye(10) - 1 / 10
@@ -47,7 +47,7 @@ def test_measured_channels():
     raw = make_raw(names)
     raw.info["bads"] = ["F3", "Cz"]
     raw.set_channel_types({"Fp2": "eog"}, verbose="error")
-    recording = measure_recording(raw, SOURCE)
+    recording = measure_recording(raw, SOURCE).recording
     expected = [n for n in NAMES if n not in ("F3", "Fp2")] + ["T7"]
     assert_array_equal(recording.channels, indices(expected))
 
@@ -57,7 +57,7 @@ def test_neither_reference_nor_unit_is_measured():
     moved = raw.copy()
     shared = np.random.default_rng(5).standard_normal(raw.n_times)
     moved._data = 1e3 * (moved._data + 1e-4 * shared)
-    one, other = measure_recording(raw, SOURCE), measure_recording(moved, SOURCE)
+    one, other = (measure_recording(r, SOURCE).recording for r in (raw, moved))
     assert_allclose(one.cov, other.cov, atol=1e-6)
 
 
@@ -65,4 +65,4 @@ def test_neither_reference_nor_unit_is_measured():
 def test_too_few_electrodes_are_not_measured(bads):
     raw = make_raw(NAMES if bads else NAMES[:3])
     raw.info["bads"] = bads
-    assert measure_recording(raw, SOURCE) is None
+    assert measure_recording(raw, SOURCE).recording is None

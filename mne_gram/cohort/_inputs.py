@@ -1,0 +1,135 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The recordings that a prior is fitted to: data, files, or a BIDS data set."""
+
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mne import BaseEpochs
+from mne.io import BaseRaw
+from mne.utils import _validate_type, use_log_level
+
+from .._files import (
+    BidsRecording,
+    loaded,
+    parse_entities,
+    read_inst,
+    read_recording,
+    select_recordings,
+)
+from ._measure import Measurement, measure_recording
+
+_DATASET = "cohort"  # of recordings that do not come from a BIDS data set
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """A recording to measure: an inst, a path or a BidsRecording."""
+
+    inst: object
+    source: tuple  # data set, subject and file
+
+
+def list_inputs(insts, subjects):
+    """Return an iterable of Inputs, and their number, None where it is unknown.
+
+    Raises ValueError or TypeError for anything that is no recording.
+    """
+    if isinstance(insts, BaseRaw | BaseEpochs):
+        insts = [insts]
+    if hasattr(insts, "root") or _is_folder(insts):
+        inputs = list(_list_bids(insts, subjects))
+        return inputs, len(inputs)
+    if isinstance(insts, str | Path):
+        insts = [insts]
+    _validate_type(insts, Iterable, "insts", "an iterable of recordings, or a BIDS root")
+    number = len(insts) if isinstance(insts, Sized) else None
+    if subjects is not None:
+        _validate_type(subjects, (list, tuple), "subjects", "a list of str")
+        if number not in (None, len(subjects)):
+            raise ValueError(_explain_lengths(number, len(subjects)))
+    return _iterate(insts, subjects), number
+
+
+def _is_folder(insts):
+    return isinstance(insts, str | Path) and Path(insts).is_dir()
+
+
+def _explain_lengths(number, n_subjects):
+    return f"Found {number} recordings and {n_subjects} subjects, expected a subject for each."
+
+
+def _iterate(insts, subjects):
+    """Yield an Input for each recording, one at a time."""
+    number = 0
+    for number, inst in enumerate(insts, 1):
+        if subjects is not None and number > len(subjects):
+            raise ValueError(_explain_lengths(f"at least {number}", len(subjects)))
+        if hasattr(inst, "fpath"):  # mne_bids.BIDSPath
+            inst = BidsRecording(Path(inst.root), Path(inst.fpath).relative_to(inst.root))
+        kinds = (BaseRaw, BaseEpochs, "path-like", BidsRecording)
+        _validate_type(inst, kinds, "each of insts", "Raw, Epochs or path-like")
+        if isinstance(inst, str):
+            inst = Path(inst)
+        subject = None if subjects is None else str(subjects[number - 1])
+        yield Input(inst, _describe(inst, number, subject))
+    if subjects is not None and number < len(subjects):
+        raise ValueError(_explain_lengths(number, len(subjects)))
+
+
+def _describe(inst, number, subject):
+    """Return the source of a recording: data set, subject and file."""
+    if isinstance(inst, BidsRecording):
+        own = f"sub-{inst.entities['sub']}"
+        return inst.root.resolve().name, subject or own, inst.path.name
+    if isinstance(inst, Path):
+        file = inst
+    else:
+        names = inst.filenames if isinstance(inst, BaseRaw) else [inst.filename]
+        file = next((Path(name) for name in names if name), None)
+    name = file.name if file is not None else ""
+    if subject is None:
+        about = {} if isinstance(inst, Path) else inst.info["subject_info"] or {}
+        entity = parse_entities(name.split(".")[0]).get("sub")
+        subject = f"sub-{entity}" if entity else about.get("his_id") or f"recording-{number}"
+    return _DATASET, str(subject), name or f"recording-{number}"
+
+
+def _list_bids(root, subjects):
+    """Yield an Input for each recording of a BIDS data set."""
+    selection = dict(subjects=subjects)
+    if hasattr(root, "root"):  # mne_bids.BIDSPath
+        if root.root is None:
+            raise ValueError("The BIDSPath has no root, expected the folder of the data set.")
+        for name in ("subject", "session", "task", "run"):
+            value = getattr(root, name)
+            if value is not None and (name != "subject" or subjects is None):
+                selection[f"{name}s"] = value
+        root = root.root
+    for recording in select_recordings(Path(root), selection):
+        yield Input(recording, _describe(recording, 0, None))
+
+
+def measure_input(given, mask):
+    """Measure an Input; one that cannot be read is left out, and the reason is in the result."""
+    try:
+        inst = _open(given.inst)
+        with use_log_level("error"), TemporaryDirectory(prefix="mne_gram-") as folder:
+            with loaded(inst, folder):
+                return measure_recording(inst, given.source, mask)
+    except (OSError, RuntimeError, ValueError) as exc:
+        return Measurement(given.source, None, str(exc))
+
+
+def _open(inst):
+    """Return Raw or Epochs, which may be loaded without a change of what was given."""
+    with use_log_level("error"):
+        if isinstance(inst, BidsRecording):
+            if inst.problem:
+                raise ValueError(inst.problem)
+            return read_recording(inst)
+        if isinstance(inst, Path):
+            return read_inst(inst, preload=False)
+    return inst if inst.preload else inst.copy()
