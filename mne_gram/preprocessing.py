@@ -9,6 +9,7 @@ from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
 from ._checks import find_segments, find_strays_of, warn_of_strays
+from ._marks import empty_filled, fill_missing
 from .montage import find_derivations
 
 # The public names. All others are for the rest of the package, and may change.
@@ -156,8 +157,9 @@ def check_finite(data, ch_names):
     if not finite.all():
         names = [name for name, ok in zip(ch_names, finite, strict=True) if not ok]
         raise ValueError(
-            f"Found NaN or infinite values in {', '.join(names)}. Filters would spread them: add "
-            "the channels to info['bads'], or repair them first with mne_gram.restore."
+            f"Found NaN or infinite samples that are not marked as bad in {', '.join(names)}. "
+            "Filters would spread them. Mark them: the channel in info['bads'], the segment by an "
+            "annotation that begins with BAD. mne_gram.restore can restore them then."
         )
 
 
@@ -327,8 +329,8 @@ def preprocess(
     Raises
     ------
     ValueError
-        If there are no good EEG channels, a good channel contains NaN, the data are not in volts or
-        are current source density, or projectors are not applied.
+        If there are no good EEG channels, samples that are not marked as bad are NaN, the data are
+        not in volts or are current source density, or projectors are not applied.
 
     Notes
     -----
@@ -336,6 +338,9 @@ def preprocess(
     high-pass at 0.1 Hz needs 33 s of continuous data. If all segments, or the epochs, are shorter
     and were not high-pass filtered before, the mean is subtracted instead, with a warning.
     Therefore, filter or preprocess recordings before you epoch them.
+
+    Samples of bad channels and under annotations that begin with ``BAD`` may be NaN: they stay NaN,
+    and do not spread. For the filters a straight line is drawn across them.
     """
     _validate_type(inst, (BaseRaw, mne.BaseEpochs), "inst", "Raw or Epochs")
     _validate_type(line_freq, ("numeric", bool, None), "line_freq")
@@ -343,7 +348,9 @@ def preprocess(
     if line_freq is True or (line_freq is not None and line_freq is not False and line_freq <= 0):
         raise ValueError(f"line_freq must be a positive frequency, False or None, got {line_freq}.")
     inst = inst.copy().load_data()
+    filled = fill_missing(inst)
     process(inst, line_freq, l_freq, h_freq, reference, sfreq)
+    empty_filled(inst, filled)
     return inst
 
 

@@ -380,10 +380,10 @@ def test_units_of_nothing():
 def test_values_that_are_no_numbers(value):
     raw = make_raw(line_freq=50)
     raw._data[1, 100] = value
-    with pytest.raises(ValueError, match="NaN or infinite values in F3. .*bads.*restore"):
+    with pytest.raises(ValueError, match="NaN or infinite samples .* in F3. .*bads.*restore"):
         preprocess(raw)
     epochs = mne.make_fixed_length_epochs(raw, 40.0, preload=True)
-    with pytest.raises(ValueError, match="values in F3"):
+    with pytest.raises(ValueError, match="marked as bad in F3"):
         preprocess(epochs)
     raw.info["bads"] = ["F3"]
     out = preprocess(raw)

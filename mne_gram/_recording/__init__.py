@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Samples, masks and windows of Raw, Epochs and Evoked."""
 
+from .._marks import annotated_spans, count_times, find_holes
 from ._input import (
     check_recording,
     find_evidence,
@@ -11,10 +12,8 @@ from ._input import (
 )
 from ._masks import (
     BadSpans,
-    annotated_spans,
     collect_mask,
     collect_spans,
-    count_times,
     find_all_channel_gaps,
     find_spans,
     merge_spans,

@@ -10,6 +10,7 @@ from mne.io.constants import FIFF
 from mne.utils import warn
 
 from .._checks import cut_windows, find_known, find_strays, measure_levels, warn_of_strays
+from .._marks import find_holes
 from ..covariance import MIN_GOOD
 from ..preprocessing import check_units
 from ._masks import BadSpans
@@ -55,7 +56,8 @@ def open_recording(inst, picks, bad):
     segments = [(k * n_times, (k + 1) * n_times) for k in range(len(data) if data.ndim == 3 else 1)]
     if isinstance(inst, BaseRaw):
         segments = find_segments(inst)
-    return Recording(Samples(data, picks, segments), bad, mne.pick_info(inst.info, picks))
+    samples = Samples(data, picks, segments, find_holes(inst))
+    return Recording(samples, bad, mne.pick_info(inst.info, picks))
 
 
 def check_recording(recording):
@@ -68,8 +70,8 @@ def check_recording(recording):
         found = ", ".join(name for name, wrong in zip(names, broken, strict=True) if wrong)
         raise ValueError(
             f"Found NaN or infinite samples that are not marked as bad in {found}. "
-            "Mark them: the channel in info['bads'], the segment by an annotation with ch_names, "
-            "or by mask."
+            "Mark them: the channel in info['bads'], the segment by an annotation that begins with "
+            "BAD, or by mask."
         )
     n_good = int((~bad.whole).sum())
     if n_good < MIN_GOOD:

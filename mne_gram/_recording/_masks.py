@@ -13,9 +13,8 @@ from mne import BaseEpochs
 from mne.io import BaseRaw
 from mne.utils import _validate_type
 
+from .._marks import annotated_spans, count_times
 from ..covariance import MIN_GOOD
-
-_CUTS = ("BAD BOUNDARY", "BAD_ACQ_SKIP")  # joins and holes of the file, not bad signals
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,46 +109,6 @@ def find_all_channel_gaps(bad):
     n_good = len(bad) - np.cumsum(np.bincount(inverse.ravel(), weights=steps)).round().astype(int)
     too_few = n_good[:-1] < MIN_GOOD  # from each border to the next
     return merge_spans(np.stack([times[:-1], times[1:]], axis=1)[too_few])
-
-
-def is_bad_annotation(text):
-    """Return whether an annotation marks bad signals."""
-    return text.upper().startswith("BAD") and not text.upper().startswith(_CUTS)
-
-
-def count_times(inst):
-    """Return the number of samples, of one epoch if there are several."""
-    # The times of a long Raw would be an array as long as its data.
-    return int(inst.n_times) if isinstance(inst, BaseRaw) else len(inst.times)
-
-
-def annotated_spans(inst):
-    """List the bad annotations of a Raw or Epochs in samples, clipped to the data.
-
-    Each is a tuple of the annotation's index, the epoch (0 for Raw), start, stop and channel names
-    (none for all channels).
-    """
-    annotations = inst.annotations
-    if annotations is None or not len(annotations):
-        return []
-    sfreq, n_times = inst.info["sfreq"], count_times(inst)
-    onsets = np.array(annotations.onset)
-    if isinstance(inst, BaseRaw):
-        zeros = np.array([inst.first_time])  # what MNE counts from, with and without a date
-    else:
-        # MNE counts epochs' annotations from the same zero as their events.
-        zeros = inst.events[:, 0] / inst._raw_sfreq + inst.times[0]
-    spans = []
-    for index, text in enumerate(annotations.description):
-        if not is_bad_annotation(text):
-            continue
-        first = np.round((onsets[index] - zeros) * sfreq).astype(int)
-        last = np.round((onsets[index] + annotations.duration[index] - zeros) * sfreq).astype(int)
-        names = tuple(annotations.ch_names[index])
-        for epoch in np.flatnonzero((last > 0) & (first < n_times) & (last > first)):
-            start, stop = max(0, first[epoch]), min(n_times, last[epoch])
-            spans.append((index, int(epoch), int(start), int(stop), names))
-    return spans
 
 
 def collect_spans(inst, picks, mask=None):

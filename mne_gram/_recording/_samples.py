@@ -16,16 +16,17 @@ class Samples:
     """The samples of some channels, read and written in parts; epochs are laid end to end.
 
     ``data`` are all channels, ``([n_epochs, ]n_channels, n_times)``, ``picks`` those to work with,
-    and ``segments`` the starts and stops of segments of continuous time.
+    and ``segments`` the starts and stops of segments of continuous time. Inside ``holes``, where
+    nothing was recorded, zeros are read, whatever the data contain.
     """
 
-    def __init__(self, data, picks, segments):
-        self._data, self.picks, self.segments = data, picks, segments
+    def __init__(self, data, picks, segments, holes=()):
+        self._data, self.picks, self.segments, self._holes = data, picks, segments, holes
         self.n_times = data.shape[-1] * (len(data) if data.ndim == 3 else 1)
 
     def select(self, channels):
         """Return the samples of some channels, counted in ``picks``."""
-        return Samples(self._data, self.picks[channels], self.segments)
+        return Samples(self._data, self.picks[channels], self.segments, self._holes)
 
     def read(self, start=0, stop=None, step=1):
         """Return a copy of every ``step``-th sample, shape (n_picks, n_samples)."""
@@ -41,6 +42,7 @@ class Samples:
             part = part.reshape(len(self.picks), -1)
             part = part[:, start - first * length : stop - first * length].astype(float)
         drop_pages(self._data)
+        self._empty_holes(part, start, stop)
         return part
 
     def _read_thinly(self, start, stop, step):
@@ -55,7 +57,14 @@ class Samples:
                 part = self._data[index // length, self.picks[:, None], index % length]
             values[:, first:last] = part
             drop_pages(self._data)
+        self._empty_holes(values, start, stop, step)
         return values
+
+    def _empty_holes(self, values, start, stop, step=1):
+        """Set every ``step``-th sample from ``start`` to 0 inside holes, in place."""
+        for hole in self._holes:
+            first, last = (-(-(min(max(edge, start), stop) - start) // step) for edge in hole)
+            values[:, first:last] = 0.0
 
     def write(self, channel, start, values):
         """Put values in place; nothing else is touched."""

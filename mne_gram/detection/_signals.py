@@ -8,7 +8,7 @@ import numpy as np
 from mne import BaseEpochs
 from mne.io import BaseRaw
 
-from .._recording import annotated_spans, find_segments
+from .._recording import annotated_spans, find_holes, find_segments
 from ..covariance import WINDOW, band_products
 from ..preprocessing import check_units
 from ._signal_checks import measure_line
@@ -39,8 +39,7 @@ class Signals:
             offset = epoch * self._epoch_length
             rows = [k for k, name in enumerate(self.names) if not names or name in names]
             self.hidden += [(row, offset + start, offset + stop) for row in rows]
-        if isinstance(inst, BaseRaw):
-            self.hidden += [(row, *hole) for hole in _find_holes(inst) for row in range(len(picks))]
+        self.hidden += [(row, *hole) for hole in find_holes(inst) for row in range(len(picks))]
         self._cut()
 
     def _cut(self):
@@ -97,15 +96,6 @@ class Signals:
             last = np.searchsorted(self.starts, stop)
             usable[first:last, row] = False
         return usable
-
-
-def _find_holes(raw):
-    """Return start and stop, in samples, of gaps in the acquisition."""
-    annotations, sfreq = raw.annotations, raw.info["sfreq"]
-    holes = [text.upper().startswith("BAD_ACQ_SKIP") for text in annotations.description]
-    starts = np.round((annotations.onset[holes] - raw.first_time) * sfreq).astype(int)
-    stops = starts + np.round(annotations.duration[holes] * sfreq).astype(int)
-    return list(zip(starts.clip(0).tolist(), stops.tolist(), strict=True))
 
 
 # ---------------------------------------------------------------------------------------------

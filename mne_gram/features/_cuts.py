@@ -10,7 +10,8 @@ from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger
 
 from .._checks import find_segments, find_strays_of, warn_of_strays
-from .._recording import collect_spans, count_times, pick_eeg
+from .._marks import fill_missing, find_holes
+from .._recording import BadSpans, collect_spans, count_times, merge_spans, pick_eeg
 from ..models import PATCH_LENGTH
 from ..montage import find_derivations, match_channels
 from ..preprocessing import (
@@ -124,11 +125,18 @@ def cut_recording(
     cuts = Cuts(
         data=inst._data if inst._data.ndim == 3 else inst._data[None],
         **_find_windows(inst, length, step),
-        bad=collect_spans(inst, np.arange(len(names))) if on_bads == "mask" else None,
+        bad=_find_bad(inst) if on_bads == "mask" else None,
         referenced=_find_referenced(inst) if preprocess else np.zeros(0, int),
         rows=np.array([inst.ch_names.index(name) for name in ch_names]),
     )
     return cuts, cmap.indices[taken], dict(ch_names=ch_names, **_describe(inst, cuts, first_time))
+
+
+def _find_bad(inst):
+    """Return the BadSpans of all channels; epochs are bad where they contain a hole."""
+    bad = collect_spans(inst, np.arange(len(inst.ch_names)))
+    holes = merge_spans(find_holes(inst))
+    return bad.join(BadSpans((holes,) * len(bad), bad.n_times))
 
 
 def _check_window(inst, window, overlap, longest):
@@ -172,7 +180,14 @@ def _get_ready(inst, names, line_freq, on_bads, preprocess):
     inst = inst.copy().pick(names).load_data()
     if on_bads == "ignore":
         inst.info["bads"] = []
-    else:
+    fill_missing(inst, holes_only=on_bads == "ignore")
+    broken = ~np.isfinite(inst._data).all(axis=-1).reshape(-1, len(names)).all(axis=0)
+    if on_bads == "ignore" and broken.any():
+        raise ValueError(
+            f"Found NaN or infinite samples in {', '.join(np.array(names)[broken])}, which would "
+            "be used like good ones. Set on_bads='mask', or restore them with mne_gram.restore."
+        )
+    if on_bads == "mask":
         strays = find_strays_of(inst, mne.pick_types(inst.info, eeg=True, exclude="bads"))
         warn_of_strays(strays)
         inst.info["bads"] += strays

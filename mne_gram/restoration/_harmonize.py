@@ -276,7 +276,7 @@ def _follow(inst, good, added):
     if not followed.any():
         return followed
     gap = followed.ravel()
-    restored = np.flatnonzero(~gap)
+    restored = np.flatnonzero(~gap & np.isfinite(_read(inst, good)).all(axis=0))
     if not len(restored):
         raise ValueError(
             f"Cannot add {', '.join(added)}: their position relative to those in the recording is "
@@ -290,7 +290,8 @@ def _follow(inst, good, added):
     weights = np.linalg.lstsq((x[:, restored] - mean_x).T, (y[:, restored] - mean_y).T, rcond=1e-6)[
         0
     ]
-    y[:, gap] = weights.T @ (x[:, gap] - mean_x) + mean_y
+    with np.errstate(invalid="ignore"):  # NaN where these are NaN
+        y[:, gap] = weights.T @ (x[:, gap] - mean_x) + mean_y
     for name, values in zip(added, y, strict=True):
         inst._data[..., inst.ch_names.index(name), :] = values.reshape(shape)
     # They are no worse there than the others, which are not marked as bad either.

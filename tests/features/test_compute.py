@@ -174,7 +174,7 @@ def test_bads_and_spans_are_not_seen(model):
     assert_array_equal(tokens[0].data == -1, hidden)
     ignored = compute_embedding(raw, on_bads="ignore", **options)
     assert_array_equal(np.isnan(ignored.data).all(axis=-1).sum(), 8 * 11)
-    with pytest.raises(ValueError, match="NaN or infinite values in C4"):
+    with pytest.raises(ValueError, match="NaN or infinite samples in C4"):
         compute_embedding(broken, on_bads="ignore", **options)
 
 

@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from mne_gram._marks import annotated_spans, is_bad_annotation
 from mne_gram._recording._masks import (
-    annotated_spans,
     collect_mask,
     collect_spans,
     find_all_channel_gaps,
     find_spans,
-    is_bad_annotation,
     is_inside,
     merge_spans,
 )
