@@ -33,9 +33,9 @@ from mne_gram._recording import (
     measure_moments,
     window_products,
 )
+from mne_gram.covariance import channel_rows, load_prior
 from mne_gram.covariance._bands import degrees_of_freedom, split_bands
 from mne_gram.covariance._conditional import adapt_covariance, contrast_basis
-from mne_gram.covariance._prior import channel_rows, load_prior
 from mne_gram.montage import match_channels
 from mne_gram.restoration import METHODS, Settings
 

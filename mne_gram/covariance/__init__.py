@@ -36,18 +36,17 @@ from ._estimate import (
     round_recording,
 )
 from ._forward import fit_sources, forward_components, solve_sphere
+from ._places import channel_rows, sphere_kernel
 from ._prior import (
     PRIOR_FILE,
     Prior,
     RecordingCovariance,
     assemble_prior,
-    channel_rows,
     complete_recording,
     load_prior,
     read_prior,
     read_recordings,
     resolve_prior,
-    sphere_kernel,
 )
 from ._prior_file import pack_recordings, pack_symmetric, unpack_recordings
 

@@ -12,7 +12,8 @@ from ..montage import ELECTRODES, electrode_positions, template_sphere
 from ._bands import N_BANDS
 from ._conditional import interpolation_operators
 from ._forward import fit_sources
-from ._prior import RecordingCovariance, assemble_prior, complete_recording, sphere_kernel
+from ._places import sphere_kernel
+from ._prior import RecordingCovariance, assemble_prior, complete_recording
 
 _N_DEGREES = 16
 # A channel is dropped from a recording whose error is this many times that of the same electrode in

@@ -1,33 +1,22 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""The population prior: how the 114 electrodes covary in recordings of other subjects.
-
-A channel is a linear functional of the potentials at these electrodes: one of them, a weighted sum
-of them (an electrode between entries), or a difference (a bipolar derivation).
-"""
+"""The population prior: how the 114 electrodes covary in recordings of other subjects."""
 
 from dataclasses import dataclass
 from functools import lru_cache
+from html import escape
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from mne.utils import _validate_type
 
 from ..montage import (
-    BIPOLAR,
     ELECTRODES,
-    INDEX,
-    derivation_ends,
-    electrode_positions,
-    template_sphere,
 )
 from ._conditional import complete_covariance, contrast_basis, trace
 from ._prior_file import read_prior_file, write_prior_file
 
-_SAME_PLACE = 0.006  # metres: no farther apart than two fittings of one cap
-# Variance that only an electrode between entries has, where their mean variance is 1.
-_OWN_NOISE = 0.15
 PRIOR_FILE = Path(__file__).parents[1] / "data" / "prior.npz"
 
 
@@ -95,78 +84,73 @@ class Prior:
         """Data set, subject and file of each recording, a tuple of tuples of str."""
         return tuple(r.source for r in self.recordings)
 
+    @property
+    def covered(self):
+        """Whether each of the 114 electrodes was measured in a recording, array of bool (114,)."""
+        covered = np.zeros(len(ELECTRODES), bool)
+        for recording in self.recordings:
+            covered[recording.channels] = True
+        return covered
 
-# ---------------------------------------------------------------------------------------------
-# Channels as functionals of the 114 electrodes
+    def describe(self):
+        """Return who the prior was estimated from.
 
+        Returns
+        -------
+        content : dict
+            ``n_recordings``, ``n_subjects``, ``n_cohort`` (recordings of the cohort),
+            ``n_cohort_subjects``, ``n_electrodes`` (those measured in a recording) and ``datasets``
+            (the number of recordings by data set). JSON can represent it.
+        """
+        sources = self.sources
+        names = [source[0] for source in sources]
+        return dict(
+            n_recordings=len(sources),
+            n_subjects=len({source[:2] for source in sources}),
+            n_cohort=self.n_cohort,
+            n_cohort_subjects=len({s[:2] for s in sources[len(sources) - self.n_cohort :]}),
+            n_electrodes=int(self.covered.sum()),
+            datasets={name: names.count(name) for name in dict.fromkeys(names)},
+        )
 
-def sphere_kernel(cosines, kernel):
-    """Evaluate a covariance function of the angle, given by its Legendre coefficients."""
-    return np.polynomial.legendre.legval(np.clip(cosines, -1, 1), kernel)
+    def __repr__(self):
+        """Return one line."""
+        about = self.describe()
+        cohort = f", {self.n_cohort} in the cohort" if self.n_cohort else ""
+        return (
+            f"<Prior | {about['n_recordings']} recordings of {about['n_subjects']} subjects{cohort}"
+            f", {about['n_electrodes']} electrodes>"
+        )
 
+    def _repr_html_(self):
+        """Return a table for notebooks."""
+        about = self.describe()
+        rows = [
+            ("Recordings", f"{about['n_recordings']} of {about['n_subjects']} subjects"),
+            ("Cohort", f"{about['n_cohort']} of {about['n_cohort_subjects']} subjects"),
+            ("Electrodes", about["n_electrodes"]),
+            ("Data sets", ", ".join(f"{name} ({n})" for name, n in about["datasets"].items())),
+        ]
+        cells = "".join(f"<tr><th>{k}</th><td>{escape(str(v))}</td></tr>" for k, v in rows)
+        return f"<table><caption>Prior</caption>{cells}</table>"
 
-class Places(NamedTuple):
-    """Channels as functionals of the potentials at the 114 electrodes."""
+    def plot(self, *, axes=None, show=True):
+        """Plot who the prior was estimated from, and how well it knows each electrode.
 
-    rows: np.ndarray  # (n_channels, 114), weights of the electrodes
-    own: np.ndarray  # (n_channels, n_channels) that they do not explain; their variance is 1
-    carries_reference: np.ndarray  # 1 per channel, 0 for bipolar derivations
-    known: np.ndarray  # whether name or position locate a channel
+        Parameters
+        ----------
+        axes : array of matplotlib.axes.Axes | None
+            Two axes to plot in; None creates a figure.
+        show : bool
+            Whether to show the figure.
 
-
-def channel_rows(cmap, prior):
-    """Express the channels of a ChannelMap by the potentials at the 114 electrodes."""
-    n = len(cmap.ch_names)
-    rows = np.zeros((n, len(ELECTRODES)))
-    own = np.zeros((n, n))
-    carries_reference = np.ones(n)
-    known = np.ones(n, bool)
-    # An electrode that was matched from afar is not its entry: it is interpolated where it lies.
-    between = [
-        k
-        for k in range(n)
-        if cmap.how[k] in ("position", "none")
-        and np.isfinite(cmap.positions[k]).all()
-        and not cmap.distances[k] <= _SAME_PLACE
-    ]
-    for k, (name, entry) in enumerate(zip(cmap.ch_names, cmap.entries, strict=True)):
-        ends = entry.split("-") if entry in BIPOLAR else derivation_ends(name)
-        if k in between:
-            continue
-        if entry in ELECTRODES:
-            rows[k, INDEX[entry]] = 1.0
-        elif ends is not None:  # any derivation of two electrodes, the montage's 16 or another
-            rows[k, INDEX[ends[0]]], rows[k, INDEX[ends[1]]] = 1.0, -1.0
-            carries_reference[k] = 0.0
-        else:
-            known[k] = False
-            own[k, k] = 1.0
-    if between:
-        rows[between], own[np.ix_(between, between)] = _krige(cmap.positions[between], prior.kernel)
-    return Places(rows, own, carries_reference, known)
-
-
-def _krige(positions, kernel):
-    """Interpolate the electrodes' potentials at other positions; return weights and error."""
-    origin, _ = template_sphere()
-    places, index = np.unique(electrode_positions(), axis=0, return_index=True)
-    places = places - origin
-    points = positions - origin
-    places /= np.linalg.norm(places, axis=1, keepdims=True)
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    free = np.r_[1e3 * kernel.sum(), kernel[1:]]  # weights then sum to one, as a reference demands
-    within = sphere_kernel(places @ places.T, free) + 0.02 * np.eye(len(places))
-    across = sphere_kernel(points @ places.T, free)
-    weights = np.linalg.solve(within, across.T).T
-    rows = np.zeros((len(points), len(ELECTRODES)))
-    rows[:, index] = weights / weights.sum(axis=1, keepdims=True)
-    missed = sphere_kernel(points @ points.T, free) - weights @ across.T
-    scale = kernel.sum()
-    return rows, missed / scale + _OWN_NOISE * np.eye(len(points))
-
-
-# ---------------------------------------------------------------------------------------------
-# The bundled prior
+        Returns
+        -------
+        fig : matplotlib.figure.Figure
+            The figure, as of :func:`mne_gram.viz.plot_prior`.
+        """
+        # Figures stand above this folder, which does not depend on them.
+        return import_module("mne_gram.viz").plot_prior(self, axes=axes, show=show)
 
 
 def complete_recording(recording, population, shrinkage=0.1):
@@ -262,6 +246,17 @@ def resolve_prior(prior):
     if isinstance(prior, Prior):
         return prior
     return load_prior(None if prior == "bundled" else prior)
+
+
+def describe_prior(prior):
+    """Return what `Prior.describe` does, and the ``name`` of a prior that was given as argument."""
+    found = resolve_prior(prior)
+    name = "fitted" if found.n_cohort else "another"
+    if prior is None or prior == "bundled" or found is load_prior():
+        name = "bundled"
+    elif not isinstance(prior, Prior):
+        name = Path(prior).name
+    return dict(name=name, **found.describe())
 
 
 def read_recordings(fname=None):

@@ -9,6 +9,7 @@ unless ``show=False``.
 from ._bads import plot_bads
 from ._classes import plot_base_classes, plot_codebook_usage, plot_embedding
 from ._curves import plot_learning_curve
+from ._prior import plot_prior
 from ._restored import plot_channel_map, plot_restoration, plot_scores
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "plot_codebook_usage",
     "plot_embedding",
     "plot_learning_curve",
+    "plot_prior",
     "plot_restoration",
     "plot_scores",
 ]

@@ -15,12 +15,11 @@ from mne_gram.covariance._bands import N_BANDS
 from mne_gram.covariance._conditional import (
     contrast_basis,
 )
+from mne_gram.covariance._places import channel_rows, sphere_kernel
 from mne_gram.covariance._prior import (
-    channel_rows,
     complete_recording,
     load_prior,
     read_recordings,
-    sphere_kernel,
 )
 from mne_gram.montage import (
     BIPOLAR,
