@@ -121,7 +121,8 @@ model : str | path-like | GramModel
     returned.""",
     "restoration_prior": """\
 prior : Prior | path-like | None
-    Covariances of recordings of other subjects; None takes those in the package.""",
+    Covariances of recordings of other subjects: None takes those in the package.
+    :func:`mne_gram.fit_prior` adds recordings of your own laboratory or data set to them.""",
     "restoration_line_freq": """\
 line_freq : float | None
     The power line frequency in Hz, for ``method="gram"``. None takes ``info["line_freq"]``, or

@@ -43,6 +43,7 @@ from ._prior import (
     RecordingCovariance,
     assemble_prior,
     complete_recording,
+    describe_prior,
     load_prior,
     read_prior,
     read_recordings,

@@ -67,7 +67,8 @@ def find_bads(
         The power line frequency in Hz. None takes ``info["line_freq"]``, or both 50 and 60 Hz if
         that is not set.
     prior : Prior | path-like | None
-        Covariances of other subjects' recordings; None takes those in the package.
+        Covariances of other subjects' recordings, for example from :func:`mne_gram.fit_prior`; None
+        takes those in the package.
     channel_threshold : float
         The misfit above which a channel is bad throughout the recording: the natural logarithm of
         the squared prediction error over its expected value, minus that of the median channel. A

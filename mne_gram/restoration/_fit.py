@@ -78,8 +78,19 @@ def measure_statistics(recording, prior):
     prior = resolve_prior(prior)
     cmap = match_channels(recording.info, on_missing="ignore", verbose="error")
     places = channel_rows(cmap, prior)
+    _check_overlap(prior, places)
     moments = measure_moments(recording, places.carries_reference)
     return Statistics(prior, places, moments, _typical_power(recording))
+
+
+def _check_overlap(prior, places):
+    """Warn if a prior without the bundled recordings knows none of the electrodes."""
+    used = (np.abs(places.rows) > 0.05).any(axis=0)
+    if used.any() and not (used & prior.covered).any():
+        warn(
+            "The prior has no recording with any electrode of these data, so what it says of them "
+            "follows from a model of the head. Fit it with base='bundled', or leave prior out."
+        )
 
 
 def _typical_power(recording):

@@ -20,6 +20,7 @@ class Method:
     description: str
     module: str
     needs_network: bool = False
+    needs_prior: bool = True
     has_posterior: bool = False  # whether output="sample" is possible
 
     def fit(self, recording, settings):
@@ -52,7 +53,12 @@ METHODS = {
             "._gram",
             needs_network=True,
         ),
-        Method("spline", "spherical splines of MNE, only where a channel is bad", "._spline"),
+        Method(
+            "spline",
+            "spherical splines of MNE, only where a channel is bad",
+            "._spline",
+            needs_prior=False,
+        ),
     )
 }
 

@@ -45,13 +45,17 @@ class RestorationReport:
         the rank, but no measured information. None if there are too few samples to determine it.
     found : BadsReport | None
         What :func:`mne_gram.find_bads` found, with ``mask="auto"``.
+    prior : dict | None
+        The prior that was used: its ``name`` (``"bundled"``, ``"fitted"`` or that of a file), and
+        what ``Prior.describe`` returns, such as ``n_recordings`` and ``n_cohort``. None if nothing
+        was restored or the method has no prior.
     """
 
-    def __init__(self, tally, *, method, evidence=None, found=None):
+    def __init__(self, tally, *, method, evidence=None, found=None, prior=None):
         _validate_type(evidence, (Evidence, None), "evidence")
         info = tally.inst.info
         self.method, self.output = method, tally.output
-        self.evidence, self.found = evidence, found
+        self.evidence, self.found, self.prior = evidence, found, prior
         self.rank_before, self.rank_after = tally.find_ranks()
         self.info = mne.pick_info(info, tally.picks)
         self.info["bads"] = []
@@ -181,10 +185,10 @@ class RestorationReport:
         content : dict
             ``version``, ``method``, ``output``, ``summary``, ``rank_before``, ``rank_after``,
             ``seconds_left`` (channel-seconds of bad samples that were left unchanged),
-            ``evidence`` (a dict or None), ``channels`` (a list of dict, the rows of the table, with
-            ``extent`` in words), ``segments`` (a list of dict with ``channel``, ``onset`` and
-            ``duration`` in seconds and, for Epochs, ``epoch``: the restored segments of channels
-            that are not bad throughout) and ``notes``. Unknown numbers are None.
+            ``evidence`` and ``prior`` (a dict or None each), ``channels`` (a list of dict, the rows
+            of the table, with ``extent`` in words), ``segments`` (a list of dict with ``channel``,
+            ``onset`` and ``duration`` in seconds and, for Epochs, ``epoch``: the restored segments
+            of channels that are not bad throughout) and ``notes``. Unknown numbers are None.
         """
         return dict(
             version=__version__,
@@ -195,6 +199,7 @@ class RestorationReport:
             rank_after=self.rank_after,
             seconds_left=self._seconds_left,
             evidence=None if self.evidence is None else self.evidence.to_dict(),
+            prior=self.prior,
             channels=[
                 {key: to_number(value) for key, value in row.items()} | {"extent": _extent(row)}
                 for row in self._rows
@@ -265,6 +270,8 @@ class RestorationReport:
                 f"rank=dict(eeg={self.rank_before}) for whitening. Use one less if you set an "
                 "average reference afterwards."
             )
+        if self.prior is not None:
+            notes.append(_describe_prior(self.prior))
         if self.output == "sample":
             notes.append(
                 "The estimates are random draws: they have the power of the signal, and a larger "
@@ -346,6 +353,22 @@ class RestorationReport:
 
         options = dict(picks=picks, n_channels=n_channels, scores=scores, axes=axes, show=show)
         return plot_restoration(self, truth=truth, **options)
+
+
+def _describe_prior(prior):
+    """Return a sentence about the prior that was used."""
+    names = {
+        "bundled": "the prior in the package",
+        "fitted": "a fitted prior",
+        "another": "another prior than that in the package",
+    }
+    text = (
+        f"Other subjects' recordings are from {names.get(prior['name'], prior['name'])}: "
+        f"{prior['n_recordings']} recordings of {prior['n_subjects']} subjects"
+    )
+    if prior["n_cohort"]:
+        text += f", of which {prior['n_cohort']} of {prior['n_cohort_subjects']} are the cohort"
+    return f"{text}."
 
 
 def _extent(row):

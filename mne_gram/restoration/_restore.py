@@ -20,6 +20,7 @@ from .._recording import (
     open_recording,
     pick_eeg,
 )
+from ..covariance import describe_prior, resolve_prior
 from ._blocks import restore_blocks
 from ._fit import Settings
 from ._methods import METHODS, check_options
@@ -160,6 +161,8 @@ def restore(
         method=method, output=output, all_channel_gaps=all_channel_gaps, random_state=random_state
     )
     picks = pick_eeg(inst, picks)
+    if prior is not None:
+        resolve_prior(prior)  # a file that is not a prior is an error before any computation
     if copy:
         inst = inst.copy()
     _load(inst, preload)
@@ -192,7 +195,13 @@ def restore(
     plan = METHODS[method].fit(recording, settings)
     tally = Tally(inst, picks, carries_reference=plan.carries_reference, output=output)
     spans = restore_blocks(recording, METHODS[method], plan, tally, bad)
-    report = RestorationReport(tally, method=method, evidence=plan.evidence, found=found)
+    report = RestorationReport(
+        tally,
+        method=method,
+        evidence=plan.evidence,
+        found=found,
+        prior=describe_prior(prior) if METHODS[method].needs_prior else None,
+    )
     _mark(inst, picks, bad, spans, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
