@@ -67,7 +67,8 @@ def add_restoration(
 
     _validate_type(mne_report, mne.Report, "mne_report")
     options = dict(section=section, tags=tags, replace=replace)
-    mne_report.add_html(format_summary(report), f"{title}: summary", **options)
+    summary = format_summary(describe_summary(report), report.to_dict()["channels"])
+    mne_report.add_html(summary, f"{title}: summary", **options)
     for what, caption, missing, draw in list_figures(report, n_channels):
         if missing:
             mne_report.add_html(f"<p>{missing}</p>", f"{title}: {what}", **options)
@@ -80,7 +81,7 @@ def add_restoration(
 
 def list_figures(report, n_channels):
     """Return of each figure its name, caption, why it cannot be drawn, and what draws it."""
-    names = [row["channel"] for row in _sort_channels(report)]
+    names = [row["channel"] for row in _sort_channels(report.to_dict()["channels"])]
     return [
         (
             "before and after",
@@ -113,28 +114,46 @@ def list_figures(report, n_channels):
     ]
 
 
-def _sort_channels(report):
-    """Return the restored channels, those with the largest or an unknown error first."""
-    rows = report.to_dict()["channels"]
+def _sort_channels(rows):
+    """Return the rows of channels, those with the largest or an unknown error first."""
     known = [row for row in rows if row["expected_nmse"] is not None]
     unknown = [row for row in rows if row["expected_nmse"] is None]
     return unknown + sorted(known, key=lambda row: -row["expected_nmse"])
 
 
-def format_summary(report):
-    """Return the summary, the table of channels and the notes as HTML."""
-    parts, rows = [f"<p>{escape(report.summary)}</p>"], _sort_channels(report)
+def describe_summary(report):
+    """Return what `format_summary` needs in addition to the rows of channels, for JSON."""
+    versions = (
+        f"mne_gram {__version__}, MNE-Python {mne.__version__}, NumPy {np.__version__}, Python "
+        f"{platform.python_version()}"
+    )
+    evidence = report.evidence
+    return dict(
+        text=report.summary,
+        calibration=None if evidence is None else evidence.calibration_note,
+        notes=list(report.notes),
+        method=report.method,
+        output=report.output,
+        versions=versions,
+    )
+
+
+def format_summary(content, channels):
+    """Return the summary, the table of channels and the notes as HTML.
+
+    ``content`` is that of `describe_summary`, ``channels`` are the rows of a report.
+    """
+    parts, rows = [f"<p>{escape(content['text'])}</p>"], _sort_channels(channels)
     if rows:
         parts.append(_format_table(rows))
-    if report.evidence is not None:
-        parts.append(f"<p>{escape(report.evidence.calibration_note)}</p>")
-    if report.notes:
-        items = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
+    if content["calibration"] is not None:
+        parts.append(f"<p>{escape(content['calibration'])}</p>")
+    if content["notes"]:
+        items = "".join(f"<li>{escape(note)}</li>" for note in content["notes"])
         parts.append(f"<ul>{items}</ul>")
     parts.append(
-        f"<p><small>Method {escape(report.method)}, output {escape(report.output)}; mne_gram "
-        f"{__version__}, MNE-Python {mne.__version__}, NumPy {np.__version__}, Python "
-        f"{platform.python_version()}.</small></p>"
+        f"<p><small>Method {escape(content['method'])}, output {escape(content['output'])}; "
+        f"{escape(content['versions'])}.</small></p>"
     )
     return "\n".join(parts)
 

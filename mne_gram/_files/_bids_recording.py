@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One recording of a BIDS data set, read with its sidecars."""
 
-import json
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import mne
 import numpy as np
 from mne.utils import warn
 
+from .._formats import read_json_object
 from ._find import BidsRecording, parse_entities
 from ._io import read_inst
 
@@ -66,7 +66,7 @@ def read_json(recording, suffix):
     """Return the content of the JSON sidecars of a recording, merged by inheritance."""
     content = {}
     for path in find_sidecars(recording, suffix, ".json"):
-        content.update(json.loads(path.read_text(encoding="utf-8-sig")))
+        content.update(read_json_object(path))
     return content
 
 
@@ -166,7 +166,7 @@ def set_positions(raw, recording):
     table = read_tsv(paths[-1])
     space = parse_entities(paths[-1].name).get("space")
     frames = [path for path in frames if parse_entities(path.name).get("space") == space]
-    frame = json.loads(frames[-1].read_text(encoding="utf-8-sig")) if frames else {}
+    frame = read_json_object(frames[-1]) if frames else {}
     scale = _LENGTHS.get(frame.get("EEGCoordinateUnits"))
     if scale is None or not {"name", "x", "y", "z"} <= set(table.columns):
         return

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 _MOST_DEPTH = 32
+_MOST_DIGITS = 300
 _MOST_BYTES = 2**28
 
 
@@ -46,11 +47,10 @@ def parse_json(text):
 
 
 def _parse_int(text):
-    """Return an integer of at most 64 bits, as larger ones cannot be converted to floats."""
-    value = int(text) if len(text) <= 20 else 2**64
-    if not -(2**63) <= value < 2**63:
+    """Return an integer that can be converted to a float."""
+    if len(text) > _MOST_DIGITS:
         raise ValueError(f"the number {text[:20]}... is too large")
-    return value
+    return int(text)
 
 
 def _list_parts(value):

@@ -13,7 +13,7 @@ def check_free(files, overwrite):
     folders = [str(file) for file in files if file.is_dir()]
     if folders:
         raise IsADirectoryError(f"{', '.join(folders)} is a folder. Give another output.")
-    taken = [str(file) for file in files if file.exists()]
+    taken = [str(file) for file in files if os.path.lexists(file)]
     if taken and not overwrite:
         raise FileExistsError(
             f"{', '.join(taken)} already exists. Give another output, or allow overwriting."

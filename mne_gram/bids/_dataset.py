@@ -8,12 +8,15 @@ from pathlib import Path
 
 from .. import __version__
 from .._files import read_tsv
+from .._formats import check_folders, read_json_object
 from ._journal import PRIVATE, write_text
 from ._lock import hold
 
 _NAME = "mne_gram"
 _BIDS_VERSION = "1.10.0"
 _PARTICIPANT = "participant_id"
+# Folders of a run, in addition to those of subjects.
+_FOLDERS = (*(f"{PRIVATE}/{name}" for name in ("records", "staging", "locks", "cohort")), "logs")
 _IGNORED = """\
 # Files that BIDS does not define.
 .mne_gram/
@@ -44,7 +47,7 @@ def check_folder(folder, root):
     """Raise if a folder is unsuitable for derivatives of the data set in root.
 
     FileExistsError if it is a file; ValueError if it is a part of the source, or contains files of
-    another pipeline.
+    another pipeline, or a folder that is a link.
     """
     inner, outer = folder.resolve(), root.resolve()
     misplaced = inner == outer or inner in outer.parents
@@ -57,6 +60,7 @@ def check_folder(folder, root):
         raise FileExistsError(f"{folder} is a file, expected a folder.")
     if not folder.is_dir():
         return
+    check_folders(folder, *_FOLDERS)
     found = {path.name for path in folder.iterdir()} - {PRIVATE}
     names = [entry.get("Name") for entry in _read_description(folder).get("GeneratedBy", [])]
     if found and _NAME not in names:
@@ -68,7 +72,22 @@ def check_folder(folder, root):
 
 
 def _read_description(folder):
-    return _read_json(folder / "dataset_description.json")
+    path = folder / "dataset_description.json"
+    content = _read_json(path)
+    makers = content.get("GeneratedBy", [])
+    if not isinstance(makers, list) or not all(isinstance(entry, dict) for entry in makers):
+        raise ValueError(f"{path}: GeneratedBy is not a list of JSON objects. Correct it.")
+    if not isinstance(content.get("Name", ""), str):
+        raise ValueError(f"{path}: Name is not a text. Correct it.")
+    return content
+
+
+def read_title(folder):
+    """Return the name of a derivative data set, or of its folder."""
+    try:
+        return _read_description(folder).get("Name", folder.name)
+    except (OSError, ValueError):  # edited by hand
+        return folder.name
 
 
 def _read_json(path):
@@ -76,12 +95,9 @@ def _read_json(path):
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        return read_json_object(path)
     except ValueError as exc:
-        raise ValueError(f"{path} is not valid JSON ({exc}). Correct it.") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} does not contain a JSON object. Correct it.")
-    return content
+        raise ValueError(f"{exc} Correct it.") from None
 
 
 def describe_data_set(folder, root, weights):
@@ -163,7 +179,7 @@ def write_participants(folder, root):
         text = table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
         for name, content in (("participants.json", f"{about}\n"), ("participants.tsv", text)):
             path = folder / name
-            if not path.exists() or path.read_text(encoding="utf-8") != content:
+            if not path.is_file() or path.read_bytes() != content.encode("utf-8"):
                 write_text(folder, name, content)
 
 

@@ -9,13 +9,14 @@ announces them and one that confirms them.
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 from pooch import file_hash
 
-PRIVATE = ".mne_gram"
-_FORMAT = 1
+from .._formats import find_place, read_json_object, remove_tree
+from ._entries import FORMAT, PRIVATE, is_valid
+
+_DAMAGED = dict(status="damaged", was_damaged=True)
 # The parts of a key, and how a change of each is reported.
 _KEY = dict(
     version="the version of mne_gram",
@@ -43,19 +44,32 @@ class Journal:
         return self.folder / PRIVATE / "staging" / f"{recording.name}.{job}"
 
     def read(self, recording, job):
-        """Return the entry of a recording, an empty dict if there is no valid one."""
-        return _read_entry(self._get_path(recording, job))
+        """Return the entry of a recording, an empty dict if there is none.
+
+        The status of an entry that is not valid is ``"damaged"``, and nothing else of it is used.
+        """
+        return self._read(self._get_path(recording, job))
+
+    def _read(self, path):
+        if not os.path.lexists(path):
+            return {}
+        try:
+            entry = read_json_object(path)
+        except (OSError, ValueError):
+            return dict(_DAMAGED)
+        return entry if is_valid(entry, self.folder, path.name) else dict(_DAMAGED)
 
     def write(self, recording, job, entry):
         """Replace the entry of a recording atomically."""
         name = self._get_path(recording, job).relative_to(self.folder).as_posix()
-        text = json.dumps(dict(entry, format=_FORMAT), indent=1, ensure_ascii=False)
+        text = json.dumps(dict(entry, format=FORMAT), indent=1, ensure_ascii=False)
         write_text(self.folder, name, text)
 
     def read_all(self):
-        """Return all entries, sorted by file name."""
+        """Return all valid entries, sorted by file name."""
         paths = sorted((self.folder / PRIVATE / "records").glob("*.json"))
-        return [entry for path in paths if (entry := _read_entry(path))]
+        entries = [self._read(path) for path in paths]
+        return [entry for entry in entries if entry.get("status", "damaged") != "damaged"]
 
     def find_reason(self, entry, key):
         """Return why a recording has to be processed, empty if its entry is up to date.
@@ -65,6 +79,7 @@ class Journal:
         status = entry.get("status", "new")
         if status != "done":
             reasons = dict(failed="it failed before", moving="it was interrupted")
+            reasons["damaged"] = "its record was damaged"
             return reasons.get(status, "it is new")
         old = entry["key"]
         changed = [text for name, text in _KEY.items() if old.get(name) != key[name]]
@@ -85,24 +100,24 @@ class Journal:
         """
         before = self.read(recording, job).get("files", {})
         sizes = {name: path.stat().st_size for name, path in staged.items()}
+        places = {name: find_place(self.folder, name) for name in {**before, **sizes}}
         for path in staged.values():
             _flush(path)
         lock.check()
         # From here on, a later run may replace these files, whatever happens.
         self.write(recording, job, dict(entry, status="moving", files={**before, **sizes}))
         # Without the file that readers open, no incomplete recording is read.
-        for name in reversed({**before, **sizes}):
-            (self.folder / name).unlink(missing_ok=True)
+        for place in reversed(places.values()):
+            place.unlink(missing_ok=True)
         for name, path in staged.items():
-            target = self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, target)
+            places[name].parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, places[name])
         self.write(recording, job, dict(entry, status="done", files=sizes))
 
     def clear_staging(self, recording, job):
         """Remove what an interrupted run left; return the empty folder."""
         folder = self.get_staging(recording, job)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -118,33 +133,27 @@ def _replace(path, target):
     os.replace(path, target)
 
 
-def _read_entry(path):
-    """Return an entry, an empty dict if there is no valid one."""
-    try:
-        entry = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    is_known = isinstance(entry, dict) and entry.get("format") == _FORMAT
-    return entry if is_known else {}
-
-
 def write_text(folder, name, text):
     """Write a text file of the derivative data set atomically; the caller holds a lock on it."""
+    target = find_place(folder, name)
     temporary = get_temporary(folder, name)
-    with temporary.open("w", encoding="utf-8") as file:
+    with temporary.open("x", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     _replace(temporary, target)
 
 
 def get_temporary(folder, name):
-    """Return the path of a file until it is complete: always the same, so that none remain."""
-    staging = folder / PRIVATE / "staging"
-    staging.mkdir(parents=True, exist_ok=True)
-    return staging / f"new.{name.replace('/', '.')}"
+    """Return the path of a file until it is complete: always the same, so that none remain.
+
+    What an interrupted run left there is removed, so that no link is written through.
+    """
+    path = find_place(folder, f"{PRIVATE}/staging/new.{name.replace('/', '.')}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    return path
 
 
 def find_checksums(paths, root, known):

@@ -15,8 +15,12 @@ import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .._formats import read_json_object
+
 BEAT = 20.0  # seconds between touches
 STALE = 600.0  # seconds without a touch after which an owner on another machine is dead
+_MOST_BYTES = 2**16  # of a lock file
+_LARGEST_PID = 2**31 - 1
 _STALE_EMPTY = 10.0  # the same for a lock without content, whose owner died creating it
 
 
@@ -106,12 +110,15 @@ class Lock:
 
 
 def _read(path):
-    """Return the content of a lock file, empty if it cannot be read."""
+    """Return the content of a lock file, empty if it is not that of a process."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json_object(path, max_bytes=_MOST_BYTES)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    pid = content.get("pid")
+    texts = [content.get(key) for key in ("host", "space", "started", "token")]
+    is_lock = type(pid) is int and 0 < pid <= _LARGEST_PID
+    return content if is_lock and all(isinstance(text, str) for text in texts) else {}
 
 
 def _is_stale(path):

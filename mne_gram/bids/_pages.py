@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """HTML pages of a derivative data set, one per subject and an index; and their figures."""
 
-import json
 import platform
 from html import escape
 
@@ -11,7 +10,8 @@ import numpy as np
 from mne.utils import use_log_level
 
 from .. import __version__
-from ..report import format_summary, list_figures
+from ..report import describe_summary, format_summary, list_figures
+from ._dataset import read_title
 from ._journal import PRIVATE, Journal, get_temporary, write_text
 from ._lock import hold
 
@@ -30,8 +30,8 @@ figcaption { font-size: 0.9rem; } .scroll { overflow-x: auto; } small { color: #
 def draw_report(report, stem):
     """Draw the figures of a RestorationReport, to files whose names begin with a stem.
 
-    Returns the summary as HTML, and for each figure its title, its caption (or why it cannot be
-    drawn) and its path (or None).
+    Returns the summary as a dict for JSON, and for each figure its title, its caption (or why it
+    cannot be drawn) and its path (or None).
     """
     figures = []
     for title, caption, missing, draw in list_figures(report, _N_CHANNELS):
@@ -41,7 +41,7 @@ def draw_report(report, stem):
         path = stem.with_name(f"{stem.name}{title.replace(' ', '')}.png")
         _save(draw, path)
         figures.append((title, caption, path))
-    return format_summary(report), figures
+    return describe_summary(report), figures
 
 
 def _save(draw, path):
@@ -98,7 +98,9 @@ def _add_recording(page, folder, entry):
     if entry["status"] == "failed":
         page.add_html(f"<p>Failed: {escape(row['why'])}</p>", "Failure", **options)
         return
-    parts = [row.get("summary_html", ""), _format_facts(row)]
+    parts = [_format_facts(row)]
+    if "summary" in row:
+        parts.insert(0, format_summary(row["summary"], row["channels"]))
     page.add_html("\n".join(parts), "Summary", **options)
     for figure in row.get("figures", []):
         path = figure["path"] and folder / figure["path"]
@@ -135,7 +137,7 @@ def _format_index(folder, subjects):
     versions = sorted({entry["version"] for entry in entries})
     seconds = sum(entry["row"]["compute_seconds"] for entry in done)
     parts = [
-        f"<h1>{escape(_get_title(folder))}</h1>",
+        f"<h1>{escape(read_title(folder))}</h1>",
         f"<p>{len(done)} recordings done, {len(failed)} failed; {len(subjects)} subjects; "
         f"{sum(len(r['row'].get('channels', [])) for r in done)} channels restored; "
         f"{seconds:.0f} s of computation.</p>",
@@ -152,14 +154,6 @@ def _format_index(folder, subjects):
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>mne_gram report'
         f"</title><style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
-
-
-def _get_title(folder):
-    try:
-        text = (folder / "dataset_description.json").read_text(encoding="utf-8")
-        return json.loads(text)["Name"]
-    except (OSError, ValueError, KeyError):  # edited by hand
-        return folder.name
 
 
 def _get_rank(entry):

@@ -7,17 +7,18 @@ one: `lock_recording`, `prepare_recording`, `finish_recording`. They return *fac
 becomes the row of the recording in the report and is kept in the journal.
 """
 
+import os
 import time
 import traceback
 import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from shutil import rmtree
 
 from mne.utils import use_log_level
 
 from .. import __version__
 from .._files import list_input_files
+from .._formats import remove_tree
 from ._encode import encode_recording, make_features, read_windows, write_features
 from ._journal import Journal, find_checksums
 from ._lock import hold
@@ -26,6 +27,8 @@ from ._restore import restore_recording
 # A separate folder: a reading process can outlive the one that holds the lock, and must not empty
 # the folder of the next one.
 _READING = ".reading"
+# What the entry of a recording keeps when it fails.
+_KEPT = ("files", "key", "stat", "was_damaged")
 JOB_FUNCTIONS = dict(restore=restore_recording, embed=encode_recording, tokens=encode_recording)
 
 
@@ -82,13 +85,18 @@ def clear_staging(recording, settings):
     """Remove what an interrupted run left of a recording; the lock is held."""
     journal = Journal(settings.folder)
     for part in ("", _READING):
-        rmtree(journal.get_staging(recording, settings.job + part), ignore_errors=True)
+        remove_tree(journal.get_staging(recording, settings.job + part))
 
 
 def make_row(recording, settings, facts, seconds):
     """Return the row of a recording, as `process_recording` does."""
-    row = dict(recording=recording.path.as_posix(), job=settings.job, why="")
-    return {**row, **facts, "seconds": seconds}
+    return {
+        "recording": recording.path.as_posix(),
+        "job": settings.job,
+        "why": "",
+        **facts,
+        "seconds": seconds,
+    }
 
 
 def prepare_recording(recording, settings):
@@ -126,10 +134,10 @@ def note_failure(recording, settings, facts):
     journal = Journal(settings.folder)
     try:
         old = journal.read(recording, settings.job)
-        kept = {key: old[key] for key in ("files", "key", "stat") if key in old}
+        kept = {key: old[key] for key in _KEPT if key in old}
         entry = {**kept, **_describe(recording, settings), **facts, "row": facts}
         journal.write(recording, settings.job, entry)
-    except OSError as exc:  # not even an entry can be written
+    except (OSError, ValueError) as exc:  # not even an entry can be written
         return describe_failure(exc, recording, facts["notes"])
     return facts
 
@@ -227,10 +235,13 @@ def _find_outdated(recording, settings):
 
 
 def _check_foreign(settings, recording, entry):
-    """Raise if the output exists and is not in the entry, hence not of this package."""
+    """Raise if the output exists and is not in the entry, hence not of this package.
+
+    Where the entry was damaged, the output is taken for that of the entry.
+    """
     name = settings.get_target(recording)
-    is_foreign = (settings.folder / name).exists() and name not in entry.get("files", {})
-    if is_foreign and not settings.overwrite:
+    is_known = name in entry.get("files", {}) or entry.get("was_damaged")
+    if os.path.lexists(settings.folder / name) and not is_known and not settings.overwrite:
         raise FileExistsError(
             f"{name} already exists, and was not written by an earlier run. Move it, or allow "
             "overwriting."
@@ -244,7 +255,7 @@ def _staging(recording, settings, part=""):
     try:
         yield folder
     finally:
-        rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def _commit(recording, settings, lock, outdated, folder, paths, facts):

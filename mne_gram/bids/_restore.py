@@ -93,7 +93,7 @@ def restore_recording(recording, settings, folder):
         place.mkdir(parents=True, exist_ok=True)
         summary, figures = draw_report(report, place / recording.rename("restored", ""))
         paths = [path for *_, path in figures if path is not None] + paths
-        facts["summary_html"] = summary
+        facts["summary"] = summary
         facts["figures"] = [
             dict(title=title, text=text, path=path and path.relative_to(folder).as_posix())
             for title, text, path in figures

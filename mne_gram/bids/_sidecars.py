@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from .._files import find_sidecars, read_json, read_table
+from .._formats import find_place
 from ..restoration import to_number
 from ._journal import PRIVATE, write_text
 from ._lock import hold
@@ -54,7 +55,8 @@ def copy_positions(recording, folder):
         for path in find_sidecars(recording, suffix, extension):
             name = path.relative_to(recording.root).as_posix()
             text = path.read_text(encoding="utf-8-sig")
-            if (folder / name).exists() and (folder / name).read_text(encoding="utf-8") == text:
+            place = find_place(folder, name)
+            if place.is_file() and place.read_bytes() == text.encode("utf-8"):
                 continue
             with hold(folder / PRIVATE / "locks" / "positions.lock", wait=60) as lock:
                 if lock is None:

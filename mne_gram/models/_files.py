@@ -292,9 +292,10 @@ def check_target(folder, overwrite):
     """Raise if a model cannot be written to a folder."""
     _validate_type(folder, "path-like", "folder")
     folder = Path(folder).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; expected a folder or nothing.")
-    taken = [name for name in (CONFIG, WEIGHTS) if (folder / name).exists()]
+    if os.path.lexists(folder) and not folder.is_dir():
+        kind = "link to nothing" if folder.is_symlink() else "file"
+        raise FileExistsError(f"{folder} is a {kind}; expected a folder or nothing.")
+    taken = [name for name in (CONFIG, WEIGHTS) if os.path.lexists(folder / name)]
     if taken and not overwrite:
         raise FileExistsError(
             f"{folder} already contains {' and '.join(taken)}. Give another folder, or pass "

@@ -28,7 +28,7 @@ class Log:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / LOG_FILE
-        if resume_step is None and self.path.exists():
+        if resume_step is None and os.path.lexists(self.path):
             old = self.path.with_name(LOG_FILE + ".old")
             os.replace(self.path, old)
             logger.info(f"A new log is started; the existing one is kept as {old}.")
@@ -75,7 +75,8 @@ class Log:
     def _rewrite(self, rows):
         """Replace the table, which is complete at any time."""
         part = self.path.with_name(LOG_FILE + ".part")
-        with open(part, "w", newline="", encoding="utf-8") as file:
+        part.unlink(missing_ok=True)  # of a killed run, or a link
+        with open(part, "x", newline="", encoding="utf-8") as file:
             file.write(_format([LOG_COLUMNS, *rows]))
             file.flush()
             os.fsync(file.fileno())

@@ -12,6 +12,7 @@ import torch
 from mne.utils import _validate_type, logger
 
 from .. import __version__
+from .._formats import check_folders
 from ..models import Gram, GramModel, Tokenizer, get_device, save_model
 from . import _checkpoint as checkpoint
 from ._batches import Sampler, validation_batches
@@ -165,6 +166,7 @@ def prepare_folder(out, overwrite):
     """Make the folder; remove the files of an earlier run if ``overwrite``."""
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; expected a folder or nothing.")
+    check_folders(out, "tensorboard")
     if get_rank() == 0:
         out.mkdir(parents=True, exist_ok=True)
         for left in out.glob(".mne_gram-*"):  # by a process that was killed while writing

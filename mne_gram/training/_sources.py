@@ -3,7 +3,6 @@
 """The recordings of a corpus before they are read, and which subjects are held out."""
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from pooch import file_hash
 
 from .._files import list_recordings
+from .._formats import read_json_object
 
 _SUBJECT = re.compile(r"(?:^|_)sub-([a-zA-Z0-9]+)(?:_|$)")
 _SIDECARS = ("eeg", "channels", "events", "electrodes", "coordsystem")
@@ -37,8 +37,7 @@ def get_stem(path):
 def read_licence(root):
     """Return the licence, name and DOI stated by a BIDS data set, or ``"unknown"``."""
     try:
-        text = (root / "dataset_description.json").read_text(encoding="utf-8")
-        description = json.loads(text)
+        description = read_json_object(root / "dataset_description.json")
     except (OSError, ValueError):
         return "unknown"
     about = [description.get("Name"), description.get("DatasetDOI")]

@@ -420,16 +420,16 @@ def test_interrupted_while_reading(source, together, tmp_path, monkeypatch):
     def interrupt(inst, folder):
         (folder / "samples.dat").touch()
         assert folder.name == "sub-01_task-rest_eeg.embed.reading"
-        monkeypatch.setattr(_process, "rmtree", lambda *args, **kwargs: None)  # as if killed
+        monkeypatch.setattr(_process, "remove_tree", lambda *args, **kwargs: None)  # as if killed
         raise KeyboardInterrupt
 
-    rmtree = _process.rmtree
+    rmtree = _process.remove_tree
     monkeypatch.setattr(_encode, "loaded", interrupt)
     give_up = _shared_batches._Pipeline.give_up
     monkeypatch.setattr(
         _shared_batches._Pipeline,
         "give_up",
-        lambda run: (monkeypatch.setattr(_process, "rmtree", rmtree), give_up(run)),
+        lambda run: (monkeypatch.setattr(_process, "remove_tree", rmtree), give_up(run)),
     )
     with pytest.raises(KeyboardInterrupt):
         run_bids(source, derivatives=tmp_path / "out", **OPTIONS)

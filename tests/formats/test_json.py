@@ -15,7 +15,6 @@ from mne_gram._formats import parse_json, read_json_object
         ("[" * 100_000 + "]" * 100_000, "more than 32 levels deep"),
         ('{"a":' * 40 + "1" + "}" * 40, "more than 32 levels deep"),
         ("1" + "0" * 5000, "too large"),
-        ("9223372036854775808", "too large"),
         ('"\\ud800"', "surrogates not allowed"),
         ('{"\\ud800": 1}', "surrogates not allowed"),
         ("{", "Expecting"),

@@ -128,6 +128,23 @@ def test_hostile_tensors(folder):
         load_model(folder)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.parametrize("name", ["", "config.json", "model.safetensors"])
+def test_dangling_links_are_not_replaced(folder, tmp_path, name):
+    """A link to nothing, in place of a model or one of its files, is not replaced silently."""
+    model, other = load_model(folder), tmp_path / "other"
+    if name:
+        other.mkdir()
+    (other / name).symlink_to(tmp_path / "missing")
+    with pytest.raises(FileExistsError, match=name or "other is a"):
+        save_model(model, other)
+    assert (other / name).is_symlink()
+    if name:
+        save_model(model, other, overwrite=True)
+        assert not (other / name).is_symlink() and load_model(other).card == model.card
+    assert not (tmp_path / "missing").exists()
+
+
 # --- published files ----------------------------------------------------------------------------
 
 
