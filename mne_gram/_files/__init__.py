@@ -12,6 +12,7 @@
 from .._formats import staged, staged_together
 from ._bids_recording import (
     find_sidecars,
+    get_object,
     list_input_files,
     read_json,
     read_path,

@@ -3,6 +3,7 @@
 """One recording of a BIDS data set, read with its sidecars."""
 
 import re
+import warnings
 from pathlib import Path
 
 import mne
@@ -77,10 +78,22 @@ def read_table(recording, suffix):
 
 
 def read_tsv(path):
-    """Return a TSV file as a DataFrame of text."""
+    """Return a TSV file as a DataFrame of text, without the blanks around cells.
+
+    Raises ValueError if it is not a table.
+    """
     import pandas as pd
 
-    return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    options = dict(sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    with warnings.catch_warnings():
+        # A tab at the end of each row begins another, empty column.
+        warnings.filterwarnings("ignore", "Length of header", pd.errors.ParserWarning)
+        try:
+            table = pd.read_csv(path, index_col=False, **options)
+        except ValueError as exc:  # parser errors are ValueErrors
+            raise ValueError(f"{path} is not a table ({exc}). Correct it.") from None
+    table.columns = table.columns.str.strip()
+    return table.apply(lambda column: column.str.strip())
 
 
 def list_input_files(recording):
@@ -137,14 +150,16 @@ def _set_channels(raw, recording):
             f"channels.tsv of {recording.path.name} has no column 'name', or repeats a name. "
             "Correct it."
         )
+    own = {name.strip(): name for name in raw.ch_names}
+    table["name"] = [own.get(name, name) for name in table["name"]]
     known = table["name"].isin(raw.ch_names)
     kinds = table["type"].str.upper() if "type" in table else None
     status = table["status"].str.lower() if "status" in table else None
     missing = ~known if kinds is None else ~known & (kinds == "EEG")
     if missing.any() or not known.any():
         raise ValueError(
-            f"channels.tsv lists {', '.join(table['name'][~known])}, which {recording.path.name} "
-            f"does not have; its channels are {', '.join(raw.ch_names)}. Correct the table."
+            f"channels.tsv lists {_quote(table['name'][~known])}, which {recording.path.name} "
+            f"does not have; its channels are {_quote(raw.ch_names)}. Correct the table."
         )
     rest = [name for name in raw.ch_names if name not in set(table["name"])]
     if rest:
@@ -170,15 +185,16 @@ def set_positions(raw, recording):
     scale = _LENGTHS.get(frame.get("EEGCoordinateUnits"))
     if scale is None or not {"name", "x", "y", "z"} <= set(table.columns):
         return
-    points = table[["x", "y", "z"]].replace("n/a", "nan").to_numpy(float) * scale
+    points = np.stack([_to_numbers(table, key, paths[-1].name) for key in "xyz"], axis=1) * scale
+    own = {name.strip(): name for name in raw.ch_names}
     positions = {
-        name: point
+        own[name]: point
         for name, point in zip(table["name"], points, strict=True)
-        if name in raw.ch_names and np.isfinite(point).all()
+        if name in own and np.isfinite(point).all()
     }
     landmarks = {
         key.lower(): np.array(point, float) * _LENGTHS.get(frame.get(_LANDMARK_UNIT), scale)
-        for key, point in frame.get("AnatomicalLandmarkCoordinates", {}).items()
+        for key, point in get_object(frame, "AnatomicalLandmarkCoordinates", frames[-1]).items()
         if key.lower() in ("nas", "lpa", "rpa")
     }
     if len(landmarks) == 3:
@@ -204,8 +220,10 @@ def _set_events(raw, recording):
         return
     own = _list_bad_spans(raw)
     texts = _name_events(table)
-    onsets, durations = (_to_numbers(table, name, recording) for name in ("onset", "duration"))
-    delimiter = read_json(recording, "events").get("channel", {}).get("Delimiter")
+    where = f"events.tsv of {recording.path.name}"
+    onsets, durations = (_to_numbers(table, name, where) for name in ("onset", "duration"))
+    about = get_object(read_json(recording, "events"), "channel", "events.json")
+    delimiter = about.get("Delimiter")
     columns = table["channel"] if "channel" in table else ["n/a"] * len(table)
     names = [
         _split_names(cell, delimiter, raw.ch_names)
@@ -241,27 +259,42 @@ def _name_events(table):
     return list(texts.replace("n/a", ""))
 
 
-def _to_numbers(table, name, recording):
-    """Return a column as numbers, NaN where there is none."""
+def _to_numbers(table, name, where):
+    """Return a column as numbers, NaN where there is none; ``where`` is the table, for errors."""
     if name not in table:
-        raise ValueError(f"events.tsv of {recording.path.name} has no column {name!r}. Correct it.")
+        raise ValueError(f"{where} has no column {name!r}. Correct it.")
     try:
         return table[name].replace({"n/a": "nan", "": "nan"}).to_numpy(float)
     except ValueError as exc:
-        raise ValueError(f"events.tsv of {recording.path.name}, column {name!r}: {exc}.") from None
+        raise ValueError(f"{where}, column {name!r}: {exc}. Correct it.") from None
+
+
+def get_object(content, key, where):
+    """Return an object in the content of a JSON file, empty if it is missing."""
+    found = content.get(key, {})
+    if not isinstance(found, dict):
+        raise ValueError(f"{key!r} in {where} is not a JSON object. Correct it.")
+    return found
+
+
+def _quote(names):
+    """Return names on one line; characters that cannot be seen are shown."""
+    plain = [name.isprintable() and name == name.strip() for name in names]
+    return ", ".join(n if ok else ascii(n) for n, ok in zip(names, plain, strict=True))
 
 
 def _split_names(text, delimiter, known):
     """Return the channel names in a cell of ``events.tsv``."""
+    known = {name.strip(): name for name in known}
     if text in known:
-        return (text,)
+        return (known[text],)
     for mark in [delimiter] if delimiter else [",", ";", "|"]:
         names = tuple(name.strip(" []\"'") for name in text.split(mark))
         if set(names) <= set(known):
-            return names
+            return tuple(known[name] for name in names)
     raise ValueError(
         f"events.tsv marks {text!r} as bad, expected channels of the recording: "
-        f"{', '.join(known)}. Correct the column 'channel', or its Delimiter in events.json."
+        f"{_quote(known)}. Correct the column 'channel', or its Delimiter in events.json."
     )
 
 

@@ -2,10 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The recordings of a BIDS data set, and the selection of those that are asked for."""
 
+import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from mne.utils import logger, warn
+
+from ._ignored import read_ignored
 
 _EXTENSIONS = [".edf", ".vhdr", ".set", ".bdf", ".fif"]
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9+]+)")
@@ -32,6 +37,11 @@ class BidsRecording:
         return parse_entities(self.path.name.split(".")[0])
 
     @property
+    def label(self):
+        """The path for texts and tables, which a path with broken characters cannot enter."""
+        return os.fsencode(self.path.as_posix()).decode("utf-8", "replace")
+
+    @property
     def name(self):
         """The file name without extension."""
         return re.sub(r"(\.gz)?$", "", self.path.name).rsplit(".", 1)[0]
@@ -51,28 +61,19 @@ def list_recordings(root):
     """List the continuous EEG recordings of a BIDS data set.
 
     Returns a list of mne_bids.BIDSPath, sorted by subject and file; raises ValueError if the
-    folder is not a BIDS data set or has no EEG.
+    folder is not a BIDS data set or has no EEG. Files that are not named by BIDS are left out with
+    a warning.
     """
-    paths = _find_continuous(root)
-    if not paths:
-        raise ValueError(f"Found no EEG recording in {root}; expected sub-*/[ses-*/]eeg/*_eeg.*.")
-    return paths
+    from mne_bids import get_bids_path_from_fname
 
-
-def _find_continuous(root):
-    """Return the continuous recordings of a data set as sorted BIDSPaths, possibly none."""
-    from mne_bids import find_matching_paths
-
-    root = Path(root)
-    if not (root / "dataset_description.json").is_file():
-        raise ValueError(
-            f"{root} is not a BIDS data set: it has no dataset_description.json. Give the folder "
-            "that contains this file and the sub-* folders."
-        )
-    paths = find_matching_paths(
-        root, suffixes="eeg", datatypes="eeg", extensions=_EXTENSIONS, ignore_nosub=True
-    )
-    return sorted(paths, key=lambda path: (path.subject, path.basename))
+    found = []
+    for recording in _find_recordings(Path(root), with_epochs=False):
+        if recording.problem:
+            warn(recording.problem)
+        else:
+            path = get_bids_path_from_fname(recording.file, check=False, verbose="error")
+            found.append(path.update(root=root))
+    return sorted(found, key=lambda path: (path.subject, path.basename))
 
 
 def select_recordings(root, selection):
@@ -80,20 +81,58 @@ def select_recordings(root, selection):
 
     ``selection`` has labels of ``subjects``, ``sessions``, ``tasks``, ``runs``; None selects all.
     """
-    found = [BidsRecording(root, path.fpath.relative_to(root)) for path in _find_continuous(root)]
-    epochs = {*root.glob("sub-*/eeg/*_epo.fif"), *root.glob("sub-*/ses-*/eeg/*_epo.fif")}
-    found += [BidsRecording(root, path.relative_to(root), is_epochs=True) for path in epochs]
+    found = _find_recordings(root)
     # The reader of the first part of a split recording finds the other parts by itself.
-    found = [recording for recording in found if int(recording.entities.get("split", 1)) == 1]
-    if not found:
-        raise ValueError(
-            f"Found no EEG in {root}; expected sub-*/[ses-*/]eeg/*_eeg.* or *_epo.fif."
-        )
+    found = [r for r in found if r.problem or int(r.entities.get("split", 1)) == 1]
     for what, values in selection.items():
         if values is not None:
             values = [values] if isinstance(values, str | int) else values
             found = _select(found, what, values)
-    return _mark_clashes(sorted(found, key=lambda r: (r.entities["sub"], r.path.as_posix())))
+    return _mark_clashes(sorted(found, key=lambda r: (r.path.parts[0], r.path.as_posix())))
+
+
+def _find_recordings(root, with_epochs=True):
+    """Return the recordings of a data set, with a problem where the name is not one of BIDS."""
+    if not (root / "dataset_description.json").is_file():
+        raise ValueError(
+            f"{root} is not a BIDS data set: it has no dataset_description.json. Give the folder "
+            "that contains this file and the sub-* folders."
+        )
+    patterns = [(f"*_eeg{extension}", False) for extension in _EXTENSIONS]
+    patterns += [("*_epo.fif", True)] if with_epochs else []
+    paths = {
+        path.relative_to(root): is_epochs
+        for pattern, is_epochs in patterns
+        for folder in ("sub-*/eeg", "sub-*/ses-*/eeg")
+        for path in root.glob(f"{folder}/{pattern}")
+    }
+    is_ignored = read_ignored(root)
+    ignored = {path for path in paths if is_ignored(path.as_posix())}
+    note = ""
+    if ignored:
+        note = f" {len(ignored)} recordings are left out, as .bidsignore lists them."
+        logger.info("%s", note.strip())
+    if len(paths) == len(ignored):
+        what = "*_eeg.* or *_epo.fif" if with_epochs else "*_eeg.*"
+        raise ValueError(
+            f"Found no EEG recording in {root}; expected sub-*/[ses-*/]eeg/{what}.{note}"
+        )
+    found = [BidsRecording(root, path, kind) for path, kind in paths.items() if path not in ignored]
+    return [replace(recording, problem=_find_problem(recording)) for recording in found]
+
+
+def _find_problem(recording):
+    """Return why the name of a recording is not one of BIDS, empty if it is."""
+    parts = recording.name.split("_")[:-1]
+    matches = [_ENTITY.fullmatch(part) for part in parts]
+    keys = [match[1] if match else "" for match in matches]
+    split = recording.entities.get("split", "1")
+    if all(matches) and keys[0] == "sub" and len(set(keys)) == len(keys) and split.isdecimal():
+        return ""
+    return (
+        f"{recording.label!r} is not a BIDS name: expected entities such as sub-01 and task-rest, "
+        "each once, of letters and digits, beginning with sub. Rename the file and its sidecars."
+    )
 
 
 def _select(recordings, what, values):
@@ -123,10 +162,11 @@ def _mark_clashes(recordings):
     """Return recordings, with a problem where their derivatives would have the same name."""
     by_name = defaultdict(list)
     for recording in recordings:
-        by_name[_get_derived_name(recording)].append(recording)
+        if not recording.problem:
+            by_name[_get_derived_name(recording)].append(recording)
     out = []
     for recording in recordings:
-        same = by_name[_get_derived_name(recording)]
+        same = [] if recording.problem else by_name[_get_derived_name(recording)]
         if len(same) > 1:
             paths = ", ".join(other.path.as_posix() for other in same)
             problem = (

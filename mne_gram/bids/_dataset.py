@@ -188,10 +188,7 @@ def _read_participants(root):
     import pandas as pd
 
     path = root / "participants.tsv"
-    try:
-        table = read_tsv(path) if path.is_file() else pd.DataFrame({_PARTICIPANT: []}, dtype=str)
-    except ValueError as exc:
-        raise ValueError(f"{path} is not a table ({exc}). Correct it.") from None
+    table = read_tsv(path) if path.is_file() else pd.DataFrame({_PARTICIPANT: []}, dtype=str)
     if _PARTICIPANT not in table:
         raise ValueError(f"{path} has no column {_PARTICIPANT!r}. Correct it.")
     return table.drop_duplicates(_PARTICIPANT).set_index(_PARTICIPANT)

@@ -77,7 +77,7 @@ def process_recordings(recordings, settings, n_jobs, on_error, log_path, on_done
                     raise RuntimeError(f"{row['recording']} failed: {row['why']}")
     finally:
         del bar  # which ends its line
-    return [rows[recording.path.as_posix()] for recording in recordings]
+    return [rows[recording.label] for recording in recordings]
 
 
 def _log(row, line, file):

@@ -70,6 +70,8 @@ def process_recording(recording, settings):
 
 def lock_recording(recording, settings, stack):
     """Return the lock of a recording, held until an ExitStack ends; the facts if there is none."""
+    if "sub" not in recording.entities:  # nothing is written under such a name, not even an entry
+        return describe_failure(ValueError(recording.problem), recording)
     path = Journal(settings.folder).get_lock_path(recording, settings.job)
     try:
         lock = stack.enter_context(hold(path))
@@ -91,7 +93,7 @@ def clear_staging(recording, settings):
 def make_row(recording, settings, facts, seconds):
     """Return the row of a recording, as `process_recording` does."""
     return {
-        "recording": recording.path.as_posix(),
+        "recording": recording.label,
         "job": settings.job,
         "why": "",
         **facts,
@@ -188,7 +190,7 @@ def _list_notes(caught):
 def _describe(recording, settings):
     """Return what every entry has."""
     return dict(
-        recording=recording.path.as_posix(),
+        recording=recording.label,
         entities=recording.entities,
         job=settings.job,
         version=__version__,

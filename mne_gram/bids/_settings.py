@@ -106,7 +106,7 @@ def _find_pace(journal, settings):
 
 def _plan(recording, settings, journal, pace):
     """Return the row of a recording."""
-    row = dict(recording=recording.path.as_posix(), job=settings.job, status="planned", seconds=0.0)
+    row = dict(recording=recording.label, job=settings.job, status="planned", seconds=0.0)
     with warnings.catch_warnings(), use_log_level("error"):
         warnings.simplefilter("ignore")
         try:

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from .._files import find_sidecars, read_json, read_table
+from .._files import find_sidecars, get_object, read_json, read_table
 from .._formats import find_place
 from ..restoration import to_number
 from ._journal import PRIVATE, write_text
@@ -173,7 +173,8 @@ def _tabulate_events(recording, inst):
     elif source is None:
         extra.append("sample")
     table = pd.DataFrame(rows, columns=columns + extra).fillna("n/a")
-    order = np.argsort([float(onset) for onset in table["onset"]], kind="stable")
+    # Without an onset, as for events before the recording, they come last.
+    order = np.argsort(pd.to_numeric(table["onset"], errors="coerce"), kind="stable")
     return table.iloc[order]
 
 
@@ -181,7 +182,7 @@ def _describe_events(recording):
     """Return ``events.json`` of the restored recording."""
     content = read_json(recording, "events")
     for name, text in _EVENT_COLUMNS.items():
-        content[name] = {**content.get(name, {}), "Description": text}
+        content[name] = {**get_object(content, name, "events.json"), "Description": text}
         content[name].pop("Delimiter", None)
     levels = content.setdefault("trial_type", {})
     if isinstance(levels.get("Levels"), dict):

@@ -82,7 +82,7 @@ def _iterate(insts, subjects):
 def _describe(inst, number, subject):
     """Return the source of a recording: data set, subject and file."""
     if isinstance(inst, BidsRecording):
-        own = f"sub-{inst.entities['sub']}"
+        own = inst.path.parts[0]
         return inst.root.resolve().name, subject or own, inst.path.name
     if isinstance(inst, Path):
         file = inst
