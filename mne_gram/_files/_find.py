@@ -14,6 +14,10 @@ from ._ignored import read_ignored
 
 _EXTENSIONS = [".edf", ".vhdr", ".set", ".bdf", ".fif"]
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9+]+)")
+_NAME = (
+    "%r is not a BIDS name: expected entities such as sub-01 and task-rest, each once, of letters "
+    "and digits, beginning with sub. Rename the file and its sidecars."
+)
 _SELECTED_BY = dict(subjects="sub", sessions="ses", tasks="task", runs="run")
 
 
@@ -45,6 +49,16 @@ class BidsRecording:
     def name(self):
         """The file name without extension."""
         return re.sub(r"(\.gz)?$", "", self.path.name).rsplit(".", 1)[0]
+
+    @property
+    def is_named_by_bids(self):
+        """Whether the file name has valid entities, each once, and the subject first."""
+        matches = [_ENTITY.fullmatch(part) for part in self.name.split("_")[:-1]]
+        keys = [match[1] if match else "" for match in matches]
+        is_valid = all(keys) and keys[:1] == ["sub"] and len(set(keys)) == len(keys)
+        return (
+            is_valid and self.entities.get("split", "1").isdecimal() and "\ufffd" not in self.label
+        )
 
     @property
     def file(self):
@@ -118,21 +132,7 @@ def _find_recordings(root, with_epochs=True):
             f"Found no EEG recording in {root}; expected sub-*/[ses-*/]eeg/{what}.{note}"
         )
     found = [BidsRecording(root, path, kind) for path, kind in paths.items() if path not in ignored]
-    return [replace(recording, problem=_find_problem(recording)) for recording in found]
-
-
-def _find_problem(recording):
-    """Return why the name of a recording is not one of BIDS, empty if it is."""
-    parts = recording.name.split("_")[:-1]
-    matches = [_ENTITY.fullmatch(part) for part in parts]
-    keys = [match[1] if match else "" for match in matches]
-    split = recording.entities.get("split", "1")
-    if all(matches) and keys[0] == "sub" and len(set(keys)) == len(keys) and split.isdecimal():
-        return ""
-    return (
-        f"{recording.label!r} is not a BIDS name: expected entities such as sub-01 and task-rest, "
-        "each once, of letters and digits, beginning with sub. Rename the file and its sidecars."
-    )
+    return [r if r.is_named_by_bids else replace(r, problem=_NAME % r.label) for r in found]
 
 
 def _select(recordings, what, values):

@@ -70,7 +70,7 @@ def process_recording(recording, settings):
 
 def lock_recording(recording, settings, stack):
     """Return the lock of a recording, held until an ExitStack ends; the facts if there is none."""
-    if "sub" not in recording.entities:  # nothing is written under such a name, not even an entry
+    if not recording.is_named_by_bids:  # nothing is written under such a name, not even an entry
         return describe_failure(ValueError(recording.problem), recording)
     path = Journal(settings.folder).get_lock_path(recording, settings.job)
     try:
