@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks of what users pass, the same for every public function."""
 
+import mne
 import numpy as np
+from mne._fiff.pick import _picks_to_idx
 from mne.annotations import _annotations_starts_stops
 from mne.io import BaseRaw
-from mne.utils import warn
+from mne.io.constants import FIFF
+from mne.utils import _validate_type, warn
 
 from .montage import derivation_ends, match_channels
 
@@ -16,6 +19,59 @@ _LOUD = 30.0
 _LARGEST_OFFSET = 1.0  # volts, more than any amplifier of EEG records
 _MIN_LEFT = 2  # channels; of fewer it is unknown which are the strays
 _MAX_WINDOWS = 600
+_KINDS = dict(Raw=BaseRaw, Epochs=mne.BaseEpochs, Evoked=mne.Evoked)
+
+
+# ---------------------------------------------------------------------------------------------
+# Instances, channels and samples
+
+
+def check_type(inst, kinds):
+    """Refuse what is none of the kinds, names such as "Raw"."""
+    text = " or ".join([*([", ".join(kinds[:-1])] if kinds[1:] else []), kinds[-1]])
+    _validate_type(inst, tuple(_KINDS[kind] for kind in kinds), "inst", text)
+
+
+def check_content(inst):
+    """Refuse complex samples, recordings without any, and single samples."""
+    if isinstance(inst, BaseRaw):
+        part = inst._data if inst.preload else inst[0, 0:1][0]
+    else:
+        part = inst.data if isinstance(inst, mne.Evoked) else inst._data
+    if np.iscomplexobj(part):
+        raise ValueError(
+            "Found complex data, expected real: use the data before a Hilbert transform."
+        )
+    if isinstance(inst, mne.BaseEpochs) and len(inst) == 0:
+        raise ValueError("The data contain no epoch: were all of them dropped?")
+    if isinstance(inst, BaseRaw) and not len(find_segments(inst)):
+        raise ValueError(
+            "Annotations named 'edge' or 'BAD_ACQ_SKIP' mark the whole recording: it has no data."
+        )
+    if len(inst.times) < 2:
+        raise ValueError("Found a single sample in time, expected at least 2.")
+
+
+def pick_eeg(inst, picks=None):
+    """Return the EEG channels to work with, sorted indices, or raise if there are none."""
+    info, types = inst.info, inst.get_channel_types(unique=True)
+    if info["custom_ref_applied"] == FIFF.FIFFV_MNE_CUSTOM_REF_CSD or "csd" in types:
+        raise ValueError(
+            "Found current source density, expected potentials: use the data before "
+            "mne.preprocessing.compute_current_source_density."
+        )
+    eeg = mne.pick_types(info, eeg=True, exclude=())
+    chosen = eeg if picks is None else _picks_to_idx(info, picks, "eeg", exclude=())
+    others = np.setdiff1d(chosen, eeg)
+    if len(others):
+        names = ", ".join(info["ch_names"][k] for k in others)
+        raise ValueError(f"picks contains non-EEG channels: {names}.")
+    if len(chosen) == 0:
+        raise ValueError(
+            f"Found no EEG channel (the types are {', '.join(sorted(types))}). Set the types with "
+            "inst.set_channel_types."
+        )
+    return np.unique(chosen)
 
 
 def find_segments(inst):

@@ -9,6 +9,7 @@ from mne.io import BaseRaw
 
 _HOLE = "BAD_ACQ_SKIP"
 _CUTS = ("BAD BOUNDARY", _HOLE)  # joins and holes of the file, not bad signals
+_LARGEST = 1e3  # volts: larger values are errors of a file, with which nothing can be computed
 
 
 def is_bad_annotation(text):
@@ -68,15 +69,20 @@ def find_holes(inst):
 # Samples that are missing there
 
 
+def find_broken(data):
+    """Return which samples are NaN, infinite or larger than any amplifier records."""
+    return ~(np.abs(data) <= _LARGEST)
+
+
 def fill_missing(inst, holes_only=False):
-    """Fill EEG samples that are not finite and marked as bad, in place, so that filters can run.
+    """Fill EEG samples that are broken and marked as bad, in place, so that filters can run.
 
     Holes are filled with zeros, as files do, the rest by a line from the sample before to the one
     after; with ``holes_only`` it is not filled. Returns where this was done, of the shape of the
     EEG, None for nowhere.
     """
     picks = mne.pick_types(inst.info, eeg=True, exclude=())
-    missing = ~np.isfinite(inst._data[..., picks, :])
+    missing = find_broken(inst._data[..., picks, :])
     if not missing.any():
         return None
     holes, marked = _paint(inst, picks)
@@ -85,7 +91,7 @@ def fill_missing(inst, holes_only=False):
         *epoch, row = place
         values = inst._data[(*epoch, picks[row])]
         values[filled[tuple(place)] & holes[tuple(place)]] = 0.0
-        gap, known = filled[tuple(place)] & ~holes[tuple(place)], np.isfinite(values)
+        gap, known = filled[tuple(place)] & ~holes[tuple(place)], ~find_broken(values)
         if gap.any():
             line = (
                 np.interp(np.flatnonzero(gap), np.flatnonzero(known), values[known])

@@ -8,8 +8,15 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
-from ._checks import find_segments, find_strays_of, warn_of_strays
-from ._marks import empty_filled, fill_missing
+from ._checks import (
+    check_content,
+    check_type,
+    find_segments,
+    find_strays_of,
+    pick_eeg,
+    warn_of_strays,
+)
+from ._marks import empty_filled, fill_missing, find_broken
 from .montage import find_derivations
 
 # The public names. All others are for the rest of the package, and may change.
@@ -117,21 +124,7 @@ def find_line_freq(data, sfreq):
 
 def pick_good_eeg(inst):
     """Return the picks of all and of good EEG channels; raise an error for unsuitable data."""
-    picks = mne.pick_types(inst.info, eeg=True, exclude=())
-    if (
-        inst.info["custom_ref_applied"] == FIFF.FIFFV_MNE_CUSTOM_REF_CSD
-        or "csd" in inst.get_channel_types()
-    ):
-        raise ValueError(
-            "Found current source density, expected potentials: use the data before "
-            "mne.preprocessing.compute_current_source_density."
-        )
-    if len(picks) == 0:
-        found = ", ".join(inst.get_channel_types(unique=True))
-        raise ValueError(
-            f"Found no EEG channels (the types are {found}). Set the types with "
-            "inst.set_channel_types."
-        )
+    picks = pick_eeg(inst)
     good = mne.pick_types(inst.info, eeg=True, exclude="bads")
     if len(good) == 0:
         raise ValueError("Found no good EEG channels: all are marked as bad.")
@@ -152,14 +145,15 @@ def pick_good_eeg(inst):
 
 
 def check_finite(data, ch_names):
-    """Raise an error if data, shape (..., n_channels, n_times), are not finite."""
-    finite = np.isfinite(data).all(axis=-1).reshape(-1, data.shape[-2]).all(axis=0)
-    if not finite.all():
-        names = [name for name, ok in zip(ch_names, finite, strict=True) if not ok]
+    """Raise an error if data, shape (..., n_channels, n_times), have broken samples."""
+    broken = find_broken(data).any(axis=-1).reshape(-1, data.shape[-2]).any(axis=0)
+    if broken.any():
+        names = [name for name, wrong in zip(ch_names, broken, strict=True) if wrong]
         raise ValueError(
-            f"Found NaN or infinite samples that are not marked as bad in {', '.join(names)}. "
-            "Filters would spread them. Mark them: the channel in info['bads'], the segment by an "
-            "annotation that begins with BAD. mne_gram.restore can restore them then."
+            "Found NaN, infinite or impossible samples (above 1 kV) that are not marked as bad in "
+            f"{', '.join(names)}. Filters would spread them. Mark them: the channel in "
+            "info['bads'], the segment by an annotation that begins with BAD. mne_gram.restore can "
+            "restore them then."
         )
 
 
@@ -196,8 +190,20 @@ def _choose_line_freq(inst, line_freq, good):
 
 def _notch(inst, freqs, picks, longest):
     """Apply notch filters, no narrower than the longest segment, in samples, can resolve."""
+    sfreq = inst.info["sfreq"]
     # MNE places half of this bandwidth on either side of the notch.
-    bandwidth = max(1.0, 2 * _FIR_SECONDS * inst.info["sfreq"] / max(longest - 1, 1))
+    bandwidth = max(1.0, 2 * _FIR_SECONDS * sfreq / max(longest - 1, 1))
+    room = np.minimum(freqs, sfreq / 2 - freqs) - freqs / 400  # the width of the notch itself
+    narrow = bandwidth / 2 >= room
+    if narrow.any():
+        warn(
+            f"A notch filter at {freqs[narrow][0]:g} Hz needs {_FIR_SECONDS / room[narrow][0]:.2g} "
+            f"s of continuous data and the longest segment has {longest / sfreq:.3g} s, so the "
+            "line is kept. Filter the continuous recording before cutting it."
+        )
+    freqs = freqs[~narrow]
+    if not len(freqs):
+        return
     if isinstance(inst, BaseRaw):
         inst.notch_filter(freqs, picks=picks, trans_bandwidth=bandwidth, skip_by_annotation=_EDGES)
     else:
@@ -221,8 +227,9 @@ def filter_eeg(inst, picks, l_freq, h_freq, line_freq):
     lowpass = min(inst.info["lowpass"], sfreq / 2)
     if h_freq is not None:
         lowpass = min(lowpass, h_freq)
-        # Close to the Nyquist frequency no low-pass is needed.
-        if sfreq / 2 - h_freq < max(0.5, _FIR_SECONDS * sfreq / longest):
+        # Close to the Nyquist frequency no low-pass is needed. MNE rounds its length up.
+        narrowest = _FIR_SECONDS * sfreq / max(longest - 2, 1)  # transition, in Hz
+        if sfreq / 2 - h_freq < max(0.5, narrowest):
             h_freq = None
     needed = _FIR_SECONDS / min(max(l_freq / 4, 2), l_freq) if l_freq is not None else 0
     if needed * sfreq >= longest:
@@ -236,6 +243,9 @@ def filter_eeg(inst, picks, l_freq, h_freq, line_freq):
         l_freq = None
     if l_freq is not None or h_freq is not None:
         kwargs = dict(skip_by_annotation=_EDGES) if isinstance(inst, BaseRaw) else {}
+        if h_freq is not None and l_freq is None:
+            if min(max(0.25 * h_freq, 2.0), sfreq / 2 - h_freq) < narrowest:  # MNE's choice
+                kwargs["h_trans_bandwidth"] = narrowest
         inst.filter(l_freq, h_freq, picks=picks, **kwargs)
     if line_freq is not None:
         freqs = np.arange(line_freq, lowpass + 1e-6, line_freq)
@@ -342,7 +352,7 @@ def preprocess(
     Samples of bad channels and under annotations that begin with ``BAD`` may be NaN: they stay NaN,
     and do not spread. For the filters a straight line is drawn across them.
     """
-    _validate_type(inst, (BaseRaw, mne.BaseEpochs), "inst", "Raw or Epochs")
+    check_type(inst, ("Raw", "Epochs"))
     _validate_type(line_freq, ("numeric", bool, None), "line_freq")
     _check_option("reference", reference, ("average", None))
     if line_freq is True or (line_freq is not None and line_freq is not False and line_freq <= 0):
@@ -356,18 +366,18 @@ def preprocess(
 
 def process(inst, line_freq=None, l_freq=0.1, h_freq=75.0, reference="average", sfreq=SFREQ):
     """Do what `preprocess` does, in place."""
+    check_content(inst)
     picks, good = pick_good_eeg(inst)
     strays = find_strays_of(inst, good)
     warn_of_strays(strays)
     picks, good = (np.setdiff1d(x, [inst.ch_names.index(n) for n in strays]) for x in (picks, good))
     data = inst.get_data(picks=good)
-    check_finite(data, [inst.ch_names[k] for k in good])
     check_units(data)
+    check_finite(data, [inst.ch_names[k] for k in good])
     del data
     # Filters fail on infinity, but keep NaN, in bad channels, as NaN.
-    inst._data[..., picks, :] = np.where(
-        np.isfinite(inst._data[..., picks, :]), inst._data[..., picks, :], np.nan
-    )
+    data = inst._data[..., picks, :]
+    inst._data[..., picks, :] = np.where(find_broken(data), np.nan, data)
     check_band(inst.info, l_freq, h_freq)
     filter_eeg(inst, picks, l_freq, h_freq, _choose_line_freq(inst, line_freq, good))
     if inst.info["sfreq"] != sfreq:

@@ -154,10 +154,10 @@ def test_what_is_missing_has_to_be_marked(recording):
     raw, _ = make_raw(recording, "BAD_jump", np.nan)
     raw._data[raw.ch_names.index("O1"), 100] = np.inf
     for function in (mne_gram.preprocess, mne_gram.compute_embedding, mne_gram.restore):
-        with pytest.raises(ValueError, match=r"NaN or infinite .*not marked as bad in O1\. .*BAD"):
+        with pytest.raises(ValueError, match=r"NaN, infinite or .*not marked as bad in O1\. .*BAD"):
             function(raw, verbose="error")
     raw, _ = make_raw(recording, "BAD_jump", np.nan)
-    with pytest.raises(ValueError, match="NaN or infinite samples in F3, Pz, .*on_bads='mask'"):
+    with pytest.raises(ValueError, match="NaN, infinite or .* in F3, Pz, .*on_bads='mask'"):
         mne_gram.compute_embedding(raw, on_bads="ignore", verbose="error")
     raw, _ = make_raw(recording, "BAD_ACQ_SKIP", np.nan)
     found = mne_gram.compute_embedding(raw, on_bads="ignore", verbose="error")

@@ -380,7 +380,7 @@ def test_units_of_nothing():
 def test_values_that_are_no_numbers(value):
     raw = make_raw(line_freq=50)
     raw._data[1, 100] = value
-    with pytest.raises(ValueError, match="NaN or infinite samples .* in F3. .*bads.*restore"):
+    with pytest.raises(ValueError, match="NaN, infinite or .* in F3. .*bads.*restore"):
         preprocess(raw)
     epochs = mne.make_fixed_length_epochs(raw, 40.0, preload=True)
     with pytest.raises(ValueError, match="marked as bad in F3"):
@@ -397,7 +397,7 @@ def test_what_is_not_potentials():
     with pytest.raises(ValueError, match="current source density, expected potentials"):
         preprocess(raw)
     raw = make_raw().pick("stim")
-    with pytest.raises(ValueError, match=r"no EEG channels \(the types are stim\)"):
+    with pytest.raises(ValueError, match=r"no EEG channel \(the types are stim\)"):
         preprocess(raw)
     raw = make_raw()
     raw.info["bads"] = list(NAMES)

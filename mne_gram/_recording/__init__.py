@@ -8,7 +8,6 @@ from ._input import (
     find_evidence,
     leave_out_strays,
     open_recording,
-    pick_eeg,
 )
 from ._masks import (
     BadSpans,

@@ -4,13 +4,17 @@
 
 import mne
 import numpy as np
-from mne._fiff.pick import _picks_to_idx
 from mne.io import BaseRaw
-from mne.io.constants import FIFF
 from mne.utils import warn
 
-from .._checks import cut_windows, find_known, find_strays, measure_levels, warn_of_strays
-from .._marks import find_holes
+from .._checks import (
+    cut_windows,
+    find_known,
+    find_strays,
+    measure_levels,
+    warn_of_strays,
+)
+from .._marks import find_broken, find_holes
 from ..covariance import MIN_GOOD
 from ..preprocessing import check_units
 from ._masks import BadSpans
@@ -22,37 +26,10 @@ _MIN_SFREQ = 100.0
 _FEW_GOOD = 4
 
 
-def pick_eeg(inst, picks):
-    """Return the EEG channels to work with, sorted indices, or raise if there are none."""
-    info = inst.info
-    if info["custom_ref_applied"] == FIFF.FIFFV_MNE_CUSTOM_REF_CSD or "csd" in inst:
-        raise ValueError(
-            "Found current source density, expected potentials: restore the data before "
-            "mne.preprocessing.compute_current_source_density."
-        )
-    eeg = mne.pick_types(info, eeg=True, exclude=())
-    chosen = eeg if picks is None else _picks_to_idx(info, picks, "eeg", exclude=())
-    others = np.setdiff1d(chosen, eeg)
-    if len(others):
-        names = ", ".join(info["ch_names"][k] for k in others)
-        raise ValueError(f"picks contains non-EEG channels: {names}.")
-    if len(chosen) == 0:
-        types = ", ".join(sorted(set(inst.get_channel_types())))
-        raise ValueError(
-            f"Found no EEG channel (the types are {types}). Set the types with "
-            "inst.set_channel_types."
-        )
-    return np.unique(chosen)
-
-
 def open_recording(inst, picks, bad):
     """Return the picks of a preloaded Raw or Epochs or of an Evoked as a Recording."""
     data = inst.data if isinstance(inst, mne.Evoked) else inst._data
-    if np.iscomplexobj(data):
-        raise ValueError("Found complex data, expected real: restore before a Hilbert transform.")
     n_times = data.shape[-1]
-    if data.ndim == 3 and len(data) == 0:
-        raise ValueError("The Epochs are empty: there is nothing to restore.")
     segments = [(k * n_times, (k + 1) * n_times) for k in range(len(data) if data.ndim == 3 else 1)]
     if isinstance(inst, BaseRaw):
         segments = find_segments(inst)
@@ -60,25 +37,36 @@ def open_recording(inst, picks, bad):
     return Recording(samples, bad, mne.pick_info(inst.info, picks))
 
 
-def check_recording(recording):
-    """Refuse a recording that cannot be restored, and warn about one that is hard to restore."""
+def check_recording(recording, picked=False):
+    """Refuse a recording that cannot be restored, and warn about one that is hard to restore.
+
+    ``picked`` is whether there are EEG channels beyond those of the recording.
+    """
     samples, bad, names = recording.samples, recording.bad, recording.ch_names
+    part, good = recording.read_good(samples.thin())
+    seen = np.where(good, part, np.nan)
+    recorded = (np.nan_to_num(seen) != 0).any(axis=0)  # where recording paused, files hold zeros
+    check_units(seen[:, recorded] if recorded.any() else seen)
     broken = np.zeros(len(names), bool)
     for start, stop in samples.chunks():
-        broken |= (~np.isfinite(samples.read(start, stop)) & ~bad.paint(start, stop)).any(axis=1)
+        broken |= (find_broken(samples.read(start, stop)) & ~bad.paint(start, stop)).any(axis=1)
     if broken.any():
         found = ", ".join(name for name, wrong in zip(names, broken, strict=True) if wrong)
         raise ValueError(
-            f"Found NaN or infinite samples that are not marked as bad in {found}. "
-            "Mark them: the channel in info['bads'], the segment by an annotation that begins with "
-            "BAD, or by mask."
+            "Found NaN, infinite or impossible samples (above 1 kV) that are not marked as bad in "
+            f"{found}. Mark them: the channel in info['bads'], the segment by an annotation that "
+            "begins with BAD, or by mask."
         )
     n_good = int((~bad.whole).sum())
     if n_good < MIN_GOOD:
         raise ValueError(
             f"{len(names) - n_good} of {len(names)} EEG channels are bad; at least {MIN_GOOD} good "
-            "channels are needed to restore the others. Remove usable channels from info['bads'], "
-            "or skip this recording."
+            "channels are needed to restore the others. "
+            + (
+                "Pass all channels to estimate from in picks, and not only bad ones."
+                if picked
+                else "Remove usable channels from info['bads'], or skip this recording."
+            )
         )
     if n_good < _FEW_GOOD:
         warn(
@@ -91,10 +79,6 @@ def check_recording(recording):
             f"data contain no frequencies above {recording.sfreq / 2:g} Hz to estimate from; use "
             "the recording at its original rate."
         )
-    part, good = recording.read_good(samples.thin())
-    seen = np.where(good, part, np.nan)
-    recorded = (np.nan_to_num(seen) != 0).any(axis=0)  # where recording paused, files hold zeros
-    check_units(seen[:, recorded] if recorded.any() else seen)
 
 
 def leave_out_strays(recording):

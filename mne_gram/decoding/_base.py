@@ -10,6 +10,7 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from ._feature_kinds import make_features, warn_of_few
+from ._input_formats import check_epochs
 from ._trial_reader import TrialReader
 
 DEFAULT_FEATURES = ("embedding", "tangent")
@@ -69,6 +70,7 @@ class TrialLabels(NamedTuple):
 
 def check_labels(X, y):
     """Return labels as an array, one per trial."""
+    check_epochs(X)
     if y is None:
         raise ValueError(
             "GramClassifier requires y to be passed, but the target y is None: pass one label per "

@@ -8,6 +8,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
+from .._checks import check_content
 from ..preprocessing import pick_good_eeg
 
 
@@ -31,11 +32,7 @@ def read_input(x, info, ch_names, sfreq):
     """Return the input as `InputTrials`; info, or ch_names and sfreq, describe arrays."""
     if isinstance(x, mne.BaseEpochs):
         return _read_epochs([x])
-    if isinstance(x, mne.io.BaseRaw):
-        raise TypeError(
-            "X is a continuous recording, expected epochs: epoch it, for example with "
-            "mne.make_fixed_length_epochs(raw, duration=4.0)."
-        )
+    check_epochs(x)
     if isinstance(x, list | tuple) and any(isinstance(item, mne.BaseEpochs) for item in x):
         wrong = [k for k, e in enumerate(x) if not isinstance(e, mne.BaseEpochs) or len(e) != 1]
         if wrong:
@@ -59,6 +56,17 @@ def read_input(x, info, ch_names, sfreq):
         stacks = [TrialStack(rows, data[:, picks]) for rows, data in stacks]
         info = mne.pick_info(info, picks, verbose="error")
     return InputTrials(stacks, info, has_filters)
+
+
+def check_epochs(x):
+    """Refuse a Raw, whose length is its number of samples, and Epochs without content."""
+    if isinstance(x, mne.io.BaseRaw):
+        raise TypeError(
+            "X is a continuous recording, expected epochs: epoch it, for example with "
+            "mne.make_fixed_length_epochs(raw, duration=4.0)."
+        )
+    if isinstance(x, mne.BaseEpochs) and x.preload:
+        check_content(x)
 
 
 def read_subjects(x, column):
@@ -104,8 +112,9 @@ def _pick_good(info, bads):
 
 def _read_epochs(insts):
     """Return the trials of Epochs that have the same channels."""
-    if sum(map(len, insts)) == 0:
-        raise ValueError("X contains no epoch: were all of them dropped?")
+    insts = [inst if inst.preload else inst.copy().load_data() for inst in insts]
+    for inst in insts:
+        check_content(inst)
     first = insts[0]
     pick_good_eeg(first)  # checks the channels
     picks = _pick_good(first.info, {name for inst in insts for name in inst.info["bads"]})

@@ -9,6 +9,7 @@ import numpy as np
 from mne.utils import _check_option, _validate_type, warn
 
 from .._checks import find_strays, measure_levels, warn_of_strays
+from .._marks import find_broken
 from ..models import PATCH_LENGTH
 from ..montage import CH_NAMES, match_channels
 from ..preprocessing import SFREQ, check_units, find_line_freq
@@ -137,8 +138,8 @@ class TrialReader:
         """Filter, resample, re-reference and scale; return `Trials`."""
         stacks = []
         for rows, data in trials.stacks:
-            _check_finite(data, trials.info["ch_names"])
             _check_units(data, trials.has_filters)
+            _check_finite(data, trials.info["ch_names"])
             data = preprocess_trials(data, trials.info, self.line, self.reference)
             stacks.append(TrialStack(rows, data))
         return Trials(stacks, list(self.names), self.channels, trials.subjects)
@@ -181,15 +182,15 @@ def _choose_line(trials, line_freq):
 
 
 def _check_finite(data, ch_names):
-    """Raise if there are NaN or infinite values in data (n_trials, n_channels, n_times)."""
-    finite = np.isfinite(data.sum(axis=2))
-    if finite.all():
+    """Raise if there are broken samples in data (n_trials, n_channels, n_times)."""
+    broken = find_broken(np.maximum(data.max(axis=2), -data.min(axis=2)))
+    if not broken.any():
         return
-    names = [name for name, ok in zip(ch_names, finite.all(axis=0), strict=True) if not ok]
-    n_bad = int((~finite.all(axis=1)).sum())
+    names = np.array(ch_names)[broken.any(axis=0)]
+    n_bad = int(broken.any(axis=1).sum())
     raise ValueError(
-        f"Found NaN or infinity in {n_bad} of {len(data)} epochs, in {', '.join(names)}. Drop "
-        "these epochs, mark the channels as bad in info['bads'], or restore them first with "
+        f"Found NaN, infinite or impossible samples (above 1 kV) in {n_bad} of {len(data)} epochs, "
+        f"in {', '.join(names)}. Drop these epochs, mark the channels as bad in info['bads'], or restore them first with "
         "mne_gram.restore."
     )
 

@@ -5,11 +5,9 @@
 import mne
 import numpy as np
 from mne import BaseEpochs
-from mne.io import BaseRaw
 from mne.utils import _validate_type, logger, verbose, warn
 
-from .._checks import find_strays, summarise_std
-from .._recording import pick_eeg
+from .._checks import check_content, check_type, find_strays, pick_eeg, summarise_std
 from ..covariance import channel_rows, resolve_prior
 from ..montage import match_channels
 from ._misfit import (
@@ -108,7 +106,10 @@ def find_bads(
     ['FC1', 'CP2', 'FT8']
     """
     _check_arguments(inst, line_freq, channel_threshold, span_threshold)
+    if isinstance(inst, BaseEpochs) and not inst.preload:
+        inst = inst.copy().load_data()
     picks = pick_eeg(inst, picks)
+    check_content(inst)
     signals = Signals(inst, picks)
     _check_amount(signals)
     info = mne.pick_info(inst.info, picks)
@@ -141,7 +142,7 @@ def find_bads(
 
 def _check_arguments(inst, line_freq, channel_threshold, span_threshold):
     """Validate the arguments of find_bads."""
-    _validate_type(inst, (BaseRaw, BaseEpochs), "inst", "Raw or Epochs")
+    check_type(inst, ("Raw", "Epochs"))
     _validate_type(line_freq, ("numeric", None), "line_freq")
     _validate_type(channel_threshold, "numeric", "channel_threshold")
     _validate_type(span_threshold, "numeric", "span_threshold")

@@ -5,7 +5,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from mne import BaseEpochs
 from mne.io import BaseRaw
 
 from .._recording import annotated_spans, find_holes, find_segments
@@ -14,14 +13,13 @@ from ..preprocessing import check_units
 from ._signal_checks import measure_line
 
 _MAX_WINDOWS = 80  # in the sample; more of them hardly change what is found
+_LARGEST = 1e6  # volts
 
 
 class Signals:
     """Selected channels of Raw or Epochs, epochs laid end to end, cut into windows."""
 
     def __init__(self, inst, picks):
-        if isinstance(inst, BaseEpochs) and not inst.preload:
-            inst = inst.copy().load_data()
         self._inst, self._picks = inst, picks
         self.names = [inst.ch_names[pick] for pick in picks]
         self.sfreq = inst.info["sfreq"]
@@ -77,7 +75,8 @@ class Signals:
             if a < stop and b > start:
                 hidden[row, max(a - start, 0) : b - start] = True
         data[hidden] = np.nan
-        return data, hidden
+        # Larger values would overflow; that they cannot be EEG is seen as well.
+        return np.clip(data, -_LARGEST, _LARGEST, out=data, where=np.isfinite(data)), hidden
 
     def read_windows(self, index):
         """Return successive windows, shape (n_windows, n_channels, length)."""

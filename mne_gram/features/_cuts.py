@@ -9,9 +9,16 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger
 
-from .._checks import find_segments, find_strays_of, warn_of_strays
-from .._marks import fill_missing, find_holes
-from .._recording import BadSpans, collect_spans, count_times, merge_spans, pick_eeg
+from .._checks import (
+    check_content,
+    check_type,
+    find_segments,
+    find_strays_of,
+    pick_eeg,
+    warn_of_strays,
+)
+from .._marks import fill_missing, find_broken, find_holes
+from .._recording import BadSpans, collect_spans, count_times, merge_spans
 from ..models import PATCH_LENGTH
 from ..montage import find_derivations, match_channels
 from ..preprocessing import (
@@ -102,11 +109,14 @@ def cut_recording(
     ``longest`` is the number of patches that the network takes at once. Returns Cuts, the montage
     indices of their channels, and the fields of the feature set (names, times, events).
     """
-    _validate_type(inst, (BaseRaw, mne.BaseEpochs), "inst", "Raw or Epochs")
+    check_type(inst, ("Raw", "Epochs"))
     _check_option("on_bads", on_bads, ("mask", "ignore"))
     _validate_type(preprocess, bool, "preprocess")
     length, step = _check_window(inst, window, overlap, longest)
+    if isinstance(inst, mne.BaseEpochs) and not inst.preload:
+        inst = inst.copy().load_data()  # which drops bad epochs
     eeg, _ = pick_good_eeg(inst)
+    check_content(inst)
     picks = pick_eeg(inst, picks)
     names = [inst.ch_names[k] for k in eeg]
     cmap = match_channels(inst.info, picks=picks, on_missing=on_missing, verbose="warning")
@@ -117,8 +127,6 @@ def cut_recording(
             "to 10-05 names (inst.rename_channels) or set their positions (inst.set_montage)."
         )
     ch_names = [name for name, ok in zip(cmap.ch_names, taken, strict=True) if ok]
-    if isinstance(inst, mne.BaseEpochs) and not inst.preload:
-        inst = inst.copy().load_data()  # which drops bad epochs
     _check_length(inst)
     first_time = inst.first_time if isinstance(inst, BaseRaw) else None
     inst = _get_ready(inst, names, line_freq, on_bads, preprocess)
@@ -163,8 +171,6 @@ def _check_window(inst, window, overlap, longest):
 
 def _check_length(inst):
     """Raise if no patch fits into the recording."""
-    if isinstance(inst, mne.BaseEpochs) and len(inst) == 0:
-        raise ValueError("The Epochs are empty.")
     seconds = count_times(inst) / inst.info["sfreq"]
     if round(seconds * SFREQ) < PATCH_LENGTH:
         what = "Raw is" if isinstance(inst, BaseRaw) else "Epochs are"
@@ -181,11 +187,12 @@ def _get_ready(inst, names, line_freq, on_bads, preprocess):
     if on_bads == "ignore":
         inst.info["bads"] = []
     fill_missing(inst, holes_only=on_bads == "ignore")
-    broken = ~np.isfinite(inst._data).all(axis=-1).reshape(-1, len(names)).all(axis=0)
+    broken = find_broken(inst._data).any(axis=-1).reshape(-1, len(names)).any(axis=0)
     if on_bads == "ignore" and broken.any():
         raise ValueError(
-            f"Found NaN or infinite samples in {', '.join(np.array(names)[broken])}, which would "
-            "be used like good ones. Set on_bads='mask', or restore them with mne_gram.restore."
+            "Found NaN, infinite or impossible samples (above 1 kV) in "
+            f"{', '.join(np.array(names)[broken])}, which would be used like "
+            "good ones. Set on_bads='mask', or restore them with mne_gram.restore."
         )
     if on_bads == "mask":
         strays = find_strays_of(inst, mne.pick_types(inst.info, eeg=True, exclude="bads"))
@@ -201,8 +208,8 @@ def _get_ready(inst, names, line_freq, on_bads, preprocess):
         )
     good = mne.pick_types(inst.info, eeg=True, exclude="bads")
     data = inst.get_data(picks=good)
-    check_finite(data, [inst.ch_names[k] for k in good])
     check_units(data)
+    check_finite(data, [inst.ch_names[k] for k in good])
     return inst
 
 

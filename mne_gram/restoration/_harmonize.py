@@ -8,7 +8,7 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, verbose
 
-from .._checks import find_strays_of
+from .._checks import check_content, check_type, find_strays_of, pick_eeg
 from .._docs import fill_doc
 from ..covariance import MIN_GOOD
 from ._report import RestorationReport
@@ -126,15 +126,17 @@ def harmonize(
     >>> raw.ch_names
     ['Fz', 'C3', 'Cz', 'C4', 'Pz']
     """
-    _validate_type(inst, (BaseRaw, mne.BaseEpochs, mne.Evoked), "inst", "Raw, Epochs or Evoked")
+    check_type(inst, ("Raw", "Epochs", "Evoked"))
     _validate_type(drop_others, bool, "drop_others")
     _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
+    pick_eeg(inst)
     wanted = find_wanted(inst, channels, on_missing)
     _check_good(inst)
     renewed = _check_projectors(inst, wanted.missing)
     given, inst = inst, inst.copy()
     if not isinstance(inst, mne.Evoked):
         inst.load_data()
+    check_content(inst)
     inst._data = np.asarray(inst._data)  # the copy of a memory-mapped file has no file to grow
     _rename(inst, wanted.present)
     _add(inst, wanted)

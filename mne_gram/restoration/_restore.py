@@ -7,6 +7,7 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger, verbose
 
+from .._checks import check_content, check_type, pick_eeg
 from .._docs import fill_doc
 from .._recording import (
     BadSpans,
@@ -18,7 +19,6 @@ from .._recording import (
     load_raw,
     merge_spans,
     open_recording,
-    pick_eeg,
 )
 from ..covariance import describe_prior, resolve_prior
 from ._blocks import restore_blocks
@@ -156,7 +156,8 @@ def restore(
     >>> restored.info["bads"]
     []
     """
-    _check_arguments(inst, on_missing)
+    check_type(inst, ("Raw", "Epochs", "Evoked"))
+    _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
     check_options(
         method=method, output=output, all_channel_gaps=all_channel_gaps, random_state=random_state
     )
@@ -166,6 +167,7 @@ def restore(
     if copy:
         inst = inst.copy()
     _load(inst, preload)
+    check_content(inst)
     found = None
     if isinstance(mask, str):
         found, mask = _find_mask(inst, picks, mask, line_freq, prior)
@@ -178,7 +180,7 @@ def restore(
         report = RestorationReport(Tally(inst, picks, output=output), method=method, found=found)
         return (inst, report) if return_report else inst
     recording, kept = leave_out_strays(open_recording(inst, picks, bad))
-    check_recording(recording)
+    check_recording(recording, picked=len(picks) < len(pick_eeg(inst)))
     used = find_evidence(recording)
     recording, kept = recording.select(used), kept[used]
     picks, bad = picks[kept], bad.select(kept)
@@ -205,12 +207,6 @@ def restore(
     _mark(inst, picks, bad, spans, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
-
-
-def _check_arguments(inst, on_missing):
-    """Refuse arguments of a wrong type or value."""
-    _validate_type(inst, (BaseRaw, mne.BaseEpochs, mne.Evoked), "inst", "Raw, Epochs or Evoked")
-    _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
 
 
 def _find_mask(inst, picks, mask, line_freq, prior):

@@ -192,7 +192,7 @@ def test_warnings_at_fit_only():
         (lambda x: np.where(np.arange(8)[:, None] == 2, np.nan, x), "NaN .* 6 of 6 epochs, in C3"),
         (lambda x: [_make_epochs(x), x[0]], "one trial per item"),
         (lambda x: [_make_epochs(x)], "one trial per item.*length 6"),
-        (lambda x: _make_epochs(x)[:0], "contains no epoch"),
+        (lambda x: _make_epochs(x)[:0], "contain no epoch"),
         (lambda x: [_make_epochs(x[:1]), _make_epochs(x[:1], sfreq=200.0)], "160 Hz"),
         (
             lambda x: [_make_epochs(x[:1]), _make_epochs(x[:1, :6], NAMES[:6])],

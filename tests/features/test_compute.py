@@ -174,7 +174,7 @@ def test_bads_and_spans_are_not_seen(model):
     assert_array_equal(tokens[0].data == -1, hidden)
     ignored = compute_embedding(raw, on_bads="ignore", **options)
     assert_array_equal(np.isnan(ignored.data).all(axis=-1).sum(), 8 * 11)
-    with pytest.raises(ValueError, match="NaN or infinite samples in C4"):
+    with pytest.raises(ValueError, match="NaN, infinite or .* in C4"):
         compute_embedding(broken, on_bads="ignore", **options)
 
 
@@ -322,7 +322,7 @@ def test_model_by_folder(model, tmp_path):
         (lambda raw: raw.get_data(), {}, TypeError, "inst must be"),
         (lambda raw: raw.crop(0, 0.9), {}, ValueError, "Raw is 0.905 s long, expected at least 1"),
         (lambda raw: make_epochs(raw, 0.6), {}, ValueError, "Epochs are 0.6 s long"),
-        (lambda raw: make_epochs(raw)[:0], {}, ValueError, "Epochs are empty"),
+        (lambda raw: make_epochs(raw)[:0], {}, ValueError, "contain no epoch"),
         (lambda raw: make_epochs(raw), dict(window=4), ValueError, "apply to Raw"),
         (None, dict(window=2.5), ValueError, "whole number of seconds"),
         (None, dict(window=0), ValueError, "whole number of seconds"),
