@@ -190,8 +190,8 @@ def _check_finite(data, ch_names):
     n_bad = int(broken.any(axis=1).sum())
     raise ValueError(
         f"Found NaN, infinite or impossible samples (above 1 kV) in {n_bad} of {len(data)} epochs, "
-        f"in {', '.join(names)}. Drop these epochs, mark the channels as bad in info['bads'], or restore them first with "
-        "mne_gram.restore."
+        f"in {', '.join(names)}. Drop these epochs, mark the channels as bad in info['bads'], or "
+        "restore them first with mne_gram.restore."
     )
 
 

@@ -189,7 +189,7 @@ def test_warnings_at_fit_only():
         (lambda x: x[0], r"X has shape \(8, 400\)"),
         (lambda x: x[:0], r"X has shape \(0, 8, 400\)"),
         (lambda x: [x[0], x[1][:5]], "different numbers of channels"),
-        (lambda x: np.where(np.arange(8)[:, None] == 2, np.nan, x), "NaN .* 6 of 6 epochs, in C3"),
+        (lambda x: np.where(np.arange(8)[:, None] == 2, np.nan, x), "NaN, .* 6 of 6 epochs, in C3"),
         (lambda x: [_make_epochs(x), x[0]], "one trial per item"),
         (lambda x: [_make_epochs(x)], "one trial per item.*length 6"),
         (lambda x: _make_epochs(x)[:0], "contain no epoch"),
