@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import mne
 import numpy as np
 
+from .._checks import check_content, pick_eeg
+from .._marks import find_broken
 from .._recording import (
     BadSpans,
     collect_spans,
@@ -14,7 +16,6 @@ from .._recording import (
     measure_moments,
     merge_spans,
     open_recording,
-    pick_eeg,
 )
 from ..covariance import (
     Moments,
@@ -73,7 +74,8 @@ def measure_recording(inst, source, mask=None):
 
 def _open(inst, mask):
     """Return the usable electrodes as a Recording, their montage indices, and what was dropped."""
-    picks = pick_eeg(inst, None)
+    check_content(inst)
+    picks = pick_eeg(inst)
     if isinstance(mask, str):
         mask = _find_mask(inst, mask)
     cmap = match_channels(inst.info, on_missing="ignore", verbose="error")
@@ -122,7 +124,7 @@ def _find_not_finite(recording):
     """Return the spans of samples that are not finite."""
     spans = [[np.empty((0, 2), int)] for _ in recording.ch_names]
     for start, stop in recording.samples.chunks():
-        wrong = ~np.isfinite(recording.samples.read(start, stop))
+        wrong = find_broken(recording.samples.read(start, stop))
         for row in np.flatnonzero(wrong.any(axis=1)):
             spans[row].append(find_spans(wrong[row][None]).spans[0] + start)
     return BadSpans(tuple(merge_spans(np.concatenate(s)) for s in spans), recording.n_times)
