@@ -77,8 +77,8 @@ def extend_prior(base, cohort, components):
     recordings = [*(() if base is None else base.recordings), *map(round_recording, cohort)]
     population, weights, kernel = estimate_population(recordings, components)
     population = population.astype(np.float32).astype(float)
-    if base is not None and base.base is not None:
-        # Its own base is not needed any more: all its recordings are the base of this one.
+    if base is not None and base.n_cohort:
+        # All its recordings are the base of this one, be they a cohort or not.
         base = replace(base, base=None, n_cohort=0)
     return assemble_prior(recordings, population, weights, kernel, base, len(cohort))
 
