@@ -5,7 +5,7 @@
 import mne
 import numpy as np
 
-from ..montage import ELECTRODES, template_montage
+from ..montage import ELECTRODES, electrode_positions
 from ._style import BLUE, GREY, SCALE, VERMILION, check_report, list_axes, open_frame, set_title
 
 _LABELLED = 40  # electrodes of a cohort, with more of which their names would overlap
@@ -39,7 +39,7 @@ def plot_prior(prior, *, axes=None, show=True):
         _, axes = plt.subplots(
             1, 2, figsize=(10, 4.5), layout="constrained", width_ratios=[1.0, 1.3]
         )
-    bars, head = list_axes(axes, 2, "panel")
+    bars, head = list_axes(axes, 2, "panel")[:2]
     first = len(prior.recordings) - prior.n_cohort
     groups = [(prior.recordings[:first], BLUE), (prior.recordings[first:], VERMILION)]
     _plot_subjects(bars, groups)
@@ -74,21 +74,15 @@ def _plot_subjects(axis, groups):
 
 def _plot_head(axis, recordings, cohort):
     """Plot in how many subjects each electrode was measured."""
+    counts, own, names = _count_subjects(recordings), _count_subjects(cohort), np.array(ELECTRODES)
     info = mne.create_info(list(ELECTRODES), 100.0, "eeg")
-    info.set_montage(template_montage(), match_case=False, on_missing="ignore", verbose="error")
-    counts, own = _count_subjects(recordings), _count_subjects(cohort)
-    placed = np.array([np.isfinite(ch["loc"][:3]).all() for ch in info["chs"]])
-    mne.viz.plot_sensors(
-        mne.pick_info(info, np.flatnonzero(placed)),
-        kind="topomap",
-        ch_type="eeg",
-        axes=axis,
-        show=False,
-    )
+    places = dict(zip(ELECTRODES, electrode_positions(), strict=True))
+    info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
+    # MNE projects the positions; its dots are replaced.
+    mne.viz.plot_sensors(info, kind="topomap", ch_type="eeg", axes=axis, show=False)
     points = axis.collections[0]
     places = np.array(points.get_offsets())
     points.set_visible(False)
-    counts, own, names = counts[placed], own[placed], np.array(ELECTRODES)[placed]
     known = counts > 0
     axis.scatter(*places[~known].T, s=6, color=GREY, zorder=2)
     drawn = axis.scatter(

@@ -30,8 +30,10 @@ from matplotlib.testing.compare import compare_images
 
 from mne_gram import BadsReport, Embedding, RestorationReport, Tokens, viz
 from mne_gram._recording import Block
+from mne_gram.covariance import Prior, RecordingCovariance
 from mne_gram.detection._report import Span
 from mne_gram.models._registry import GramModel
+from mne_gram.montage import INDEX
 from mne_gram.restoration._evidence import Evidence
 from mne_gram.restoration._gaps import Estimate
 from mne_gram.restoration._tally import Tally
@@ -198,8 +200,20 @@ def draw_restoration(**options):
     return viz.plot_restoration(report, truth=truth, show=False, **options)
 
 
+def make_prior():
+    """Return a prior of two data sets and a cohort; only its recordings are drawn."""
+    names = [["FP1", "FP2", "CZ", "O1", "O2"], ["FP1", "FP2", "C3", "CZ", "C4"], ["F3", "F4", "CZ"]]
+    recordings = []
+    for dataset, electrodes, n in zip(("one", "two", "lab"), names, (8, 5, 3), strict=True):
+        channels = np.array([INDEX[name] for name in electrodes])
+        for k in range(n):
+            recordings.append(RecordingCovariance((dataset, f"sub-{k // 2}", ""), channels, None))
+    return Prior(None, None, None, None, tuple(recordings), n_cohort=3)
+
+
 FIGURES = {
     "restoration": draw_restoration,
+    "prior": lambda **options: viz.plot_prior(make_prior(), show=False, **options),
     "scores": lambda **options: viz.plot_scores(make_report()[0], show=False, **options),
     "channel_map": lambda **options: viz.plot_channel_map(make_report()[0], show=False, **options),
     "bads": lambda **options: viz.plot_bads(make_bads(), show=False, **options),
@@ -303,7 +317,7 @@ def test_own_axes(name):
     import matplotlib.pyplot as plt
 
     fig, axes = plt.subplots(4, 2)
-    many = name in ("restoration", "base_classes", "learning_curve")
+    many = name in ("restoration", "base_classes", "learning_curve", "prior")
     assert FIGURES[name](axes=axes if many else axes[0, 0]) is fig
     assert plt.get_fignums() == [fig.number]
     assert axes[0, 0].has_data()
