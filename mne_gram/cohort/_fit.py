@@ -93,7 +93,7 @@ def fit_prior(insts, *, subjects=None, base="bundled", mask=None, n_jobs=1, verb
     if mask is not None:
         _check_option("mask", mask, ("auto",))
     _validate_type(n_jobs, "int", "n_jobs")
-    base = None if base is None else resolve_prior(base)
+    base = None if base is None else resolve_prior(base, "base")
     inputs, number = list_inputs(insts, subjects)
     prior, _ = combine_measurements(_measure_all(inputs, number, mask, n_jobs), base)
     return prior

@@ -39,7 +39,7 @@ def list_inputs(insts, subjects):
     """
     if isinstance(insts, BaseRaw | BaseEpochs):
         insts = [insts]
-    if hasattr(insts, "root") or _is_folder(insts):
+    if _is_bids_path(insts) or _is_folder(insts):
         inputs = list(_list_bids(insts, subjects))
         return inputs, len(inputs)
     if isinstance(insts, str | Path):
@@ -51,6 +51,10 @@ def list_inputs(insts, subjects):
         if number not in (None, len(subjects)):
             raise ValueError(_explain_lengths(number, len(subjects)))
     return _iterate(insts, subjects), number
+
+
+def _is_bids_path(value):
+    return hasattr(type(value), "fpath")  # mne_bids is slow to import
 
 
 def _is_folder(insts):
@@ -67,7 +71,7 @@ def _iterate(insts, subjects):
     for number, inst in enumerate(insts, 1):
         if subjects is not None and number > len(subjects):
             raise ValueError(_explain_lengths(f"at least {number}", len(subjects)))
-        if hasattr(inst, "fpath"):  # mne_bids.BIDSPath
+        if _is_bids_path(inst):
             inst = BidsRecording(Path(inst.root), Path(inst.fpath).relative_to(inst.root))
         kinds = (BaseRaw, BaseEpochs, "path-like", BidsRecording)
         _validate_type(inst, kinds, "each of insts", "Raw, Epochs or path-like")
@@ -100,7 +104,7 @@ def _describe(inst, number, subject):
 def _list_bids(root, subjects):
     """Yield an Input for each recording of a BIDS data set."""
     selection = dict(subjects=subjects)
-    if hasattr(root, "root"):  # mne_bids.BIDSPath
+    if _is_bids_path(root):
         if root.root is None:
             raise ValueError("The BIDSPath has no root, expected the folder of the data set.")
         for name in ("subject", "session", "task", "run"):

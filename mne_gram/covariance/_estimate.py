@@ -3,6 +3,7 @@
 """Estimate a prior from recordings, and find channels of theirs that are to be left out."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from mne.channels.interpolation import _make_interpolation_matrix
@@ -203,6 +204,7 @@ def _split_subjects(recordings):
     return [[r for r in recordings if (r.source[:2] in first) == side] for side in (True, False)]
 
 
+@lru_cache(maxsize=2)  # priors are equal only if they are the same object
 def _find_usual(base):
     """Return the usual error of each electrode in a base (a Prior or None), (114, n_bands)."""
     usual = np.zeros((len(ELECTRODES), N_BANDS))
@@ -216,6 +218,7 @@ def _find_usual(base):
     for electrode, number in zip(*np.unique(channels, return_counts=True), strict=True):
         if number >= _MIN_OTHERS:
             usual[electrode] = np.median(errors[:, channels == electrode], axis=1)
+    usual.flags.writeable = False
     return usual
 
 

@@ -240,9 +240,9 @@ def _read_cached(path, *state):
     return read_prior(path)
 
 
-def resolve_prior(prior):
+def resolve_prior(prior, name="prior"):
     """Return the Prior that an argument means: a Prior, a file, or the bundled one."""
-    _validate_type(prior, (Prior, "path-like", None), "prior", "a Prior, path-like or None")
+    _validate_type(prior, (Prior, "path-like", None), name, "Prior, path-like or None")
     if isinstance(prior, Prior):
         return prior
     return load_prior(None if prior == "bundled" else prior)
