@@ -71,7 +71,10 @@ def compare_classifiers(
             for fold in folds:
                 name = f"{task.name}_{method.base}_seed{seed}_fold{fold.number}_{key}.npz"
                 fits.append((task, method, seed, fold, folder / name))
-    found = [read_result(fit[-1], fit[1].name, fit[2], fit[3].number) for fit in fits]
+    found = [
+        read_result(fname, method.name, seed, fold.number, fold.tested, len(task.labels))
+        for _, method, seed, fold, fname in fits
+    ]
     todo = [fit for fit, result in zip(fits, found, strict=True) if result is None]
     logger.info(f"{task.name}: {len(fits)} fits, {len(fits) - len(todo)} of which are done")
     done = {fit[-1]: what for fit, what in zip(todo, _run(todo, n_jobs), strict=True)}

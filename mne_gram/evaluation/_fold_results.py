@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 import warnings
-import zipfile
 from dataclasses import dataclass
 
 import mne
@@ -14,11 +13,13 @@ import numpy as np
 
 from .. import __version__
 from .._files import staged
+from .._formats import Member, read_npz
 from ..decoding import cache_encodings
 
 # The network's encodings of trials, which are the same in all folds; one cache per process.
 _CACHE = {}
 _MOST_CACHED = 20_000  # trials
+_ROUNDING = 1e-3  # of a logarithm above that of 1, in single precision
 _LEAST = 1e-12  # probability, so that the mean of logarithms over a recording is finite
 
 
@@ -97,12 +98,18 @@ def write_result(fname, result):
         )
 
 
-def read_result(fname, method, seed, fold):
-    """Return the FoldResult in a file; None if it is missing or broken."""
+def read_result(fname, method, seed, fold, rows, n_classes):
+    """Return the FoldResult in a file; None if it is missing, broken or not of these rows."""
+    expected = dict(
+        rows=Member("iu", 1, (len(rows),)),
+        log_proba=Member("f", 2, (len(rows), n_classes), finite=True),
+        seconds=Member("f", 1, (2,), finite=True),
+    )
     try:
-        # Of a broken file, numpy would leave open what it opened itself.
-        with open(fname, "rb") as stream, np.load(stream, allow_pickle=False) as content:
-            rows, log_proba = content["rows"], content["log_proba"].astype(float)
-            return FoldResult(method, seed, fold, rows, log_proba, *content["seconds"].tolist())
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        content = read_npz(fname, expected, max_bytes=16 * len(rows) * (n_classes + 1) + 2**12)
+    except (OSError, ValueError):
         return None
+    log_proba = content["log_proba"].astype(float)
+    if not np.array_equal(content["rows"], rows) or (log_proba > _ROUNDING).any():
+        return None
+    return FoldResult(method, seed, fold, content["rows"], log_proba, *content["seconds"].tolist())

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from pooch import file_hash
 
+from .._formats import find_place
 from ..preprocessing import SFREQ
+from ._entries import find_fault
 from ._marking import SECOND
 from ._storage import INDEX, read_index
 
@@ -180,10 +182,11 @@ class Corpus:
             while len(self._maps) >= _MAX_MAPS:
                 del self._maps[next(iter(self._maps))]
             try:
-                array = np.load(self.folder / recording.file, mmap_mode="r")
-            except (OSError, ValueError) as exc:
+                array = np.lib.format.open_memmap(self.folder / recording.file, mode="r")
+            except Exception as exc:  # broken headers raise anything
                 raise RuntimeError(_describe_loss(self.folder, recording)) from exc
-            if array.shape != (len(recording.channels), recording.n_times):
+            shape = (len(recording.channels), recording.n_times)
+            if array.shape != shape or array.dtype not in (np.int16, np.float32):
                 raise RuntimeError(_describe_loss(self.folder, recording))
             self._maps[recording.file] = array
         return self._maps[recording.file]
@@ -239,30 +242,48 @@ def read_corpus(folder, *, check=True):
     """
     folder = Path(folder).resolve()
     index = read_index(folder)
-    try:
-        recordings = tuple(
-            CorpusRecording(
-                **{one.name: _freeze(entry[one.name]) for one in fields(CorpusRecording)}
-            )
-            for entry in index["recordings"]
-        )
-        failures = tuple((str(source), str(reason)) for source, reason in index["failures"])
-    except (KeyError, TypeError, ValueError) as exc:
+    fault = _find_fault(index)
+    if fault:
         raise RuntimeError(
-            f"{folder / INDEX} is damaged: an entry is incomplete ({exc}). Delete it and run "
-            "prepare_corpus again; finished recordings are kept."
-        ) from exc
+            f"{folder / INDEX} is damaged: {fault}. Delete it and run prepare_corpus again; "
+            "finished recordings are kept."
+        )
+    recordings = tuple(
+        CorpusRecording(**{one.name: _freeze(entry[one.name]) for one in fields(CorpusRecording)})
+        for entry in index["recordings"]
+    )
+    failures = tuple(tuple(pair) for pair in index["failures"])
     if not recordings:
         raise ValueError(
             f"The corpus in {folder} is empty. Run prepare_corpus on recordings, and see its "
             "messages about those that could not be prepared."
         )
     for recording in recordings:
-        path = folder / recording.file
+        try:
+            path = find_place(folder, recording.file)
+        except ValueError as exc:
+            raise RuntimeError(str(exc)) from None
         same = path.is_file() and path.stat().st_size == recording.n_bytes
         if not same or (check and file_hash(path) != recording.sha256):
             raise RuntimeError(_describe_loss(folder, recording))
     return Corpus(folder, recordings, failures)
+
+
+def _find_fault(index):
+    """Return what is wrong with the index of a corpus, empty if nothing is."""
+    entries = index["recordings"]
+    for k, entry in enumerate(entries):
+        fault = find_fault(entry)
+        if fault:
+            return f"recording {k} has impossible values ({fault})"
+    for key in ("name", "file"):
+        if len({entry[key] for entry in entries}) < len(entries):
+            return f"more than one recording has the same {key}"
+    pairs = all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+        for pair in index["failures"]
+    )
+    return "" if pairs else "the list of failures is incomplete"
 
 
 def _freeze(value):

@@ -84,12 +84,27 @@ class _Run:
             foreach=True,
         )
         self.average = copy.deepcopy(network)
-        saved, self.progress = checkpoint.read_checkpoint(folder, facts)
+        saved, self.progress = checkpoint.read_checkpoint(
+            folder, facts, self._get_shapes(), dict(stage=stage.get_optional_shapes())
+        )
         if saved is not None:
             self._load(saved)
         self.forward = torch.compile(network) if config.compile else network
         if get_n_processes() > 1:
             self.forward = DistributedDataParallel(self.forward, forward_sync_buffers=False)
+
+    def _get_shapes(self):
+        """Return the shapes of the tensors in a checkpoint, by group and name."""
+        groups = dict(
+            network=self.stage.network.state_dict(),
+            average=self.average.state_dict(),
+            stage=self.stage.get_state(),
+        )
+        shapes = {
+            group: {name: tensor.shape for name, tensor in tensors.items()}
+            for group, tensors in groups.items()
+        }
+        return shapes | dict(optimizer=checkpoint.get_optimizer_shapes(self.names))
 
     def _load(self, saved):
         saved = checkpoint.to_device(saved, self.device)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mne.utils import ProgressBar, _check_option, _validate_type, logger, verbose, warn
 
+from .._formats import check_folders
 from ._corpus import read_corpus
 from ._sources import hold_out_subjects, list_sources
 from ._storage import VERSION, clear_others, prepare_one, write_index
@@ -91,6 +92,7 @@ def prepare_corpus(
             f"hold_out={hold_out!r}: the data sets have fewer subjects than that."
         )
     folder = Path(out).resolve()
+    check_folders(folder, "data")
     (folder / "data").mkdir(parents=True, exist_ok=True)
     clear_others(folder, settings, selection, overwrite)
     results = _run(partial(prepare_one, folder=folder, settings=settings), sources, n_jobs)

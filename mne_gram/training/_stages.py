@@ -96,6 +96,10 @@ class TokenizerStage:
         state = {f"codebook.{key}": value for key, value in self.codebook.get_state().items()}
         return state if self.guide is None else {**state, "guide": self.guide}
 
+    def get_optional_shapes(self):
+        """Return the shapes of what a checkpoint contains only at some steps."""
+        return {"guide": (200, min(200, self.codebook.vectors.shape[1]))}
+
     def set_state(self, tensors):
         """Restore the output of `get_state`."""
         tensors = dict(tensors)
@@ -177,6 +181,10 @@ class GramStage:
 
     def get_state(self):
         """Return nothing: all is in the weights."""
+        return {}
+
+    def get_optional_shapes(self):
+        """Return nothing, as `get_state`."""
         return {}
 
     def set_state(self, tensors):

@@ -10,6 +10,8 @@ import numpy as np
 from pooch import file_hash
 
 from .._files import staged
+from .._formats import read_json_object
+from ._entries import find_fault
 from ._recordings import load_recording
 from ._sources import hash_source, hide_paths, take_stamp
 
@@ -53,7 +55,7 @@ def prepare_one(source, folder, settings):
             ) from exc
     about = dict(name=source.name, dataset=source.dataset, subject=source.subject)
     about |= dict(source=source.place, licence=source.licence, file=get_file(source.name))
-    return about | facts, None, is_new
+    return {**about, **facts, **about}, None, is_new
 
 
 def _get_note(folder, source):
@@ -78,14 +80,16 @@ def _write_text(path, text):
 def _find_done(source, folder, settings):
     """Return the facts of a recording that is ready and unchanged, otherwise None."""
     try:
-        done = json.loads(_get_note(folder, source).read_text(encoding="utf-8"))
+        done = read_json_object(_get_note(folder, source))
         same = done["settings"] == settings
         same &= file_hash(folder / get_file(source.name)) == done["facts"]["sha256"]
         # Copying a data set changes only the times of its files.
         same &= done["stamp"] == take_stamp(source) or done["digest"] == hash_source(source)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return done["facts"] if same else None
+    about = dict.fromkeys(("name", "dataset", "subject", "source", "licence"), "")
+    is_valid = same and not find_fault({**done["facts"], **about, "file": get_file(source.name)})
+    return done["facts"] if is_valid else None
 
 
 def clear_others(folder, settings, selection, overwrite):
@@ -96,7 +100,7 @@ def clear_others(folder, settings, selection, overwrite):
         if path.name == INDEX:
             wanted["selection"] = selection
         try:
-            other = json.loads(path.read_text(encoding="utf-8"))
+            other = read_json_object(path)
             other = {key: other[key] for key in wanted}
         except (OSError, ValueError, KeyError, TypeError):
             continue  # missing or damaged files are written again
@@ -143,10 +147,10 @@ def read_index(folder):
         )
     again = "Delete it and run prepare_corpus again; finished recordings are kept."
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = read_json_object(path)
     except ValueError as exc:
-        raise RuntimeError(f"{path} is damaged ({exc}). {again}") from exc
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise RuntimeError(f"The index is damaged. {exc} {again}") from exc
+    if index.get("format") != FORMAT:
         raise RuntimeError(f"{path} is not the index of a corpus of mne_gram. Give another folder.")
     if index.get("version") != VERSION:
         raise RuntimeError(
@@ -155,4 +159,6 @@ def read_index(folder):
         )
     if not all(isinstance(index.get(key), list) for key in ("recordings", "failures")):
         raise RuntimeError(f"{path} is damaged: it lists no recordings. {again}")
+    if not isinstance(index.get("selection"), dict):
+        raise RuntimeError(f"{path} is damaged: it does not say what was selected. {again}")
     return index

@@ -219,10 +219,27 @@ def test_bad_comparison(task, tmp_path):
 def test_results_survive_the_file(toy, task, tmp_path):
     (result, _) = toy.predict(task, "csp-lda", 10, True)
     write_result(tmp_path / "a.npz", result)
-    again = read_result(tmp_path / "a.npz", "csp-lda", 10, 0)
+    known = ("csp-lda", 10, 0, result.rows, result.log_proba.shape[1])
+    again = read_result(tmp_path / "a.npz", *known)
     assert_allclose(again.log_proba, result.log_proba, rtol=1e-6)
     assert (again.fit_seconds, again.predict_seconds) == (1.0, 0.5)
-    assert read_result(tmp_path / "b.npz", "csp-lda", 10, 0) is None
+    assert read_result(tmp_path / "b.npz", *known) is None
+    with np.load(tmp_path / "a.npz") as file:
+        good = dict(file)
+    for changes in (  # anybody may have made the file
+        dict(rows=good["rows"] + 1),
+        dict(rows=good["rows"][:-1]),
+        dict(rows=np.full(len(good["rows"]), None)),
+        dict(log_proba=np.full_like(good["log_proba"], np.nan)),
+        dict(log_proba=good["log_proba"][:, :1]),
+        dict(log_proba=good["log_proba"] + 5),
+        dict(log_proba=np.zeros((10**6, 20), np.float32)),
+        dict(seconds=np.array([1.0])),
+        dict(seconds=np.array([np.nan, 1.0])),
+        dict(more=np.zeros(3)),
+    ):
+        np.savez_compressed(tmp_path / "b.npz", **(good | changes))
+        assert read_result(tmp_path / "b.npz", *known) is None, changes
 
 
 # ---------------------------------------------------------------------------------------------

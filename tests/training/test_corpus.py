@@ -158,7 +158,7 @@ def test_replaced_after_reading(folder):
     ("change", "error", "match"),
     [
         (lambda index: index[: len(index) // 2], RuntimeError, "is damaged"),
-        (lambda index: "[]", RuntimeError, "not the index of a corpus"),
+        (lambda index: "[]", RuntimeError, "corpus.json does not contain a JSON object"),
         (lambda index: "{}", RuntimeError, "not the index of a corpus"),
         (
             lambda index: index.replace('"version": 1,', '"version": 99,'),
@@ -167,7 +167,7 @@ def test_replaced_after_reading(folder):
         ),
         (lambda index: index.replace('"recordings"', '"others"'), RuntimeError, "no recordings"),
         (lambda index: index.replace('"pieces"', '"parts"'), RuntimeError, "incomplete.*pieces"),
-        (lambda index: index.replace('{"name"', '7, {"name"'), RuntimeError, "incomplete"),
+        (lambda index: index.replace('{"name"', '7, {"name"'), RuntimeError, "is no object"),
     ],
 )
 def test_damaged_index(folder, change, error, match):

@@ -333,12 +333,13 @@ def test_checkpoint_is_read_as_written(tmp_path):
     groups = {"network": {"a.b": torch.randn(3, 4).T, "c": torch.tensor(2.0)}, "empty": {}}
     facts = {"stage": "x", "betas": (0.9, 0.98), "kinds": None}
     checkpoint.write_checkpoint(tmp_path, groups, facts, {"step": 3, "seconds": 1.5})
-    found, progress = checkpoint.read_checkpoint(tmp_path, facts)
+    shapes = ({"network": {"a.b": (4, 3), "c": ()}}, {})
+    found, progress = checkpoint.read_checkpoint(tmp_path, facts, *shapes)
     assert progress == {"step": 3, "seconds": 1.5} and list(found) == ["network"]
     for name, value in groups["network"].items():
         assert found["network"][name].equal(value)
-    assert checkpoint.read_checkpoint(tmp_path / "nowhere", facts) == (None, {"step": 0})
+    assert checkpoint.read_checkpoint(tmp_path / "nowhere", facts, {}, {}) == (None, {"step": 0})
     match = "betas was .* and is .*; kinds was None and is 1; new was None and is 'y'"
     with pytest.raises(ValueError, match=match):
         facts = {"stage": "x", "betas": (0.9, 0.99), "kinds": 1, "new": "y"}
-        checkpoint.read_checkpoint(tmp_path, facts)
+        checkpoint.read_checkpoint(tmp_path, facts, *shapes)
