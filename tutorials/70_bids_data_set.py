@@ -12,10 +12,11 @@ creates a small BIDS data set, plans a run, executes it, and reads the results.
 # A data set
 # ----------
 #
-# Three subjects in a temporary folder, written by MNE-BIDS. Each has a different noisy channel,
+# Four subjects in a temporary folder, written by MNE-BIDS. Each has a different noisy channel,
 # which is marked as bad in ``channels.tsv``, as MNE-BIDS does with ``info["bads"]``. One recording
 # is broken: all of its channels are flat.
 
+import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -32,7 +33,7 @@ mne.set_log_level("warning")
 blue, orange, grey = "#0072B2", "#D55E00", "#AAAAAA"
 root = Path(tempfile.mkdtemp()) / "study"
 
-for subject, bad in [("01", "Cz"), ("02", "F3"), ("03", "P4")]:
+for subject, bad in [("01", "Cz"), ("02", "F3"), ("03", "P4"), ("04", "T8")]:
     raw, _ = simulate_raw(30.0, bads=[bad], seed=int(subject))
     if subject == "03":
         raw.apply_function(lambda x: 0 * x)
@@ -68,6 +69,25 @@ done.to_data_frame()[["recording", "status", "n_bads", "n_restored", "expected_r
 
 for row in done.failures:
     print(row["why"])
+
+# %%
+# The prior of the data set
+# -------------------------
+#
+# A bad channel of one subject is good in the others. From three subjects on, a run first measures
+# how the electrodes covary in all recordings of the data set, without their bad channels and
+# segments, and adds this to the library that is bundled with the package. Each recording is then
+# restored with the others in the library. The broken recording is not used, and ``prior.json`` says
+# why.
+
+print(done.prior["text"])
+about = json.loads((done.folder / "prior.json").read_text(encoding="utf-8"))
+print(about["Subjects"], about["Excluded"])
+
+# %%
+# Later runs use the stored prior, for new subjects as well. ``refit_prior=True`` makes a new one and
+# restores again what depends on it; ``prior="bundled"`` does without. Other functions can use it,
+# too: ``mne_gram.restore(raw, prior=done.folder / "prior.npz")``.
 
 # %%
 # Results

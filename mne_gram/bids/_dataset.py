@@ -23,6 +23,8 @@ _IGNORED = """\
 logs/
 *.html
 sub-*/figures
+prior.npz
+prior.json
 *_epo.fif
 *_epo.json
 *_embedding.npz
@@ -37,6 +39,8 @@ _README = """\
 restored. Good samples are unchanged, within the precision of the file format. `channels.tsv` lists
 the restored channels and their expected error, `events.tsv` the restored segments. `desc-std`
 recordings contain the standard deviation of the error of each restored sample.
+`prior.npz`, described in `prior.json`, is what was learned from the recordings of the data set
+about how electrodes covary, and is used to restore them.
 `_embedding.npz` and `_tokens.npz` contain the embedding and the tokens of a recording.
 
 `index.html` lists all recordings, those with the largest expected error first.
@@ -114,13 +118,26 @@ def describe_data_set(folder, root, weights):
             content = _complete_description(folder, root, weights)
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
             write_text(folder, "dataset_description.json", text)
-            for name, text in ((".bidsignore", _IGNORED), ("README.md", _README)):
-                if not (folder / name).exists():
-                    write_text(folder, name, text)
+            if not (folder / "README.md").exists():
+                write_text(folder, "README.md", _README)
+            _complete_ignored(folder)
     except PermissionError as exc:
         raise PermissionError(_explain_unwritable(folder, exc)) from exc
     except OSError as exc:
         raise OSError(_explain_unwritable(folder, exc)) from exc
+
+
+def _complete_ignored(folder):
+    """Write ``.bidsignore``, or add what the list of an earlier version lacks; others are kept."""
+    path = folder / ".bidsignore"
+    if not path.exists():
+        write_text(folder, path.name, _IGNORED)
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    header, *names = _IGNORED.splitlines()
+    missing = [name for name in names if name not in lines]
+    if header in lines and missing:
+        write_text(folder, path.name, "".join(f"{line}\n" for line in [*lines, *missing]))
 
 
 def _explain_unwritable(folder, exc):

@@ -25,7 +25,7 @@ from ..models import (
     locate_model,
     read_config,
 )
-from ._restore import describe_input, load_cached
+from ._restore import describe_input, find_prior, load_cached
 from ._sidecars import name_source, write_files
 
 _NETWORKS = dict(embed="gram", tokens="tokenizer")
@@ -51,7 +51,7 @@ def encode_recording(recording, settings, folder):
     options = _choose_windows(recording, settings)
     options.update(device=settings.device, batch_size=settings.batch_size)
     with loaded(inst, folder):
-        inst = _mark_found(inst, settings, facts)
+        inst = _mark_found(recording, inst, settings, facts)
         if settings.job == "embed":
             made = compute_embedding(inst, model=model, pool=settings.pool, **options)
         else:
@@ -73,7 +73,7 @@ def read_windows(recording, settings, folder):
     options = dict(picks=None, on_bads="mask", on_missing="warn", preprocess=True)
     options.update(_choose_windows(recording, settings))
     with loaded(inst, folder):
-        inst = _mark_found(inst, settings, facts)
+        inst = _mark_found(recording, inst, settings, facts)
         cuts, channels, fields = cut_recording(inst, config["max_patches"], **options)
     size = settings.batch_size
     if size is None:
@@ -141,12 +141,13 @@ def _choose_windows(recording, settings):
     return options
 
 
-def _mark_found(inst, settings, facts):
+def _mark_found(recording, inst, settings, facts):
     """Detect and mark bad channels and segments, if this is asked for."""
     if not settings.find_bads:
         return inst
     from ..detection import find_bads
 
-    found = find_bads(inst, line_freq=settings.line_freq)
+    prior, facts["prior"] = find_prior(recording, settings)
+    found = find_bads(inst, line_freq=settings.line_freq, prior=prior)
     facts["found"] = dict(channels=found.reasons, n_spans=len(found.spans))
     return found.mark(inst, copy=False)

@@ -57,6 +57,10 @@ _ROWS = dict(
         "figures?": [_FIGURE],
         "summary?": _SUMMARY,
         "prior?": (_PRIOR, None),
+        "record?": str,
+        "electrodes?": [str],
+        "dropped?": {str: str},
+        "excluded?": str,
     },
 )
 _FILES = {str: int}

@@ -3,6 +3,7 @@
 """HTML pages of a derivative data set, one per subject and an index; and their figures."""
 
 import platform
+from collections import Counter
 from html import escape
 
 import mne
@@ -62,7 +63,8 @@ def write_pages(folder):
     with hold(folder / PRIVATE / "locks" / "pages.lock", wait=60) as lock:
         if lock is None:  # another run has been writing them for a minute
             return index
-        entries = Journal(folder).read_all()
+        # Measurements for the prior of the data set are no results.
+        entries = [entry for entry in Journal(folder).read_all() if entry["job"] != "prior"]
         subjects = {}
         for entry in entries:
             if entry["status"] != "moving":
@@ -125,8 +127,30 @@ def _format_facts(row):
         facts.append(f"Channels detected as bad: {names}; {row['found']['n_spans']} bad segments.")
     if "n_windows" in row:
         facts.append(f"{row['n_windows']} windows, {row['good']:.0%} of the patches are good.")
+    if row.get("prior"):
+        facts.append(f"{_format_prior(row['prior'])}.")
     facts += [f"Warning: {note}" for note in row.get("notes", [])]
     return "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in facts) + "</ul>"
+
+
+def _format_prior(prior):
+    """Return a line about the prior that a recording was restored with, without full stop."""
+    text = f"Prior: {prior['text']}, sha256 {prior['sha256'][:12]}"
+    if prior["excluded"]:
+        text += f"; without {', '.join(prior['excluded'])}"
+    return text
+
+
+def _list_priors(done):
+    """Yield a paragraph about the priors that recordings were restored with."""
+    counts = Counter(
+        f"{prior['text']} (sha256 {prior['sha256'][:12]})"
+        for entry in done
+        if (prior := entry["row"].get("prior"))
+    )
+    if counts:
+        parts = "; ".join(f"{number} with {text}" for text, number in sorted(counts.items()))
+        yield f"<p>Priors: {escape(parts)}.</p>"
 
 
 def _format_index(folder, subjects):
@@ -141,6 +165,7 @@ def _format_index(folder, subjects):
         f"<p>{len(done)} recordings done, {len(failed)} failed; {len(subjects)} subjects; "
         f"{sum(len(r['row'].get('channels', [])) for r in done)} channels restored; "
         f"{seconds:.0f} s of computation.</p>",
+        *_list_priors(done),
         *_format_failures(failed),
         "<h2>Recordings by expected error, largest first</h2>",
         _format_table(done),

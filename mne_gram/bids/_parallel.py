@@ -22,7 +22,7 @@ def _get_process():
 
 def _process_in_worker(recording, settings, caller):
     """Process a recording, with one thread unless this is the caller's process."""
-    if _get_process() == caller:
+    if _get_process() == caller and settings.job != "prior":  # on which all others depend
         return process_recording(recording, settings)
     from threadpoolctl import threadpool_limits
 
@@ -140,6 +140,10 @@ def _describe_result(row):
         return f"{row['status']}, {row['why']}"
     if row["status"] == "skipped":
         return "up to date"
+    if row["job"] == "prior":
+        if row.get("excluded"):
+            return f"not used, {row['excluded']}"
+        return f"{len(row['electrodes'])} electrodes measured, {row['seconds']:.1f} s"
     if row["job"] != "restore":
         return f"{row['n_windows']} windows, {row['seconds']:.1f} s"
     if not row["channels"]:

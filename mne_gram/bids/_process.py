@@ -19,6 +19,7 @@ from mne.utils import use_log_level
 from .. import __version__
 from .._files import list_input_files
 from .._formats import remove_tree
+from ._cohort import measure_for_prior
 from ._encode import encode_recording, make_features, read_windows, write_features
 from ._journal import Journal, find_checksums
 from ._lock import hold
@@ -29,7 +30,12 @@ from ._restore import restore_recording
 _READING = ".reading"
 # What the entry of a recording keeps when it fails.
 _KEPT = ("files", "key", "stat", "was_damaged")
-JOB_FUNCTIONS = dict(restore=restore_recording, embed=encode_recording, tokens=encode_recording)
+JOB_FUNCTIONS = dict(
+    restore=restore_recording,
+    embed=encode_recording,
+    tokens=encode_recording,
+    prior=measure_for_prior,
+)
 
 
 @dataclass(frozen=True)

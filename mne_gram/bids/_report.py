@@ -31,6 +31,8 @@ class BidsReport:
         The HTML page of the data set.
     log : pathlib.Path | None
         The log file; None after a dry run.
+    prior : dict | None
+        The prior that recordings were restored with; None if none is used.
 
     Attributes
     ----------
@@ -40,10 +42,15 @@ class BidsReport:
         ``notes`` and more.
     folder, index, log : pathlib.Path | None
         The derivative data set, its HTML page and the log file.
+    prior : dict | None
+        The prior: its ``kind`` (``"bundled"``, ``"dataset"``, ``"file"`` or ``"object"``),
+        ``file``, ``sha256``, the ``n_subjects`` and ``n_recordings`` of its cohort, and a ``text``;
+        after a dry run also ``why``. None if none is used.
     """
 
-    def __init__(self, rows, folder, index, log=None):
+    def __init__(self, rows, folder, index, log=None, prior=None):
         self.rows, self.folder, self.index, self.log = list(rows), folder, index, log
+        self.prior = prior
 
     @property
     def failures(self):
@@ -91,6 +98,8 @@ class BidsReport:
         planned = [row["estimate"] for row in self.rows if row["status"] == "planned"]
         if planned:
             lines.append(f"Estimated run time of one process: {_format_time(sum(planned))}.")
+        if self.prior is not None:
+            lines.append(f"Prior: {self.prior['text']}.")
         where = f"Report: {self.index}." if self.index else f"Output folder: {self.folder}."
         return "\n".join([*lines, self.summary, where])
 
@@ -111,6 +120,9 @@ def _format_row(row):
             f"{row['n_spans']} bad segments",
             f"run time about {row['estimate']:.0f} s",
         ]
+    elif row["job"] == "prior" and row["status"] != "failed":
+        used = f"{len(row['electrodes'])} electrodes" if "electrodes" in row else "not used"
+        parts += [text for text in (used, row.get("excluded")) if text]
     elif "channels" in row and row["status"] != "failed":
         parts.append(f"{len(row['channels'])} channels restored")
     if row.get("expected_r") is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from .. import __version__
 from .._files import loaded, read_json, read_recording, write_inst
 from ..restoration import OPTIONS, restore
+from ._library import load_for
 from ._pages import draw_report
 from ._sidecars import (
     REQUIRED,
@@ -61,6 +62,14 @@ def find_seed(recording, settings):
     return int(state.generate_state(1)[0])
 
 
+def find_prior(recording, settings):
+    """Return the Prior to restore a recording with, None without, and the facts of it."""
+    if settings.library is None:
+        return None, None
+    prior, excluded = load_for(settings.library, recording)
+    return prior, dict(settings.library.describe(), excluded=excluded)
+
+
 def restore_recording(recording, settings, folder):
     """Restore a recording, and write it to a folder.
 
@@ -74,12 +83,14 @@ def restore_recording(recording, settings, folder):
         model = load_cached(model, settings.device)
     options = {name: getattr(settings, name) for name in OPTIONS}
     options["random_state"] = find_seed(recording, settings)
+    prior, facts["prior"] = find_prior(recording, settings)
     with loaded(inst, folder):
         restored, report = restore(
             inst,
             mask="auto" if settings.find_bads else None,
             **options,
             model=model,
+            prior=prior,
             line_freq=settings.line_freq,
             device=settings.device,
             batch_size=settings.batch_size,
@@ -134,6 +145,7 @@ def _write_restored(recording, settings, folder, inst, report, facts):
             Version=__version__,
             Parameters=settings.parameters,
             Weights=settings.weights,
+            Prior=facts["prior"],
             Filters="None: the sampling rate and band are those of the source.",
             Reference="Restored channels have the reference of the recording.",
             Precision=note,

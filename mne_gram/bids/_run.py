@@ -6,17 +6,25 @@ import os
 import socket
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
-from pooch import file_hash
 
 from .._files import select_recordings, take_shard
+from ..covariance import Prior
 from ..restoration import check_options
 from ._dataset import check_folder, describe_data_set, write_participants
 from ._pages import write_pages
 from ._parallel import format_seconds, process_recordings
+from ._prior import (
+    check_prior,
+    choose_library,
+    describe_choice,
+    fit_library,
+    measure_recordings,
+    store_object,
+)
 from ._report import BidsReport
 from ._settings import JOBS, Settings, plan_recordings
 
@@ -39,6 +47,8 @@ def run_bids(
     on_error="continue",
     dry_run=False,
     find_bads=False,
+    prior="dataset",
+    refit_prior=False,
     method="auto",
     output="mean",
     model="gram-tiny",
@@ -64,9 +74,11 @@ def run_bids(
     ----------
     root : path-like
         The BIDS root. The data set itself is never changed.
-    job : "restore" | "embed" | "tokens"
+    job : "restore" | "embed" | "tokens" | "prior"
         The function to apply to each recording: :func:`mne_gram.restore`,
-        :func:`mne_gram.compute_embedding` or :func:`mne_gram.compute_tokens`.
+        :func:`mne_gram.compute_embedding` or :func:`mne_gram.compute_tokens`. With ``"prior"``,
+        recordings are only measured, and the prior of the data set is made, which is otherwise the
+        first part of ``"restore"``.
     subjects, sessions, tasks, runs : str | int | list | None
         Labels of the recordings to process, such as ``"01"`` or ``"sub-01"``; None for all.
     derivatives : path-like | None
@@ -87,6 +99,13 @@ def run_bids(
     find_bads : bool
         Whether to detect bad channels and segments with :func:`mne_gram.find_bads`, in addition to
         those marked in ``channels.tsv``, ``events.tsv`` and annotations.
+    prior : "dataset" | "bundled" | Prior | path-like
+        What is known of other recordings, as in :func:`mne_gram.restore`. ``"dataset"`` adds the
+        recordings of this data set to the bundled library, see Notes; with fewer than three
+        subjects it is the same as ``"bundled"``.
+    refit_prior : bool
+        Whether to make the prior of the data set again from the selected recordings, instead of
+        using the one that an earlier run stored.
     method : "auto" | "spatial" | "gram" | "spline"
         As in :func:`mne_gram.restore`.
     output : "mean" | "sample"
@@ -145,6 +164,16 @@ def run_bids(
     written. Otherwise it is processed again and the files are replaced. Checksums are only computed
     for files whose size or modification time has changed.
 
+    With ``prior="dataset"``, a run has two parts if it needs a prior (to restore by another method
+    than ``"spline"``, or to find bad channels). First each selected recording is measured, with its
+    bad channels and segments left out, and the covariances are stored in ``prior.npz`` in the
+    output folder, described in ``prior.json``. Then all recordings are restored with that prior.
+    Later runs use the stored prior, for new subjects as well, until ``refit_prior`` makes a new
+    one; recordings that were restored with another prior are then processed again. A recording is
+    restored with the other recordings of the same subject in the library, but without its own
+    covariances, which would show its good channels only. With ``shard``, the prior has to be made
+    first, by a run with ``job="prior"``.
+
     Worker processes use one thread each. The results for ``n_jobs=2`` and ``n_jobs=1`` are equal,
     bit for bit, if the latter uses one thread too (``OMP_NUM_THREADS=1``).
 
@@ -164,6 +193,7 @@ def run_bids(
     []
     """
     _check_arguments(job, on_error, format, pool, n_jobs)
+    check_prior(prior, refit_prior, job, shard)
     check_options(
         method=method, output=output, all_channel_gaps=all_channel_gaps, random_state=random_state
     )
@@ -174,7 +204,8 @@ def run_bids(
     if not root.is_dir():
         raise ValueError(f"{root} is not a BIDS data set: there is no such folder.")
     selection = dict(subjects=subjects, sessions=sessions, tasks=tasks, runs=runs)
-    recordings = take_shard(select_recordings(root, selection), shard)
+    selected = select_recordings(root, selection)
+    recordings = take_shard(selected, shard)
     check_folder(folder, root)
     settings = Settings(
         folder=folder,
@@ -196,35 +227,110 @@ def run_bids(
         overwrite=overwrite,
         figures=bool(report) and job == "restore",
     )
-    settings = replace(settings, weights=_find_weights(settings))
+    run = _Run(root, selected, recordings, n_jobs, on_error, shard, refit_prior)
+    choice = choose_library(prior, selected, settings, shard, refit_prior)
     if dry_run:
-        done = BidsReport(plan_recordings(recordings, settings), folder, None)
+        done = _plan(run, settings, choice)
+    elif job == "prior":
+        done = _make_prior(run, settings)
     else:
-        done = _run(recordings, settings, root, n_jobs, on_error, report)
+        if choice.text:
+            logger.info("Prior: %s.", choice.text)
+        settings = _add_library(run, settings, choice, prior)
+        done = _process(run, settings, report)
     logger.info("%s", done.summary)
     return done
 
 
-def _run(recordings, settings, root, n_jobs, on_error, pages):
-    """Process the recordings, write the pages and return the report."""
-    start = time.monotonic()
-    describe_data_set(settings.folder, root, settings.weights)
+@dataclass(frozen=True)
+class _Run:
+    """What is processed, and how the work is distributed."""
+
+    root: Path
+    selected: list  # the recordings of all shards
+    recordings: list
+    n_jobs: int
+    on_error: str
+    shard: object
+    refit_prior: bool
+
+
+def _plan(run, settings, choice):
+    """Return the report of a dry run."""
+    if settings.job == "prior":
+        settings = settings.for_prior()
+    elif choice.library is None and settings.uses_prior:  # with another prior than any before
+        settings = replace(settings, weights=_find_weights(settings) | dict(prior=""))
+    else:
+        settings = _set_library(settings, choice.library)
+    rows = plan_recordings(run.recordings, settings)
+    return BidsReport(rows, settings.folder, None, prior=describe_choice(choice))
+
+
+def _make_prior(run, settings):
+    """Measure recordings and, unless they are a shard, make the prior; return the report."""
+    settings = settings.for_prior()
+    describe_data_set(settings.folder, run.root, settings.weights)
+    log_path = _start_log(settings)
+    if run.shard is not None:
+        rows = measure_recordings(run.recordings, settings, run.n_jobs, run.on_error, log_path)
+        logger.info("Measured one shard: the prior is made by a call without a shard.")
+        return BidsReport(rows, settings.folder, None, log=log_path)
+    library, rows = fit_library(
+        run.selected, settings, run.n_jobs, run.on_error, log_path, refit=run.refit_prior
+    )
+    return BidsReport(rows, settings.folder, None, log=log_path, prior=library.describe())
+
+
+def _add_library(run, settings, choice, prior):
+    """Return the settings with the prior, made before if there is none."""
+    library = choice.library
+    if library is None and settings.uses_prior:
+        first = settings.for_prior()
+        describe_data_set(settings.folder, run.root, first.weights)
+        if isinstance(prior, Prior):
+            library = store_object(prior, settings.folder)
+        else:
+            options = (run.n_jobs, run.on_error, _start_log(first))
+            library, _ = fit_library(run.selected, first, *options, refit=run.refit_prior)
+    return _set_library(settings, library)
+
+
+def _set_library(settings, library):
+    """Return the settings with a prior and the sha256 of all weights."""
+    settings = replace(settings, library=library)
+    return replace(settings, weights=_find_weights(settings))
+
+
+def _start_log(settings):
+    """Return the path of the log file of a run."""
     logs = settings.folder / "logs"
     logs.mkdir(exist_ok=True)
     name = f"{time.strftime('%Y%m%dT%H%M%S')}_{settings.job}_{socket.gethostname()}-{os.getpid()}"
-    log_path = logs / f"{name}.log"
+    return logs / f"{name}.log"
+
+
+def _process(run, settings, pages):
+    """Process the recordings, write the pages and return the report."""
+    start = time.monotonic()
+    root = run.root
+    describe_data_set(settings.folder, root, settings.weights)
+    log_path = _start_log(settings)
 
     def on_done():
         with suppress(OSError, ValueError):  # reported at the end
             write_participants(settings.folder, root)
 
     try:
-        rows = process_recordings(recordings, settings, n_jobs, on_error, log_path, on_done)
+        rows = process_recordings(
+            run.recordings, settings, run.n_jobs, run.on_error, log_path, on_done
+        )
     finally:  # also after Ctrl-C, for the recordings done until then
         _try("participants.tsv", write_participants, settings.folder, root)
         index = _try("The pages of the report", write_pages, settings.folder) if pages else None
     logger.info("Took %s.", format_seconds(time.monotonic() - start))
-    return BidsReport(rows, settings.folder, index, log=log_path)
+    library = settings.library and settings.library.describe()
+    return BidsReport(rows, settings.folder, index, log=log_path, prior=library)
 
 
 def _try(what, write, *args):
@@ -260,12 +366,11 @@ def _locate_model(model):
 
 def _find_weights(settings):
     """Return the sha256 of each model that a job uses, by name."""
-    from ..covariance import PRIOR_FILE
     from ..models import locate_model, read_config
 
     weights = {}
-    if settings.job == "restore" and settings.method != "spline":
-        weights["prior"] = file_hash(PRIOR_FILE)
+    if settings.library is not None:
+        weights["prior"] = settings.library.sha256
     if settings.uses_network:
         weights[Path(settings.model).name] = read_config(locate_model(settings.model))["sha256"]
     return weights

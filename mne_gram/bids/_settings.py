@@ -3,33 +3,36 @@
 """The settings of a run, and the plan that a dry run reports instead of results."""
 
 import warnings
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from mne.utils import use_log_level
 
 from .._files import read_recording
 from ..restoration import METHODS, OPTIONS
-from ._journal import Journal
+from ._journal import PRIVATE, Journal
+from ._library import Library, get_bundled
 from ._process import compute_key
 from ._restore import describe_input
 
-JOBS = ("restore", "embed", "tokens")
+JOBS = ("restore", "embed", "tokens", "prior")
 # Seconds of computation per channel and second of signal, where the journal has no measurement.
-_PACE = dict(restore=8e-4, embed=3e-4, tokens=3e-4)
+_PACE = dict(restore=8e-4, embed=3e-4, tokens=3e-4, prior=3e-4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings by which each recording is processed: arguments of `run_bids`, checked.
 
-    ``folder`` is the derivative data set, ``model`` a name or an absolute folder, ``weights`` the
-    sha256 of each model by name. Results do not depend on ``overwrite`` and ``figures``.
+    ``folder`` is the derivative data set, ``model`` a name or an absolute folder, ``library`` the
+    prior (None if it is not used), ``weights`` the sha256 of each model and of the prior by name.
+    Results do not depend on ``overwrite`` and ``figures``.
     """
 
     folder: Path
     job: str
     weights: dict = field(default_factory=dict)
+    library: Library | None = None
     find_bads: bool = False
     method: str = "auto"
     output: str = "mean"
@@ -64,6 +67,8 @@ class Settings:
 
     def get_target(self, recording):
         """Return the name of the main output file of a recording, relative to the folder."""
+        if self.job == "prior":
+            return f"{PRIVATE}/cohort/{recording.name}.npz"
         if self.job != "restore":  # a recording and its epochs may have the same entities
             suffix = dict(embed="embedding", tokens="tokens")[self.job]
             description = "gramEpochs" if recording.is_epochs else "gram"
@@ -77,7 +82,19 @@ class Settings:
     @property
     def uses_network(self):
         """Whether the job needs a network."""
-        return self.job != "restore" or METHODS[self.method].needs_network
+        if self.job == "restore":
+            return METHODS[self.method].needs_network
+        return self.job != "prior"
+
+    @property
+    def uses_prior(self):
+        """Whether results depend on a prior."""
+        return self.find_bads or (self.job == "restore" and self.method != "spline")
+
+    def for_prior(self):
+        """Return the settings by which recordings are measured for the prior of the data set."""
+        weights = {"prior": get_bundled().sha256} if self.find_bads else {}
+        return replace(self, job="prior", library=get_bundled(), weights=weights, figures=False)
 
     @property
     def uses_accelerator(self):

@@ -180,7 +180,7 @@ def test_what_differs_is_done_again(bids_copy, monkeypatch):
     output.write_bytes(output.read_bytes()[:-4])
     (row,) = _run(bids_copy, **one, save_std=True).rows
     assert row["status"] == "done" and row["why"].endswith("is missing or was changed")
-    monkeypatch.setattr(mne_gram.bids._run, "file_hash", lambda path: "0" * 64)
+    monkeypatch.setattr(mne_gram.bids._library, "file_hash", lambda path: "0" * 64)
     (row,) = _run(bids_copy, **one, save_std=True).rows
     assert (row["status"], row["why"]) == ("done", "the weights changed")
     monkeypatch.setattr(mne_gram.bids._process, "__version__", "99")

@@ -1,0 +1,381 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The first pass of a run: the prior of the data set, estimated once and then kept.
+
+`choose_library` decides which prior a run uses, without writing anything; `fit_library` makes the
+one of the data set, from one measurement per recording (the job ``prior``, see ``_cohort.py``).
+The file is announced in its sidecar before it is put in its place, so that a run that was killed
+in between is completed by the next one.
+"""
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mne.utils import _validate_type, logger
+from pooch import file_hash
+
+from .. import __version__
+from .._formats import read_json_object
+from ..cohort import Measurement, combine_measurements
+from ..covariance import PRIOR_FILE, Prior, load_prior
+from ._cohort import read_record
+from ._journal import PRIVATE, Journal, get_temporary, write_text
+from ._library import Library, format_cohort, get_bundled, name_recording, open_library
+from ._lock import hold
+from ._parallel import process_recordings
+
+PRIOR_NAME, SIDECAR = "prior.npz", "prior.json"
+MIN_SUBJECTS = 3
+_PAUSE = 2.0  # seconds between looks at a lock or a recording of another run
+_LARGEST = 2**26  # bytes of a sidecar
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The prior of a run: a Library, or None if it has to be made first, and why."""
+
+    library: Library | None
+    text: str
+
+
+def describe_choice(choice):
+    """Return what the report of a dry run says of the prior; None if none is used."""
+    if choice.library is None:
+        return dict(text=choice.text) if choice.text else None
+    about = choice.library.describe()
+    return dict(about, text=f"{about['text']} ({choice.text})")
+
+
+def check_prior(prior, refit_prior, job, shard):
+    """Raise if the arguments of `run_bids` on priors have an invalid type or combination."""
+    _validate_type(prior, (str, "path-like", Prior), "prior", "Prior, path-like or str")
+    is_dataset = isinstance(prior, str) and prior == "dataset"
+    if refit_prior and not is_dataset:
+        raise ValueError(
+            f"refit_prior needs prior='dataset', got {prior!r}: only the prior of the data set is "
+            "made by a run."
+        )
+    if job == "prior" and not is_dataset:
+        raise ValueError(f"job='prior' makes the prior of the data set, got prior={prior!r}.")
+    if refit_prior and shard is not None:
+        raise ValueError(
+            "A shard cannot make the prior that all shards share. First make it with job='prior', "
+            "refit_prior=True (mne_gram bids ROOT --job prior --refit-prior), then run the shards."
+        )
+
+
+def choose_library(prior, selected, settings, shard=None, refit=False):
+    """Return the Choice of a run over recordings; ``selected`` are those of all shards."""
+    selected = [recording for recording in selected if not recording.problem]
+    if settings.job == "prior":
+        return Choice(None, _describe_plan(selected, settings))
+    if not settings.uses_prior:
+        return Choice(None, "")
+    if isinstance(prior, Prior):
+        return Choice(None, "given as an object")
+    if prior == "bundled":
+        return Choice(get_bundled(), "as asked for")
+    if prior != "dataset":
+        path = Path(prior).expanduser().absolute()
+        return Choice(open_library("file", path), "as asked for")
+    return _choose_own(selected, settings, shard, refit)
+
+
+def _choose_own(selected, settings, shard, refit):
+    """Return the Choice of ``prior="dataset"``."""
+    n_subjects = _count_subjects(selected)
+    stored = None if refit else read_stored(settings.folder, settings.overwrite)
+    if stored is not None and stored.kind == "dataset":
+        return Choice(stored, f"as stored{_describe_new(selected, settings)}")
+    if n_subjects < MIN_SUBJECTS:
+        if refit:
+            raise ValueError(
+                f"A prior of the data set needs {MIN_SUBJECTS} subjects, and {n_subjects} are "
+                "selected. Select more, or do without refit_prior."
+            )
+        text = f"the prior of a data set needs {MIN_SUBJECTS} subjects, {n_subjects} selected"
+        return Choice(get_bundled(text), text)
+    if shard is None:
+        return Choice(None, _describe_plan(selected, settings))
+    if stored is not None:  # too few of the recordings could be measured
+        return Choice(stored, stored.note)
+    raise ValueError(
+        f"The data set has no prior yet ({settings.folder / PRIOR_NAME}), which all shards have to "
+        "share. First make it with job='prior' (mne_gram bids ROOT --job prior, which can be "
+        "interrupted, and can be shared by machines with --shard if a last call has none), or use "
+        "prior='bundled'."
+    )
+
+
+def _describe_new(selected, settings):
+    """Return how many subjects have no recording that was considered for the stored prior."""
+    about = read_sidecar(settings.folder)
+    seen = {*about["Recordings"], *(name.rpartition("/")[2] for name in about["Excluded"])}
+    known = {r.entities["sub"] for r in selected if name_recording(r)[2] in seen}
+    number = len({r.entities["sub"] for r in selected} - known)
+    are = "subject is" if number == 1 else "subjects are"
+    return f"; {number} {are} not in it (refit_prior=True includes them)" if number else ""
+
+
+def _count_subjects(recordings):
+    return len({recording.entities["sub"] for recording in recordings})
+
+
+def _describe_plan(selected, settings):
+    """Return how a prior would be made, and how much of that is done."""
+    journal = Journal(settings.folder)
+    known = sum(journal.read(r, "prior").get("status") == "done" for r in selected)
+    cohort = format_cohort(len(selected), _count_subjects(selected))
+    return f"to be estimated from {cohort}, of which {known} recordings are measured"
+
+
+def store_object(prior, folder):
+    """Return the Library of a Prior that is an object, in a file that other processes can read."""
+    with hold(folder / PRIVATE / "locks" / "prior.lock", wait=60) as lock:
+        if lock is None:
+            raise RuntimeError("The prior could not be stored: another run is making one.")
+        staged = get_temporary(folder, "given.npz")
+        prior.save(staged, overwrite=True)
+        path = folder / PRIVATE / f"prior_{file_hash(staged)}.npz"
+        _replace(staged, path)
+    return open_library("object", path)
+
+
+# ---------------------------------------------------------------------------------------------
+# Making it
+
+
+def fit_library(selected, settings, n_jobs, on_error, log_path, *, refit=False):
+    """Measure recordings, and make the prior of the data set, unless another run has just done so.
+
+    Returns the Library and the rows of the recordings. It is the bundled one if fewer than three
+    subjects have usable recordings.
+    """
+    with _waiting(settings.folder / PRIVATE / "locks" / "prior.lock") as lock:
+        rows = measure_recordings(selected, settings, n_jobs, on_error, log_path)
+        stored = None if refit else read_stored(settings.folder, settings.overwrite, finish=True)
+        if stored is not None and stored.kind == "dataset":
+            logger.info("The prior of the data set is kept; refit_prior=True makes a new one.")
+            return stored, rows
+        records, excluded = _read_records(selected, rows, settings, n_jobs, on_error, log_path)
+        usable = {record.source[:2] for record in records}
+        facts = _describe(settings, excluded)
+        if len(usable) < MIN_SUBJECTS:
+            return _note_bundled(settings, facts, len(usable), refit), rows
+        logger.info("Estimating the prior from %s.", format_cohort(len(records), len(usable)))
+        prior, facts["Audit"] = _estimate(records)
+        lock.check()
+        _store(settings, prior, facts)
+        library = read_stored(settings.folder)
+        logger.info("The prior is %s.", library.text)
+        return library, rows
+
+
+def measure_recordings(selected, settings, n_jobs, on_error, log_path):
+    """Measure recordings that are not measured yet; return their rows, none of them busy."""
+    settings = settings.for_prior()
+    rows, waiting = {}, list(selected)
+    while waiting:
+        for row in process_recordings(waiting, settings, n_jobs, on_error, log_path, _do_nothing):
+            rows[row["recording"]] = row
+        waiting = [r for r in waiting if rows[r.label]["status"] == "busy"]
+        if waiting:
+            logger.info("Waiting for %d recordings that another run measures.", len(waiting))
+            time.sleep(_PAUSE)
+    return [rows[recording.label] for recording in selected]
+
+
+def _do_nothing():
+    pass
+
+
+def _read_records(selected, rows, settings, n_jobs, on_error, log_path):
+    """Return the RecordingCovariances of measured recordings, and the reason for each other one.
+
+    A file that is not what was written is measured again. The order is that of the data set: sums
+    do not depend on who was done first.
+    """
+    records, excluded = {}, {}
+    damaged = _collect(selected, rows, settings, records, excluded)
+    if damaged:
+        logger.info("%d measurements are missing or were changed, and are repeated.", len(damaged))
+        again = replace(settings, overwrite=True)
+        rows = measure_recordings(damaged, again, n_jobs, on_error, log_path)
+        damaged = _collect(damaged, rows, settings, records, excluded)
+    excluded |= {r.label: "its measurement cannot be read" for r in damaged}
+    return [records[r] for r in selected if r in records], excluded
+
+
+def _collect(recordings, rows, settings, records, excluded):
+    """Read the measurements, add them to ``records`` and reasons to ``excluded``; return others."""
+    damaged = []
+    for recording, row in zip(recordings, rows, strict=True):
+        reason = row["why"] if row["status"] == "failed" else row.get("excluded")
+        if reason:
+            excluded[recording.label] = reason
+            continue
+        path = settings.folder / settings.for_prior().get_target(recording)
+        try:
+            records[recording] = read_record(path, name_recording(recording), row.get("record"))
+        except (OSError, ValueError):
+            damaged.append(recording)
+    return damaged
+
+
+def _estimate(records):
+    """Return the bundled library with a cohort, and the channels that the audit left out.
+
+    With one thread, as sums depend on the number of threads.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        prior, audited = combine_measurements(
+            [Measurement(r.source, r) for r in records], load_prior()
+        )
+    return prior, {measured.source[-1]: dict(measured.dropped) for measured in audited}
+
+
+@contextmanager
+def _waiting(path):
+    """Hold a lock, after waiting for as long as another run is alive."""
+    is_logged = False
+    while True:
+        with hold(path) as lock:
+            if lock is not None:
+                yield lock
+                return
+        if not is_logged:
+            logger.info("Another run is making the prior of this data set; waiting for it.")
+            is_logged = True
+        time.sleep(_PAUSE)
+
+
+# ---------------------------------------------------------------------------------------------
+# The files
+
+
+def _replace(path, target):
+    """Move a file to its place atomically."""
+    os.replace(path, target)
+
+
+def _describe(settings, excluded):
+    """Return the part of the sidecar that does not depend on the prior."""
+    return dict(
+        Description="How electrodes covary in the recordings of this data set and in the library "
+        "that is bundled with mne_gram. Recordings of the data set are restored with it. Bad "
+        "channels and segments are not in it. mne_gram.read_prior reads it.",
+        Version=__version__,
+        Parameters=dict(
+            find_bads=settings.find_bads,
+            line_freq=settings.line_freq,
+        ),
+        Base=dict(Name="bundled", SHA256=file_hash(PRIOR_FILE)),
+        Excluded=excluded,
+    )
+
+
+def _store(settings, prior, facts):
+    """Write a prior and its sidecar; the lock is held."""
+    folder = settings.folder
+    if (folder / PRIOR_NAME).exists() and not (folder / SIDECAR).exists():
+        _refuse_foreign(folder, settings.overwrite)
+    staged = get_temporary(folder, PRIOR_NAME)
+    prior.save(staged, overwrite=True)
+    with staged.open("rb+") as file:
+        os.fsync(file.fileno())
+    cohort = [r.source for r in prior.recordings[len(prior.recordings) - prior.n_cohort :]]
+    counts = Counter(subject for _, subject, _ in cohort)
+    about = dict(
+        facts,
+        SHA256=file_hash(staged),
+        Subjects=counts,
+        Recordings=[name for *_, name in cohort],
+    )
+    _write_sidecar(folder, about)
+    _replace(staged, folder / PRIOR_NAME)
+
+
+def _note_bundled(settings, facts, n_usable, refit):
+    """Write down that the bundled library has to do; return it."""
+    note = (
+        f"the prior of a data set needs {MIN_SUBJECTS} subjects, {n_usable} have usable recordings"
+    )
+    if refit and (settings.folder / PRIOR_NAME).exists():
+        raise ValueError(f"No new prior was made, and the old one is kept: {note}.")
+    _write_sidecar(settings.folder, dict(facts, SHA256=None, Subjects={}, Recordings=[]))
+    logger.info("Using the bundled library: %s.", note)
+    return get_bundled(note)
+
+
+def _write_sidecar(folder, about):
+    write_text(folder, SIDECAR, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_stored(folder, overwrite=False, *, finish=False):
+    """Return the Library that was stored in a folder, None if there is none.
+
+    It is the bundled one if an earlier run found too few usable recordings. ``finish`` completes
+    what an interrupted run began, for which the lock has to be held.
+    """
+    path, sidecar = folder / PRIOR_NAME, folder / SIDECAR
+    if not sidecar.exists():
+        if path.exists():
+            _refuse_foreign(folder, overwrite)
+        return None
+    about = read_sidecar(folder)
+    checksum = about["SHA256"]
+    if checksum is None and not path.exists():
+        reasons = "too few subjects have usable recordings"
+        return get_bundled(reasons)
+    if path.exists() and file_hash(path) == checksum:
+        return open_library("dataset", path)
+    staged = folder / PRIVATE / "staging" / f"new.{PRIOR_NAME}"
+    if staged.is_file() and file_hash(staged) == checksum:
+        if not finish:
+            return None
+        _replace(staged, path)
+        return open_library("dataset", path)
+    if not path.exists():  # it was removed
+        return None
+    raise ValueError(
+        f"{path} is damaged or was replaced: its sha256 is not that in {SIDECAR}. Make a new one "
+        "with refit_prior=True (--refit-prior); a prior that was not made by run_bids can be "
+        "given as a file elsewhere."
+    )
+
+
+def read_sidecar(folder):
+    """Return the sidecar of the stored prior; ValueError if it is not one."""
+    path = folder / SIDECAR
+    try:
+        about = read_json_object(path, max_bytes=_LARGEST)
+        checksum = about["SHA256"]
+        is_valid = checksum is None or bool(_SHA256.fullmatch(checksum))
+        names = [*about["Subjects"], *about["Recordings"], *about["Excluded"]]
+        is_valid = is_valid and all(isinstance(name, str) for name in names)
+    except (ValueError, KeyError, TypeError):
+        is_valid = False
+    if not is_valid:
+        raise ValueError(
+            f"{path} does not describe a prior. Make a new one with refit_prior=True "
+            "(--refit-prior)."
+        )
+    return about
+
+
+def _refuse_foreign(folder, overwrite):
+    """Raise unless a prior without sidecar may be replaced."""
+    if not overwrite:
+        raise FileExistsError(
+            f"{folder / PRIOR_NAME} already exists, and was not written by an earlier run. Move "
+            "it, or allow overwriting."
+        )
