@@ -21,13 +21,14 @@ def add_bids(commands):
         example="mne_gram bids /data/study --dry-run\n"
         "mne_gram bids /data/study --task rest --n-jobs 4\n"
         "mne_gram bids /data/study --job embed --derivatives /scratch/embeddings\n"
+        "mne_gram bids /data/study --job prior --n-jobs 4\n"
         'mne_gram bids /data/study --shard "$SLURM_ARRAY_TASK_ID/20"',
         note="Recordings that are up to date are skipped, so after an interruption the same "
         "command resumes.\nThe exit code is 1 if any recording failed.",
     )
     add = parser.add_argument
     add("root", metavar="ROOT", help="BIDS root, the folder with dataset_description.json")
-    jobs = ["restore", "embed", "tokens"]
+    jobs = ["restore", "embed", "tokens", "prior"]
     add("--job", default="restore", choices=jobs, help="what to compute (default: restore)")
     for entity in ("subject", "session", "task", "run"):
         add(
@@ -43,6 +44,15 @@ def add_bids(commands):
     help_dry_run = "only list what would be done, and estimate the run time"
     add("--dry-run", action="store_true", help=help_dry_run)
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
+    add(
+        "--prior",
+        default="dataset",
+        metavar="dataset|bundled|FILE",
+        help="what to add to the bundled library: the recordings of this data set (default, from "
+        "three subjects on), nothing, or what is in a file of 'mne_gram prior fit'",
+    )
+    help_refit = "make the prior of the data set again, and restore again with it"
+    add("--refit-prior", action="store_true", help=help_refit)
     add_restoration_options(parser)
     add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
     add(
@@ -94,6 +104,8 @@ def _run_bids(args, parser):
             on_error="raise" if args.stop_on_error else "continue",
             dry_run=args.dry_run,
             find_bads=args.find_bads,
+            prior=args.prior,
+            refit_prior=args.refit_prior,
             **get_restoration_options(args),
             line_freq=args.line_freq,
             format=args.format,
@@ -147,6 +159,7 @@ def _to_json(report):
         folder=str(report.folder),
         index=str(report.index) if report.index else None,
         log=str(report.log) if report.log else None,
+        prior=report.prior,
         recordings=json.loads(report.to_data_frame().to_json(orient="records")),
     )
     return json.dumps(content, indent=1)

@@ -11,6 +11,7 @@ from ._shared import (
     add_input,
     add_input_options,
     add_output_options,
+    add_prior_option,
     check_input,
     complete_input,
     file_name,
@@ -49,6 +50,7 @@ def add_find_bads(commands):
         metavar="X",
         help="threshold for bad segments; higher values find fewer (default: 5.5)",
     )
+    add_prior_option(parser)
     add("--output", metavar="OUT", help="write a marked copy of IN: .fif, .edf or .vhdr")
     add("--table", type=file_name(".csv"), metavar="FILE", help="write the findings to a .csv file")
     add_output_options(parser)
@@ -70,6 +72,7 @@ def _run_find_bads(args, parser):
         found = find_bads(
             inst,
             line_freq=args.line_freq,
+            prior=args.prior,
             channel_threshold=args.channel_threshold,
             span_threshold=args.span_threshold,
         )

@@ -16,6 +16,7 @@ from ._bids import add_bids
 from ._embed import add_embed
 from ._find_bads import add_find_bads
 from ._pretrain import add_pretrain
+from ._prior import add_prior
 from ._restore import add_restore
 from ._shared import add_command
 from ._sys_info import sys_info
@@ -77,6 +78,7 @@ The exit code is 0 on success, 1 after an error, 2 if the arguments are wrong.
     add_find_bads(commands)
     add_embed(commands)
     add_bids(commands)
+    add_prior(commands)
     add_weights(commands)
     add_pretrain(commands)
     add_bench(commands)

@@ -14,6 +14,7 @@ from ._shared import (
     add_input_options,
     add_model,
     add_output_options,
+    add_prior_option,
     check_input,
     complete_input,
     file_name,
@@ -39,6 +40,7 @@ def add_restore(commands):
     add("output", metavar="OUT", help="file to write: .fif, .edf or .vhdr (epochs: -epo.fif)")
     add_input_options(parser)
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
+    add_prior_option(parser)
     add_restoration_options(parser)
     add_figure(parser, "the recording before and after")
     add(
@@ -109,6 +111,7 @@ def _restore_and_write(inst, args):
         inst,
         mask="auto" if args.find_bads else None,
         **get_restoration_options(args),
+        prior=args.prior,
         line_freq=args.line_freq,
         return_report=True,
         copy=False,

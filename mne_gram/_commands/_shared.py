@@ -47,7 +47,7 @@ def add_input_options(parser):
     add = parser.add_argument
     add("--sample", action="store_true", help="use the bundled sample recording as IN")
     add("--bads", nargs="+", default=[], metavar="NAME", help="names of additional bad channels")
-    add("--montage", metavar="NAME", help="montage of MNE to set, such as colin27_1005")
+    add("--montage", metavar="NAME", help="montage of MNE to set, such as standard_1005")
     add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
 
 
@@ -57,6 +57,16 @@ def add_model(parser):
         "--model",
         default="gram-tiny",
         help="name listed by 'mne_gram weights list', or a folder (default: gram-tiny)",
+    )
+
+
+def add_prior_option(parser):
+    """Add the option that names a prior."""
+    parser.add_argument(
+        "--prior",
+        metavar="FILE",
+        help="what was learned from recordings of the same laboratory, a file of 'prior fit' "
+        "(default: the bundled library)",
     )
 
 
@@ -119,8 +129,6 @@ def read_input(args):
 
 def complete_input(inst, args):
     """Apply ``--bads`` and ``--montage`` to a recording, in place."""
-    from ..montage import set_montage
-
     unknown = [name for name in args.bads if name not in inst.ch_names]
     if unknown:
         raise ValueError(
@@ -129,7 +137,7 @@ def complete_input(inst, args):
         )
     inst.info["bads"] += [name for name in args.bads if name not in inst.info["bads"]]
     if args.montage is not None:
-        set_montage(inst, args.montage)
+        inst.set_montage(args.montage, match_case=False, on_missing="warn")
 
 
 def name_input(args):
