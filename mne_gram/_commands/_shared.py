@@ -47,7 +47,7 @@ def add_input_options(parser):
     add = parser.add_argument
     add("--sample", action="store_true", help="use the bundled sample recording as IN")
     add("--bads", nargs="+", default=[], metavar="NAME", help="names of additional bad channels")
-    add("--montage", metavar="NAME", help="montage of MNE to set, such as standard_1005")
+    add("--montage", metavar="NAME", help="montage of MNE to set, such as colin27_1005")
     add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
 
 
@@ -129,6 +129,8 @@ def read_input(args):
 
 def complete_input(inst, args):
     """Apply ``--bads`` and ``--montage`` to a recording, in place."""
+    from ..montage import set_montage
+
     unknown = [name for name in args.bads if name not in inst.ch_names]
     if unknown:
         raise ValueError(
@@ -137,7 +139,7 @@ def complete_input(inst, args):
         )
     inst.info["bads"] += [name for name in args.bads if name not in inst.info["bads"]]
     if args.montage is not None:
-        inst.set_montage(args.montage, match_case=False, on_missing="warn")
+        set_montage(inst, args.montage)
 
 
 def name_input(args):

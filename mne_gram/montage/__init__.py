@@ -29,6 +29,7 @@ from ._names import (
     parse_name,
     settle_names,
 )
+from ._standard import make_montage, set_montage
 
 __all__ = [
     "BIPOLAR",

@@ -9,6 +9,7 @@ import numpy as np
 from mne.utils import warn
 
 from ._names import ELECTRODES, INDEX, TEMPLATE_NAMES
+from ._standard import make_montage
 
 FAR = 0.04  # metres from its entry beyond which an electrode is not the one of its name
 AGREE = 0.025  # names and positions agree if the median distance in metres is below this
@@ -16,10 +17,7 @@ AGREE = 0.025  # names and positions agree if the median distance in metres is b
 
 def template_montage():
     """Return the 10-05 montage, whose name depends on the version of MNE."""
-    try:
-        return mne.channels.make_standard_montage("colin27_1005")
-    except ValueError:  # MNE < 1.13
-        return mne.channels.make_standard_montage("standard_1005")
+    return make_montage("colin27_1005")
 
 
 def _head_positions(montage):

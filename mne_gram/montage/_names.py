@@ -65,9 +65,12 @@ NOT_BY_POSITION = {*RENAMED, "T1", "T2", "CB1", "CB2", "A1", "A2"}
 _EARS = {"A1", "A2", "M1", "M2"}
 
 NO_NAME = "the name is not one of the montage"
+_PRIMED = (
+    "names such as C3' are electrodes in front of C3 or behind it, depending on the laboratory"
+)
 _PREFIX = re.compile(r"^(EEG|POL)-?(?=[A-Z])")
 _SUFFIX = re.compile(
-    r"(-(LE|LER|CLE|TLE|AR|AV|AVE|AVG|CAR|COM|AA|A1|A2|A1-?A2|M1|M2|M1-?M2|VREF)|-?REF\d*)$"
+    r"(-(LE|LER|CLE|TLE|AR|AV|AVE|AVG|CAR|COM|AA|A1|A2|A1-?A2|M1|M2|M1-?M2|VREF|G2)|-?REF\d*)$"
 )
 _NUMBER = re.compile(r"-\d{1,2}$")
 _BIPOLAR_KEYS = {
@@ -81,7 +84,8 @@ _BIPOLAR_KEYS = {
 
 def clean_name(name):
     """Return a channel name in capitals without prefix, reference, dots and running number."""
-    name = re.sub(r"[()\[\]+.]", "", name.upper())
+    name = re.sub(r"^E\.(?=[A-Z])|\(\d{1,2}\)$", "", name.upper())
+    name = re.sub(r"[()\[\]+.]", "", name)
     name = re.sub(r"[\s_:/\u2013-]+", "-", name).strip("-")
     name = _PREFIX.sub("", name)
     name = _NUMBER.sub("", name)
@@ -113,6 +117,8 @@ def parse_name(name):
                 f"its polarity is opposite to {flipped}: multiply it by -1 and rename it",
             )
         return None, "pair", "a derivation that the montage does not contain"
+    if re.search(r"[A-Z0-9]['\u2019\u2032]", cleaned):
+        return None, "none", _PRIMED
     return None, "none", NO_NAME
 
 

@@ -11,6 +11,7 @@ from mne.utils import _check_option, _validate_type, verbose
 from .._checks import check_content, check_type, find_strays_of, pick_eeg
 from .._docs import fill_doc
 from ..covariance import MIN_GOOD
+from ._mark import renew_average
 from ._report import RestorationReport
 from ._restore import restore
 from ._wanted import find_wanted, make_info
@@ -132,7 +133,7 @@ def harmonize(
     pick_eeg(inst)
     wanted = find_wanted(inst, channels, on_missing)
     _check_good(inst)
-    renewed = _check_projectors(inst, wanted.missing)
+    _check_projectors(inst, wanted.missing)
     given, inst = inst, inst.copy()
     if not isinstance(inst, mne.Evoked):
         inst.load_data()
@@ -165,8 +166,7 @@ def harmonize(
     rows = [inst.ch_names.index(name) for name in order]
     added = [inst.ch_names.index(name) for name in wanted.missing]
     inst.reorder_channels(order)
-    if renewed:
-        _renew_average(inst)
+    renew_average(inst)
     report = _HarmonizationReport(report, rows, added, followed)
     if not copy:
         given.__dict__ = vars(inst)  # at once, now that nothing can fail any more
@@ -195,18 +195,18 @@ def _check_good(inst):
 
 
 def _check_projectors(inst, missing):
-    """Refuse projectors that would miss new channels; return if an average is not applied yet."""
+    """Refuse projectors that would miss new channels; an average reference can be renewed."""
     eeg = _eeg_names(inst)
     waiting = [p for p in inst.info["projs"] if not p["active"]] if missing else []
-    averages = [p for p in waiting if p["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF]
-    rest = [p for p in waiting if p not in averages and set(p["data"]["col_names"]) & set(eeg)]
+    average = FIFF.FIFFV_PROJ_ITEM_EEG_AVREF
+    names = set(eeg)
+    rest = [p for p in waiting if p["kind"] != average and set(p["data"]["col_names"]) & names]
     if rest:
         raise ValueError(
             f"Found projectors that are not applied yet ({', '.join(p['desc'] for p in rest)}): "
             "they would not include the new channels. Apply them first with inst.apply_proj, or "
             "remove them with inst.del_proj."
         )
-    return bool(averages)
 
 
 def _rename(inst, present):
@@ -314,13 +314,6 @@ def _order(inst, eeg):
     before = inst.ch_names[:first]
     after = [n for n, t in zip(inst.ch_names, types, strict=True) if t != "eeg" and n not in before]
     return [*before, *eeg, *after]
-
-
-def _renew_average(inst):
-    """Renew an average reference projector, so that it includes the new channels."""
-    kinds = [proj["kind"] for proj in inst.info["projs"]]
-    inst.del_proj([k for k, kind in enumerate(kinds) if kind == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF])
-    inst.set_eeg_reference("average", projection=True)
 
 
 class _HarmonizationReport(RestorationReport):

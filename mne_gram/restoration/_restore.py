@@ -10,24 +10,20 @@ from mne.utils import _check_option, _validate_type, logger, verbose
 from .._checks import check_content, check_type, pick_eeg
 from .._docs import fill_doc
 from .._recording import (
-    BadSpans,
-    annotated_spans,
     check_recording,
     collect_spans,
     find_evidence,
     leave_out_strays,
     load_raw,
-    merge_spans,
     open_recording,
 )
 from ..covariance import describe_prior, resolve_prior
 from ._blocks import restore_blocks
 from ._fit import Settings
+from ._mark import mark
 from ._methods import METHODS, check_options
 from ._report import RestorationReport
 from ._tally import Tally
-
-_RESTORED, _INVENTED = "RESTORED", "INVENTED"
 
 
 @verbose
@@ -95,9 +91,12 @@ def restore(
         name nor a position. They cannot be restored.
     reset_bads : bool
         Whether to remove restored channels from ``info["bads"]``, and from channel-wise ``BAD``
-        annotations (so that epoching keeps these times).
+        annotations (so that epoching keeps these times). An average reference projector that is not
+        applied yet then includes these channels.
     annotate : bool
-        Whether to annotate restored segments of a Raw as ``RESTORED``.
+        Whether to annotate restored segments of a Raw as ``RESTORED``, and to mark what ``mask``
+        contains and could not be restored: channels in ``info["bads"]``, segments of a Raw by the
+        annotation ``BAD_unrestored``.
     %(return_report)s
     %(restoration_seed)s
     %(restoration_network)s
@@ -183,7 +182,7 @@ def restore(
     check_recording(recording, picked=len(picks) < len(pick_eeg(inst)))
     used = find_evidence(recording)
     recording, kept = recording.select(used), kept[used]
-    picks, bad = picks[kept], bad.select(kept)
+    used, wanted = picks[kept], bad.select(kept)
     settings = Settings(
         prior=prior,
         on_missing=on_missing,
@@ -195,8 +194,8 @@ def restore(
         batch_size=batch_size,
     )
     plan = METHODS[method].fit(recording, settings)
-    tally = Tally(inst, picks, carries_reference=plan.carries_reference, output=output)
-    spans = restore_blocks(recording, METHODS[method], plan, tally, bad)
+    tally = Tally(inst, used, carries_reference=plan.carries_reference, output=output)
+    spans = restore_blocks(recording, METHODS[method], plan, tally, wanted)
     report = RestorationReport(
         tally,
         method=method,
@@ -204,7 +203,8 @@ def restore(
         found=found,
         prior=describe_prior(prior) if METHODS[method].needs_prior else None,
     )
-    _mark(inst, picks, bad, spans, reset_bads, annotate)
+    spans = [span._replace(channel=int(kept[span.channel])) for span in spans]
+    mark(inst, picks, bad, spans, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
 
@@ -237,69 +237,3 @@ def _load(inst, preload):
         )
     else:
         load_raw(inst, preload)
-
-
-def _mark(inst, picks, bad, spans, reset_bads, annotate):
-    """Update the bads of the data, and the annotations of a Raw."""
-    done = [[] for _ in bad.spans]
-    for span in spans:
-        done[span.channel].append((span.start, span.stop))
-    done = BadSpans(tuple(merge_spans(spans) for spans in done), bad.n_times)
-    is_raw = isinstance(inst, BaseRaw)
-    annotations = inst.annotations.copy() if is_raw else None
-    if reset_bads:
-        left = bad.subtract(done)
-        if is_raw:  # first, since what is added later changes the order
-            _release_annotations(annotations, inst, picks, done)
-            # What is left under an annotation that stays is marked well enough.
-            marked = [(a, b) for _, _, a, b, names in annotated_spans(inst) if not names]
-            left = left.subtract(BadSpans((merge_spans(marked),) * len(bad), bad.n_times))
-        _release_bads(inst, picks, bad, left)
-    if is_raw:
-        if annotate:
-            _annotate(annotations, inst, picks, spans)
-        if annotations.orig_time is None:  # then MNE counts onsets from the first sample
-            annotations.onset -= inst.first_time
-        inst.set_annotations(annotations)
-
-
-def _release_bads(inst, picks, bad, left):
-    """Remove channels from the bads, unless bad samples are left in them."""
-    names = np.array([inst.ch_names[pick] for pick in picks])
-    free = set(names[(bad.n_bad > 0) & (left.n_bad == 0)])
-    kept = [name for name in names[left.n_bad > 0] if name in inst.info["bads"]]
-    inst.info["bads"] = [name for name in inst.info["bads"] if name not in free]
-    if kept:
-        logger.info(
-            "Not all bad samples of %s could be restored, so info['bads'] keeps these channels.",
-            ", ".join(kept),
-        )
-
-
-def _annotate(annotations, inst, picks, spans):
-    """Add an annotation for each span, with all channels that were restored in it."""
-    together = {}
-    for span in spans:
-        text = _INVENTED if span.invented else _RESTORED
-        key = (span.start, span.stop, text)
-        together.setdefault(key, []).append(inst.ch_names[picks[span.channel]])
-    sfreq = inst.info["sfreq"]
-    for (start, stop, text), channels in together.items():
-        annotations.append(
-            start / sfreq + inst.first_time, (stop - start) / sfreq, text, [tuple(channels)]
-        )
-
-
-def _release_annotations(annotations, inst, picks, done):
-    """Remove restored channels from channel-wise BAD annotations, and empty annotations."""
-    row = {inst.ch_names[pick]: k for k, pick in enumerate(picks)}
-    empty = []
-    for index, _, start, stop, channels in annotated_spans(inst):
-        if not channels:
-            continue
-        left = [n for n in channels if n not in row or not done.covers(row[n], start, stop)]
-        if left:
-            annotations.ch_names[index] = tuple(left)
-        else:
-            empty.append(index)
-    annotations.delete(empty)

@@ -18,6 +18,7 @@ from ..montage import (
     derivation_ends,
     electrode_positions,
     fit_similarity,
+    make_montage,
     match_channels,
     parse_name,
     read_positions,
@@ -104,7 +105,7 @@ def _read_target(channels):
         target = make_info(names, read_positions(channels, picks))
     else:
         if isinstance(channels, str):
-            channels = _make_montage(channels)
+            channels = make_montage(channels)
         target = mne.create_info(list(channels.ch_names), 1.0, "eeg")
         target.set_montage(channels)
         names = target["ch_names"]
@@ -113,20 +114,13 @@ def _read_target(channels):
     said = settle_names(names)
     twice = [name for name, (_, how, _) in zip(names, said, strict=True) if how == "taken"]
     if twice:
-        logger.info("Left out old names of electrodes that also have their new name: %s.", twice)
+        others = ", ".join(parse_name(name)[0] for name in twice)
+        warn(
+            f"{', '.join(twice)} are left out: channels contains the same electrodes by their "
+            f"newer names, {others}. Pass a list of names to choose."
+        )
         target = mne.pick_info(target, [k for k, name in enumerate(names) if name not in twice])
     return target
-
-
-def _make_montage(name):
-    """Return a montage that is built into MNE."""
-    known = mne.channels.get_builtin_montages()
-    if name not in known:
-        raise ValueError(
-            f"Found no montage named {name!r}, expected one of {', '.join(known)}. Pass a single "
-            f"channel as a list: channels=[{name!r}]."
-        )
-    return mne.channels.make_standard_montage(name)
 
 
 def _read_names(names):

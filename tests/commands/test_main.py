@@ -16,6 +16,7 @@ import pytest
 
 import mne_gram
 from mne_gram._commands._main import _build_parser, main
+from mne_gram._commands._shared import complete_input
 from mne_gram._files import _io
 
 
@@ -201,7 +202,23 @@ def test_montage(source, tmp_path, capsys):
     assert _io.read_inst(tmp_path / "out_raw.fif").get_montage() is not None
     capsys.readouterr()
     assert _run(source, tmp_path / "b_raw.fif", "--montage", "nonesuch") == 1
-    assert "nonesuch" in _get_error(capsys)
+    assert "no montage named 'nonesuch', expected one of" in _get_error(capsys)
+
+
+@pytest.mark.parametrize("montage", ["colin27_1020", "standard_1005", "biosemi64"])
+def test_montage_of_dressed_names(recording, montage, capsys):
+    """The positions are those of the channels that the package understands."""
+    raw = recording.copy().drop_channels(["T9", "T10"]).set_montage(None)
+    dressed = raw.copy().rename_channels({n: f"EEG {n}-LE" for n in raw.ch_names})
+    dressed.rename_channels({"EEG T7-LE": "EEG T3-LE", "EEG F3-LE": "f3", "EEG O1-LE": "X"})
+    options = argparse.Namespace(bads=[], montage=montage)
+    complete_input(raw, options)
+    with pytest.warns(RuntimeWarning, match="'X'"):
+        complete_input(dressed, options)
+    places = [[ch["loc"][:3] for ch in inst.info["chs"]] for inst in (raw, dressed)]
+    known = [name != "O1" for name in raw.ch_names]
+    np.testing.assert_allclose(np.array(places[1])[known], np.array(places[0])[known])
+    assert np.isnan(np.array(places[1])[raw.ch_names.index("O1")]).all()
 
 
 def test_sample_in_a_new_process(tmp_path, monkeypatch, capsys):

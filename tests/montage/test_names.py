@@ -68,6 +68,16 @@ def entry_of(*names):
         ("T3-T5", "T7-P7"),
         ("T8-P8-0", "T8-P8"),
         ("P7 - O1", "P7-O1"),
+        ("E.C3", "C3"),
+        ("E.Fp1-Ref", "FP1"),
+        ("C3-G2", "C3"),
+        ("EEG T3-G2", "T7"),
+        ("C3-AVG(1)", "C3"),
+        ("EEG Fp2-LE(12)", "FP2"),
+        ("C3 (2)", "C3"),
+        ("C3'", None),
+        ("EEG Fz''-REF", None),
+        ("P4\u2019-M1", None),
         ("EEG A2-A1", None),
         ("F7-FP1", None),
         ("C3-Cz", None),
@@ -101,6 +111,16 @@ def test_dressed_names(name, prefix, suffix, lower):
     dressed = prefix + (name.lower() if lower else name) + suffix
     assert clean_name(dressed) == name
     assert parse_name(dressed)[0] == name
+
+
+def test_primed_names_are_explained():
+    """C3' is in front of C3 in MNE's montage of such names, and behind it in evoked potentials."""
+    with pytest.warns(RuntimeWarning, match="C3': .*in front of C3 or behind.*\n.*[Rr]ename"):
+        channel_map = match_channels(make_info(["C3'", "C3", "Cz"]), on_missing="warn")
+    assert channel_map.entries == (None, "C3", "CZ")
+    primed = [n for n in mne.channels.get_builtin_montages() if n.endswith("_primed")][0]
+    info = make_info(["C3'", "C3", "Cz", "Pz", "Fz", "O1"], primed)
+    assert match_channels(info).entries[:2] == ("FC3", "C3")  # with positions, these decide
 
 
 def test_reversed_pair_is_not_taken():

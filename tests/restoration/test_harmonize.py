@@ -501,6 +501,17 @@ def test_recordings_that_are_refused(raw):
         run(raw, WANTED)
 
 
+@pytest.mark.parametrize("old", ["standard_1020", "colin27_1020"])
+def test_montages_by_old_and_new_name(truth, old):
+    """MNE 1.13 renamed them; both names work with every version, without a warning of MNE."""
+    raw = truth.copy().pick(TEN_TWENTY)
+    with pytest.warns(RuntimeWarning, match="T3, T5, T4, T6 .*T7, P7, T8, P8") as caught:
+        harmonized = harmonize(raw, old, method="spatial")
+    assert len(caught) == 1
+    assert len(harmonized.ch_names) == 90 and "T3" not in harmonized.ch_names
+    assert_array_equal(rows(harmonized, TEN_TWENTY), rows(raw, TEN_TWENTY))
+
+
 def test_same_name_elsewhere(truth):
     """On a BioSemi cap A1 is the vertex, not an earlobe."""
     montage = mne.channels.make_standard_montage("biosemi128")
