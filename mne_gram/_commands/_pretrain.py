@@ -116,6 +116,8 @@ def _add_recipe(actions):
     )
     flag, kind, metavar, text = FIELDS["n_steps"]
     add(flag, dest="n_steps", type=kind, metavar=metavar, help=f"{text}, in each stage")
+    text = "minutes of training, both stages together, in place of a number of steps"
+    add("--minutes", dest="minutes", type=float, metavar="M", help=text)
     add_set(parser)
     _add_device(parser)
     _add_jobs(parser)
@@ -281,6 +283,7 @@ def _run_recipe(args, parser):
     if bool(args.bids_root) == (args.corpus is not None):
         parser.error("give either --bids-root or --corpus")
     changes = get_changes(args, parser)
+    minutes = changes.pop("minutes", None)
     with _reporting_interruption(args.out), _logging():
         from ..training import run_recipe
 
@@ -292,6 +295,7 @@ def _run_recipe(args, parser):
             device=args.device,
             n_jobs=args.jobs,
             corpus=args.corpus,
+            minutes=minutes,
             changes=changes,
         )
     _print_model(model, Path(args.out) / args.name, ["tokenizer", "gram"])

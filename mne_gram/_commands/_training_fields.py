@@ -10,6 +10,7 @@ import typing
 #: Options for single fields: flag, type, placeholder and help.
 FIELDS = {
     "n_steps": ("--steps", int, "N", "optimizer steps"),
+    "minutes": ("--minutes", float, "M", "minutes of training, in place of a number of steps"),
     "learning_rate": ("--learning-rate", float, "X", "highest learning rate"),
     "n_parts": ("--parts", int, "N", "parts of the batch of a step, a multiple of the processes"),
     "tokens_per_part": ("--tokens-per-part", int, "N", "patches in each part"),
@@ -35,6 +36,8 @@ def get_changes(args, parser):
 
     given = {field: getattr(args, field, None) for field in FIELDS}
     changes = {field: value for field, value in given.items() if value is not None}
+    if {"n_steps", "minutes"} <= set(changes):
+        parser.error("give either --steps or --minutes")
     kinds = typing.get_type_hints(TrainingConfig)
     for text in args.set:
         field, equals, value = text.partition("=")

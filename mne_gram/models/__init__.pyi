@@ -37,6 +37,10 @@ from ._gram import (
     Gram,
     GramLoss,
 )
+from ._half import (
+    HalfCopy,
+    compile_parts,
+)
 from ._inference import (
     get_device,
     limit_threads,
@@ -60,6 +64,10 @@ from ._tokenizer import (
     TokenizerLoss,
     TokenizerOutput,
 )
+from ._visible import (
+    Places,
+    find_places,
+)
 
 __all__ = [
     "CONFIG",
@@ -69,21 +77,25 @@ __all__ = [
     "GramConfig",
     "GramLoss",
     "GramModel",
+    "HalfCopy",
     "ModelInfo",
     "PATCH_LENGTH",
     "POOLS",
+    "Places",
     "Tokenizer",
     "TokenizerConfig",
     "TokenizerLoss",
     "TokenizerOutput",
     "as_generator",
     "choose_batch_size",
+    "compile_parts",
     "convert_checkpoint",
     "decode_tokens",
     "draw_",
     "encode_tokens",
     "encode_windows",
     "fetch_model",
+    "find_places",
     "get_device",
     "get_models_dir",
     "gram_base",

@@ -31,15 +31,18 @@ def dropout(x, rate, training=True):
     return x * keep.mul_(_get_scale(threshold))
 
 
-def attend(query, key, value, *, valid=None, rate=0.0):
-    """Return ``softmax(q k^T / sqrt(dh)) v`` (B, H, L, dh), with dropout on the probabilities.
+def attend(query, key, value, *, valid=None, rate=0.0, scale=None):
+    """Return ``softmax(q k^T * scale) v`` (B, H, L, dh), with dropout on the probabilities.
 
-    ``valid`` (B, L) are the tokens that may be attended to; None means all.
+    ``valid`` (B, L) are the tokens that may be attended to; None means all. ``scale`` None means
+    ``1 / sqrt(dh)``.
     """
     threshold = _get_threshold(rate)
-    if query.device.type != "cpu" or threshold == 0 or valid is not None:
+    if query.device.type != "cpu" or threshold == 0 or valid is not None or scale is not None:
         mask = None if valid is None else valid[:, None, None, :]
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=rate)
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=rate, scale=scale
+        )
     heads = (x.flatten(0, 1) for x in (query, key, value))
     return _AttentionWithDropout.apply(*heads, threshold).unflatten(0, query.shape[:2])
 

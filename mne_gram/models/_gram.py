@@ -21,7 +21,7 @@ from ._layers import (
     init_weights,
     make_blocks,
 )
-from ._visible import find_visible, put, take
+from ._visible import Visible, find_visible, put, take
 
 
 class Encoding(NamedTuple):
@@ -258,7 +258,7 @@ class Gram(nn.Module):
         predicted = self.decoder.scale_head(hidden).float()
         return predicted[..., 0].exp() * unit, predicted[..., 1] * unit
 
-    def forward(self, x, channels, mask, targets, *, scale_weight=1.0):
+    def forward(self, x, channels, mask, targets, *, scale_weight=1.0, places=None):
         """Return the training objective.
 
         Parameters
@@ -273,19 +273,30 @@ class Gram(nn.Module):
             Base classes of the unmasked windows, from the tokenizer.
         scale_weight : float
             Weight of the error of gain and offset, where the network predicts them.
+        places : Places | None
+            The places of the mask, if they are known. Finding them waits for the device.
 
         Returns
         -------
         loss : GramLoss
             The objective, its parts and the accuracy at the masked patches.
         """
-        encoded, visible, channels, patches = self._encode(x, channels, mask)
+        encoded, visible, channels, patches = self._encode(x, channels, mask, places)
         mask = mask.to(patches.device)
-        if not mask.any():
+        if places is None and not mask.any():
             raise ValueError("mask hides no patch of the batch, so there is nothing to predict.")
-        hidden = self._decode(encoded, visible, channels, patches.shape[2])
-        logits = self.decoder.head(hidden[mask]).float()
-        targets = targets.to(logits.device, torch.int64)[mask]
+
+        def choose(values):
+            """Return the hidden ones (M, ...) of values (B, C, n, ...)."""
+            if places is None:
+                return values[mask]
+            index = places.hidden.unflatten(1, (-1, *[1] * (values.ndim - 3)))
+            index = index.expand(-1, -1, *values.shape[3:])
+            return values.flatten(1, 2).gather(1, index).flatten(0, 1)
+
+        hidden = choose(self._decode(encoded, visible, channels, patches.shape[2]))
+        logits = self.decoder.head(hidden).float()
+        targets = choose(targets.to(logits.device, torch.int64))
         cross_entropy = F.cross_entropy(logits, targets)
         spectral = self._spectral_loss(encoded[:, 1:], take(patches.flatten(1, 2), visible))
         if visible.valid is not None:
@@ -294,15 +305,15 @@ class Gram(nn.Module):
         accuracy = (logits.detach().argmax(-1) == targets).float().mean()
         loss, scale = (cross_entropy + spectral) / 2, cross_entropy.new_zeros(())
         if self.decoder.scale_head is not None:
-            scale = self._scale_loss(hidden[mask], patches, mask)
+            scale = self._scale_loss(hidden, patches, mask, choose)
             loss = loss + scale_weight * scale
         return GramLoss(loss, cross_entropy, spectral, accuracy, scale)
 
-    def _scale_loss(self, hidden, patches, mask):
+    def _scale_loss(self, hidden, patches, mask, choose):
         """Return the error of log gain and offset of the masked patches; ``hidden`` is (M, 200)."""
         patches = patches.float()
-        unit = _visible_scale(patches, mask).expand(mask.shape)[mask]
-        patches = patches[mask]
+        unit = choose(_visible_scale(patches, mask).expand(mask.shape))
+        patches = choose(patches)
         gain = patches.std(-1, unbiased=False) / unit
         target = torch.stack([(gain + 1e-3).log(), patches.mean(-1) / unit], dim=-1)
         # Artefacts beyond the range of a signal must not dominate the average.
@@ -314,9 +325,10 @@ class Gram(nn.Module):
         target = _standardize(torch.fft.fft(patches.float(), dim=-1).abs())
         return (predicted - target).square().mean(-1)
 
-    def _encode(self, x, channels, mask):
+    def _encode(self, x, channels, mask, places=None):
         patches, channels = as_patches(x, channels, self.encoder.positions, where="Gram")
-        visible = find_visible(_check_mask(mask, patches).flatten(1))
+        mask = _check_mask(mask, patches).flatten(1)
+        visible = find_visible(mask) if places is None else Visible(places.visible, None)
         positions = self.encoder.positions(channels, patches.shape[2])
         positions = positions.expand(len(patches), -1, -1)
         tokens = take(patches.flatten(1, 2), visible)

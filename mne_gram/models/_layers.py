@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ._config import N_GROUPS, PATCH_LENGTH
+from ._config import FEATURES_PER_FILTER, N_GROUPS, PATCH_LENGTH
 from ._dropout import attend, dropout
 
 
@@ -27,9 +27,18 @@ class _Unfilled:
 class Linear(_Unfilled, nn.Linear):
     """A linear layer whose weights are filled by `init_weights`."""
 
+    def forward(self, x):
+        """Transform the last axis, in the precision of the weights."""
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+
 
 class Conv2d(_Unfilled, nn.Conv2d):
     """A convolution whose weights are filled by `init_weights`."""
+
+
+def prefers_products(x):
+    """Return whether few large products are faster than many small ones where a tensor is."""
+    return x.device.type != "cpu"
 
 
 class WindowNorm(nn.GroupNorm):
@@ -41,12 +50,28 @@ class WindowNorm(nn.GroupNorm):
             return super().forward(x)
         grouped = x.float().unflatten(1, (self.num_groups, -1))  # (B, G, F / G, L, T)
         keep = valid[:, None, None, :, None].to(grouped.dtype)
-        dims = (2, 3, 4)
-        count = keep.sum(dims, keepdim=True) * (grouped.shape[2] * grouped.shape[4])
-        mean = (grouped * keep).sum(dims, keepdim=True) / count
-        var = ((grouped - mean).square() * keep).sum(dims, keepdim=True) / count
-        x = ((grouped - mean) * (var + self.eps).rsqrt()).flatten(1, 2)
-        return x * self.weight[:, None, None] + self.bias[:, None, None]
+        grouped = self._normalise(grouped, keep, (2, 3, 4))
+        return grouped.flatten(1, 2) * self.weight[:, None, None] + self.bias[:, None, None]
+
+    def forward_rows(self, x, valid=None):
+        """Normalise ``x (B, L, T * F)``, one row per token."""
+        grouped = x.float().unflatten(2, (FEATURES_PER_FILTER, self.num_groups, -1))
+        keep = None if valid is None else valid[:, :, None, None, None].to(grouped.dtype)
+        grouped = self._normalise(grouped, keep, (1, 2, 4))
+        weight, bias = (v.unflatten(0, (self.num_groups, -1)) for v in (self.weight, self.bias))
+        return (grouped * weight + bias).flatten(2)
+
+    def _normalise(self, x, keep, dims):
+        """Normalise over some dimensions; ``keep`` is 0 at padding, None without padding."""
+        if keep is None:
+            var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
+            return (x - mean) * (var + self.eps).rsqrt()
+        count = keep.sum(dims, keepdim=True) * math.prod(
+            x.shape[dim] for dim in dims if keep.shape[dim] == 1
+        )
+        mean = (x * keep).sum(dims, keepdim=True) / count
+        var = ((x - mean).square() * keep).sum(dims, keepdim=True) / count
+        return (x - mean) * (var + self.eps).rsqrt()
 
 
 class PatchEmbedding(nn.Module):
@@ -60,14 +85,39 @@ class PatchEmbedding(nn.Module):
         self.norm2 = WindowNorm(N_GROUPS, n_filters)
         self.conv3 = Conv2d(n_filters, n_filters, (1, 3), padding=(0, 1))
         self.norm3 = WindowNorm(N_GROUPS, n_filters)
+        self.register_buffer("taps1", find_taps(PATCH_LENGTH, 15, 8), persistent=False)
+        self.register_buffer("taps2", find_taps(FEATURES_PER_FILTER, 3, 1), persistent=False)
 
     def forward(self, patches, valid=None):
         """Turn ``(B, L, 200)`` into ``(B, L, 25 * n_filters)``, feature ``t * n_filters + f``."""
-        x = patches.unsqueeze(1)
+        if prefers_products(patches):
+            return self._multiply(patches, valid)
+        x = patches.unsqueeze(1).to(self.conv1.weight.dtype)
         x = F.gelu(self.norm1(self.conv1(x), valid))
         x = F.gelu(self.norm2(self.conv2(x), valid))
         x = F.gelu(self.norm3(self.conv3(x), valid))
         return x.permute(0, 2, 3, 1).flatten(2)
+
+    def _multiply(self, x, valid):
+        """Compute the same by products with the banded matrices of the convolutions."""
+        for conv, norm, taps in (
+            (self.conv1, self.norm1, self.taps1),
+            (self.conv2, self.norm2, self.taps2),
+            (self.conv3, self.norm3, self.taps2),
+        ):
+            weight = conv.weight.squeeze(2)  # (F, inputs, taps)
+            matrix = torch.einsum("fgk,kst->sgtf", weight, taps.to(weight.dtype))
+            matrix = matrix.flatten(2).flatten(0, 1)
+            x = x.to(weight.dtype) @ matrix + conv.bias.repeat(FEATURES_PER_FILTER)
+            x = F.gelu(norm.forward_rows(x, valid))
+        return x
+
+
+def find_taps(n_samples, length, stride):
+    """Return which sample each tap of a centered convolution reads, (length, n_samples, 25)."""
+    samples = torch.arange(n_samples)[:, None]
+    starts = stride * torch.arange(FEATURES_PER_FILTER) - length // 2
+    return torch.stack([(samples == starts + k).float() for k in range(length)])
 
 
 def sinusoid_table(n_rows, dim):
@@ -109,13 +159,33 @@ class Attention(nn.Module):
 
     def forward(self, x, valid=None):
         """Attend from tokens ``x (B, L, d)`` to those that are ``valid (B, L)`` (None: all)."""
-        q, k, v = (
-            layer(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
-        x = attend(q, k, v, valid=valid, rate=self.dropout if self.training else 0.0)
-        x = self.proj(x.transpose(1, 2).flatten(2))
+        if prefers_products(x):
+            x = self._attend_at_once(x, valid)
+        else:
+            q, k, v = (
+                layer(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+                for layer in (self.query, self.key, self.value)
+            )
+            x = attend(q, k, v, valid=valid, rate=self.dropout if self.training else 0.0)
+            x = self.proj(x.transpose(1, 2).flatten(2))
         return dropout(x, self.dropout, self.training)
+
+    def _attend_at_once(self, x, valid):
+        """Compute query, key and value in one product, with heads as wide as kernels want."""
+        layers = (self.query, self.key, self.value)
+        width = len(self.proj.weight) // self.n_heads
+        # Fast attention needs a multiple of 8; zeros change no product.
+        padding = -width % 8
+        weight = torch.stack([layer.weight for layer in layers])
+        weight = F.pad(weight.unflatten(1, (self.n_heads, width)), (0, 0, 0, padding))
+        bias = torch.stack([layer.bias for layer in layers])
+        bias = F.pad(bias.unflatten(1, (self.n_heads, width)), (0, padding))
+        x = F.linear(x.to(weight.dtype), weight.flatten(0, 2), bias.flatten())
+        q, k, v = x.unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        rate = self.dropout if self.training else 0.0
+        x = attend(q, k, v, valid=valid, rate=rate, scale=width**-0.5)
+        weight = F.pad(self.proj.weight.unflatten(1, (self.n_heads, width)), (0, padding))
+        return F.linear(x.transpose(1, 2).flatten(2), weight.flatten(1), self.proj.bias)
 
 
 class MLP(nn.Module):
@@ -138,6 +208,9 @@ class TransformerBlock(nn.Module):
     def __init__(self, dim, n_heads, *, dropout=0.0, drop_path=0.0, layer_scale=None):
         super().__init__()
         self.drop_path = drop_path
+        # A tensor, so that blocks with different rates share their compiled code.
+        self.drops = drop_path > 0
+        self.register_buffer("kept", torch.tensor(1.0 - drop_path), persistent=False)
         self.norm1 = nn.LayerNorm(dim)
         self.attn = Attention(dim, n_heads, dropout)
         self.norm2 = nn.LayerNorm(dim)
@@ -155,9 +228,12 @@ class TransformerBlock(nn.Module):
     def _branch(self, x, scale):
         if scale is not None:
             x = x * scale
-        if self.training and self.drop_path > 0:
-            keep = x.new_empty(len(x), 1, 1).bernoulli_(1 - self.drop_path)
-            x = x * (keep / (1 - self.drop_path))
+        if self.training and self.drops:
+            if prefers_products(x):
+                x = x * ((torch.rand(len(x), 1, 1, device=x.device) < self.kept) / self.kept)
+            else:
+                keep = x.new_empty(len(x), 1, 1).bernoulli_(1 - self.drop_path)
+                x = x * (keep / (1 - self.drop_path))
         return x
 
 
@@ -243,7 +319,9 @@ def check_window(shape, channels, positions, *, where):
         )
     if channels.dtype == torch.bool or channels.is_floating_point() or channels.is_complex():
         raise ValueError(f"channels must be integers (montage indices), got {channels.dtype}.")
-    if channels.numel() and (channels.min() < 0 or channels.max() >= n_rows):
+    # Reading values of another device would wait for it.
+    read = channels.device.type == "cpu" and channels.numel()
+    if read and (channels.min() < 0 or channels.max() >= n_rows):
         raise ValueError(
             f"channels must be montage indices from 0 to {n_rows - 1}, got values from "
             f"{int(channels.min())} to {int(channels.max())}."

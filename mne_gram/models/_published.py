@@ -265,7 +265,7 @@ def _fill(cls, config, tensors, names, fname):
     _check_problems(problems, fname)
     network = cls(config, seed=None)
     state = network.state_dict()
-    for ours, tensor in (state | dict(network.named_buffers())).items():
+    for ours, tensor in (state | _get_tables(network)).items():
         name, _ = theirs[ours]
         values = tensors[name].detach().float().reshape(tensor.shape)
         if ours in state:
@@ -277,6 +277,11 @@ def _fill(cls, config, tensors, names, fname):
     return network.eval()
 
 
+def _get_tables(network):
+    """Return the position tables; other buffers are constants of this implementation."""
+    return {name: value for name, value in network.named_buffers() if ".positions." in name}
+
+
 def _match_names(cls, config, names, fname):
     """Return published name and shape of each tensor of a network, which takes no memory."""
     try:
@@ -285,7 +290,7 @@ def _match_names(cls, config, names, fname):
     except Exception as error:  # torch cannot count that many numbers
         raise ValueError(f"{fname} has an impossible shape: {error}. {SOURCES}") from None
     found = {}
-    for ours, tensor in (network.state_dict() | dict(network.named_buffers())).items():
+    for ours, tensor in (network.state_dict() | _get_tables(network)).items():
         theirs = ours
         for pattern, replacement in names:
             theirs = re.sub(pattern, replacement, theirs)

@@ -161,9 +161,8 @@ class Tokenizer(nn.Module):
     def _encode(self, patches, channels):
         features = self.code_head(self.encoder(patches, channels))
         # The nearest unit vector has the largest cosine, whatever the length of the feature.
-        # Mixed precision would confuse classes that are close.
-        with torch.autocast(features.device.type, enabled=False):
-            indices = (features.detach().float() @ self.codebook.T).argmax(-1)
+        # Half precision would confuse classes that are close.
+        indices = (features.detach().float() @ self.codebook.T).argmax(-1)
         return TokenizerOutput(indices, features, self.codebook[indices])
 
     def decode(self, indices, channels):

@@ -10,6 +10,23 @@ from typing import NamedTuple
 import torch
 
 
+class Places(NamedTuple):
+    """The visible and the hidden tokens of windows with equally many of each."""
+
+    visible: torch.Tensor  #: (B, V) places among the L tokens, ascending
+    hidden: torch.Tensor  #: (B, L - V) likewise
+
+
+def find_places(mask):
+    """Return the places of ``mask (B, L)``, True where hidden; None if windows differ in number."""
+    n_hidden = mask.sum(1)
+    count = int(n_hidden[0])
+    if count in (0, mask.shape[1]) or not (n_hidden == count).all():
+        return None
+    order = mask.byte().argsort(dim=1, stable=True)
+    return Places(*order.split([mask.shape[1] - count, count], dim=1))
+
+
 class Visible(NamedTuple):
     """The places of the visible tokens of each window."""
 

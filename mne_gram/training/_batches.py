@@ -3,12 +3,13 @@
 """Batches of windows, each a pure function of a seed, a step and a part."""
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from mne.utils import _check_option, _validate_type
 
+from ..models import Places, find_places
 from ._augment import augment, choose_channels, subtract_average
 from ._buckets import PATCH, good_rows, list_pools, pick, start_at
 from ._masks import MASK_KINDS, MASK_SHARES, draw_mask
@@ -23,6 +24,14 @@ class Batch:
     mask: torch.Tensor  #: True where hidden, bool (B, C, n)
     kind: str  #: of mask; "none" in stage 1, where nothing is hidden
     sources: tuple  #: recording and start of each window
+    places: Places | None = None  #: of the mask, if all windows hide equally many patches
+
+    def pin_memory(self):
+        """Return the batch in pinned memory, from which copies do not wait."""
+        tensors = dict(x=self.x.pin_memory(), channels=self.channels.pin_memory())
+        if self.places is not None:
+            tensors["places"] = Places(*(places.pin_memory() for places in self.places))
+        return replace(self, mask=self.mask.pin_memory(), **tensors)
 
 
 def _check_shares(mask_kinds, mask_share):
@@ -115,7 +124,8 @@ class Sampler:
             kind = str(rng.choice(list(self._odds), p=list(self._odds.values())))
             share = rng.uniform(*self._shares[kind])
         mask = _draw_masks(kind, channels, n_patches, rng, share)
-        return Batch(x, torch.from_numpy(channels), mask, kind, sources)
+        places = find_places(mask.flatten(1)) if self._odds else None
+        return Batch(x, torch.from_numpy(channels), mask, kind, sources, places)
 
     def _read(self, pools, rng):
         """Cut one window from each pool; return windows, channels and sources."""

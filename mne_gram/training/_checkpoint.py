@@ -36,9 +36,12 @@ def get_optimizer_shapes(names):
 
 def restore_optimizer(optimizer, names, tensors):
     """Restore the output of `collect_optimizer`."""
+    fused = optimizer.defaults["fused"]
     for parameter, name in names.items():
         optimizer.state[parameter] = {
-            key: tensors[f"{key}.{name}"].to("cpu" if key == "step" else parameter.device)
+            key: tensors[f"{key}.{name}"].to(
+                "cpu" if key == "step" and not fused else parameter.device
+            )
             for key in ("step", "exp_avg", "exp_avg_sq")
         }
 

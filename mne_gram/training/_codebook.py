@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ._processes import add_up, collect, spread
+from ._processes import add_up, collect, send, spread
 
 _N_CANDIDATES = 512  # code vectors per batch from which classes are revived
 
@@ -21,8 +21,9 @@ def find_nearest(codes, codebook, chunk=4096):
 def sum_by_class(codes, indices, n_classes):
     """Return the sums (K, code_dim) of the code vectors of each class, and their counts (K,)."""
     sums = codes.new_zeros(n_classes, codes.shape[1]).index_add_(0, indices, codes)
-    counts = torch.bincount(indices, minlength=n_classes).to(codes.dtype)
-    return sums, counts
+    # Unlike bincount, this does not wait for the largest class.
+    ones = codes.new_ones(1).expand(len(indices))
+    return sums, codes.new_zeros(n_classes).index_add_(0, indices, ones)
 
 
 @torch.no_grad()
@@ -97,27 +98,37 @@ class Codebook:
 
     @torch.no_grad()
     def update(self, generator, *, revive=True):
-        """Move code vectors towards the means of those added; return the number of revived classes.
+        """Move code vectors towards the means of those added.
 
-        The generator is on the CPU, in the same state in all processes.
+        The generator is on the CPU, in the same state in all processes. Returns the number of
+        revived classes, as a tensor: nothing here waits for the device.
         """
         sums, counts = add_up(self.sums), add_up(self.counts)
         used = counts > 0
-        means = F.normalize(sums[used], dim=-1)
-        moved = self.decay * self.vectors[used] + (1 - self.decay) * means
-        self.vectors[used] = F.normalize(moved, dim=-1)
+        means = F.normalize(sums, dim=-1)
+        moved = F.normalize(self.decay * self.vectors + (1 - self.decay) * means, dim=-1)
+        self.vectors.copy_(torch.where(used[:, None], moved, self.vectors))
         share = counts / counts.sum() * len(counts)
         self.usage.mul_(self.decay).add_(share, alpha=1 - self.decay)
-        dead = torch.nonzero(self.usage < self.revive_below).flatten() if revive else []
-        if len(dead):
-            # (processes, parts, ...) to the order of the parts, however they were distributed.
-            codes = collect(torch.stack(self.candidates)).transpose(0, 1).flatten(0, 2)
-            order = torch.randperm(len(codes), generator=generator)[: len(dead)].to(codes.device)
-            dead = dead[: len(order)]
-            self.vectors[dead] = codes[order]
-            self.usage[dead] = 1.0  # its average restarts, too
+        n_revived = counts.new_zeros(())
+        if revive:
+            n_revived = self._revive(generator)
         self._forget()
-        return len(dead)
+        return n_revived
+
+    def _revive(self, generator):
+        """Restart classes that are hardly used at random candidates; return their number."""
+        # (processes, parts, ...) to the order of the parts, however they were distributed.
+        codes = collect(torch.stack(self.candidates)).transpose(0, 1).flatten(0, 2)
+        order = send(torch.randperm(len(codes), generator=generator), codes.device)
+        dead = self.usage < self.revive_below
+        # The k-th class to revive takes the k-th candidate, as long as there are any.
+        place = dead.cumsum(0) - 1
+        dead = dead & (place < len(codes))
+        chosen = codes[order[place.clamp(0, len(codes) - 1)]]
+        self.vectors.copy_(torch.where(dead[:, None], chosen, self.vectors))
+        self.usage.copy_(torch.where(dead, 1.0, self.usage))  # its average restarts, too
+        return dead.sum().to(self.usage.dtype)
 
     def get_state(self):
         """Return what a checkpoint contains in addition to the code vectors."""

@@ -18,7 +18,10 @@ class TrainingConfig:
     Attributes
     ----------
     n_steps : int
-        Number of optimizer steps.
+        Number of optimizer steps. With ``minutes``, only the ratio of ``free_steps`` to it counts.
+    minutes : float | None
+        Duration of the training, in place of a number of steps: learning rate, free steps,
+        validations and checkpoints follow the clock, so a faster machine takes more steps.
     n_parts : int
         Parts of the batch of one step. Each part contains windows of one shape, and processes
         share the parts. Gradients are averaged over parts.
@@ -109,6 +112,7 @@ class TrainingConfig:
     validate_every: int = 250
     checkpoint_every: int = 100
     log_every: int = 10
+    minutes: float | None = None
     precision: str = "float32"
     compile: bool = False
 
@@ -134,11 +138,28 @@ class TrainingConfig:
             raise ValueError(f"free_steps must be from 0 to n_steps - 1, got {self.free_steps!r}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be an int of at least 0, got {self.seed!r}.")
+        minutes = self.minutes
+        if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
+            raise ValueError(f"minutes must be None, or positive and finite, got {minutes!r}.")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}.")
         every = self.hold_out_every
         if every is not None and (isinstance(every, bool) or every != int(every) or every < 2):
             raise ValueError(f"hold_out_every must be None or an int from 2, got {every!r}.")
+
+    @property
+    def free_share(self):
+        """The share of stage 1 without quantization."""
+        return self.free_steps / self.n_steps
+
+    def get_rate_at(self, progress):
+        """Return the learning rate at a share of the training, from 0 to 1."""
+        if progress < self.warm_up:
+            # At the very beginning it is not 0.
+            return self.learning_rate * max(progress / self.warm_up, 0.01)
+        fall = (progress - self.warm_up) / max(1 - self.warm_up, 1e-9)
+        height = (1 + math.cos(math.pi * min(fall, 1.0))) / 2
+        return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * height
 
     def get_learning_rate(self, step):
         """Return the learning rate of a step, counted from 0."""

@@ -3,9 +3,8 @@
 """The training loop, the same for one process and for many."""
 
 import copy
-import dataclasses
+import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -14,10 +13,13 @@ from mne.utils import ProgressBar, logger
 from torch.nn.parallel import DistributedDataParallel
 
 from .._files import staged
+from ..models import HalfCopy, compile_parts
 from . import _checkpoint as checkpoint
 from ._logs import Log
-from ._optimization import group_parameters, update_average
+from ._optimization import clip_gradients, group_parameters, update_average
+from ._prefetch import move, prefetch
 from ._processes import add_up, get_n_processes, get_rank, wait
+from ._schedule import Schedule
 
 _START, _UPDATE = 1, 2  # purposes of draws other than the parts of a step
 _DRAW_EVERY = 60.0  # seconds between drawings of the curves
@@ -37,36 +39,60 @@ def train(stage, sampler, validation, config, folder, *, device, facts):
             f"n_parts to a multiple of {n_processes}."
         )
     run = _Run(stage, config, folder, device, facts)
-    n_steps, start = config.n_steps, run.progress["step"]
+    start, schedule = run.progress["step"], run.schedule
+    is_done = run.progress.get("done", start >= config.n_steps and schedule.limit is None)
     if start:
-        logger.info(f"Resuming after step {start} of {n_steps} ({folder}).")
+        end = f"{config.minutes:g} minutes" if schedule.limit else config.n_steps
+        logger.info(f"Resuming after step {start} of {end} ({folder}).")
     parts = range(get_rank(), config.n_parts, n_processes)
     is_first = get_rank() == 0
     log = Log(folder, resume_step=start) if is_first else nullcontext()
-    begun = time.monotonic() - run.progress.get("seconds", 0.0)
-    with log, _prefetched(sampler, range(start, n_steps), parts, device) as batches:
-        # Other processes have a bar that is switched off.
-        options = {} if is_first else {"which_tqdm": "off"}
-        text = f"Training the {stage.name}"
-        bar = ProgressBar(n_steps, initial_value=start, mesg=text, **options)
-        for step in range(start, n_steps):
-            if stage.needs_start(step):
-                _start_stage(stage, sampler, step, config, device)
+    last = None if schedule.limit else config.n_steps
+    with log, prefetch(sampler, start, start if is_done else last, parts, device) as batches:
+        bar = _Bar(stage.name, run, is_first)
+        step = start
+        while not is_done:
+            if stage.needs_start(step, schedule.get_progress(step)):
+                _start_stage(stage, sampler, step, run)
                 run.restart_average(step)
             values = run.take_step(step, parts, next(batches))
-            done = step + 1
-            run.progress.update(step=done, seconds=time.monotonic() - begun)
-            if is_first and (done % config.log_every == 0 or done == n_steps):
-                log.write(done, "train", values)
-            if done % config.validate_every == 0 or done == n_steps:
+            step += 1
+            is_done = schedule.advance(step)
+            run.progress.update(step=step, seconds=schedule.get_seconds(), setup=schedule.setup)
+            due = schedule.get_due(step, is_done)
+            if due:
+                run.check_finite()
+            if "log" in due and is_first:
+                log.write(step, "train", read_values(values))
+            if "validation" in due:
                 run.validate(validation, log if is_first else None)
                 if is_first:
-                    run.draw_curves(is_last=done == n_steps)
-            if is_first and (done % config.checkpoint_every == 0 or done == n_steps):
+                    run.draw_curves(is_last=is_done)
+            if "checkpoint" in due and is_first:
+                run.progress["done"] = is_done
                 run.save()
-            bar.update(done)
+            bar.update(step)
         wait()
     return run.get_network(), run.progress
+
+
+class _Bar:
+    """A progress bar of steps, or of thousandths of the time."""
+
+    def __init__(self, name, run, is_first):
+        self._run, self._by_clock = run, run.schedule.limit is not None
+        # Other processes have a bar that is switched off.
+        options = {} if is_first else {"which_tqdm": "off"}
+        n_all = 1000 if self._by_clock else run.config.n_steps
+        start = self._get_value(run.progress["step"])
+        self._bar = ProgressBar(n_all, initial_value=start, mesg=f"Training the {name}", **options)
+
+    def _get_value(self, step):
+        return int(1000 * self._run.schedule.fraction) if self._by_clock else step
+
+    def update(self, step):
+        """Draw the progress after a step."""
+        self._bar.update(self._get_value(step))
 
 
 class _Run:
@@ -81,7 +107,7 @@ class _Run:
             group_parameters(network.named_parameters(), config.weight_decay),
             lr=config.learning_rate,
             betas=config.betas,
-            foreach=True,
+            **({"fused": True} if device.type == "cuda" else {"foreach": True}),
         )
         self.average = copy.deepcopy(network)
         saved, self.progress = checkpoint.read_checkpoint(
@@ -89,7 +115,16 @@ class _Run:
         )
         if saved is not None:
             self._load(saved)
-        self.forward = torch.compile(network) if config.compile else network
+        self.schedule = Schedule(config, self.progress, device)
+        self._both = [list(one.state_dict().values()) for one in (self.average, network)]
+        # Reading a value waits for the device, which costs nothing on a CPU.
+        self._checks_steps = device.type == "cpu"
+        self._recent = []
+        self.half = HalfCopy(network) if config.precision == "bfloat16" else None
+        self.forward = network if self.half is None else self.half.network
+        stage.prepare(self.half is not None, config.compile)
+        if config.compile:
+            compile_parts(self.forward)
         if get_n_processes() > 1:
             self.forward = DistributedDataParallel(self.forward, forward_sync_buffers=False)
 
@@ -132,55 +167,67 @@ class _Run:
         checkpoint.write_checkpoint(self.folder, groups, self.facts, self.progress)
 
     def take_step(self, step, parts, batches):
-        """Take one step of the optimizer; return the values to log."""
+        """Take one step of the optimizer; return the values to log, for `read_values`.
+
+        Nothing here waits for a GPU.
+        """
         config = self.config
-        rate = config.get_learning_rate(step)
+        rate, progress = self.schedule.get_rate(step), self.schedule.get_progress(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        logged = []
+        if self.half is not None:
+            self.half.refresh()
+        logged, sources = [], []
         for k, (part, batch) in enumerate(zip(parts, batches, strict=True)):
+            batch = move(batch, self.device)
             with self._synchronised(k == len(parts) - 1):
-                with local_random_state(self.device, config.seed, step, part), self._precision():
+                with local_random_state(self.device, config.seed, step, part):
                     loss, values = self.stage.get_loss(self.forward, batch)
                 (loss / len(parts)).backward()
             logged.append(torch.stack([value.detach().float() for value in values.values()]))
-        losses = [row[0] for row in logged]
-        means = add_up(torch.stack(logged).sum(0)) / config.n_parts
-        norm = torch.nn.utils.clip_grad_norm_(list(self.names), config.clip, foreach=True)
-        self._check_finite(step, means[0], norm, batches, losses)
+            sources.append(batch.sources)
+        if self.half is not None:
+            self.half.return_gradients()
+        logged = torch.stack(logged)
+        means = add_up(logged.sum(0)) / config.n_parts
+        norm = clip_gradients(self.names, config.clip)
+        found = torch.cat([torch.stack([means[0], norm]), logged[:, 0]])
+        self._recent.append((step, sources, found))
+        if self._checks_steps:
+            self.check_finite()
         self.optimizer.step()
         generator = get_generator(config.seed, step, 0, _UPDATE)
-        state = self.stage.update(step, generator)
-        average, network = self.average.state_dict(), self.stage.network.state_dict()
-        update_average(average.values(), network.values(), config.average, step)
-        values = dict(zip(values, means.tolist(), strict=True))
-        return {**values, **state, "gradient_norm": norm.item(), "learning_rate": rate}
+        state = self.stage.update(progress, generator)
+        update_average(*self._both, config.average, step)
+        values = dict(zip(values, means, strict=True))
+        return {**values, **state, "gradient_norm": norm, "learning_rate": rate}
 
     def _synchronised(self, is_last):
         """Exchange gradients after the last part only."""
         wrapped = isinstance(self.forward, DistributedDataParallel)
         return self.forward.no_sync() if wrapped and not is_last else nullcontext()
 
-    def _precision(self):
-        if self.config.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
-
-    def _check_finite(self, step, loss, norm, batches, losses):
-        if torch.isfinite(loss) and torch.isfinite(norm):
+    def check_finite(self):
+        """Raise if the loss or the gradient of a step since the last check is not finite."""
+        if not self._recent:
             return
-        # The parts that caused it, if the loss shows them.
-        pairs = zip(batches, losses, strict=True)
-        suspects = [batch for batch, value in pairs if not torch.isfinite(value)] or batches
-        sources = sorted({source for batch in suspects for source in batch.sources})
-        saved = self.folder / checkpoint.NAME
-        kept = f"The last checkpoint, {saved}, is kept. " if saved.exists() else ""
-        raise RuntimeError(
-            f"Step {step + 1} gave a loss of {loss.item():.4g} and a gradient of norm "
-            f"{norm.item():.4g}; training was stopped before the weights were changed. The batch "
-            f"contains {'; '.join(sources)}. {kept}Check these recordings, or lower learning_rate."
-        )
+        rows = torch.stack([found for *_, found in self._recent]).tolist()
+        recent, self._recent = self._recent, []
+        for (step, sources, _), (loss, norm, *losses) in zip(recent, rows, strict=True):
+            if math.isfinite(loss) and math.isfinite(norm):
+                continue
+            # The parts that caused it, if the loss shows them.
+            pairs = zip(sources, losses, strict=True)
+            suspects = [names for names, value in pairs if not math.isfinite(value)] or sources
+            names = "; ".join(sorted({name for part in suspects for name in part}))
+            saved = self.folder / checkpoint.NAME
+            kept = f"The last checkpoint, {saved}, is kept. " if saved.exists() else ""
+            raise RuntimeError(
+                f"Step {step + 1} gave a loss of {loss:.4g} and a gradient of norm {norm:.4g}; "
+                "training was stopped, and nothing of this step is saved. The batch contains "
+                f"{names}. {kept}Check these recordings, or lower learning_rate."
+            )
 
     def get_network(self):
         """Return a copy with the averaged weights, in eval mode."""
@@ -193,8 +240,7 @@ class _Run:
         if log is not None:
             values = {}
             if batches:
-                with self._precision():
-                    values = self.stage.evaluate(self.get_network(), batches)
+                values = self.stage.evaluate(self.get_network(), batches)
                 for subject, measures in values.items():
                     log.write(self.progress["step"], "validation", measures, subject)
                 self.progress["validation"] = values[""]
@@ -219,16 +265,28 @@ def _draw_curves(folder):
     plt.close(figure)
 
 
-def _start_stage(stage, sampler, step, config, device):
+def _start_stage(stage, sampler, step, run):
     """Initialise a stage from the batches of a step, the same in all processes."""
+    config = run.config
     batches, n_tokens, part = [], 0, 0
     wanted = max(config.start_tokens, stage.network.config.n_classes)
     while n_tokens < wanted:
-        batch = move(sampler.draw(step, part), device)
+        batch = move(sampler.draw(step, part), run.device)
         batches.append(batch)
         n_tokens += batch.mask.numel()
         part += 1
-    stage.start(step, batches, get_generator(config.seed, step, 0, _START))
+    generator = get_generator(config.seed, step, 0, _START)
+    stage.start(step, run.schedule.get_progress(step), batches, generator)
+
+
+def read_values(values):
+    """Return values as floats, which waits for the device once."""
+    tensors = [value for value in values.values() if isinstance(value, torch.Tensor)]
+    read = iter(torch.stack([value.float() for value in tensors]).tolist() if tensors else [])
+    return {
+        name: next(read) if isinstance(value, torch.Tensor) else value
+        for name, value in values.items()
+    }
 
 
 def get_generator(*entropy):
@@ -245,35 +303,3 @@ def local_random_state(device, *entropy):
     with torch.random.fork_rng(devices):
         torch.manual_seed(int(seed >> np.uint64(1)))
         yield
-
-
-def move(batch, device):
-    """Return a batch on a device."""
-    fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    tensors = {name: v for name, v in fields.items() if isinstance(v, torch.Tensor)}
-    moved = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
-    return dataclasses.replace(batch, **moved)
-
-
-@contextmanager
-def _prefetched(sampler, steps, parts, device):
-    """Yield an iterator of each step's batches, which are drawn ahead in a thread."""
-
-    def draw(step):
-        """Return the batches of a step, on the device."""
-        return [move(sampler.draw(step, part), device) for part in parts]
-
-    def iterate(pool):
-        """Yield the batches of each step; those of the next two are being drawn."""
-        waiting = [pool.submit(draw, step) for step in steps[:2]]
-        for k in range(len(steps)):
-            batches = waiting.pop(0).result()
-            if k + 2 < len(steps):
-                waiting.append(pool.submit(draw, steps[k + 2]))
-            yield batches
-
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            yield iterate(pool)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

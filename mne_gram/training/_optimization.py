@@ -28,6 +28,17 @@ def group_parameters(named, weight_decay, get_share=lambda name: 1.0):
     ]
 
 
+def clip_gradients(parameters, largest):
+    """Scale all gradients down to a norm of at most ``largest``; return the norm before."""
+    import torch
+
+    with torch.no_grad():
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
 def update_average(averages, values, decay, step):
     """Move running averages (a list of tensors) towards values, in place; steps count from 0."""
     import torch

@@ -46,6 +46,13 @@ def spread(tensor):
     return tensor
 
 
+def send(tensor, device):
+    """Return a tensor of the CPU on a device, without waiting for earlier work of that device."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 def wait():
     """Wait for all processes."""
     if dist.is_initialized():

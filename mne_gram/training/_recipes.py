@@ -38,6 +38,7 @@ class PretrainingRecipe:
     stage1: TrainingConfig
     stage2: TrainingConfig
     dtype: str = "float32"  #: of the stored weights
+    first_share: float = 0.4  #: of the minutes, for stage 1
 
 
 _TINY1 = TrainingConfig(
@@ -67,28 +68,33 @@ _TINY2 = dataclasses.replace(
     free_guide=False,
     warm_start=True,
 )
-# The same for a GPU: larger batches, more steps, half precision where it is harmless.
+# The same for a GPU: batches that keep it busy, half precision where it is harmless, and as many
+# steps as the time allows.
 _SMALL1 = dataclasses.replace(
     _TINY1,
-    n_steps=20000,
-    n_parts=4,
-    tokens_per_part=8192,
+    n_steps=4000,
+    minutes=3.2,
+    n_parts=2,
+    tokens_per_part=65536,
     learning_rate=1e-3,
-    free_steps=1000,
-    checkpoint_every=500,
-    validate_every=1000,
+    free_steps=300,
     precision="bfloat16",
     compile=True,
 )
 _SMALL2 = dataclasses.replace(
     _SMALL1,
-    learning_rate=4e-4,
+    minutes=4.8,
+    learning_rate=6e-4,
     warm_up=0.05,
     weight_decay=0.05,
     free_steps=0,
     free_guide=False,
     warm_start=True,
 )
+
+_SELDOM = dict(checkpoint_every=500, validate_every=1000)
+
+_CPU_TOKENS = 4096  # in a part, on a CPU
 
 RECIPES = {
     "gram-tiny": PretrainingRecipe(
@@ -100,18 +106,21 @@ RECIPES = {
         dtype="float16",
     ),
     "gram-small": PretrainingRecipe(
-        "the same for a GPU",
+        "the same for a GPU, trained in eight minutes",
         tokenizer_small(),
         gram_small(),
         _SMALL1,
         _SMALL2,
+        dtype="float16",
     ),
     "gram-base-open": PretrainingRecipe(
         "networks of the published Base shape, for a GPU and a large corpus",
         tokenizer_base(),
         dataclasses.replace(gram_base(), predict_scale=True),
-        dataclasses.replace(_SMALL1, n_steps=60000, learning_rate=5e-4),
-        dataclasses.replace(_SMALL2, n_steps=60000, learning_rate=5e-4),
+        dataclasses.replace(
+            _SMALL1, n_steps=60000, minutes=None, free_steps=3000, learning_rate=5e-4, **_SELDOM
+        ),
+        dataclasses.replace(_SMALL2, n_steps=60000, minutes=None, learning_rate=5e-4, **_SELDOM),
     ),
 }
 
@@ -126,6 +135,7 @@ def run_recipe(
     device=None,
     n_jobs=1,
     corpus=None,
+    minutes=None,
     changes=None,
     verbose=None,
 ):
@@ -149,6 +159,9 @@ def run_recipe(
         Processes that prepare the corpus.
     corpus : path-like | None
         A prepared corpus, in place of ``out/corpus``.
+    minutes : float | None
+        Duration of the training of both stages together, in place of the steps or minutes of the
+        recipe. Preparing the corpus does not count, nor does the time during an interruption.
     changes : dict | None
         Fields of the settings of both stages (:class:`TrainingConfig`) that differ from the recipe.
     verbose : bool | str | int | None
@@ -162,7 +175,8 @@ def run_recipe(
     Raises
     ------
     ValueError
-        If the recipe does not exist, or there is nothing to train on.
+        If the recipe does not exist, there is nothing to train on, or both ``minutes`` and a
+        number of steps are given.
 
     Notes
     -----
@@ -171,7 +185,8 @@ def run_recipe(
     """
     _check_option("name", name, list(RECIPES))
     recipe, out, device = RECIPES[name], Path(out), choose_device(device)
-    stage1 = adapt(recipe.stage1, device, changes)
+    changes1, changes2 = _share_minutes(recipe, minutes, changes)
+    stage1 = adapt(recipe.stage1, device, changes1)
     # Processes join first, as all have to wait for the corpus.
     with process_group(device):
         if corpus is None:
@@ -184,7 +199,7 @@ def run_recipe(
         first = pretrain_tokenizer(
             corpus, out / "tokenizer", config=recipe.tokenizer, training=stage1, device=device
         )
-        stage2 = adapt(recipe.stage2, device, {**(changes or {}), "free_steps": 0})
+        stage2 = adapt(recipe.stage2, device, {**changes2, "free_steps": 0})
         model = pretrain(
             corpus, first, out / "gram", config=recipe.gram, training=stage2, device=device
         )
@@ -199,10 +214,25 @@ def run_recipe(
     return model
 
 
-def adapt(training, device, changes=None):
-    """Return settings with changes, and adapted to a device: on a CPU in single precision.
+def _share_minutes(recipe, minutes, changes):
+    """Return the changes of each stage, with its share of the minutes."""
+    changes = dict(changes or {})
+    if minutes is None:
+        return changes, changes
+    if not minutes > 0:
+        raise ValueError(f"minutes must be positive, got {minutes!r}.")
+    if {"n_steps", "minutes"} & set(changes):
+        raise ValueError("Give either minutes or a number of steps, not both.")
+    shares = recipe.first_share, 1 - recipe.first_share
+    return tuple({**changes, "minutes": share * minutes} for share in shares)
 
-    With other ``n_steps``, ``free_steps`` remain the same share of them unless changed, too.
+
+def adapt(training, device, changes=None):
+    """Return settings with changes, and adapted to a device.
+
+    On a CPU training is in single precision, and the tokens of a step come in smaller parts. With
+    other ``n_steps``, ``free_steps`` remain the same share of them unless changed, too, and the
+    clock does not count.
     """
     changes = dict(changes or {})
     if device.type == "cpu" and (training.compile or training.precision != "float32"):
@@ -210,7 +240,13 @@ def adapt(training, device, changes=None):
             "These settings are meant for a GPU. On this CPU training is in single precision, "
             "without compilation, and takes long; the recipe gram-tiny is meant for any machine."
         )
-        changes = {"precision": "float32", "compile": False, **changes}
+        n_parts = training.n_parts * max(1, training.tokens_per_part // _CPU_TOKENS)
+        size = dict(n_parts=n_parts, tokens_per_part=min(training.tokens_per_part, _CPU_TOKENS))
+        if {"n_parts", "tokens_per_part"} & set(changes):
+            size = {}
+        changes = {"precision": "float32", "compile": False, **size, **changes}
+    if "n_steps" in changes:
+        changes = {"minutes": None, **changes}
     n_steps = changes.get("n_steps", training.n_steps)
     if "free_steps" not in changes:
         changes["free_steps"] = round(training.free_steps * n_steps / training.n_steps)

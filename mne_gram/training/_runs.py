@@ -70,11 +70,15 @@ def run_stage(name, build, config, corpus, out, training, device, overwrite, fir
             stage, sampler, batches, training, out, device=device, facts=facts
         )
         card = make_card(name, config, training, corpus, trained_on, validated_on, progress)
+        card["device"] = _name_device(device)
         model = _assemble(name, network.cpu(), card, first, out)
         if get_rank() == 0:
             save_model(model, out / "model", overwrite=True)
         wait()
-    logger.info(f"Trained the {name} for {progress['step']} steps: {out / 'model'}")
+    minutes = progress["seconds"] / 60
+    logger.info(
+        f"Trained the {name} for {progress['step']} steps in {minutes:.1f} minutes: {out / 'model'}"
+    )
     return model
 
 
@@ -109,6 +113,13 @@ def _check_device(device, training):
             "precision='bfloat16' and compile=True are for GPUs and slower on a CPU. Set "
             "precision='float32', compile=False, or give a device."
         )
+
+
+def _name_device(device):
+    """Return what the card says of a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type.upper()}, {torch.get_num_threads()} threads"
 
 
 def _check_warm_start(config, training):

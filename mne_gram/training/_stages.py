@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The two stages: what each minimises, what it does after a step, how it is validated."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 
+from ..models import HalfCopy, compile_parts
 from ._codebook import Codebook, get_perplexity
 from ._interpolating import start_interpolating
 from ._processes import spread
@@ -35,17 +38,20 @@ class TokenizerStage:
         )
         self.guide = None
 
-    def needs_start(self, step):
+    def prepare(self, in_half, compiled):
+        """Do nothing: there is no other network."""
+
+    def needs_start(self, step, progress):
         """Return whether something has to be initialised from a few batches before a step."""
         if self.codebook.started:
             return False
         lacks_guide = self.config.free_guide and self.guide is None
-        return step >= self.config.free_steps or lacks_guide
+        return progress >= self.config.free_share or lacks_guide
 
-    def start(self, step, batches, generator):
+    def start(self, step, progress, batches, generator):
         """Find the guide, or fill the codebook, before a step."""
         _check_finite(step, batches)
-        if step >= self.config.free_steps:
+        if progress >= self.config.free_share:
             self.start_codebook(batches, generator)
         else:
             patches = [batch.x.unflatten(2, (-1, 200)).flatten(0, 2) for batch in batches]
@@ -79,17 +85,14 @@ class TokenizerStage:
         values["commitment"] = out.commitment
         return out.loss, values
 
-    def update(self, step, generator):
-        """Move the codebook; return the values to log."""
+    def update(self, progress, generator):
+        """Move the codebook; return the values to log. ``progress`` is the share of the run."""
         if not self.codebook.started:
             return {}
-        counts = self.codebook.counts
+        used = (self.codebook.counts > 0).float().mean()
         # Classes revived near the end would not settle.
-        n_revived = self.codebook.update(generator, revive=step < 0.8 * self.config.n_steps)
-        return {
-            "revived": n_revived,
-            "classes_used": (counts > 0).float().mean().item(),
-        }
+        n_revived = self.codebook.update(generator, revive=progress < 0.8)
+        return {"revived": n_revived, "classes_used": used}
 
     def get_state(self):
         """Return what a checkpoint contains in addition to the weights."""
@@ -149,12 +152,25 @@ class GramStage:
     def __init__(self, network, tokenizer, config):
         self.network, self.config = network, config
         self.tokenizer = tokenizer.eval().requires_grad_(False)
+        #: What gives the classes in training, of the same weights.
+        self.classifier = self.tokenizer
 
-    def needs_start(self, step):
+    def prepare(self, in_half, compiled):
+        """Make the network that gives the classes in training, in half precision or compiled."""
+        if in_half:
+            half = HalfCopy(self.tokenizer)
+            half.refresh()
+            self.classifier = half.network
+        elif compiled:
+            self.classifier = copy.deepcopy(self.tokenizer)
+        if compiled:
+            compile_parts(self.classifier)
+
+    def needs_start(self, step, progress):
         """Return whether weights have to be initialised before a step."""
         return self.config.warm_start and step == 0
 
-    def start(self, step, batches, generator):
+    def start(self, step, progress, batches, generator):
         """Start the network as an interpolator."""
         _check_finite(step, batches)
         start_interpolating(self.network, self.tokenizer, batches)
@@ -165,9 +181,14 @@ class GramStage:
     def get_loss(self, forward, batch):
         """Return the objective of a batch and the values to log."""
         with torch.no_grad():
-            targets = self.tokenizer.encode(batch.x, batch.channels).indices
+            targets = self.classifier.encode(batch.x, batch.channels).indices
         out = forward(
-            batch.x, batch.channels, batch.mask, targets, scale_weight=self.config.scale_weight
+            batch.x,
+            batch.channels,
+            batch.mask,
+            targets,
+            scale_weight=self.config.scale_weight,
+            places=batch.places,
         )
         values = {"loss": out.loss, "cross_entropy": out.cross_entropy, "spectral": out.spectral}
         values["accuracy"] = out.accuracy
@@ -175,7 +196,7 @@ class GramStage:
             values["scale"] = out.scale
         return out.loss, values
 
-    def update(self, step, generator):
+    def update(self, progress, generator):
         """Do nothing: there is no codebook to move."""
         return {}
 

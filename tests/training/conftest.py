@@ -116,12 +116,12 @@ def take_steps(run, sampler, steps):
     """Take steps as the loop does; return the last one's values."""
     parts = range(run.config.n_parts)
     for step in steps:
-        if run.stage.needs_start(step):
-            loop._start_stage(run.stage, sampler, step, run.config, CPU)
+        if run.stage.needs_start(step, run.schedule.get_progress(step)):
+            loop._start_stage(run.stage, sampler, step, run)
             run.restart_average(step)
         values = run.take_step(step, parts, [sampler.draw(step, part) for part in parts])
         run.progress.update(step=step + 1)
-    return values
+    return loop.read_values(values)
 
 
 def get_log(out):

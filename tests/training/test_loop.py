@@ -132,37 +132,41 @@ def test_start_of_the_codebook(corpus, tmp_path, tiny):
     training = replace(tiny.SHORT, free_steps=2, free_guide=False, start_tokens=1000)
     one, sampler, _ = tiny.make_run("tokenizer", corpus, tmp_path, training)
     stage, found = one.stage, []
-    assert not stage.needs_start(1) and stage.needs_start(2) and stage.needs_start(3)
+    assert (
+        not stage.needs_start(1, 1 / 8)
+        and stage.needs_start(2, 2 / 8)
+        and stage.needs_start(3, 3 / 8)
+    )
     start = stage.start
 
-    def spy(step, batches, generator):
+    def spy(step, progress, batches, generator):
         found.extend(batches)
-        return start(step, batches, generator)
+        return start(step, progress, batches, generator)
 
     stage.start = spy
     states = tiny.get_random_states()
-    loop._start_stage(stage, sampler, 2, one.config, tiny.CPU)
+    loop._start_stage(stage, sampler, 2, one)
     assert tiny.get_random_states() == states and stage.network.training
     sizes = [batch.mask.numel() for batch in found]
     assert sum(sizes) >= 1000 > sum(sizes[:-1])
-    assert not stage.needs_start(2) and stage.guide is None
+    assert not stage.needs_start(2, 2 / 8) and stage.guide is None
     first = stage.network.codebook.clone()
     stage.network.codebook.zero_()
     stage.network.eval()
-    start(2, found, loop.get_generator(0, 2, 0, loop._START))
+    start(2, 2 / 8, found, loop.get_generator(0, 2, 0, loop._START))
     assert first.equal(stage.network.codebook) and not stage.network.training
     few = replace(found[0], x=found[0].x[:1, :1, :200], channels=found[0].channels[:1, :1])
     with pytest.raises(ValueError, match="codebook of 32 classes needs"):
-        start(2, [few], loop.get_generator(0))
+        start(2, 2 / 8, [few], loop.get_generator(0))
 
 
 def test_guide(corpus, tmp_path, tiny):
     """Before the codebook starts, codes learn to be what principal components make of patches."""
     one, sampler, _ = tiny.make_run("tokenizer", corpus, tmp_path, tiny.SHORT)
-    assert one.stage.needs_start(0)
+    assert one.stage.needs_start(0, 0 / 8)
     tiny.take_steps(one, sampler, [0])
     guide = one.stage.guide
-    assert not one.stage.needs_start(1) and one.stage.needs_start(3)
+    assert not one.stage.needs_start(1, 1 / 8) and one.stage.needs_start(3, 3 / 8)
     torch.testing.assert_close(guide.T @ guide, torch.eye(32), rtol=0, atol=1e-5)
     batch = sampler.draw(1, 0)
     one.stage.network.eval()
@@ -179,7 +183,7 @@ def test_guide(corpus, tmp_path, tiny):
     one.stage.set_state(state)
     assert one.stage.guide.equal(guide) and not one.stage.codebook.started
     tiny.take_steps(one, sampler, [3])
-    assert one.stage.codebook.started and not one.stage.needs_start(4)
+    assert one.stage.codebook.started and not one.stage.needs_start(4, 4 / 8)
     without = {name: value for name, value in state.items() if name != "guide"}
     one.stage.set_state(without)
     assert one.stage.guide is None
@@ -259,9 +263,9 @@ def test_gram_learns(corpus, tmp_path, tiny):
 def test_warm_start(corpus, tmp_path, monkeypatch, tiny):
     """It comes before the first step, once, and the averages begin with it."""
     one, sampler, _ = tiny.make_run("gram", corpus, tmp_path)
-    assert one.stage.needs_start(0) and not one.stage.needs_start(1)
+    assert one.stage.needs_start(0, 0 / 8) and not one.stage.needs_start(1, 1 / 8)
     before = {name: value.clone() for name, value in one.stage.network.state_dict().items()}
-    loop._start_stage(one.stage, sampler, 0, one.config, tiny.CPU)
+    loop._start_stage(one.stage, sampler, 0, one)
     one.restart_average(0)
     started = one.stage.network.state_dict()
     changed = {name for name, value in started.items() if not value.equal(before[name])}
@@ -272,10 +276,10 @@ def test_warm_start(corpus, tmp_path, monkeypatch, tiny):
     cold, _, _ = tiny.make_run(
         "gram", corpus, tmp_path / "b", replace(tiny.SHORT, warm_start=False)
     )
-    assert not cold.stage.needs_start(0)
+    assert not cold.stage.needs_start(0, 0 / 8)
     # Weights are those of the first process.
     monkeypatch.setattr(stage_module, "spread", lambda tensor: tensor.zero_())
-    loop._start_stage(one.stage, sampler, 0, one.config, tiny.CPU)
+    loop._start_stage(one.stage, sampler, 0, one)
     assert not any(value.any() for value in one.stage.network.state_dict().values())
 
 

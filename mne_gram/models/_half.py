@@ -1,0 +1,57 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""A network in half precision that follows another one in single precision, and its compilation."""
+
+import copy
+
+import torch
+
+from ._layers import Conv2d, Linear, PatchEmbedding, TransformerBlock
+
+
+class HalfCopy:
+    """A copy of a network whose linear layers and convolutions are in bfloat16.
+
+    All other parameters and the buffers are those of the original. `refresh` copies the weights
+    from the original, and `return_gradients` copies gradients to it.
+    """
+
+    def __init__(self, network):
+        self.network = copy.deepcopy(network)
+        self._masters, self._halves = [], []
+        for ours, theirs in zip(network.modules(), self.network.modules(), strict=True):
+            if isinstance(ours, Linear | Conv2d):
+                theirs.to(torch.bfloat16)
+                self._masters += ours.parameters()
+                self._halves += theirs.parameters()
+                continue
+            for name, parameter in ours.named_parameters(recurse=False):
+                setattr(theirs, name, parameter)
+            for name, buffer in ours.named_buffers(recurse=False):
+                setattr(theirs, name, buffer)
+        self._gradients = None
+
+    @torch.no_grad()
+    def refresh(self):
+        """Copy the weights of the original, in one cast, and forget the gradients."""
+        torch._foreach_copy_(self._halves, self._masters)
+        for parameter in self._halves:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def return_gradients(self):
+        """Give the gradients to the original."""
+        if self._gradients is None:
+            self._gradients = [torch.zeros_like(parameter) for parameter in self._masters]
+        trained = [k for k, half in enumerate(self._halves) if half.grad is not None]
+        gradients = [self._gradients[k] for k in trained]
+        torch._foreach_copy_(gradients, [self._halves[k].grad for k in trained])
+        for k, gradient in zip(trained, gradients, strict=True):
+            self._masters[k].grad = gradient
+
+
+def compile_parts(network):
+    """Compile the parts of a network that repeat, once for all of them and all shapes, in place."""
+    for module in network.modules():
+        if isinstance(module, TransformerBlock | PatchEmbedding):
+            module.compile(dynamic=True)
