@@ -278,15 +278,26 @@ def gram_tiny():
 
 def tokenizer_small():
     """Return the shape of a tokenizer between the bundled and the published one."""
-    return TokenizerConfig(n_blocks=6, decoder_n_blocks=6, n_classes=4096)
+    return TokenizerConfig(
+        n_blocks=6,
+        n_heads=5,
+        decoder_n_blocks=4,
+        decoder_n_heads=5,
+        n_classes=4096,
+        dropout=0.05,
+    )
 
 
 def gram_small():
     """Return the shape of a stage 2 between the bundled and the published one."""
     return GramConfig(
         n_blocks=8,
+        n_heads=5,
         fused_blocks=(0, 2, 4, 7),
         decoder_n_blocks=4,
+        decoder_n_heads=5,
         n_classes=4096,
+        layer_scale=None,
+        drop_path=0.05,
         predict_scale=True,
     )

@@ -260,6 +260,7 @@ def make_card(name, config, training, corpus, trained_on, validated_on, progress
         "training": training.to_dict(),
         "data": data,
         "steps": progress["step"],
-        "hours_of_training": round(progress.get("seconds", 0.0) / 3600, 3),
+        "hours_of_training": round(progress.get("seconds", 0.0) / 3600, 4),
+        "seconds_of_setup": round(progress.get("setup", 0.0), 1),
         "watched": progress.get("validation", {}),
     }

@@ -40,9 +40,9 @@ def test_versions_are_swapped_for_a_while(parts):
 def test_tiny_run_of_training(capsys, monkeypatch, parts):
     speed = parts.load_benchmark("training_speed")
     monkeypatch.setattr(speed, "measure_memory_apart", speed.measure_memory)
-    monkeypatch.setattr(speed, "measure_peak", lambda device, clock: 1e9)
+    monkeypatch.setattr(speed, "measure_peak", lambda clock: 1e9)
     sizes = {"n_blocks": 1, "decoder_n_blocks": 1, "n_classes": 64}
-    ratios = speed.main(["--windows", "1", "--steps", "1", "--device", "cpu"], sizes)
+    ratios = speed.main(["--windows", "1", "--steps", "1"], sizes)
     printed = capsys.readouterr().out.splitlines()
     assert list(ratios) == [1, 2] and all(0 < ratio < 100 for ratio in ratios.values())
     assert len(printed) == 7
@@ -53,11 +53,9 @@ def test_tiny_run_of_training(capsys, monkeypatch, parts):
 
 def test_memory_apart(monkeypatch, parts):
     """What this process has held before counts for nothing."""
-    import torch
-
     monkeypatch.syspath_prepend(parts.FOLDER)  # the other process imports the script by its name
     speed = importlib.import_module("training_speed")
     held = np.ones(2**29, np.uint8)
     sizes = {"n_blocks": 1, "decoder_n_blocks": 1, "n_classes": 64}
-    found = speed.measure_memory_apart(1, 1, torch.device("cpu"), "ours", sizes)
+    found = speed.measure_memory_apart(1, 1, "ours", sizes)
     assert 5e6 < found < len(held)
