@@ -240,6 +240,8 @@ def test_no_corpus(tmp_path, capsys):
                 learning_rate=1e-4,
                 precision="float32",
                 compile=False,
+                n_parts=32,
+                tokens_per_part=4096,
             ),
         ),
         (
@@ -409,8 +411,15 @@ def test_recipe_hands_on(got, capsys):
         device="cpu",
         n_jobs=2,
         corpus=None,
+        minutes=None,
         changes={"n_steps": 7},
     )
+    options = "--corpus b --out c --minutes 1.5 --seed 3"
+    assert main(["pretrain", "recipe", "gram-small", *options.split()]) == 1
+    assert (got["minutes"], got["changes"]) == (1.5, {"seed": 3})
+    with pytest.raises(SystemExit):
+        main(["pretrain", "recipe", "gram-tiny", *options.split(), "--steps", "4"])
+    assert "either --steps or --minutes" in capsys.readouterr().err
     for data in ([], ["--bids-root", "a", "--corpus", "b"]):
         with pytest.raises(SystemExit):
             main(["pretrain", "recipe", "gram-tiny", "--out", "c", *data])
@@ -430,7 +439,12 @@ def test_adapt():
     assert small.compile and small.precision == "bfloat16"
     with mne.utils.catch_logging("info") as log:
         fitted = adapt(small, CPU)
-    assert fitted == dataclasses.replace(small, compile=False, precision="float32")
+    # As many tokens in a step, in parts that fit into memory.
+    parts = dict(n_parts=32, tokens_per_part=4096)
+    assert 32 * 4096 == small.n_parts * small.tokens_per_part
+    assert fitted == dataclasses.replace(small, compile=False, precision="float32", **parts)
+    assert adapt(small, CPU, {"n_parts": 3}).tokens_per_part == small.tokens_per_part
+    assert small.minutes and adapt(small, CPU, {"n_steps": 9}).minutes is None
     text = log.getvalue()
     assert "GPU" in text and "gram-tiny" in text
     assert adapt(small, torch.device("cuda:0")) == small
