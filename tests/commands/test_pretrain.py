@@ -414,7 +414,7 @@ def test_recipe_hands_on(got, capsys):
         minutes=None,
         changes={"n_steps": 7},
     )
-    options = "--corpus b --out c --minutes 1.5 --seed 3"
+    options = "--corpus b --out c --minutes 1.5 --set seed=3"
     assert main(["pretrain", "recipe", "gram-small", *options.split()]) == 1
     assert (got["minutes"], got["changes"]) == (1.5, {"seed": 3})
     with pytest.raises(SystemExit):
