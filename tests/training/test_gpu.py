@@ -305,6 +305,7 @@ class TestOnGPU:
 
     @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
     def test_a_step_does_not_wait(self, name, precision, batch, tmp_path, tiny):
+        """The sync debug mode of CUDA raises where a step waits."""
         device = torch.device("cuda:0")
         training = replace(tiny.SHORT, precision=precision, warm_start=False)
         run = loop._Run(make_stage(name, tiny, training, device), training, tmp_path, device, {})
