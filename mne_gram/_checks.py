@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks of what users pass, the same for every public function."""
 
+import logging
+
 import mne
 import numpy as np
 from mne._fiff.pick import _picks_to_idx
 from mne.annotations import _annotations_starts_stops
 from mne.io import BaseRaw
 from mne.io.constants import FIFF
-from mne.utils import _validate_type, warn
+from mne.utils import _validate_type, logger, warn
 
 from .montage import derivation_ends, match_channels
 
@@ -79,6 +81,12 @@ def find_segments(inst):
     if not isinstance(inst, BaseRaw):
         return np.array([[0, len(inst.times)]])
     return np.column_stack(_annotations_starts_stops(inst, _SKIPS, invert=True))
+
+
+def check_positions(info):
+    """Warn of positions that cannot be right, which are ignored everywhere."""
+    verbose = max(logger.level, logging.WARNING)  # not the number of channels, which is no news
+    match_channels(info, on_missing="ignore", verbose=verbose)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -7,7 +7,14 @@ import numpy as np
 from mne import BaseEpochs
 from mne.utils import _validate_type, logger, verbose, warn
 
-from .._checks import check_content, check_type, find_strays, pick_eeg, summarise_std
+from .._checks import (
+    check_content,
+    check_positions,
+    check_type,
+    find_strays,
+    pick_eeg,
+    summarise_std,
+)
 from ..covariance import channel_rows, resolve_prior
 from ..montage import match_channels
 from ._misfit import (
@@ -110,6 +117,7 @@ def find_bads(
         inst = inst.copy().load_data()
     picks = pick_eeg(inst, picks)
     check_content(inst)
+    check_positions(inst.info)
     signals = Signals(inst, picks)
     _check_amount(signals)
     info = mne.pick_info(inst.info, picks)

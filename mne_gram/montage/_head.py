@@ -13,6 +13,7 @@ from ._standard import make_montage
 
 FAR = 0.04  # metres from its entry beyond which an electrode is not the one of its name
 AGREE = 0.025  # names and positions agree if the median distance in metres is below this
+_ON_CIRCLE = 0.15  # of the mean squared distance: electrodes of a ring deviate less from a circle
 
 
 def template_montage():
@@ -190,6 +191,21 @@ def _align_by_sphere(points):
     return unit * template_radius + template_origin
 
 
+def _is_flat(points):
+    """Return whether points (n, 3) fill a part of a plane; those of a ring of electrodes do not."""
+    if len(points) < 5:
+        return False
+    points = points - points.mean(axis=0)
+    size, axes = np.linalg.svd(points, full_matrices=False)[1:]
+    if size[2] > 1e-3 * size[1]:
+        return False
+    plane = points @ axes[:2].T
+    square = (plane**2).sum(axis=1)
+    design = np.c_[2 * plane, np.ones(len(plane))]  # a circle, as in fit_sphere
+    missed = square - design @ np.linalg.lstsq(design, square, rcond=None)[0]
+    return missed.std() > _ON_CIRCLE * square.mean()
+
+
 def _align_by_name(positions, entries):
     """Align positions (n, 3) to the template by the electrodes with known names.
 
@@ -237,5 +253,12 @@ def align_positions(positions, entries):
         )
         return np.full_like(positions, np.nan)
     aligned = np.full_like(positions, np.nan)
+    if _is_flat(positions[located]):
+        warn(
+            "The electrode positions lie in one plane, as on a drawing of a head, so the positions "
+            "are ignored. Set a montage with three-dimensional positions, or remove it with "
+            "inst.set_montage(None)."
+        )
+        return aligned
     aligned[located] = _align_by_sphere(positions[located])
     return aligned

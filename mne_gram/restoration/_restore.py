@@ -7,7 +7,7 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._checks import check_content, check_type, pick_eeg
+from .._checks import check_content, check_positions, check_type, pick_eeg
 from .._docs import fill_doc
 from .._recording import (
     check_recording,
@@ -178,6 +178,8 @@ def restore(
         )
         report = RestorationReport(Tally(inst, picks, output=output), method=method, found=found)
         return (inst, report) if return_report else inst
+    if found is None:  # else they were checked there
+        check_positions(inst.info)
     recording, kept = leave_out_strays(open_recording(inst, picks, bad))
     check_recording(recording, picked=len(picks) < len(pick_eeg(inst)))
     used = find_evidence(recording)
