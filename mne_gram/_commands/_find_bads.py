@@ -7,11 +7,13 @@ import json
 
 from .. import __version__
 from ._shared import (
+    RECORDINGS,
     add_command,
     add_input,
     add_input_options,
     add_output_options,
     add_prior_option,
+    check_format,
     check_input,
     complete_input,
     file_name,
@@ -51,7 +53,8 @@ def add_find_bads(commands):
         help="threshold for bad segments; higher values find fewer (default: 5.5)",
     )
     add_prior_option(parser)
-    add("--output", metavar="OUT", help="write a marked copy of IN: .fif, .edf or .vhdr")
+    help_output = "write a marked copy of IN: .fif, .edf or .vhdr"
+    add("--output", metavar="OUT", type=file_name(*RECORDINGS), help=help_output)
     add("--table", type=file_name(".csv"), metavar="FILE", help="write the findings to a .csv file")
     add_output_options(parser)
 
@@ -65,6 +68,7 @@ def _run_find_bads(args, parser):
     with log_to_stderr(args.verbose):
         inst = read_input(args)
         if args.output:
+            check_format(args, parser, inst)
             check_output(args.output, inst=inst, source=args.input, overwrite=args.overwrite)
         if args.table:
             check_output(args.table, source=args.input, overwrite=args.overwrite)

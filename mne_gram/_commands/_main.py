@@ -6,6 +6,7 @@ The options that several commands have in common are in ``_shared.py``.
 """
 
 import argparse
+import os
 import sys
 import traceback
 import warnings
@@ -22,11 +23,14 @@ from ._shared import add_command
 from ._sys_info import sys_info
 from ._weights import add_weights
 
+_BROKEN_PIPE = 141  # as of programs that the signal ends
+
 
 def main(argv=None):
     """Run the command line with ``argv`` (None: those of the process).
 
-    Returns 0 on success, 1 after an error, 130 after Ctrl-C; wrong arguments exit with code 2.
+    Returns 0 on success, 1 after an error, 130 after Ctrl-C, 141 if the output is not read to its
+    end; wrong arguments exit with code 2.
     """
     parser = _build_parser()
     args = parser.parse_args(argv)
@@ -34,6 +38,11 @@ def main(argv=None):
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             args.run(args, args.parser)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as head, has seen enough; what is left must not fail at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
     except Exception as exc:
         if args.verbose:
             traceback.print_exc()
@@ -47,7 +56,10 @@ def main(argv=None):
 
 def _get_line(exc):
     """Return the message of an exception on one line."""
-    line = " ".join(str(exc).split())
+    text = str(exc)
+    if isinstance(exc, OSError) and text.startswith("[Errno"):
+        text = f"{exc.strerror}: {exc.filename}" if exc.filename else f"{exc.strerror}."
+    line = " ".join(text.split())
     expected = isinstance(exc, (OSError, RuntimeError, TypeError, ValueError))
     return line if expected and line else f"{type(exc).__name__}: {line}"
 

@@ -8,6 +8,7 @@ import os
 
 from .. import __version__
 from ._shared import (
+    RECORDINGS,
     add_command,
     add_figure,
     add_input,
@@ -15,6 +16,7 @@ from ._shared import (
     add_model,
     add_output_options,
     add_prior_option,
+    check_format,
     check_input,
     complete_input,
     file_name,
@@ -37,7 +39,8 @@ def add_restore(commands):
     )
     add = parser.add_argument
     add_input(parser)
-    add("output", metavar="OUT", help="file to write: .fif, .edf or .vhdr (epochs: -epo.fif)")
+    help_output = "file to write: .fif, .edf or .vhdr (epochs: -epo.fif)"
+    add("output", metavar="OUT", type=file_name(*RECORDINGS), help=help_output)
     add_input_options(parser)
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
     add_prior_option(parser)
@@ -93,6 +96,7 @@ def _run_restore(args, parser):
 
     with log_to_stderr(args.verbose):
         inst = read_input(args)
+        check_format(args, parser, inst)
         check_output(args.output, inst=inst, source=args.input, overwrite=args.overwrite)
         for path in filter(None, (args.figure, args.report)):
             check_output(path, source=args.input, overwrite=args.overwrite)

@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import sys
 
+RECORDINGS = (".fif", ".fif.gz", ".edf", ".vhdr")
 FIGURES = (".png", ".pdf", ".svg")
 POOLS = ("cls", "mean", "channels", "times", "patches")
 
@@ -101,6 +102,16 @@ def file_name(*extensions):
         return name
 
     return check
+
+
+def check_format(args, parser, inst):
+    """Leave if a recording cannot be written in the format of OUT."""
+    from .._files import get_format
+
+    try:
+        get_format(inst, args.output)
+    except ValueError as exc:
+        parser.error(str(exc))
 
 
 def check_input(args, parser):

@@ -24,6 +24,7 @@ from ._find import BidsRecording, list_recordings, parse_entities, select_record
 from ._io import (
     CUT_SHORT,
     check_output,
+    get_format,
     loaded,
     read_inst,
     write_figure,

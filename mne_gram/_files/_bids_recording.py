@@ -11,6 +11,7 @@ import numpy as np
 from mne.utils import warn
 
 from .._formats import read_json_object
+from ._content import list_companions
 from ._find import BidsRecording, parse_entities
 from ._io import read_inst
 
@@ -99,15 +100,8 @@ def read_tsv(path):
 def list_input_files(recording):
     """List the files of a recording, the one that a reader opens first, and its sidecars."""
     file = recording.file
-    paths = [file]
-    if file.suffix == ".vhdr":
-        text = file.read_text(encoding="utf-8", errors="replace")
-        names = dict(re.findall(r"^(DataFile|MarkerFile)=([^\r\n]*)", text, re.MULTILINE))
-        names = [name.strip().replace("$b", file.stem) for name in names.values()]
-        paths += [file.parent / name for name in names if name.strip()]
-    elif file.suffix == ".set":
-        paths.append(file.with_suffix(".fdt"))
-    elif "split" in recording.entities:
+    paths = [file, *(list_companions(file) if file.is_file() else [])]
+    if "split" in recording.entities:
         paths += sorted(file.parent.glob(re.sub(r"_split-\d+", "_split-*", file.name)))
     for suffix, extensions in _SIDECARS.items():
         for extension in extensions:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reading recordings; writing files, each completely or not at all."""
 
+import os
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import mne
 from .._formats import check_free, make_scratch_folder, staged
 from .._recording import Scratch, check_room, load_raw
 from ._brainvision import complete_brainvision, write_brainvision
+from ._content import check_content
 from ._edf import write_edf
 
 # The precision of the formats that can be written.
@@ -31,12 +33,13 @@ _OF_ALL_CHANNELS = ("BAD BOUNDARY", "BAD_ACQ_SKIP")  # boundaries and gaps in th
 def read_inst(path, *, preload=True):
     """Read Raw in any format that MNE reads, or Epochs (always loaded) from ``*epo.fif[.gz]``.
 
-    Raises FileNotFoundError if there is no such file, and RuntimeError if it is truncated or not in
-    the format of its name.
+    Raises FileNotFoundError if there is no such file, and RuntimeError if it is truncated, empty or
+    not in the format of its name.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.lexists(path):
         raise FileNotFoundError(f"The input {path} does not exist.")
+    check_content(path)
     is_epochs = path.name.endswith(("epo.fif", "epo.fif.gz"))
     with _reading(path, is_epochs):
         inst = mne.read_epochs(path) if is_epochs else mne.io.read_raw(path, preload=preload)
@@ -111,7 +114,7 @@ def check_output(path, *, inst=None, source=None, overwrite=False):
     """
     path = Path(path)
     if inst is not None:
-        _get_format(inst, path)
+        get_format(inst, path)
     files = [path]
     if path.suffix.lower() == ".vhdr":
         files += [path.with_suffix(".eeg"), path.with_suffix(".vmrk")]
@@ -131,7 +134,7 @@ def write_inst(inst, path, *, overwrite=False):
     ValueError for another format.
     """
     path = Path(path)
-    extension = _get_format(inst, path)
+    extension = get_format(inst, path)
     note = PRECISION[extension]
     with staged(path, overwrite) as file:
         if not isinstance(inst, mne.io.BaseRaw):  # Epochs do not know their format
@@ -154,7 +157,7 @@ def write_figure(figure, path, *, overwrite=False):
         figure.savefig(file)
 
 
-def _get_format(inst, path):
+def get_format(inst, path):
     """Return the extension by which an inst is written to a path, or raise ValueError."""
     name = Path(path).name  # not in lower case: MNE does not write to A.FIF
     extension = next((ext for ext in PRECISION if name.endswith((ext, f"{ext}.gz"))), None)

@@ -14,4 +14,11 @@ the file, whatever is wrong with it.
 from ._json import parse_json, read_json_object
 from ._npz import Member, read_npz
 from ._places import check_folders, find_place, is_inside, remove_tree
-from ._staging import check_free, make_scratch_folder, staged, staged_together
+from ._staging import (
+    UnwritableError,
+    check_free,
+    make_scratch_folder,
+    staged,
+    staged_together,
+    writing,
+)

@@ -12,11 +12,10 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._formats import read_json_object
+from .._formats import make_scratch_folder, read_json_object, writing
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _FORMAT, _FORMAT_VERSION = "mne_gram", 1
@@ -264,7 +263,7 @@ def save_model(model, folder, *, dtype="float32", overwrite=False, verbose=None)
     folder = check_target(folder, overwrite)
     tensors = _get_tensors(model, dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".mne_gram-", dir=folder.parent) as parent:
+    with writing(folder.parent), make_scratch_folder(folder.parent) as parent:
         new = Path(parent) / folder.name
         new.mkdir()
         save_file(tensors, new / WEIGHTS, metadata={"format": "pt"})

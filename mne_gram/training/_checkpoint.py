@@ -62,9 +62,10 @@ def write_checkpoint(folder, groups, facts, progress):
         with staged(folder / NAME, overwrite=True) as fname:
             save_file(tensors, fname, metadata={"mne_gram": text})
     except (OSError, SafetensorError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
         raise OSError(
-            f"The checkpoint of step {progress['step']} could not be written to {folder} ({exc}). "
-            "Is the disk full? The last checkpoint is kept: make room, and repeat the command to "
+            f"The checkpoint of step {progress['step']} could not be written to {folder} "
+            f"({reason}). The last checkpoint is kept: make room, and repeat the command to "
             "resume from it."
         ) from exc
 

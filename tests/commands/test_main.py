@@ -335,8 +335,9 @@ def test_input_as_output(source, capsys):
 
 def test_unsupported_output(source, tmp_path, capsys):
     """A format that cannot be written is an error before any computation."""
-    assert _run(source, tmp_path / "out.xyz") == 1
-    assert ".fif, .fif.gz, .edf or .vhdr" in _get_error(capsys)
+    with pytest.raises(SystemExit, match="2"):
+        _run(source, tmp_path / "out.xyz")
+    assert ".fif, .fif.gz, .edf, .vhdr" in capsys.readouterr().err
 
 
 def test_missing_folder(source, tmp_path, capsys):
