@@ -36,6 +36,7 @@ from ._estimate import (
     round_recording,
 )
 from ._forward import fit_sources, forward_components, solve_sphere
+from ._own import leave_out_own
 from ._places import channel_rows, sphere_kernel
 from ._prior import (
     PRIOR_FILE,

@@ -15,7 +15,7 @@ from .._checks import (
     pick_eeg,
     summarise_std,
 )
-from ..covariance import channel_rows, resolve_prior
+from ..covariance import channel_rows, leave_out_own, resolve_prior
 from ..montage import match_channels
 from ._misfit import (
     WindowScorer,
@@ -130,6 +130,9 @@ def find_bads(
     reference = _find_reference(signals.names, sample, reasons)
     prior = resolve_prior(prior)
     places = channel_rows(match_channels(info, on_missing="ignore", verbose="error"), prior)
+    prior = leave_out_own(
+        prior, places, gather_moments(sample.spectra, np.flatnonzero(used)), always=True
+    )
     fill_roughly(sample.spectra, sample.usable, used, prior, places)
     used, measures = _judge_channels(
         signals.names, sample, used, reasons, prior, places, channel_threshold

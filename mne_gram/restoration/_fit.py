@@ -16,6 +16,7 @@ from ..covariance import (
     fit_sources,
     forward_components,
     interpolation_operators,
+    leave_out_own,
     resolve_prior,
 )
 from ..montage import match_channels
@@ -80,6 +81,7 @@ def measure_statistics(recording, prior):
     places = channel_rows(cmap, prior)
     _check_overlap(prior, places)
     moments = measure_moments(recording, places.carries_reference)
+    prior = leave_out_own(prior, places, moments)
     return Statistics(prior, places, moments, _typical_power(recording))
 
 

@@ -14,7 +14,9 @@ from numpy.testing import assert_array_equal
 import mne_gram
 from mne_gram import fit_prior
 from mne_gram._files import list_recordings, read_path
-from mne_gram.covariance import load_prior
+from mne_gram.cohort import measure_recording
+from mne_gram.covariance import extend_prior, forward_components, load_prior
+from mne_gram.covariance._own import select_recordings
 from mne_gram.metrics import nmse
 from mne_gram.montage import INDEX
 from mne_gram.training import split_subjects
@@ -349,3 +351,64 @@ def test_cohort_of_real_children(shared):
                 errors.append(nmse(raw.get_data(), restored.get_data(), mask))
             ratios.append(np.log(errors[1] / errors[0]))
     assert np.mean(ratios) < np.log(0.95)
+
+
+# ---------------------------------------------------------------------------------------------
+# A recording that is in the prior itself
+
+
+@pytest.fixture(scope="module")
+def dirty(make_raw):
+    """Return recordings of five subjects; C3 of the first is bad, and marked."""
+    raws = [make_raw(subject, seconds=30) for subject in range(5)]
+    raws[0]._data[8] = 5e-5 * np.random.default_rng(0).standard_normal(raws[0].n_times)
+    raws[0].info["bads"] = ["C3"]
+    return raws
+
+
+@pytest.mark.parametrize("method", ["spatial", "auto"])
+def test_recording_does_not_learn_from_itself(dirty, method):
+    """Its own covariance, which lacks the bad channel, is not taken into account."""
+    subjects = list("abcde")
+    everybody = fit(dirty, subjects=subjects)
+    # The population of everybody, so that the libraries are all that differs.
+    keep = np.arange(5) > 0
+    others = select_recordings(everybody, keep)
+    one, other = (
+        mne_gram.restore(dirty[0], prior=prior, method=method, verbose="error").get_data()
+        for prior in (everybody, others)
+    )
+    assert_array_equal(one, other)
+    assert others.n_cohort == len(others.library) == 4
+
+
+def test_other_recordings_of_the_subject_are_used(dirty, make_raw):
+    """A second run in which the channel is good is the best source there is."""
+    run = make_raw(0, seconds=30, seed=99)
+    truth = make_raw(0, seconds=30).get_data()
+    mask = np.zeros(truth.shape, bool)
+    mask[8] = True
+    errors = []
+    for raws, subjects in ((dirty, "abcde"), ([*dirty, run], "abcdea")):
+        prior = fit(raws, subjects=list(subjects))
+        restored = mne_gram.restore(dirty[0], prior=prior, method="spatial", verbose="error")
+        errors.append(nmse(truth, restored.get_data(), mask))
+    assert errors[1] < 0.9 * errors[0]
+
+
+def test_bad_channels_are_found_in_a_recording_of_the_prior(dirty):
+    """They would look normal to a prior that has learnt them."""
+    raw = dirty[0].copy()
+    raw.info["bads"] = []
+    prior = fit([raw, *dirty[1:]], subjects=list("abcde"))
+    known = prior.recordings[0].channels
+    # As if the audit had not noticed.
+    if INDEX["C3"] not in known:
+        whole = measure_recording(raw, ("cohort", "a", "recording-1")).recording
+        prior = extend_prior(None, [whole, *prior.recordings[1:]], forward_components())
+    assert INDEX["C3"] in prior.recordings[0].channels
+    found = mne_gram.find_bads(raw, prior=prior, verbose="error")
+    assert found.channels == ["C3"]
+    others = select_recordings(prior, np.arange(5) > 0)
+    again = mne_gram.find_bads(raw, prior=others, verbose="error")
+    assert_array_equal(found.scores["misfit"], again.scores["misfit"])
