@@ -298,6 +298,6 @@ def gram_small():
         decoder_n_heads=5,
         n_classes=4096,
         layer_scale=None,
-        drop_path=0.05,
+        drop_path=0.0,
         predict_scale=True,
     )

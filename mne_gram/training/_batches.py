@@ -28,10 +28,15 @@ class Batch:
 
     def pin_memory(self):
         """Return the batch in pinned memory, from which copies do not wait."""
-        tensors = dict(x=self.x.pin_memory(), channels=self.channels.pin_memory())
+        fields = {name: _pin(getattr(self, name)) for name in ("x", "channels", "mask")}
         if self.places is not None:
-            tensors["places"] = Places(*(places.pin_memory() for places in self.places))
-        return replace(self, mask=self.mask.pin_memory(), **tensors)
+            fields["places"] = Places(*map(_pin, self.places))
+        return replace(self, **fields)
+
+
+def _pin(tensor):
+    """Return a tensor in pinned memory, also one whose elements share memory."""
+    return tensor.contiguous().pin_memory()
 
 
 def _check_shares(mask_kinds, mask_share):

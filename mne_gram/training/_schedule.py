@@ -9,8 +9,8 @@ import torch
 from ._processes import get_n_processes, spread
 
 _N_SETUP = 3  # first steps, in which kernels are compiled, which do not count as progress
-_N_VALIDATIONS = 8  # of a stage with a time limit
-_CHECKPOINT_EVERY = 30.0  # seconds, of a stage with a time limit
+_N_VALIDATIONS = 4  # of a stage with a time limit
+_CHECKPOINT_EVERY = 60.0  # seconds, of a stage with a time limit
 
 
 class Schedule:

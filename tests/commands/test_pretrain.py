@@ -240,7 +240,7 @@ def test_no_corpus(tmp_path, capsys):
                 learning_rate=1e-4,
                 precision="float32",
                 compile=False,
-                n_parts=32,
+                n_parts=16,
                 tokens_per_part=4096,
             ),
         ),
@@ -440,8 +440,8 @@ def test_adapt():
     with mne.utils.catch_logging("info") as log:
         fitted = adapt(small, CPU)
     # As many tokens in a step, in parts that fit into memory.
-    parts = dict(n_parts=32, tokens_per_part=4096)
-    assert 32 * 4096 == small.n_parts * small.tokens_per_part
+    parts = dict(n_parts=16, tokens_per_part=4096)
+    assert 16 * 4096 == small.n_parts * small.tokens_per_part
     assert fitted == dataclasses.replace(small, compile=False, precision="float32", **parts)
     assert adapt(small, CPU, {"n_parts": 3}).tokens_per_part == small.tokens_per_part
     assert small.minutes and adapt(small, CPU, {"n_steps": 9}).minutes is None

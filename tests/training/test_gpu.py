@@ -311,11 +311,12 @@ class TestOnGPU:
         run = loop._Run(make_stage(name, tiny, training, device), training, tmp_path, device, {})
         pinned = batch.pin_memory()
         run.take_step(0, range(1), [pinned])
-        torch.cuda.set_sync_debug_mode("error")
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode(2)  # raise
         try:
             values = run.take_step(1, range(1), [pinned])
         finally:
-            torch.cuda.set_sync_debug_mode("default")
+            torch.cuda.set_sync_debug_mode(0)
         assert np.isfinite(loop.read_values(values)["loss"])
 
     def test_training(self, name, corpus, tmp_path, tiny):
