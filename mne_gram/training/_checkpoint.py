@@ -124,7 +124,9 @@ def _read_content(file):
 def _check_progress(progress, facts):
     """Raise unless the progress is possible."""
     step, seconds = progress.get("step"), progress.get("seconds", 0.0)
-    last = facts.get("training", {}).get("n_steps", math.inf)
+    training = facts.get("training", {})
+    # By the clock, the number of steps is open.
+    last = math.inf if training.get("minutes") else training.get("n_steps", math.inf)
     _require(type(step) is int and 0 <= step <= last, "its step is impossible")
     is_time = type(seconds) in (int, float) and math.isfinite(seconds) and seconds >= 0
     _require(is_time, "its time is impossible")
