@@ -72,29 +72,30 @@ def run(root, out, *options):
 
 
 def find_checksums(out):
-    """Return the sha256 of each result file, by name."""
-    paths = sorted(path for path in out.glob("sub-*/eeg/*") if path.is_file())
+    """Return the sha256 of the prior and of each result file, by name."""
+    paths = list(out.glob("prior.npz"))
+    paths += sorted(path for path in out.glob("sub-*/eeg/*") if path.is_file())
     return {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in paths
     }
 
 
-def kill_and_resume(root, out, n_done):
-    """Kill a run when some recordings are done; return what is there and what the next run does."""
+def kill_and_resume(root, out, job, n_done):
+    """Kill a run when some records of a job are there; return their number and the next run."""
     command = [sys.executable, "-m", "mne_gram", "bids", root, "--derivatives", out]
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     records = out / ".mne_gram" / "records"
-    while len(list(records.glob("*.json"))) < n_done and process.poll() is None:
+    while len(list(records.glob(f"*.{job}.json"))) < n_done and process.poll() is None:
         time.sleep(0.01)
     time.sleep(0.5)  # into the work on the next one
     process.send_signal(signal.SIGKILL)
     process.wait()
-    headers = len(list(out.glob("sub-*/eeg/*_eeg.vhdr")))
-    code, rows, seconds = run(root, out)
-    return headers, code, Counter(row["status"] for row in rows), seconds
+    number = len(list(records.glob(f"*.{job}.json")))
+    code, rows, _ = run(root, out)
+    return number, code, Counter(row["status"] for row in rows)
 
 
 def run_on_dask(root, out, n_workers):
@@ -147,10 +148,14 @@ def show(source, n_subjects, folder):
     counts = Counter(row["status"] for row in rows)
     print(f"Second run: exit code {code}, {dict(counts)}, {seconds:.1f} s")
     expected = _time_workers(root, folder)
-    headers, code, counts, seconds = kill_and_resume(root, folder / "killed", n_done=2)
-    same = find_checksums(folder / "killed") == expected
-    print(f"Killed with {headers} recordings there; then {dict(counts)}, exit code {code}, same "
-          f"to the bit: {same}")  # fmt: skip
+    for job, n_done in (("prior", 5), ("restore", 2)):
+        out = folder / f"killed-{job}"
+        number, code, counts = kill_and_resume(root, out, job, n_done)
+        same = find_checksums(out) == expected
+        print(f"Killed with {number} records of {job}; then {dict(counts)}, exit code {code}, same "
+              f"to the bit: {same}")  # fmt: skip
+    code, _, seconds = run(root, folder / "bundled", "--prior", "bundled")
+    print(f"Without a prior of the data set: {seconds:.1f} s in 1 process")
     broken = sorted(root.glob("sub-*/eeg/*_eeg.edf"))[1]
     broken.write_bytes(broken.read_bytes()[:2000])
     code, rows, _ = run(root, folder / "broken")

@@ -4,15 +4,9 @@
 
 `choose_library` decides which prior a run uses, without writing anything; `fit_library` makes the
 one of the data set, from one measurement per recording (the job ``prior``, see ``_cohort.py``).
-The file is announced in its sidecar before it is put in its place, so that a run that was killed
-in between is completed by the next one.
 """
 
-import json
-import os
-import re
 import time
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,21 +14,26 @@ from pathlib import Path
 from mne.utils import _validate_type, logger
 from pooch import file_hash
 
-from .. import __version__
-from .._formats import read_json_object
 from ..cohort import Measurement, combine_measurements
-from ..covariance import PRIOR_FILE, Prior, load_prior
+from ..covariance import Prior, load_prior
 from ._cohort import read_record
-from ._journal import PRIVATE, Journal, get_temporary, write_text
+from ._journal import PRIVATE, Journal, get_temporary
 from ._library import Library, format_cohort, get_bundled, name_recording, open_library
 from ._lock import hold
 from ._parallel import process_recordings
+from ._prior_files import (
+    PRIOR_NAME,
+    describe_prior,
+    note_bundled,
+    put_in_place,
+    read_sidecar,
+    read_stored,
+    store_prior,
+)
 
-PRIOR_NAME, SIDECAR = "prior.npz", "prior.json"
 MIN_SUBJECTS = 3
+_NEEDED = f"the prior of a data set needs {MIN_SUBJECTS} subjects"
 _PAUSE = 2.0  # seconds between looks at a lock or a recording of another run
-_LARGEST = 2**26  # bytes of a sidecar
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def _choose_own(selected, settings, shard, refit):
                 f"A prior of the data set needs {MIN_SUBJECTS} subjects, and {n_subjects} are "
                 "selected. Select more, or do without refit_prior."
             )
-        text = f"the prior of a data set needs {MIN_SUBJECTS} subjects, {n_subjects} selected"
+        text = f"{_NEEDED}, {n_subjects} selected"
         return Choice(get_bundled(text), text)
     if shard is None:
         return Choice(None, _describe_plan(selected, settings))
@@ -115,13 +114,16 @@ def _choose_own(selected, settings, shard, refit):
 
 
 def _describe_new(selected, settings):
-    """Return how many subjects have no recording that was considered for the stored prior."""
+    """Return what the stored prior lacks: subjects that are new, and detection of bad channels."""
     about = read_sidecar(settings.folder)
     seen = {*about["Recordings"], *(name.rpartition("/")[2] for name in about["Excluded"])}
     known = {r.entities["sub"] for r in selected if name_recording(r)[2] in seen}
     number = len({r.entities["sub"] for r in selected} - known)
     are = "subject is" if number == 1 else "subjects are"
-    return f"; {number} {are} not in it (refit_prior=True includes them)" if number else ""
+    text = f"; {number} {are} not in it (refit_prior=True includes them)" if number else ""
+    if about["Parameters"]["find_bads"] != settings.find_bads:
+        text += f"; it was measured with{'out' * settings.find_bads} detection of bad channels"
+    return text
 
 
 def _count_subjects(recordings):
@@ -144,7 +146,7 @@ def store_object(prior, folder):
         staged = get_temporary(folder, "given.npz")
         prior.save(staged, overwrite=True)
         path = folder / PRIVATE / f"prior_{file_hash(staged)}.npz"
-        _replace(staged, path)
+        put_in_place(staged, path)
     return open_library("object", path)
 
 
@@ -166,13 +168,15 @@ def fit_library(selected, settings, n_jobs, on_error, log_path, *, refit=False):
             return stored, rows
         records, excluded = _read_records(selected, rows, settings, n_jobs, on_error, log_path)
         usable = {record.source[:2] for record in records}
-        facts = _describe(settings, excluded)
+        facts = describe_prior(settings, excluded)
         if len(usable) < MIN_SUBJECTS:
-            return _note_bundled(settings, facts, len(usable), refit), rows
+            note = f"{_NEEDED}, {len(usable)} have usable recordings"
+            logger.info("Using the bundled library: %s.", note)
+            return note_bundled(settings, facts, note, refit), rows
         logger.info("Estimating the prior from %s.", format_cohort(len(records), len(usable)))
         prior, facts["Audit"] = _estimate(records)
         lock.check()
-        _store(settings, prior, facts)
+        store_prior(settings, prior, facts)
         library = read_stored(settings.folder)
         logger.info("The prior is %s.", library.text)
         return library, rows
@@ -256,126 +260,3 @@ def _waiting(path):
             logger.info("Another run is making the prior of this data set; waiting for it.")
             is_logged = True
         time.sleep(_PAUSE)
-
-
-# ---------------------------------------------------------------------------------------------
-# The files
-
-
-def _replace(path, target):
-    """Move a file to its place atomically."""
-    os.replace(path, target)
-
-
-def _describe(settings, excluded):
-    """Return the part of the sidecar that does not depend on the prior."""
-    return dict(
-        Description="How electrodes covary in the recordings of this data set and in the library "
-        "that is bundled with mne_gram. Recordings of the data set are restored with it. Bad "
-        "channels and segments are not in it. mne_gram.read_prior reads it.",
-        Version=__version__,
-        Parameters=dict(
-            find_bads=settings.find_bads,
-            line_freq=settings.line_freq,
-        ),
-        Base=dict(Name="bundled", SHA256=file_hash(PRIOR_FILE)),
-        Excluded=excluded,
-    )
-
-
-def _store(settings, prior, facts):
-    """Write a prior and its sidecar; the lock is held."""
-    folder = settings.folder
-    if (folder / PRIOR_NAME).exists() and not (folder / SIDECAR).exists():
-        _refuse_foreign(folder, settings.overwrite)
-    staged = get_temporary(folder, PRIOR_NAME)
-    prior.save(staged, overwrite=True)
-    with staged.open("rb+") as file:
-        os.fsync(file.fileno())
-    cohort = [r.source for r in prior.recordings[len(prior.recordings) - prior.n_cohort :]]
-    counts = Counter(subject for _, subject, _ in cohort)
-    about = dict(
-        facts,
-        SHA256=file_hash(staged),
-        Subjects=counts,
-        Recordings=[name for *_, name in cohort],
-    )
-    _write_sidecar(folder, about)
-    _replace(staged, folder / PRIOR_NAME)
-
-
-def _note_bundled(settings, facts, n_usable, refit):
-    """Write down that the bundled library has to do; return it."""
-    note = (
-        f"the prior of a data set needs {MIN_SUBJECTS} subjects, {n_usable} have usable recordings"
-    )
-    if refit and (settings.folder / PRIOR_NAME).exists():
-        raise ValueError(f"No new prior was made, and the old one is kept: {note}.")
-    _write_sidecar(settings.folder, dict(facts, SHA256=None, Subjects={}, Recordings=[]))
-    logger.info("Using the bundled library: %s.", note)
-    return get_bundled(note)
-
-
-def _write_sidecar(folder, about):
-    write_text(folder, SIDECAR, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_stored(folder, overwrite=False, *, finish=False):
-    """Return the Library that was stored in a folder, None if there is none.
-
-    It is the bundled one if an earlier run found too few usable recordings. ``finish`` completes
-    what an interrupted run began, for which the lock has to be held.
-    """
-    path, sidecar = folder / PRIOR_NAME, folder / SIDECAR
-    if not sidecar.exists():
-        if path.exists():
-            _refuse_foreign(folder, overwrite)
-        return None
-    about = read_sidecar(folder)
-    checksum = about["SHA256"]
-    if checksum is None and not path.exists():
-        reasons = "too few subjects have usable recordings"
-        return get_bundled(reasons)
-    if path.exists() and file_hash(path) == checksum:
-        return open_library("dataset", path)
-    staged = folder / PRIVATE / "staging" / f"new.{PRIOR_NAME}"
-    if staged.is_file() and file_hash(staged) == checksum:
-        if not finish:
-            return None
-        _replace(staged, path)
-        return open_library("dataset", path)
-    if not path.exists():  # it was removed
-        return None
-    raise ValueError(
-        f"{path} is damaged or was replaced: its sha256 is not that in {SIDECAR}. Make a new one "
-        "with refit_prior=True (--refit-prior); a prior that was not made by run_bids can be "
-        "given as a file elsewhere."
-    )
-
-
-def read_sidecar(folder):
-    """Return the sidecar of the stored prior; ValueError if it is not one."""
-    path = folder / SIDECAR
-    try:
-        about = read_json_object(path, max_bytes=_LARGEST)
-        checksum = about["SHA256"]
-        is_valid = checksum is None or bool(_SHA256.fullmatch(checksum))
-        names = [*about["Subjects"], *about["Recordings"], *about["Excluded"]]
-        is_valid = is_valid and all(isinstance(name, str) for name in names)
-    except (ValueError, KeyError, TypeError):
-        is_valid = False
-    if not is_valid:
-        raise ValueError(
-            f"{path} does not describe a prior. Make a new one with refit_prior=True "
-            "(--refit-prior)."
-        )
-    return about
-
-
-def _refuse_foreign(folder, overwrite):
-    """Raise unless a prior without sidecar may be replaced."""
-    if not overwrite:
-        raise FileExistsError(
-            f"{folder / PRIOR_NAME} already exists, and was not written by an earlier run. Move "
-            "it, or allow overwriting."
-        )

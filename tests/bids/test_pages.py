@@ -104,7 +104,7 @@ def test_pages_are_not_worth_a_failure(bids_copy, monkeypatch):
     def fail(folder):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mne_gram.bids._run, "write_pages", fail)
+    monkeypatch.setattr(mne_gram.bids._steps, "write_pages", fail)
     with pytest.warns(RuntimeWarning, match="pages of the report"):
         report = run_bids(bids_copy, subjects="02", method="spatial", verbose="warning")
     assert report.failures == [] and report.index is None

@@ -192,11 +192,11 @@ def test_survives_a_kill(root, done, step):
         patch = "b._cohort.measure_recording"
         call = "calls.append(1); len(calls) > 2 and os.kill(os.getpid(), 9); return real(*a, **k)"
     else:
-        patch, call = "b._prior._replace", "os.kill(os.getpid(), 9)"
+        patch, call = "b._prior_files.put_in_place", "os.kill(os.getpid(), 9)"
     module, name = patch.rsplit(".", 1)
     code = (
         "import os, sys, mne_gram, mne_gram.bids as b\n"
-        "from mne_gram.bids import _cohort, _prior\n"
+        "from mne_gram.bids import _cohort, _prior, _prior_files\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         f"_prior.load_prior = __import__({Path(__file__).stem!r}).load_few\n"
         f"calls, real = [], {patch}\n"
@@ -456,3 +456,4 @@ def test_finds_bads_with_it(root):
     channels = [mne_gram.montage.CH_NAMES[k] for k in prior.recordings[-1].channels]
     assert "F4" not in channels and about["Parameters"]["find_bads"] is True
     assert report.rows[-1]["found"]["channels"].keys() >= {"F4"}
+    assert "with detection" in _run(root, dry_run=True).prior["text"]
