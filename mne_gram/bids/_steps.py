@@ -15,7 +15,13 @@ from ..covariance import Prior
 from ._dataset import describe_data_set, write_participants
 from ._pages import write_pages
 from ._parallel import format_seconds, process_recordings
-from ._prior import describe_choice, fit_library, measure_recordings, store_object
+from ._prior import (
+    choose_cohort,
+    describe_choice,
+    fit_library,
+    measure_recordings,
+    store_object,
+)
 from ._report import BidsReport
 from ._settings import plan_recordings
 
@@ -32,6 +38,12 @@ class Run:
     shard: object
     refit_prior: bool
 
+    @property
+    def cohort(self):
+        """The recordings that are measured for a prior, of this shard."""
+        cohort = set(choose_cohort(self.selected))
+        return [recording for recording in self.recordings if recording in cohort]
+
 
 def plan_run(run, settings, choice):
     """Return the report of a dry run."""
@@ -41,7 +53,8 @@ def plan_run(run, settings, choice):
         settings = replace(settings, weights=_find_weights(settings) | dict(prior=""))
     else:
         settings = _set_library(settings, choice.library)
-    rows = plan_recordings(run.recordings, settings)
+    recordings = run.cohort if settings.job == "prior" else run.recordings
+    rows = plan_recordings(recordings, settings)
     return BidsReport(rows, settings.folder, None, prior=describe_choice(choice))
 
 
@@ -51,7 +64,7 @@ def make_prior(run, settings):
     describe_data_set(settings.folder, run.root, settings.weights)
     log_path = _start_log(settings)
     if run.shard is not None:
-        rows = measure_recordings(run.recordings, settings, run.n_jobs, run.on_error, log_path)
+        rows = measure_recordings(run.cohort, settings, run.n_jobs, run.on_error, log_path)
         logger.info("Measured one shard: the prior is made by a call without a shard.")
         return BidsReport(rows, settings.folder, None, log=log_path)
     library, rows = fit_library(

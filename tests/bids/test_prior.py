@@ -286,6 +286,23 @@ def test_shards(root, done):
     assert _read_results(first.folder) == _read_results(done.folder)
 
 
+def test_large_data_sets(root, monkeypatch):
+    """Of many recordings, those of different subjects are taken first."""
+    monkeypatch.setattr(_prior, "MOST_RECORDINGS", 3)
+    chosen = _prior.choose_cohort(select_recordings(root, {}))
+    assert [r.name for r in chosen] == [
+        f"sub-{subject}_task-rest_run-01_eeg" for subject in ("01", "02", "03")
+    ]
+    monkeypatch.setattr(_prior, "MOST_RECORDINGS", 2)
+    chosen = _prior.choose_cohort(select_recordings(root, {}))
+    assert [r.entities["sub"] for r in chosen] == ["01", "02"]
+    monkeypatch.setattr(_prior, "MOST_RECORDINGS", 3)
+    report = _run(root, job="prior")
+    assert len(report.rows) == report.prior["n_recordings"] == 3
+    plan = _run(root, dry_run=True)
+    assert len(plan.rows) == 4 and "not in it" not in plan.prior["text"]
+
+
 def test_dry_run(root):
     """A dry run reports the plan for the prior, and writes nothing."""
     plan = _run(root, dry_run=True)
