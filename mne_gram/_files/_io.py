@@ -14,6 +14,7 @@ from .._recording import Scratch, check_room, load_raw
 from ._brainvision import complete_brainvision, write_brainvision
 from ._content import check_content
 from ._edf import write_edf
+from ._edf_gaps import complete_gaps, is_discontinuous
 
 # The precision of the formats that can be written.
 PRECISION = {
@@ -42,12 +43,24 @@ def read_inst(path, *, preload=True):
     check_content(path)
     is_epochs = path.name.endswith(("epo.fif", "epo.fif.gz"))
     with _reading(path, is_epochs):
-        inst = mne.read_epochs(path) if is_epochs else mne.io.read_raw(path, preload=preload)
+        has_gaps = is_discontinuous(path)
+        if has_gaps:
+            # Annotations have the time that passed, which is longer.
+            warnings.filterwarnings("ignore", "(Limited|Omitted) .* annotation", RuntimeWarning)
+        inst = mne.read_epochs(path) if is_epochs else _read_raw(path, preload)
         if path.suffix.lower() == ".vhdr":
             complete_brainvision(path, inst)
+        if has_gaps:
+            complete_gaps(path, inst)
     if not path.name.lower().endswith(_KEEPS_CHANNELS):
         _warn_of_lost_channels(path, inst)
     return inst
+
+
+def _read_raw(path, preload):
+    """Read a Raw, also in EGI's simple binary format, which MNE does not recognise by its name."""
+    read = mne.io.read_raw_egi if path.suffix == ".raw" else mne.io.read_raw
+    return read(path, preload=preload)
 
 
 @contextmanager
