@@ -3,17 +3,21 @@
 """The methods that can be compared, by name.
 
 ``ridge`` and ``mne`` are baselines of ``ridge.py``; any other name is the ``method`` of
-:func:`mne_gram.restore`. A name may end in ``-left-out`` (the prior is estimated without the data
-set at hand), in ``-sample`` (a draw from the posterior instead of its mean), or in both, in this
-order: ``auto-left-out-sample``. ``VARIANTS`` and ``ABLATIONS`` are settings that ``restore`` does
-not offer.
+:func:`mne_gram.restore`. A name may end in the library to use: ``-left-out`` (the prior is
+estimated without the data set at hand), ``-cohort-5`` (without it, but with five other subjects of
+it as a cohort; ``-cohort-all`` with all) or ``-dirty-5`` (the same with one channel in ten marked
+as bad in each of their recordings). Then may follow ``-sample``, a draw from the posterior instead
+of its mean: ``auto-left-out-sample``. ``VARIANTS`` and ``ABLATIONS`` are settings that ``restore``
+does not offer.
 """
 
 import contextlib
 import dataclasses
 import functools
 import inspect
-from dataclasses import dataclass
+import re
+import zlib
+from dataclasses import dataclass, field
 from unittest import mock
 
 import mne
@@ -23,7 +27,10 @@ from ridge import repair_minimum_norm, repair_ridge
 
 import mne_gram
 from mne_gram.covariance import (
+    Prior,
+    drop_channels,
     estimate_prior,
+    extend_prior,
     forward_components,
     load_prior,
     read_recordings,
@@ -31,6 +38,9 @@ from mne_gram.covariance import (
 from mne_gram.restoration import EXPERTS, _gram
 
 LEFT_OUT, SAMPLE = "-left-out", "-sample"
+WHOLE = "whole"  # the library as it is
+LIBRARY = re.compile("(.+)-(left-out|(?:cohort|dirty)-(?:[0-9]+|all))")
+DIRTY = 0.1  # of the channels of a cohort's recording
 BASELINES = {"ridge": repair_ridge, "mne": repair_minimum_norm}
 WITHOUT_PRIOR = ("spline", *BASELINES)
 NETWORKS = ("gram",)  # methods that run only the network and the spatial estimate
@@ -47,16 +57,14 @@ CEILING = "gram-ceiling"
 # ---------------------------------------------------------------------------------------------
 # Ablations of method="auto": experts that are left out or added by `_change_experts`, which alone
 # uses private parts of the package.
-ABLATIONS = ("auto-without-sphere", "auto-with-spline")
+ABLATIONS = tuple(f"auto-without-{name}" for name in EXPERTS)
 
 
 @contextlib.contextmanager
 def _change_experts(name):
-    """Remove an expert from method auto within the context, or add one."""
-    if name == "auto-with-spline":
-        changed = dict(spline=EXPERTS["spline"]._replace(is_weighted=True))
-    else:
-        changed = dict(sphere=EXPERTS["sphere"]._replace(fit=lambda *args: None))
+    """Remove an expert from method auto within the context."""
+    expert = name.removeprefix("auto-without-")
+    changed = {expert: EXPERTS[expert]._replace(fit=lambda *args: None)}
     with mock.patch.dict(EXPERTS, changed):
         yield
 
@@ -74,15 +82,15 @@ class Method:
         The whole name.
     base : str
         The name without its endings.
-    left_out : bool
-        Whether the prior is estimated without the data set at hand.
+    library : str
+        ``"whole"``, or the library in the name, such as ``"left-out"`` or ``"cohort-5"``.
     output : ``"mean"`` | ``"sample"``
         What ``restore`` returns.
     """
 
     name: str
     base: str
-    left_out: bool
+    library: str
     output: str
 
 
@@ -90,8 +98,9 @@ def parse_method(name):
     """Split a name into its parts."""
     base = name.removesuffix(SAMPLE)
     output = "sample" if base != name else "mean"
-    stem = base.removesuffix(LEFT_OUT)
-    return Method(name, stem, stem != base, output)
+    match = LIBRARY.fullmatch(base)
+    stem, library = match.groups() if match else (base, WHOLE)
+    return Method(name, stem, library, output)
 
 
 def expand_methods(names, leave_out):
@@ -104,11 +113,54 @@ def expand_methods(names, leave_out):
     for name in names:
         method = parse_method(name)
         other = method.base + LEFT_OUT + (SAMPLE if method.output == "sample" else "")
-        if leave_out is None or method.base in WITHOUT_PRIOR:
+        if leave_out is None or method.base in WITHOUT_PRIOR or method.library != WHOLE:
             found.append(name)
         else:
             found += [other] if leave_out == "only" else [name, other]
     return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, eq=False)
+class Priors:
+    """The priors that a recording can be restored with.
+
+    ``others`` are the recordings of its data set in the whole prior, of which ``subject`` never
+    joins a cohort.
+    """
+
+    whole: Prior
+    left_out: Prior | None = None
+    others: tuple = ()
+    subject: str = ""
+    made: dict = field(default_factory=dict)
+
+    def get(self, library):
+        """Return the prior of a library, such as ``"cohort-5"``."""
+        if library == WHOLE:
+            return self.whole
+        if library == "left-out":
+            return self.left_out
+        if library not in self.made:
+            self.made.clear()  # each takes some 60 MB
+            kind, number = library.split("-")
+            cohort = self.draw(number, dirty=kind == "dirty")
+            self.made[library] = extend_prior(self.left_out, cohort, forward_components())
+        return self.made[library]
+
+    def draw(self, number, dirty):
+        """Draw a cohort of so many subjects (or all), always the same for a subject at hand."""
+        rng = np.random.default_rng(zlib.crc32(self.subject.encode()))
+        subjects = sorted({r.source[1] for r in self.others} - {self.subject})
+        chosen = rng.permutation(subjects)[: None if number == "all" else int(number)]
+        cohort = [r for r in self.others if r.source[1] in chosen]
+        return [self.mark(r, rng) for r in cohort] if dirty else cohort
+
+    @staticmethod
+    def mark(recording, rng):
+        """Return a recording without one channel in ten."""
+        bad = np.zeros(len(recording.channels), bool)
+        bad[rng.permutation(len(bad))[: max(1, round(DIRTY * len(bad)))]] = True
+        return drop_channels(recording, bad)
 
 
 def load_priors(fname, datasets):
@@ -122,9 +174,11 @@ def load_priors(fname, datasets):
     return priors
 
 
-def pick_priors(priors, dataset):
-    """Return the whole prior and, if there is one, the prior without the data set."""
-    return {"whole": priors[None], "left-out": priors.get(dataset)}
+def pick_priors(priors, dataset, subject=""):
+    """Return the Priors of a recording."""
+    whole = priors[None]
+    others = tuple(r for r in whole.recordings if r.source[0] == dataset)
+    return Priors(whole, priors.get(dataset), others, f"sub-{subject}")
 
 
 @functools.lru_cache(maxsize=2)
@@ -155,7 +209,7 @@ def restore(name, inst, mask, priors, model=None, truth=None):
             mask=wanted,
             method=base,
             output=method.output,
-            prior=priors["left-out" if method.left_out else "whole"],
+            prior=priors.get(method.library),
             random_state=0 if method.output == "sample" else None,
             return_report=True,
             **options,

@@ -6,8 +6,13 @@ import json
 
 # In the order in which readers look for them: first what to expect in data of one's own.
 METHODS = {
-    "auto-left-out": "mne_gram, data set left out of the library",
-    "auto": "mne_gram, default",
+    "auto-cohort-5": "mne_gram, cohort of five",
+    "auto-cohort-all": "mne_gram, cohort of all others",
+    "auto-cohort-10": "mne_gram, cohort of ten",
+    "auto-cohort-3": "mne_gram, cohort of three",
+    "auto-dirty-5": "mne_gram, cohort of five with bad channels",
+    "auto-left-out": "mne_gram, no cohort",
+    "auto": "mne_gram, data set in the library",
     "ridge": "ridge on own clean data",
     "mne": "minimum norm (MNE)",
     "spline": "spherical spline (MNE)",

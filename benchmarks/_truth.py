@@ -15,7 +15,7 @@ from mne_gram.montage import (
 )
 from mne_gram.training import split_subjects
 
-DATASETS = ("alcohol", "eegmat", "eegmmi", "mdd")
+DATASETS = ("adhd", "alcohol", "eegmat", "eegmmi", "mdd")
 WHOLE = {"one": None, "10%": 0.10, "25%": 0.25, "50%": 0.50, "cluster": None}
 REGIMES = (*WHOLE, "segments", "patches")
 SECONDS = 60.0

@@ -3,8 +3,8 @@
 """Make ``mne_gram/data/stacking.json``: default weights of the experts of ``method="auto"``.
 
 Run ``python benchmarks/make_stacking.py --corpus corpus/ --out stacking.json``. Samples of each
-recording are hidden and restored twice: by a library without this subject, and by one without
-this data set. The recordings of users lie in between.
+recording are hidden and restored twice: by a library without its data set, as those of most users
+are, and by one with the other subjects of the data set as a cohort.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from mne_gram._files import staged
 from mne_gram._recording import BadSpans, Recording, Samples, find_spans
 from mne_gram.covariance import (
     estimate_prior,
+    extend_prior,
     forward_components,
-    load_prior,
     read_recordings,
 )
 from mne_gram.montage import CH_NAMES, ELECTRODES, electrode_positions
@@ -83,6 +83,17 @@ def leave_out(prior, dataset, subject):
     return dataclasses.replace(prior, weights=np.where(theirs, 0.0, prior.weights))
 
 
+def make_priors(recordings, datasets):
+    """Return by data set the prior without it, and one with it as a cohort."""
+    components = forward_components()
+    found = {}
+    for dataset in sorted(datasets):
+        without = estimate_prior([r for r in recordings if r.source[0] != dataset], components)
+        own = [r for r in recordings if r.source[0] == dataset]
+        found[dataset] = without, extend_prior(without, own, components)
+    return found
+
+
 def make_info(channels):
     """Return an Info of electrodes (montage indices) with their positions, at 200 Hz."""
     names = [CH_NAMES[k] for k in channels]
@@ -92,11 +103,11 @@ def make_info(channels):
     return info.set_montage(montage, verbose="error")
 
 
-def measure_recording(corpus, k, prior, without, seed=0):
+def measure_recording(corpus, k, without, cohort, seed=0):
     """Hide samples of recording ``k`` and restore them by every expert.
 
-    ``prior`` is the bundled one and ``without`` that without this data set. Returns a list of
-    `Trial` for each kind of gap.
+    ``without`` and ``cohort`` are as in `make_priors`. Returns a list of `Trial` for each kind of
+    gap.
     """
     recording = corpus.recordings[k]
     rng = np.random.default_rng([seed, zlib.crc32(recording.name.encode())])
@@ -120,7 +131,7 @@ def measure_recording(corpus, k, prior, without, seed=0):
     samples = Samples(data, np.arange(len(data)), pieces)
     clean = Recording(samples, nothing, make_info(channels[rows]))
     ends = [(a, min(a + STEP * PATCH, length)) for a in range(0, length, STEP * PATCH)]
-    priors = (leave_out(prior, recording.dataset, recording.subject), without)
+    priors = (without, leave_out(cohort, recording.dataset, recording.subject))
     for kind in KINDS:
         for drawn in DRAWN[kind]:
             hidden = draw_hidden(drawn, channels[rows], pieces, length, rng)
@@ -143,7 +154,7 @@ def summarize(trials, kind):
     sums = [s for s in sums if s is not None]
     gram = np.mean([s.gram for s in sums], axis=0)
     across = np.mean([s.across for s in sums], axis=0)
-    weights = weigh_experts(Sums(len(sums), gram, across), kind, EXPERTS, EXPERTS)
+    weights = weigh_experts(Sums(len(sums), gram, across), kind, EXPERTS)
     factors = [trial.get_calibration(weights) for trial in trials if trial.seconds]
     return dict(
         count=len(sums),
@@ -161,12 +172,7 @@ def learn_defaults(corpus, *, per_subject=1, n_jobs=1):
     """
     from joblib import Parallel, delayed
 
-    prior, known = load_prior(), read_recordings()
-    components = forward_components()
-    without = {
-        dataset: estimate_prior([r for r in known if r.source[0] != dataset], components)
-        for dataset in sorted({r.dataset for r in corpus.recordings})
-    }
+    priors = make_priors(read_recordings(), {r.dataset for r in corpus.recordings})
     counts, picks = {}, []
     for k, recording in enumerate(corpus.recordings):
         subject = (recording.dataset, recording.subject)
@@ -174,8 +180,7 @@ def learn_defaults(corpus, *, per_subject=1, n_jobs=1):
         if counts[subject] <= per_subject:
             picks.append(k)
     found = Parallel(n_jobs)(
-        delayed(measure_recording)(corpus, k, prior, without[corpus.recordings[k].dataset])
-        for k in picks
+        delayed(measure_recording)(corpus, k, *priors[corpus.recordings[k].dataset]) for k in picks
     )
     content = {"experts": list(EXPERTS), "recordings": len(picks)}
     for kind in KINDS:

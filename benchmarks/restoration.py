@@ -32,7 +32,7 @@ from _decoding import (
 )
 from _figures import write_page
 from _garbage import compare_garbage, format_garbage
-from _methods import expand_methods, load_priors, parse_method, pick_priors
+from _methods import WHOLE, expand_methods, load_priors, parse_method, pick_priors
 from _summary import summarize
 from _tables import format_summary
 from _truth import DATASETS, REGIMES, SECONDS, draw_mask, fill, flat, list_held_out, load_truth
@@ -48,7 +48,9 @@ def run_cells(args, priors):
     jobs = []
     for dataset in args.datasets:
         paths = list_paths(args, dataset)
-        jobs += [(args, dataset, path, pick_priors(priors, dataset)) for path in paths]
+        jobs += [
+            (args, dataset, path, pick_priors(priors, dataset, path.subject)) for path in paths
+        ]
         subjects = {path.subject for path in paths}
         print(f"{dataset}: {len(paths)} recordings of {len(subjects)} subjects", flush=True)
     rows = []
@@ -146,7 +148,7 @@ def main(argv=None):
     """Run the benchmark."""
     args = parse_args(argv)
     start = time.perf_counter()
-    left_out = any(parse_method(name).left_out for name in args.methods)
+    left_out = any(parse_method(name).library != WHOLE for name in args.methods)
     with mne.utils.use_log_level("ERROR"):
         priors = load_priors(args.prior, args.datasets if left_out else ())
     rows, cells, decoding, texts = [], [], [], []

@@ -13,6 +13,7 @@ from ..covariance import MIN_GOOD, WINDOW, Moments, band_products
 # weighted down to that limit.
 _LOUD = 6.0
 _MAX_WINDOWS = 240  # two minutes of half-overlapping windows are enough for statistics
+_RUN = 10  # neighbouring windows that belong to the same half
 _CHUNK_VALUES = 2**22  # of windows that are read together: 32 MB in double precision
 
 
@@ -114,14 +115,27 @@ def group_products(products, good):
         members = np.flatnonzero(inverse.ravel() == number)
         channels = np.flatnonzero(pattern)
         weight = weights[members]
-        cov = np.zeros((len(products), len(channels), len(channels)))
-        for band, product in zip(cov, products, strict=True):
-            part = product[members][:, channels] * np.sqrt(weight)[:, None, None]
-            part = part.transpose(1, 0, 2).reshape(len(channels), -1)
-            part = np.concatenate([part.real, part.imag], axis=1)
-            band[:] = part @ part.T / weight.sum()
-        moments.append(Moments(channels, weight.sum(), cov))
+        cov = _average(products, members, channels, weight)
+        halves = None
+        if len(members) >= 4 * _RUN:
+            # Neighbours overlap, so runs of them take turns.
+            first = np.arange(len(members)) // _RUN % 2 == 0
+            halves = np.array(
+                [_average(products, members[k], channels, weight[k]) for k in (first, ~first)]
+            )
+        moments.append(Moments(channels, weight.sum(), cov, halves))
     return moments
+
+
+def _average(products, members, channels, weight):
+    """Average the cross-products of some windows and channels, shape (n_bands, n, n)."""
+    cov = np.zeros((len(products), len(channels), len(channels)))
+    for band, product in zip(cov, products, strict=True):
+        part = product[members][:, channels] * np.sqrt(weight)[:, None, None]
+        part = part.transpose(1, 0, 2).reshape(len(channels), -1)
+        part = np.concatenate([part.real, part.imag], axis=1)
+        band[:] = part @ part.T / weight.sum()
+    return cov
 
 
 def _quietness(products, good):

@@ -21,7 +21,9 @@ from ._conditional import (
     adapt_covariance,
     expect_covariance,
     interpolation_operators,
+    mix_covariance,
     trace,
+    update_covariance,
 )
 from ._estimate import (
     audit_cohort,

@@ -14,19 +14,22 @@ from ._bands import N_BANDS, degrees_of_freedom
 
 # How sharply the library is weighted by fit (per degree of freedom) at first; in how many steps the
 # weights are improved, first for all bands alike, then for each (of fewer contrasts than that a
-# single band says too little); the population's share in the mixture; and how many samples of the
-# recording's own data, per channel, weigh as much as the prior. All but the number of contrasts
-# were chosen on the training subjects, each predicted by the others.
+# single band says too little); and the population's share in the mixture. All but the number of
+# contrasts were chosen on the training subjects, each predicted by the others.
 _SHARPNESS = 10.0
 _N_SHARED, _N_OWN = 20, 30
 _MIN_CONTRASTS = 4
 _POPULATION = 0.1
-_STRENGTH = 0.5
+# How many samples of the recording's own data, per channel, weigh as much as the prior, and the
+# noise of each channel that the covariance contains, as a share of the mean variance. The first
+# pair is the default; recordings with near-exact linear dependence between channels choose others.
+_REGULARISATION = ((0.5, 1e-3), (2.0, 1e-3), (0.1, 1e-4), (0.02, 1e-5), (4e-3, 1e-6), (8e-4, 1e-7))
 # How the power of EEG is spread over the bands, for those that a recording does not contain.
 _TYPICAL_SHARES = np.array([0.55, 0.13, 0.17, 0.12, 0.03])
 MIN_GOOD = 2  # good channels: one as the reference, one to learn from
 _MAX_CONTRASTS = 64  # more do not improve the comparison of recordings
-_RIDGE = 1e-3  # of the mean variance: keeps rank-deficient (ICA-cleaned) data solvable
+_RIDGE = 1e-3  # of the mean variance: keeps covariances of the library comparable
+_TINY = 1e-9  # of the mean variance: keeps systems solvable
 
 
 # ---------------------------------------------------------------------------------------------
@@ -71,7 +74,7 @@ def _ridged(matrix, ridge):
     return matrix + (ridge / n) * trace(matrix)[..., None, None] * np.eye(n)
 
 
-def interpolation_operators(cov, carries_reference, good, bad, ridge=_RIDGE):
+def interpolation_operators(cov, carries_reference, good, bad, ridge=_TINY):
     """Return weights (..., n_bad, n_good) that estimate bad channels, and the error's covariance.
 
     Rows of unipolar channels sum to 1, so the reference passes through.
@@ -106,18 +109,21 @@ class Moments:
     """Covariances of windows that share the same good channels.
 
     ``good`` are these channels, ``n_windows`` is the (weighted) number of windows, and ``cov`` is
-    their covariance in each band, in any reference, shape (n_bands, n_good, n_good).
+    their covariance in each band, in any reference, shape (n_bands, n_good, n_good). ``halves``
+    are the same of two halves of the windows, shape (2, n_bands, n_good, n_good), or None.
     """
 
     good: np.ndarray
     n_windows: float
     cov: np.ndarray
+    halves: np.ndarray | None = None
 
 
 def expect_covariance(moments, prior, carries_reference, strength, n_iter):
     """Find the covariance that prior and incomplete data agree on, shape (n_bands, n, n).
 
-    EM under an inverse-Wishart prior worth ``strength`` samples; exact for one missing pattern.
+    EM under an inverse-Wishart prior worth ``strength`` samples, a number or one per band
+    (n_bands, 1, 1); exact for one missing pattern.
     """
     if not moments:
         return prior
@@ -152,10 +158,8 @@ def stein_divergence(covs, target):
     return log_det / n + np.log(fit / n)
 
 
-def adapt_covariance(
-    prior, places, moments, *, power=1.0, complete=None, max_contrasts=_MAX_CONTRASTS
-):
-    """Adapt the prior to a recording; returns one covariance per band, shape (n_bands, n, n).
+def mix_covariance(prior, places, moments, *, power=1.0, complete=None, max_contrasts=None):
+    """Mix the prior to resemble a recording; returns one covariance per band, (n_bands, n, n).
 
     ``power`` is the variance of a channel without moments. ``complete`` takes the place of the
     library: it completes a covariance of some channels (given by number) to the 114 electrodes.
@@ -164,7 +168,7 @@ def adapt_covariance(
     population = rows @ prior.population @ rows.T + own
     if not moments:
         return power * _TYPICAL_SHARES[:, None, None] * population
-    strength = _STRENGTH * len(rows)
+    strength = _REGULARISATION[0][0] * len(rows)
     scale = _fit_scale(population, carries_reference, moments, known)
     first = expect_covariance(moments, scale * population, carries_reference, strength, n_iter=2)
     seen = np.unique(np.concatenate([m.good for m in moments]))
@@ -176,7 +180,7 @@ def adapt_covariance(
         mixed = rows @ (electrodes / np.where(size > 0, size, 1.0)) @ rows.T + own
     elif len(good) > 2:
         total = population[:, good][:, :, good].sum(axis=0)
-        view = _main_contrasts(total, carries_reference[good], max_contrasts)
+        view = _main_contrasts(total, carries_reference[good], max_contrasts or _MAX_CONTRASTS)
         target = view @ first[:, good][:, :, good] @ view.T
         onto = (view @ rows[good]).astype(prior.library.dtype)
         candidates = onto @ prior.library @ onto.T + view @ own[np.ix_(good, good)] @ view.T
@@ -187,8 +191,65 @@ def adapt_covariance(
         electrodes = np.array([np.tensordot(weight, covs, axes=1) for weight, covs in bands])
         electrodes = (1 - _POPULATION) * electrodes + _POPULATION * prior.population
         mixed = rows @ electrodes @ rows.T + own
-    scale = _fit_scale(mixed, carries_reference, moments, known)
-    return expect_covariance(moments, scale * mixed, carries_reference, strength, n_iter=3)
+    return _fit_scale(mixed, carries_reference, moments, known) * mixed
+
+
+def adapt_covariance(prior, places, moments, **kwargs):
+    """Adapt the prior to a recording: `mix_covariance`, then `update_covariance`."""
+    mixed = mix_covariance(prior, places, moments, **kwargs)
+    return update_covariance(mixed, places.carries_reference, moments)
+
+
+def update_covariance(mixed, carries_reference, moments, noise=0.0):
+    """Update a covariance from `mix_covariance` by the recording's own, shape (n_bands, n, n).
+
+    ``noise`` is added to each channel of the mixed covariance, as a share of the mean variance.
+    """
+    if noise:
+        mixed = _ridged(mixed, noise)
+    strength, floor = _choose_regularisation(mixed, carries_reference, moments)
+    strength = strength * len(carries_reference)
+    cov = expect_covariance(moments, mixed, carries_reference, strength, n_iter=3)
+    size = np.median(np.einsum("bii->bi", cov), axis=1)
+    return cov + floor * size[:, None, None] * np.eye(cov.shape[-1])
+
+
+def _choose_regularisation(mixed, carries_reference, moments):
+    """Choose how far to trust the recording's own covariance, by what half of it predicts.
+
+    Returns two arrays (n_bands, 1, 1), as in ``_REGULARISATION``: those with which one half of the
+    clean windows predicts each channel from the others best in the other half.
+    """
+    pairs = np.array(_REGULARISATION)
+    chosen = np.zeros(N_BANDS, int)
+    main = max(moments, key=lambda m: m.n_windows * len(m.good), default=None)
+    if main is not None and main.halves is not None:
+        basis = contrast_basis(carries_reference[main.good])
+        seen = basis @ main.halves @ basis.T
+        prior = basis @ mixed[:, main.good][:, :, main.good] @ basis.T
+        dof = degrees_of_freedom(main.n_windows / 2)[:, None, None]
+        errors = np.zeros((len(pairs), N_BANDS))
+        for own, other in (seen, seen[::-1]):
+            for k, (strength, floor) in enumerate(pairs):
+                strength = strength * len(carries_reference)
+                cov = (strength * prior + dof * own) / (strength + dof)
+                errors[k] += _prediction_error(_ridged(cov, floor), other, basis)
+        present = trace(main.cov) > 0
+        chosen[present] = errors.argmin(axis=0)[present]
+    return pairs[chosen].T[..., None, None]
+
+
+def _prediction_error(cov, data, basis):
+    """Return the log error of predicting each channel from the others, on average, (n_bands,).
+
+    Covariances are those of contrasts, ``basis`` times the channels; one channel moves the mean of
+    logarithms little.
+    """
+    inverse = np.linalg.inv(cov)
+    inner = basis.T @ inverse
+    scale = np.einsum("bik,ki->bi", inner, basis)
+    error = np.einsum("bik,bkl,bil->bi", inner, data, inner) / scale**2
+    return np.log(np.maximum(error, 1e-300)).mean(axis=1)
 
 
 def _main_contrasts(cov, carries_reference, n_most):

@@ -22,6 +22,7 @@ _N_DEGREES = 16
 _AUDIT_RATIO, _AUDIT_BANDS = 6.0, 4
 _MIN_OTHERS = 10  # recordings of other data sets with an electrode, to know how it usually fares
 _MIN_COHORT = 3  # other subjects of a cohort, to know how an electrode usually fares in it
+_COHORT = 10  # subjects of a cohort that weigh as much as all other recordings together
 _MIN_LEFT = 4  # channels of a recording
 _MOST_JUDGED = 48  # recordings of the base, which are evenly spread
 
@@ -44,18 +45,17 @@ def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
     return assemble_prior(recordings, *parts)
 
 
-def estimate_population(recordings, components, *, strength=10.0, n_iter=6):
+def estimate_population(recordings, components, *, n_cohort=0, strength=10.0, n_iter=6):
     """Estimate the mean covariance (n_bands, 114, 114), the weights, and the kernel.
 
     Expectation-maximisation for the mean covariance with missing electrodes, where the forward
     model, fitted to agree with the data where both exist, says how the missing ones covary.
 
     ``components`` come from `forward_components`, shape (n_components, 114, 114); ``strength`` is
-    the number of recordings that the forward model counts as.
+    the number of recordings that the forward model counts as. The last ``n_cohort`` recordings
+    count more than the others.
     """
-    # Every subject counts once, whatever their number of recordings.
-    subjects = [r.source[:2] for r in recordings]
-    weights = np.array([1 / subjects.count(subject) for subject in subjects])
+    weights = weigh_recordings(recordings, n_cohort)
     covered = np.unique(np.concatenate([r.channels for r in recordings]))
     population = np.repeat(components.mean(axis=0)[None], N_BANDS, axis=0)
     rows = np.eye(len(ELECTRODES))[covered]
@@ -70,13 +70,28 @@ def estimate_population(recordings, components, *, strength=10.0, n_iter=6):
     return population, weights, fit_kernel(forward.mean(axis=0))
 
 
+def weigh_recordings(recordings, n_cohort=0):
+    """Return the weight of each recording, of which the last ``n_cohort`` are a cohort.
+
+    Every subject counts once, whatever their number of recordings. In a cohort of ten or more, all
+    subjects together count as much as the others together, in a smaller one each counts the same.
+    """
+    subjects = [r.source[:2] for r in recordings]
+    weights = np.array([1 / subjects.count(subject) for subject in subjects])
+    others = weights[: len(weights) - n_cohort].sum()
+    if n_cohort and others:
+        own = weights[-n_cohort:].sum()
+        weights[-n_cohort:] *= others / max(own, _COHORT)
+    return weights
+
+
 def extend_prior(base, cohort, components):
     """Put the recordings of a cohort beside those of a prior (None: nothing) and estimate anew.
 
     All values are rounded as in files, so that a prior that is saved and read is the same prior.
     """
     recordings = [*(() if base is None else base.recordings), *map(round_recording, cohort)]
-    population, weights, kernel = estimate_population(recordings, components)
+    population, weights, kernel = estimate_population(recordings, components, n_cohort=len(cohort))
     population = population.astype(np.float32).astype(float)
     if base is not None and base.n_cohort:
         # All its recordings are the base of this one, be they a cohort or not.

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..covariance import Moments, adapt_covariance, interpolation_operators, trace
 
-_RIDGE = 1e-3  # of the mean variance, as for interpolation
+_TINY = 1e-9  # of the mean variance: keeps systems solvable
 # No prediction has exactly the right gain: this share of the predicted power counts as expected
 # error. Otherwise a blink would make every frontal channel look bad.
 _GAIN_ERROR = 0.1
@@ -146,7 +146,7 @@ def nanmedian(values, axis):
 # Windows: each channel predicted from all others, in closed form
 
 
-def find_precision(cov, carries_reference, ridge=_RIDGE):
+def find_precision(cov, carries_reference, ridge=_TINY):
     """Invert a covariance (..., n, n) independently of the reference.
 
     ``precision @ carries_reference`` is 0. ``(precision @ x)[i] / precision[i, i]`` is the error of

@@ -3,7 +3,7 @@
 """Learn from a recording what the spatial estimate needs: covariance, baselines, noise."""
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from mne.utils import warn
@@ -11,13 +11,14 @@ from mne.utils import warn
 from .._recording import find_all_channel_gaps, measure_moments
 from ..covariance import (
     Prior,
-    adapt_covariance,
     channel_rows,
     fit_sources,
     forward_components,
     interpolation_operators,
     leave_out_own,
+    mix_covariance,
     resolve_prior,
+    update_covariance,
 )
 from ..montage import match_channels
 from ._evidence import Evidence
@@ -56,25 +57,39 @@ class Settings:
 class Statistics:
     """The covariances of a recording's clean data, and the prior that completes them.
 
-    ``places`` locates the channels, ``moments`` are the recording's own, and ``power`` is the
-    variance of a typical channel.
+    ``places`` locates the channels, ``moments`` are the recording's own, ``power`` is the variance
+    of a typical channel, and ``max_contrasts`` limits the comparison with the library.
     """
 
     prior: Prior
     places: tuple
     moments: list
     power: float
+    max_contrasts: int | None = None
 
-    def adapt(self, **kwargs):
-        """Adapt the prior to the recording; returns a covariance per band, (n_bands, n, n)."""
-        return adapt_covariance(self.prior, self.places, self.moments, power=self.power, **kwargs)
+    @cached_property
+    def mixed(self):
+        """The prior's covariances, mixed to resemble the recording, (n_bands, n, n)."""
+        return mix_covariance(
+            self.prior,
+            self.places,
+            self.moments,
+            power=self.power,
+            max_contrasts=self.max_contrasts,
+        )
+
+    def adapt(self, mixed=None, noise=0.0):
+        """Update a mixed covariance by the recording's own; returns (n_bands, n, n)."""
+        mixed = self.mixed if mixed is None else mixed
+        return update_covariance(mixed, self.places.carries_reference, self.moments, noise)
 
     def adapt_sphere(self):
         """Return the same with sources in a sphere in place of other subjects' recordings."""
-        return self.adapt(complete=partial(_complete_by_sphere, places=self.places))
+        complete = partial(_complete_by_sphere, places=self.places)
+        return self.adapt(mix_covariance(self.prior, self.places, self.moments, complete=complete))
 
 
-def measure_statistics(recording, prior):
+def measure_statistics(recording, prior, max_contrasts=None):
     """Measure a recording's clean data; ``prior`` is as in `restore`."""
     prior = resolve_prior(prior)
     cmap = match_channels(recording.info, on_missing="ignore", verbose="error")
@@ -82,7 +97,7 @@ def measure_statistics(recording, prior):
     _check_overlap(prior, places)
     moments = measure_moments(recording, places.carries_reference)
     prior = leave_out_own(prior, places, moments)
-    return Statistics(prior, places, moments, _typical_power(recording))
+    return Statistics(prior, places, moments, _typical_power(recording), max_contrasts)
 
 
 def _check_overlap(prior, places):
@@ -204,11 +219,12 @@ class Plan:
         return None if self.spatial is None else self.spatial.operators.carries_reference
 
 
-def fit_spatial(recording, statistics, settings, **kwargs):
-    """Learn what the spatial estimate needs; keyword arguments go to `Statistics.adapt`."""
+def fit_spatial(recording, statistics, settings):
+    """Learn what the spatial estimate needs."""
     lost = _find_lost(recording, statistics, settings.on_missing)
-    cov = statistics.adapt(**kwargs)
-    return fit_covariance(recording, cov, statistics.places.carries_reference, settings, lost)
+    return fit_covariance(
+        recording, statistics.adapt(), statistics.places.carries_reference, settings, lost
+    )
 
 
 def fit_covariance(recording, cov, carries_reference, settings, lost=frozenset()):

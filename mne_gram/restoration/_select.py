@@ -25,6 +25,7 @@ _N_CHANNELS, _MAX_ROUNDS = 15, 5  # about so many channels in all, in at most so
 _INTERMITTENT_ROUNDS = 2
 _N_SPANS, _SECONDS = 6, 8.0  # of time in which hidden samples are restored
 _MIN_SECONDS = 1.0
+_NOISE = 0.2  # of the mean variance
 MAX_CONTRASTS = 32  # of the library, in a trial: enough to compare experts
 _MIN_FOR_SPHERE = 8  # good channels: fewer contain little information about sources
 _MIN_SAMPLES = 3  # hidden in a row
@@ -38,12 +39,19 @@ class Expert(NamedTuple):
     """A way to estimate channels that corrects the spatial estimate.
 
     ``fit(recording, statistics, spatial)`` returns what ``estimate(block, fit, spatial)`` needs, or
-    None where the expert is of no use. Those that are not weighted are only compared.
+    None where the expert is of no use.
     """
 
     fit: callable
     estimate: callable
-    is_weighted: bool
+
+
+def _fit_bundled(recording, statistics, spatial):
+    """Leave the cohort out of the prior."""
+    if statistics.prior.base is None or not recording.bad.whole.any():
+        return None
+    others = replace(statistics, prior=statistics.prior.base)
+    return _make_operators(others.adapt(), spatial)
 
 
 def _fit_sphere(recording, statistics, spatial):
@@ -51,11 +59,22 @@ def _fit_sphere(recording, statistics, spatial):
     bad = recording.bad
     if not bad.whole.any() or (bad.n_bad == 0).sum() < _MIN_FOR_SPHERE:
         return None
-    carries_reference = statistics.places.carries_reference
-    return Operators(statistics.adapt_sphere(), carries_reference, spatial.operators.excess)
+    return _make_operators(statistics.adapt_sphere(), spatial)
 
 
-def _estimate_sphere(block, operators, spatial):
+def _fit_noise(recording, statistics, spatial):
+    """Suppose that electrodes are noisier than those of other subjects."""
+    if not recording.bad.whole.any():
+        return None
+    return _make_operators(statistics.adapt(noise=_NOISE), spatial)
+
+
+def _make_operators(cov, spatial):
+    """Return the operators of another covariance."""
+    return Operators(cov, spatial.operators.carries_reference, spatial.operators.excess)
+
+
+def _estimate_whole(block, operators, spatial):
     """Estimate the channels that are bad throughout with another covariance."""
     block = block.copy(mask=block.mask & spatial.whole[:, None])
     return estimate_spatial(block, replace(spatial, operators=operators, noise=None))
@@ -69,8 +88,10 @@ def _fit_spline(recording, statistics, spatial):
 
 
 EXPERTS = {
-    "sphere": Expert(_fit_sphere, _estimate_sphere, is_weighted=True),
-    "spline": Expert(_fit_spline, estimate_whole_spline, is_weighted=False),
+    "bundled": Expert(_fit_bundled, _estimate_whole),
+    "sphere": Expert(_fit_sphere, _estimate_whole),
+    "noise": Expert(_fit_noise, _estimate_whole),
+    "spline": Expert(_fit_spline, estimate_whole_spline),
 }
 
 
@@ -85,16 +106,11 @@ class AutoPlan(Plan):
     experts: dict = field(default_factory=dict)
     stacks: dict = field(default_factory=dict)
 
-    @property
-    def weighted(self):
-        """The names of the experts that may get a weight."""
-        return tuple(name for name in self.experts if EXPERTS[name].is_weighted)
 
-
-def fit_candidates(recording, settings, **kwargs):
-    """Fit the spatial estimate and the experts; keyword arguments go to `Statistics.adapt`."""
-    statistics = measure_statistics(recording, settings.prior)
-    spatial = fit_spatial(recording, statistics, settings, **kwargs)
+def fit_candidates(recording, settings, max_contrasts=None):
+    """Fit the spatial estimate and the experts; ``max_contrasts`` is as in `Statistics`."""
+    statistics = measure_statistics(recording, settings.prior, max_contrasts)
+    spatial = fit_spatial(recording, statistics, settings)
     fits = {
         name: _attempt(name, expert.fit, recording, statistics, spatial)
         for name, expert in EXPERTS.items()
@@ -164,7 +180,7 @@ def learn_stacks(recording, plan, settings):
         affected[sorted(plan.spatial.lost)] = False
         if not affected.any():
             continue
-        trial = Trial(kind, recording.sfreq, EXPERTS, plan.weighted)
+        trial = Trial(kind, recording.sfreq, EXPERTS, plan.experts)
         draw = _hide_channels if kind == "whole" else _hide_spans
         for hidden, spans in draw(recording, rng):
             candidates = fit_candidates(
@@ -274,7 +290,10 @@ def _find_evidence(stacks, trials):
     scores, r, coverage = trial.get_scores(stack)
     spatial = 1 - np.sum(list(stack.weights.values()), axis=0)
     return Evidence(
-        weights={"spatial": spatial, **{name: stack.weights[name] for name in trial.weighted}},
+        weights={
+            "spatial": spatial,
+            **{name: stack.weights[name] for name in trial.experts if stack.weights[name].any()},
+        },
         scores=scores,
         r=r,
         seconds=trial.seconds,
@@ -293,7 +312,9 @@ def estimate(block, plan):
     if not plan.stacks:
         return estimate_spatial(block, plan.spatial)
     draws = _draw_errors(block, plan.spatial)
-    estimates, corrections = estimate_candidates(block, plan, plan.weighted)
+    stacks = plan.stacks.values()
+    used = [name for name in plan.experts if any(s.weights[name].any() for s in stacks)]
+    estimates, corrections = estimate_candidates(block, plan, used)
     combine(block, estimates, corrections, plan.stacks, plan.spatial.whole, draws)
     finish(block, estimates, plan.spatial)
     return estimates

@@ -70,16 +70,11 @@ def solve_weights(gram, across):
     return weights
 
 
-def weigh_experts(sums, kind, experts, weighted):
-    """Find the weight of each expert in each band; in intermittent gaps all bands share it.
-
-    ``experts`` are the names of those in the sums, ``weighted`` of those that may get a weight.
-    """
+def weigh_experts(sums, kind, experts):
+    """Find the weight of each expert in each band; in intermittent gaps all bands share it."""
     weights = np.zeros((len(experts), N_BANDS))
-    used = [k for k, name in enumerate(experts) if name in weighted]
     for band in range(N_BANDS if kind == "whole" else 1):
-        gram, across = sums.gram[band][np.ix_(used, used)], sums.across[band][used]
-        weights[used, band] = solve_weights(gram, across)
+        weights[:, band] = solve_weights(sums.gram[band], sums.across[band])
     if kind != "whole":  # such gaps are too short to be filtered
         weights[:] = weights[:, :1]
     return dict(zip(experts, weights, strict=True))
@@ -88,12 +83,12 @@ def weigh_experts(sums, kind, experts, weighted):
 class Trial:
     """Errors on hidden samples in one kind of gap, as they come in.
 
-    ``experts`` are the names of all that are tried, ``weighted`` of those that may get a weight.
+    ``experts`` are the names of all that there are, ``available`` of those in this recording.
     """
 
-    def __init__(self, kind, sfreq, experts, weighted):
+    def __init__(self, kind, sfreq, experts, available):
         self.kind, self.sfreq = kind, sfreq
-        self.experts, self.weighted = tuple(experts), tuple(weighted)
+        self.experts, self.available = tuple(experts), tuple(available)
         self.seconds = 0.0
         self._entries = []
 
@@ -140,8 +135,9 @@ class Trial:
         gram, across = (1 - share) * base.gram, (1 - share) * base.across
         if sums is not None:
             gram, across = gram + share * sums.gram, across + share * sums.across
-        pooled = Sums(base.count, gram, across)
-        weights = weigh_experts(pooled, self.kind, self.experts, self.weighted)
+        there = np.isin(self.experts, self.available)
+        pooled = Sums(base.count, gram * (there[:, None] & there), across * there)
+        weights = weigh_experts(pooled, self.kind, self.experts)
         calibration = np.log(defaults["calibration"]) * (1 - share)
         if sums is not None:
             calibration += share * np.log(self.get_calibration(weights))

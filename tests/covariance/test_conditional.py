@@ -21,14 +21,9 @@ from mne_gram.covariance._conditional import (
     mix_library,
     stein_divergence,
 )
-from mne_gram.covariance._prior import (
-    RecordingCovariance,
-    channel_rows,
-    complete_recording,
-    pack_symmetric,
-    read_recordings,
-    unpack_symmetric,
-)
+from mne_gram.covariance._places import channel_rows
+from mne_gram.covariance._prior import RecordingCovariance, complete_recording, read_recordings
+from mne_gram.covariance._prior_file import pack_symmetric, unpack_symmetric
 from mne_gram.montage import (
     ELECTRODES,
     INDEX,
@@ -363,6 +358,8 @@ def test_without_data_it_is_the_population(prior, map_names):
     places = rows, own, carries, known = channel_rows(map_names(TEN_TWENTY), prior)
     cov = adapt_covariance(prior, places, [], power=3.0)
     expected = rows @ prior.population @ rows.T
+    noise = 1e-3 * np.median(np.einsum("bii->bi", expected), axis=1)
+    expected = expected + noise[:, None, None] * np.eye(len(rows))
     for band in range(N_BANDS):  # its shape band by band, and the power all together
         assert_allclose(cov[band] / np.trace(cov[band]), expected[band] / np.trace(expected[band]))
     shares = np.trace(cov, axis1=1, axis2=2) / np.trace(expected, axis1=1, axis2=2)
@@ -443,6 +440,42 @@ def test_more_channels_than_contrasts(prior, map_names):
     wrong = 1e-10 * rows @ prior.population @ rows.T
     for band in range(N_BANDS):
         assert misfit(cov[band], truth[band]) < 0.7 * misfit(wrong[band], truth[band])
+
+
+def _halves(cov, seed, n_samples=400):
+    """Return Moments of all channels with two halves, from samples of a covariance per band."""
+    rng = np.random.default_rng(seed)
+    n = cov.shape[-1]
+    factor = np.linalg.cholesky(cov + 1e-12 * np.eye(n))
+    parts = factor @ rng.standard_normal((2, N_BANDS, n, n_samples))
+    halves = parts @ parts.swapaxes(-1, -2) / n_samples
+    return [Moments(np.arange(n), 100, halves.mean(axis=0), halves)]
+
+
+@pytest.mark.parametrize("loud", [1.0, 100.0])
+def test_near_exact_dependence_is_used(prior, map_names, loud):
+    """A channel that the others predict almost exactly is restored so; one channel is loud."""
+    places = rows, own, carries, known = channel_rows(map_names(TEN_TWENTY), prior)
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((N_BANDS, 19, 8))
+    exact = mixing @ mixing.swapaxes(1, 2) + 1e-6 * np.eye(19)
+    exact[:, 5] *= loud
+    exact[:, :, 5] *= loud
+    noisy = rows @ prior.library[0].astype(float) @ rows.T
+    noisy += 0.3 * np.trace(noisy, axis1=1, axis2=2)[:, None, None] / 19 * np.eye(19)
+    good, bad = np.arange(18), np.array([18])
+    missed = {}
+    for name, truth in (("exact", exact), ("noisy", noisy)):
+        for halves in (True, False):
+            moments = _halves(truth, 1)
+            if not halves:
+                moments = [dataclasses.replace(moments[0], halves=None)]
+            cov = adapt_covariance(prior, places, moments)
+            weights, _ = interpolation_operators(cov, carries, good, bad)
+            full = np.concatenate([weights, -np.ones((N_BANDS, 1, 1))], axis=-1)
+            missed[name, halves] = np.trace((full @ truth @ full.swapaxes(1, 2)).sum(axis=0))
+    assert missed["exact", True] < 0.1 * missed["exact", False]
+    assert missed["noisy", True] < 1.02 * missed["noisy", False]
 
 
 def test_recordings_hold_no_reference():

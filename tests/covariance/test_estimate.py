@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The estimate of a prior from recordings, and the audit of their channels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -16,6 +18,7 @@ from mne_gram.covariance import (
     normalise_covariance,
     sphere_kernel,
 )
+from mne_gram.covariance._estimate import weigh_recordings
 from mne_gram.montage import INDEX, electrode_positions, template_sphere
 
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
@@ -103,6 +106,20 @@ def test_subjects_count_once(components):
 
 # ---------------------------------------------------------------------------------------------
 # The audit
+
+
+@pytest.mark.parametrize(("n", "share"), [(1, 0.1), (5, 0.5), (10, 1.0), (40, 1.0)])
+def test_weight_of_a_cohort(n, share):
+    """Each subject of a small cohort counts the same; a large one counts as much as the base."""
+    cov = np.repeat(np.eye(3)[None], N_BANDS, axis=0)
+    base = [RecordingCovariance(("a", f"sub-{k}", "x"), np.arange(3), cov) for k in range(30)]
+    own = [RecordingCovariance(("b", f"sub-{k}", "x"), np.arange(3), cov) for k in range(n)]
+    twice = [*base, *own, replace(own[0], source=("b", "sub-0", "y"))]
+    for recordings, number in (([*base, *own], n), (twice, n + 1)):
+        weights = weigh_recordings(recordings, number)
+        assert_allclose(weights[:30], 1.0)
+        assert_allclose(weights[30:].sum(), 30 * share)
+    assert_allclose(weigh_recordings(own, n), 1.0)  # nothing but the cohort
 
 
 def make_recordings(components, noisy, n_recordings=4):

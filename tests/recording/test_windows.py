@@ -285,3 +285,19 @@ def test_moments_of_a_recording(monkeypatch, chunk):
     for one, other in zip(found, expected, strict=True):
         assert_array_equal(one.good, other.good)
         assert_allclose(one.cov, other.cov, rtol=1e-9)
+
+
+def test_halves_of_the_windows():
+    """Runs of windows take turns, and their mean is the whole; few windows are not halved."""
+    rng = np.random.default_rng(0)
+    windows = rng.standard_normal((60, 3, 100))
+    good = np.ones((60, 3), bool)
+    products = window_products(windows, good, SFREQ, np.ones(3))
+    (whole,) = group_products(products, good)
+    assert whole.halves.shape == (2, *whole.cov.shape)
+    first = np.arange(60) // 10 % 2 == 0
+    (expected,) = group_products([p[first] for p in products], good[first])
+    assert_allclose(whole.halves[0], expected.cov, rtol=1e-6)
+    assert_allclose(whole.halves.mean(axis=0), whole.cov, rtol=1e-6)
+    (few,) = group_products([p[:39] for p in products], good[:39])
+    assert few.halves is None

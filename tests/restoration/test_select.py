@@ -14,7 +14,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram._recording import Block, Recording, Samples, find_spans
-from mne_gram.covariance._bands import N_BANDS, split_bands, sum_bands
+from mne_gram.covariance import (
+    N_BANDS,
+    RecordingCovariance,
+    extend_prior,
+    forward_components,
+    load_prior,
+    normalise_covariance,
+    split_bands,
+    sum_bands,
+)
+from mne_gram.montage import ELECTRODES, INDEX
 from mne_gram.restoration import METHODS, _select, _weights
 from mne_gram.restoration._fit import Settings
 from mne_gram.restoration._gaps import Estimate
@@ -98,7 +108,7 @@ def test_the_right_share_is_found(kind, weight):
     found = [solve_weights(sums.gram[b], sums.across[b]) for b in range(N_BANDS)]
     spline = np.array(found)[: None if kind == "whole" else 1, NAMES.index("spline")]
     assert_allclose(spline, weight, atol=0.05)
-    weights = dict(sphere=np.zeros(N_BANDS), spline=np.full(N_BANDS, weight))
+    weights = dict.fromkeys(NAMES, np.zeros(N_BANDS)) | {"spline": np.full(N_BANDS, weight)}
     assert abs(trial.get_calibration(weights) - 1) < 0.05
     scores, r, coverage = trial.get_scores(Stack(weights, 1.0))
     assert scores["auto"] <= scores["spatial"] + 1e-9 and abs(coverage - 0.9) < 0.02
@@ -124,8 +134,8 @@ def test_little_data_falls_back_on_others():
     for band in range(N_BANDS):
         expected = solve_weights(default["sums"].gram[band], default["sums"].across[band])
         assert_allclose([empty.weights[name][band] for name in NAMES], expected)
-    fewer = Trial("whole", SFREQ, NAMES, ["spline"]).solve()
-    assert not fewer.weights["sphere"].any() and fewer.weights["spline"].any()
+    fewer = Trial("whole", SFREQ, NAMES, ["sphere"]).solve()  # the others are not there
+    assert {name for name in NAMES if fewer.weights[name].any()} == {"sphere"}
     assert_allclose(empty.calibration, default["calibration"])
     many = _make_trial("whole", np.random.default_rng(0), 0.9, n=3000).solve()
     assert (many.weights["spline"] > 0.7).all()
@@ -188,10 +198,9 @@ def test_learning(few, kind):
     evidence = plans[0].evidence
     assert evidence.source == "recording" and evidence.seconds > 4
     if kind == "whole":
-        assert set(evidence.scores) == {"spatial", "sphere", "spline", "auto"}
+        assert set(evidence.scores) == {"spatial", "sphere", "noise", "spline", "auto"}
         assert evidence.scores["spatial"] < evidence.scores["spline"]
-        assert set(evidence.weights) == {"spatial", "sphere"}  # the spline is only compared
-        assert not weights["spline"].any()
+        assert not weights["bundled"].any()  # there is no cohort that it lacks
     else:  # the channel's own good time beats a spline, so that is not even tried
         assert set(evidence.scores) == {"spatial", "auto"}
     assert 0.5 < evidence.coverage <= 1
@@ -226,25 +235,75 @@ def test_hidden_samples_are_not_seen(few, monkeypatch):
         assert_allclose(a, b, atol=1e-9)
 
 
-def test_the_spline_is_for_comparison_only(few, monkeypatch):
-    """It runs on hidden samples, not on those that are restored."""
-    data = few.get_data()
-    mask = np.zeros(data.shape, bool)
-    mask[3] = True
-    plan = _learn(data, mask, few)
+def _recording_of(cov, names, seed=0):
+    """Return 30 s of noise with a covariance per band (n_bands, n, n), in volts."""
+    rng = np.random.default_rng(seed)
+    parts = np.linalg.cholesky(cov) @ rng.standard_normal((len(cov), len(names), 4800))
+    data = 1e-5 * sum_bands(parts, SFREQ)
+    raw = mne.io.RawArray(data, mne.create_info(names, SFREQ, "eeg"), verbose="error")
+    return raw.set_montage("standard_1005")
 
-    calls = []
 
-    def count(*args, **kwargs):
-        calls.append(args)
-        return estimate(*args, **kwargs)
+def _restore_each(raw, names, **kwargs):
+    """Return the share of each channel's variance that restoring it misses, and the reports."""
+    missed, reports = [], []
+    data = raw.get_data()
+    for name in names:
+        bad = raw.copy()
+        bad.info["bads"] = [name]
+        restored, report = mne_gram.restore(bad, return_report=True, verbose="error", **kwargs)
+        k = raw.ch_names.index(name)
+        truth = data[k] - np.delete(data, k, axis=0).mean(axis=0)
+        missed.append(np.mean((restored.get_data()[k] - data[k]) ** 2) / np.mean(truth**2))
+        reports.append(report)
+    return np.array(missed), reports
 
-    estimate = EXPERTS["spline"].estimate
-    monkeypatch.setitem(EXPERTS, "spline", EXPERTS["spline"]._replace(estimate=count))
-    found = METHODS["auto"].estimate(_open(data, mask, few).block(), plan)
-    assert len(found) == 1 and not calls
-    _learn(data, mask, few)
-    assert calls
+
+def test_smooth_and_quiet_recordings_are_not_worse_than_splines():
+    """Where a spline beats other subjects' recordings, experts without these get weight."""
+    names = (
+        "Fp1 Fp2 F7 F3 Fz F4 F8 FT7 FC3 FCz FC4 FT8 T7 C3 Cz C4 T8 TP7 CP3 CPz CP4 TP8 P7 P3 Pz P4 "
+        "P8 O1 Oz O2"
+    ).split()
+    rows = np.eye(len(ELECTRODES))[[INDEX[name.upper()] for name in names]]
+    rng = np.random.default_rng(3)
+    components = forward_components()[:-1]
+    power = rng.exponential(size=(N_BANDS, len(components))) ** 2
+    cov = rows @ np.tensordot(power, components, axes=1) @ rows.T
+    cov /= np.trace(cov, axis1=1, axis2=2)[:, None, None] / len(names)
+    raw = _recording_of(cov + 3e-3 * np.eye(len(names)), names)
+    chosen = ["Cz", "F3", "P4", "T7", "Oz"]
+    missed, reports = _restore_each(raw, chosen)
+    splined, _ = _restore_each(raw, chosen, method="spline")
+    library, _ = _restore_each(raw, chosen, method="spatial")
+    assert np.exp(np.log(missed / splined).mean()) < 0.95
+    assert np.exp(np.log(library / splined).mean()) > 1
+    for report in reports:
+        own = report.weights
+        assert own["spatial"] < 0.7
+
+
+def test_a_cohort_that_does_not_fit_gets_little_weight(few):
+    """Hidden good channels judge it."""
+    base = load_prior()
+    rng = np.random.default_rng(0)
+    channels = np.array([INDEX[name.upper()] for name in few.ch_names])
+    noise = [
+        RecordingCovariance(
+            ("lab", f"sub-{k}", "x"),
+            channels,
+            normalise_covariance(np.array([np.cov(rng.standard_normal((19, 40)))] * N_BANDS)),
+        )
+        for k in range(6)
+    ]
+    poisoned = extend_prior(base, noise, forward_components())
+    names = ["C3", "Fz", "P4"]
+    bundled, _ = _restore_each(few, names)
+    missed, reports = _restore_each(few, names, prior=poisoned)
+    spatial, _ = _restore_each(few, names, prior=poisoned, method="spatial")
+    assert np.log(missed / bundled).mean() < 0.1
+    assert missed.mean() < spatial.mean()
+    assert all("bundled" in report.weights for report in reports)
 
 
 def test_few_channels_and_no_positions(few):
