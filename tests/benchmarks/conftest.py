@@ -83,4 +83,4 @@ def parts():
 @pytest.fixture(scope="session")
 def priors(parts):
     """Return the prior that methods are given."""
-    return {"whole": parts.methods.load_prior(None), "left-out": None}
+    return parts.methods.Priors(parts.methods.load_prior(None))

@@ -23,7 +23,7 @@ def test_delays_pay_where_there_are_some(priors, delay, pays, parts):
     sizes = rng.uniform(0.5, 1.5, phases.shape)
     raw._data[:] = 1e-5 * ((sizes * np.exp(1j * phases)) @ waves).real
     raw._data += 1e-6 * rng.standard_normal(raw._data.shape)
-    ratios = context.measure_delays(raw, priors["whole"], np.random.default_rng(1))
+    ratios = context.measure_delays(raw, priors.whole, np.random.default_rng(1))
     assert ratios.shape == (context._N_HIDDEN, len(context.SHARES))
     assert (np.median(ratios[:, -1]) < 0.9) == pays
     assert pays or np.median(ratios[:, 0]) < 1.05

@@ -108,23 +108,21 @@ def test_measures(parts):
 
 
 @pytest.mark.parametrize(
-    ("name", "base", "left_out", "output"),
+    ("name", "base", "library", "output"),
     [
-        ("auto", "auto", False, "mean"),
-        ("auto-sample", "auto", False, "sample"),
-        ("spatial-left-out", "spatial", True, "mean"),
-        ("spatial-left-out-sample", "spatial", True, "sample"),
-        ("gram-own-argmax", "gram-own-argmax", False, "mean"),
+        ("auto", "auto", "whole", "mean"),
+        ("auto-sample", "auto", "whole", "sample"),
+        ("spatial-left-out", "spatial", "left-out", "mean"),
+        ("spatial-left-out-sample", "spatial", "left-out", "sample"),
+        ("auto-cohort-5", "auto", "cohort-5", "mean"),
+        ("auto-without-noise-dirty-all", "auto-without-noise", "dirty-all", "mean"),
+        ("gram-own-argmax", "gram-own-argmax", "whole", "mean"),
     ],
 )
-def test_names(name, base, left_out, output, parts):
+def test_names(name, base, library, output, parts):
     method = parts.methods.parse_method(name)
-    assert (method.name, method.base, method.left_out, method.output) == (
-        name,
-        base,
-        left_out,
-        output,
-    )
+    assert (method.name, method.base, method.library) == (name, base, library)
+    assert method.output == output
 
 
 def test_leaving_out(parts):
@@ -134,6 +132,27 @@ def test_leaving_out(parts):
     assert parts.methods.expand_methods(names, "only") == only
     also = parts.methods.expand_methods(names, "also")
     assert set(also) == {"spline", *names, *only} and len(also) == len(set(also))
+
+
+@pytest.mark.parametrize("kind", ["cohort", "dirty"])
+def test_cohorts(kind, parts):
+    """Others of the data set, never the subject at hand, beside a library without the data set."""
+    priors = parts.methods.load_priors(None, ["mdd"])
+    own = [r for r in priors[None].recordings if r.source[0] == "mdd"]
+    subjects = sorted({r.source[1] for r in own})
+    found = parts.methods.pick_priors(priors, "mdd", subjects[0].removeprefix("sub-"))
+    cohort = found.get(f"{kind}-3")
+    theirs = cohort.recordings[len(cohort.recordings) - cohort.n_cohort :]
+    names = {r.source[1] for r in theirs}
+    assert len(names) == 3 and names <= set(subjects[1:])
+    assert found.get(f"{kind}-3") is cohort
+    assert {r.source[0] for r in cohort.base.recordings}.isdisjoint({"mdd"})
+    assert cohort.base is found.get("left-out")
+    whole = {r.source: len(r.channels) for r in own}
+    missing = {whole[r.source] - len(r.channels) for r in theirs}
+    assert missing == ({0} if kind == "cohort" else {2})
+    everyone = found.draw("all", dirty=False)
+    assert {r.source[1] for r in everyone} == set(subjects[1:])
 
 
 def test_variants_of_output(priors, parts):
@@ -153,9 +172,9 @@ def test_variants_of_output(priors, parts):
 @pytest.mark.parametrize(
     ("name", "experts"),
     [
-        ("auto", {"sphere"}),
-        ("auto-with-spline", {"sphere", "spline"}),
-        ("auto-without-sphere", set()),
+        ("auto", {"sphere", "noise", "spline"}),
+        ("auto-without-spline", {"sphere", "noise"}),
+        ("auto-without-sphere", {"noise", "spline"}),
     ],
 )
 def test_ablations(priors, monkeypatch, name, experts, parts):
@@ -167,7 +186,7 @@ def test_ablations(priors, monkeypatch, name, experts, parts):
     estimate = _select.estimate
 
     def watch(block, plan):
-        seen.append(set(plan.weighted))
+        seen.append(set(plan.experts))
         return estimate(block, plan)
 
     monkeypatch.setattr(_select, "estimate", watch)

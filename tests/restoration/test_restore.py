@@ -405,16 +405,16 @@ def test_invariance_with_gaps_and_spans(clinical, seed, fill):
 
 def test_shorter_than_a_patch(truth, network):
     errors = dict(auto=[], gram=[], spline=[])
-    for start in (0, 5, 10, 15):
-        raw = truth.copy().crop(start, start + 0.6)
-        raw.info["bads"] = ["Cz", raw.ch_names[5]]
+    for k in range(10):
+        raw = truth.copy().crop(2.1 * k, 2.1 * k + 0.6)
+        n = len(raw.ch_names)
+        raw.info["bads"] = [raw.ch_names[(7 * k + 3) % n], raw.ch_names[(11 * k + 30) % n]]
         mask = np.isin(raw.ch_names, raw.info["bads"])[:, None] & np.ones(raw.n_times, bool)
         for method, found in errors.items():
             restored = restore(raw, method=method, model=network, verbose="error")
             found.append(nmse(raw.get_data(), restored.get_data(), mask))
     means = {method: np.exp(np.mean(np.log(found))) for method, found in errors.items()}
-    assert means["auto"] < 0.4 > means["gram"]
-    assert means["auto"] < 0.8 * means["spline"]
+    assert means["auto"] < 0.6 * means["spline"] > means["gram"]
 
 
 def test_rank_deficient_data(truth, fill):
