@@ -70,12 +70,12 @@ def rows(tmp_path):
     return tmp_path / "rows.csv"
 
 
-WHOLE = "mne_gram, data set in the library"  # what auto is called
+DEFAULT = "mne_gram, data set in the library"  # what auto is called
 
 
 def test_headlines(make_tables, rows):
     auto, ridge, spline = make_tables("restoration_headlines", "--restoration", rows)
-    assert auto["method"] == WHOLE and ridge["method"] == "ridge on own clean data"
+    assert auto["method"] == DEFAULT and ridge["method"] == "ridge on own clean data"
     assert spline["method"] == "spherical spline (MNE)"
     assert spline["all cells (95 % interval)"] == "1.000 (1.000 to 1.000)"
     # Ten cells of 0.5 and four of 0.25; with both draws of the same recording of ``a``, its seven
@@ -110,7 +110,7 @@ def test_cells(make_tables, rows):
         "data set": "a",
         "hidden": "one channel",
         "recordings": "2",
-        WHOLE: "0.500",
+        DEFAULT: "0.500",
         "95 % interval": "0.40 to 0.60",
         ridge: "",
         "NMSE of the spline": "0.750",
@@ -125,7 +125,7 @@ def test_power(make_tables, rows):
     bands = ["0.5 to 4 Hz", "4 to 8", "8 to 13", "13 to 30", "30 to 45"]
     # The square root of 0.4 * 0.9, from whole channels alone.
     assert row == {
-        "method": WHOLE,
+        "method": DEFAULT,
         **dict.fromkeys(bands, "0.60 (0.40 to 0.90)"),
     }
 
@@ -208,4 +208,4 @@ def test_figures_of_the_tables(make_tables, rows, tmp_path, monkeypatch):
     fig = script.Figure()
     script.plot_headline(fig, script.read_table("restoration_headlines"))
     labels = [label.get_text() for label in fig.axes[0].get_yticklabels()]
-    assert labels == [WHOLE, "ridge on own clean data"]
+    assert labels == [DEFAULT, "ridge on own clean data"]

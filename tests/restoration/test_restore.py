@@ -414,7 +414,8 @@ def test_shorter_than_a_patch(truth, network):
             restored = restore(raw, method=method, model=network, verbose="error")
             found.append(nmse(raw.get_data(), restored.get_data(), mask))
     means = {method: np.exp(np.mean(np.log(found))) for method, found in errors.items()}
-    assert means["auto"] < 0.6 * means["spline"] > means["gram"]
+    assert means["auto"] < 0.4 > means["gram"]
+    assert means["auto"] < 0.8 * means["spline"]
 
 
 def test_rank_deficient_data(truth, fill):
