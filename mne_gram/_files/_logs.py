@@ -43,11 +43,16 @@ def read_log_rows(path):
             f"{','.join(LOG_COLUMNS)!r}."
         )
     rows, broken = [], []
-    for fields in lines:
+    while True:
         try:
+            fields = next(lines)
             step, split, subject, name, value = fields
+            if "\0" in "".join(fields) or not 0 <= int(step) < 2**63:
+                raise ValueError
             rows.append((int(step), split, subject, name, float(value)))
-        except ValueError:
+        except StopIteration:
+            break
+        except (ValueError, csv.Error):  # the latter for fields that are too long
             broken.append(lines.line_num)
     if broken:
         warn(f"Line(s) {broken[:10]} of {path} are not rows of a log and are left out.")

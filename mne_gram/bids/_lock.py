@@ -144,7 +144,7 @@ def _get_age(path):
     probe = path.with_name(f".clock-{uuid.uuid4().hex}")
     try:
         probe.touch()
-        return probe.stat().st_mtime - path.stat().st_mtime
+        return probe.stat().st_mtime - path.lstat().st_mtime
     except FileNotFoundError:  # released in the meantime
         return 0.0
     finally:

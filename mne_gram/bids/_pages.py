@@ -107,11 +107,16 @@ def _add_recording(page, folder, entry):
     for figure in row.get("figures", []):
         path = figure["path"] and folder / figure["path"]
         title = figure["title"].capitalize()
-        if path and path.is_file():
+        if path and _is_within(path, folder):
             page.add_image(path, title, caption=figure["text"], **options)
         else:
             text = "The figure was removed." if path else figure["text"]
             page.add_html(f"<p>{escape(text)}</p>", title, **options)
+
+
+def _is_within(path, folder):
+    """Return whether a file exists, and is not a link to one outside of a folder."""
+    return path.is_file() and folder.resolve() in path.resolve().parents
 
 
 def _format_facts(row):
@@ -246,7 +251,7 @@ def _format_worst(folder, done):
     for entry in done:
         figures = entry["row"].get("figures", [])
         path = figures[0]["path"] if figures else None
-        if path and (folder / path).is_file():
+        if path and _is_within(folder / path, folder):
             caption = f"{_link(entry)}. {escape(figures[0]['text'])}"
             shown.append(
                 f'<figure><img src="{escape(path)}" alt="Before and after" loading="lazy">'

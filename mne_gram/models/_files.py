@@ -23,6 +23,7 @@ _PARTS = ("tokenizer", "gram")
 _DTYPES = ("float32", "float16", "bfloat16")
 _FLOATS = ("F64", "F32", "F16", "BF16")  # as safetensors names them
 _N_BLOCKS = ("n_blocks", "decoder_n_blocks")
+_TEXTS = ("name", "description")  # of a card
 _LARGEST_CONFIG = 2**20  # bytes
 _LARGEST_TABLES = 2**24  # numbers that are computed from the configuration alone
 
@@ -112,6 +113,11 @@ def read_config(folder):
         )
     kinds = dict(sha256=str, card=dict, tokenizer=dict | None, gram=dict | None)
     wrong = [k for k, kind in kinds.items() if k not in config or not isinstance(config[k], kind)]
+    if not wrong:
+        card = config["card"]
+        texts, stages = [card.get(key) for key in _TEXTS], card.get("stages", {})
+        known = all(isinstance(text, str | None) for text in texts)
+        wrong = [] if known and isinstance(stages, dict) else ["card"]
     if wrong:
         raise RuntimeError(
             f"{fname} has missing or invalid entries {wrong}. Write or fetch it again."

@@ -252,6 +252,23 @@ def test_figures_elsewhere_are_not_shown(folder):
         assert "secret" not in page and "x.org" not in page and STEM not in page
 
 
+@needs_links
+def test_linked_figures_are_not_shown(folder):
+    """A figure that is a link to a file elsewhere is not put into a page, one inside is."""
+    image = folder / read_record(folder)["row"]["figures"][0]["path"]
+    secret = folder.parent / "secret.png"
+    for place, is_shown in ((folder / "sub-02" / "real.png", True), (secret, False)):
+        shutil.move(image, place)
+        image.symlink_to(place)
+        (folder / "sub-02.html").unlink()
+        index = write_pages(folder).read_text(encoding="utf-8")
+        page = (folder / "sub-02.html").read_text(encoding="utf-8")
+        assert ("The figure was removed." not in page) == is_shown
+        assert (image.name in index) == is_shown
+        image.unlink()
+        shutil.move(place, image)
+
+
 # ---------------------------------------------------------------------------------------------
 # Links
 
@@ -351,6 +368,16 @@ def test_hostile_locks(bids_source, folder, content):
     path.write_text(content, encoding="utf-8")
     os.utime(path, (1e9, 1e9))
     assert run(bids_source, folder, overwrite=True).rows[0]["status"] == "done"
+
+
+@needs_links
+def test_linked_lock(bids_source, folder):
+    """A lock that is a link to nothing becomes stale as any other."""
+    path = folder / ".mne_gram" / "locks" / f"{STEM}_eeg.restore.lock"
+    path.symlink_to(folder.parent / "missing")
+    os.utime(path, (1e9, 1e9), follow_symlinks=False)
+    assert run(bids_source, folder, overwrite=True).rows[0]["status"] == "done"
+    assert not path.is_symlink() and not (folder.parent / "missing").exists()
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ CONFIGS = {
     "long codes": set_entry("tokenizer", code_dim=HUGE),
     "nested blocks": set_entry("gram", fused_blocks=[[0], 1]),
     "text": set_entry("gram", n_heads="4"),
+    "card": lambda config: config.update(card={"name": 3}),
+    "stages": lambda config: config.update(card={"stages": [1]}),
     "sha256": lambda config: config.update(sha256=DEEP[:1000]),
 }
 

@@ -13,7 +13,7 @@ from pooch import file_hash
 from safetensors.torch import save_file
 
 from mne_gram.training import _checkpoint as checkpoint
-from mne_gram.training import prepare_corpus, read_corpus
+from mne_gram.training import prepare_corpus, read_corpus, read_log
 
 DEEP = "[" * 100_000 + "]" * 100_000
 
@@ -209,3 +209,22 @@ def test_hostile_checkpoints(copied, corpus, tiny):
         except Exception as error:
             missed.append(f"{case}: {type(error).__name__}: {error}")
     assert missed == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "1,train,,loss," + "1" * 200_000,
+        "1,train,\0,loss,1",
+        f"{10**30},train,,loss,1",
+        "1,train,,loss,1,2",
+        "-1,train,,loss,x",
+    ],
+)
+def test_hostile_logs(tmp_path, rows):
+    """Lines that are not rows of a log are left out with a warning."""
+    path = tmp_path / "log.csv"
+    path.write_text(f"step,split,subject,name,value\n2,train,,loss,3\n{rows}\n3,train,,loss,4\n")
+    with pytest.warns(RuntimeWarning, match=r"Line\(s\) \[3\].* are not rows of a log"):
+        frame = read_log(tmp_path)
+    assert frame["step"].tolist() == [2, 3] and frame["value"].tolist() == [3.0, 4.0]
