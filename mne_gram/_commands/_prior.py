@@ -6,7 +6,7 @@
 import json
 
 from .. import __version__
-from ._shared import add_command, file_name, log_to_stderr
+from ._shared import add_command, add_figure, file_name, log_to_stderr
 
 
 def add_prior(commands):
@@ -23,6 +23,8 @@ def add_prior(commands):
     )
     show.add_argument("file", metavar="FILE", help="file of 'prior fit', or of 'bids'")
     show.add_argument("--json", action="store_true", help="print as JSON")
+    add_figure(show, "the recordings and the electrodes")
+    show.add_argument("--overwrite", action="store_true", help="overwrite an existing figure")
 
 
 def _add_fit(actions):
@@ -72,7 +74,15 @@ def _run_show(args, parser):
     from ..covariance import read_prior
 
     prior = read_prior(args.file)
-    print(_to_json(prior, args) if args.json else "\n".join(_format(prior)))
+    if args.figure:
+        from .._files import check_output, write_figure
+
+        check_output(args.figure, overwrite=args.overwrite)
+        write_figure(prior.plot(show=False), args.figure, overwrite=args.overwrite)
+    lines = _format(prior)
+    if args.figure:
+        lines.append(f"Wrote {args.figure}.")
+    print(_to_json(prior, args) if args.json else "\n".join(lines))
 
 
 def _get_cohort(prior):

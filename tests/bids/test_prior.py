@@ -416,9 +416,8 @@ def test_stored_prior_is_not_trusted(root):
     assert path.read_bytes() == content
 
 
-def test_waits_for_another_run(root, monkeypatch, caplog):
-    """A run that finds another one at work waits, and uses what that one made."""
-    _run(root, job="prior")
+def test_waits_for_another_run(root, monkeypatch):
+    """A run that finds another one at work waits until the lock is free."""
     monkeypatch.setattr(_prior, "_PAUSE", 0.01)
     real, held = _prior.hold, []
 

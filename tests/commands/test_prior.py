@@ -61,13 +61,14 @@ def test_fit_bids(bids_source, tmp_path, capsys):
     }
 
 
-def test_show(lab, capsys):
-    """Recordings and electrodes are printed as text and as JSON."""
-    assert main(["prior", "show", str(lab)]) == 0
+def test_show(lab, tmp_path, capsys):
+    """Recordings and electrodes are printed as text and as JSON, and drawn."""
+    figure = tmp_path / "lab.png"
+    assert main(["prior", "show", str(lab), "--figure", str(figure)]) == 0
     out = capsys.readouterr().out
     n_electrodes = len(read_prior(lab).recordings[-2].channels)
     assert f"cohort: sub-1: sub-1_task-rest_raw.fif: {n_electrodes} electrodes" in out
-    assert "3 recordings of 3 subjects." in out
+    assert "3 recordings of 3 subjects." in out and figure.stat().st_size > 1000
     assert main(["prior", "show", str(lab), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert len(shown["recordings"]) == 3 and shown["n_base"] > 50
