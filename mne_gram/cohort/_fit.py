@@ -147,6 +147,7 @@ def combine_measurements(measurements, base):
     if not cohort:
         raise ValueError(_explain_nothing(audited))
     prior = extend_prior(base, cohort, components)
+    _log_unknown([m for m in measurements if m.recording is not None], base)
     _summarise(prior, cohort, len(measurements))
     return prior, audited
 
@@ -160,6 +161,17 @@ def _explain_nothing(measurements):
     return "\n".join(
         [f"None of {len(measurements)} recordings can be used to fit a prior:", *reasons, *more]
     )
+
+
+def _log_unknown(measurements, base):
+    """Log channels that are usable in none of several recordings."""
+    never = set.intersection(*({name for name, _ in m.dropped} for m in measurements))
+    if len(measurements) > 1 and never:
+        logger.info(
+            "No recording has a usable %s. What is known of it comes from %s.",
+            ", ".join(sorted(never)),
+            "a model of the head" if base is None else "the base and a model of the head",
+        )
 
 
 def _summarise(prior, cohort, number):

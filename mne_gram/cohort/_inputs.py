@@ -118,9 +118,16 @@ def _list_bids(root, subjects):
 
 def measure_input(given, mask):
     """Measure an Input; one that cannot be read is left out, and the reason is in the result."""
+    from threadpoolctl import threadpool_limits
+
     try:
         inst = _open(given.inst)
-        with use_log_level("error"), TemporaryDirectory(prefix="mne_gram-") as folder:
+        # One thread, as in a worker process: the order of sums depends on the number of threads.
+        with (
+            threadpool_limits(1),
+            use_log_level("error"),
+            TemporaryDirectory(prefix="mne_gram-") as folder,
+        ):
             with loaded(inst, folder):
                 return measure_recording(inst, given.source, mask)
     except (OSError, RuntimeError, ValueError) as exc:

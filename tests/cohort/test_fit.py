@@ -188,15 +188,17 @@ def test_unmarked_bad_channels(make_raw, caplog):
     assert [INDEX["C3"] in r.channels for r in found.recordings] == [False] * 2 + [True] * 4
 
 
-def test_electrode_that_is_bad_in_all(make_raw):
-    """It is known from the base, or from a model of the head."""
+def test_electrode_that_is_bad_in_all(make_raw, caplog):
+    """It is known from the base, or from a model of the head, which is logged."""
     raws = [make_raw(subject, seconds=10) for subject in range(3)]
     for raw in raws:
         raw._data[8] = 0.0
     prior = fit(raws, base="bundled")
     assert not any(INDEX["C3"] in r.channels for r in prior.recordings[-3:])
     assert prior.covered[INDEX["C3"]]
-    alone = fit(raws)
+    with mne.utils.use_log_level("info"):
+        alone = fit_prior(raws, base=None)
+    assert "No recording has a usable C3. What is known of it comes from a model" in caplog.text
     assert not alone.covered[INDEX["C3"]]
     assert (np.linalg.eigvalsh(alone.population) > -1e-9).all()
     raw = make_raw(5, seconds=10)
