@@ -40,10 +40,9 @@ class Library:
 
     def describe(self):
         """Return what reports and sidecars say of it, for JSON."""
-        where = self.path.name if self.kind != "bundled" else None
         return dict(
             kind=self.kind,
-            file=where,
+            file=self._name if self.kind in ("dataset", "file") else None,
             sha256=self.sha256,
             n_subjects=self.n_subjects,
             n_recordings=self.n_recordings,
@@ -51,13 +50,18 @@ class Library:
         )
 
     @property
+    def _name(self):
+        """The name of the file, in which any character of a path is printable."""
+        return "".join(c if c.isprintable() else "?" for c in self.path.name)
+
+    @property
     def text(self):
         """One line without a full stop."""
         if self.kind == "bundled":
             return "the bundled library"
         cohort = format_cohort(self.n_recordings, self.n_subjects)
-        where = "this data set" if self.kind == "dataset" else self.path.name
-        return f"the library of {where}, with {cohort}"
+        known = dict(dataset="the library of this data set", object="a prior given as an object")
+        return f"{known.get(self.kind, f'the library of {self._name}')}, with {cohort}"
 
 
 def format_cohort(n_recordings, n_subjects):

@@ -315,14 +315,16 @@ def test_dry_run(root):
 
 def test_file_and_object(root, done, tmp_path):
     """A prior in a file, or as an object, is used as it is, without its copy of the recording."""
-    path = tmp_path / "lab.npz"
+    path = tmp_path / "l\x07ab.npz"
     shutil.copy(done.folder / "prior.npz", path)
     one = dict(subjects="01", runs="01")
     by_file = _run(root, prior=path, **one)
-    assert by_file.prior["kind"] == "file" and by_file.prior["file"] == "lab.npz"
+    assert by_file.prior["kind"] == "file" and by_file.prior["file"] == "l?ab.npz"
     assert not (by_file.folder / "prior.npz").exists()
     by_object = _run(root, prior=mne_gram.read_prior(path), **one)
-    assert by_object.prior["kind"] == "object" and _get_statuses(by_object) == ["skipped"]
+    assert by_object.prior["text"].startswith(
+        "a prior given as an object, with 4"
+    ) and _get_statuses(by_object) == ["skipped"]
     name = next(done.folder.glob("sub-01/eeg/*run-01*.eeg")).relative_to(done.folder)
     assert (by_file.folder / name).read_bytes() == (done.folder / name).read_bytes()
 
