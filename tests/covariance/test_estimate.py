@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mne_gram.covariance import (
     N_BANDS,
     RecordingCovariance,
+    audit_cohort,
     audit_recordings,
     estimate_prior,
     fit_kernel,
@@ -19,7 +20,7 @@ from mne_gram.covariance import (
     sphere_kernel,
 )
 from mne_gram.covariance._estimate import weigh_recordings
-from mne_gram.montage import INDEX, electrode_positions, template_sphere
+from mne_gram.montage import ELECTRODES, INDEX, electrode_positions, template_sphere
 
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
 AUDITED = "Fp1 Fp2 F3 Fz F4 C3 Cz C4 P3 Pz P4 O1 O2".split()
@@ -153,3 +154,59 @@ def test_audit_keeps_what_is_predicted(components):
     assert audit_recordings(recordings, components) == (recordings, {})
     alone = [r for r in make_recordings(components, ["Cz"]) if r.source[0] == "one"]
     assert audit_recordings(alone, components) == (alone, {})
+
+
+# ---------------------------------------------------------------------------------------------
+# The audit of a cohort
+
+
+def make_cohort(components, noisy, n_subjects=8):
+    """Return a cohort in which electrodes are noisy in some subjects, given by number."""
+    channels, recordings = indices(AUDITED), []
+    smooth = components[:-1].mean(axis=0)[np.ix_(channels, channels)]
+    for k in range(n_subjects):
+        noise = 0.05 * np.ones(len(channels))
+        for name, subjects in noisy.items():
+            if k in subjects:
+                noise[AUDITED.index(name)] = 4.0
+        cov = normalise_covariance(np.repeat((smooth + np.diag(noise))[None], N_BANDS, axis=0))
+        recordings.append(RecordingCovariance(("lab", f"sub-{k}", f"{k}"), channels, cov))
+    return recordings
+
+
+@pytest.fixture(scope="module")
+def base(components):
+    return estimate_prior(make_recordings(components, []), components, n_iter=1)
+
+
+@pytest.mark.parametrize("with_base", [True, False])
+def test_audit_of_a_cohort(components, base, with_base):
+    """What is noisy in up to half of the subjects is dropped there, and nothing else is."""
+    cohort = make_cohort(components, {"Cz": [1], "F3": [0, 2, 4, 6]})
+    kept, dropped = audit_cohort(cohort, base if with_base else None, components)
+    assert dropped == [["F3"], ["CZ"], ["F3"], [], ["F3"], [], ["F3"], []]
+    for names, after in zip(dropped, kept, strict=True):
+        assert len(after.channels) == len(AUDITED) - len(names)
+        assert not set(names) & {ELECTRODES[k] for k in after.channels}
+        assert_allclose(np.trace(after.cov, axis1=1, axis2=2), len(after.channels))
+
+
+@pytest.mark.parametrize("with_base", [True, False])
+def test_what_a_cohort_has_in_common_is_kept(components, base, with_base):
+    cohort = make_cohort(components, {"Cz": range(8)})
+    assert audit_cohort(cohort, base if with_base else None, components)[1] == [[]] * 8
+
+
+def test_audit_of_very_few_subjects(components, base):
+    """One subject is compared with the base; without a base there is nothing to compare with."""
+    cohort = make_cohort(components, {"Cz": [0]}, n_subjects=1)
+    assert audit_cohort(cohort, base, components)[1] == [["CZ"]]
+    assert audit_cohort(cohort, None, components) == (cohort, [[]])
+
+
+def test_audit_leaves_nothing_of_a_recording(components, base, monkeypatch):
+    """A recording of which too few channels are left is None."""
+    monkeypatch.setattr("mne_gram.covariance._estimate._AUDIT_RATIO", 0.0)
+    kept, dropped = audit_cohort(make_cohort(components, {}, n_subjects=2), base, components)
+    assert kept == [None, None]
+    assert [len(names) for names in dropped] == [len(AUDITED)] * 2
