@@ -10,7 +10,7 @@ from .. import __version__
 from .._files import read_tsv
 from .._formats import check_folders, read_json_object
 from ._journal import PRIVATE, write_text
-from ._lock import hold
+from ._lock import hold, remove_stale
 
 _NAME = "mne_gram"
 _BIDS_VERSION = "1.10.0"
@@ -115,6 +115,7 @@ def describe_data_set(folder, root, weights):
         with hold(folder / PRIVATE / "locks" / "data_set.lock", wait=60) as lock:
             if lock is None:
                 raise RuntimeError(f"Another run has held the lock of {folder} for a minute.")
+            remove_stale(folder / PRIVATE / "locks")
             content = _complete_description(folder, root, weights)
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
             write_text(folder, "dataset_description.json", text)

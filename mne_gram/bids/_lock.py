@@ -50,7 +50,7 @@ class Lock:
 
     def acquire(self):
         """Try to take the lock; return whether it was free, or its owner dead."""
-        taken = self._create() or (self._break_stale() and self._create())
+        taken = self._create() or (_break_stale(self.path) and self._create())
         if taken:
             self._thread = threading.Thread(target=self._beat, daemon=True)
             self._thread.start()
@@ -74,32 +74,7 @@ class Lock:
                 self.path.unlink(missing_ok=True)
 
     def _create(self):
-        content = json.dumps(dict(_describe_process(os.getpid()), token=self._token))
-        try:
-            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
-            return False
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        return True
-
-    def _break_stale(self):
-        """Remove the lock of a dead process; one process at a time, lest it remove a new lock."""
-        if not _is_stale(self.path):
-            return False
-        breaker = self.path.with_name(f"{self.path.name}.breaking")
-        try:
-            os.close(os.open(breaker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-        except FileExistsError:
-            if _get_age(breaker) > STALE:  # its owner died within the next lines
-                breaker.unlink(missing_ok=True)
-            return False
-        try:
-            if _is_stale(self.path):
-                self.path.unlink(missing_ok=True)
-            return True
-        finally:
-            breaker.unlink(missing_ok=True)
+        return _create(self.path, self._token)
 
     def _beat(self):
         while not self._stop.wait(BEAT):
@@ -107,6 +82,43 @@ class Lock:
                 os.utime(self.path)
             except OSError:  # check() finds out before anything is written
                 return
+
+
+def _create(path, token):
+    """Create a lock file; return whether there was none."""
+    content = json.dumps(dict(_describe_process(os.getpid()), token=token))
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        return False
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(content)
+    return True
+
+
+def _break_stale(path):
+    """Remove the lock of a dead process; one process at a time, lest it remove a new lock."""
+    if not _is_stale(path):
+        return False
+    breaker = path.with_name(f"{path.name}.breaking")
+    if not _create(breaker, uuid.uuid4().hex):
+        if not _is_stale(breaker):
+            return False
+        breaker.unlink(missing_ok=True)  # its owner died within the next lines
+        if not _create(breaker, uuid.uuid4().hex):
+            return False
+    try:
+        if _is_stale(path):
+            path.unlink(missing_ok=True)
+        return True
+    finally:
+        breaker.unlink(missing_ok=True)
+
+
+def remove_stale(folder):
+    """Remove the locks of dead processes in a folder, which nobody may want to take over."""
+    for path in sorted(folder.glob("*.lock")):
+        _break_stale(path)
 
 
 def _read(path):
@@ -123,9 +135,9 @@ def _read(path):
 
 def _is_stale(path):
     """Return whether the owner of a lock is dead."""
-    owner, age = _read(path), _get_age(path)
+    owner = _read(path)
     if not owner:
-        return age > _STALE_EMPTY
+        return _get_age(path) > _STALE_EMPTY
     here = _describe_process(os.getpid())
     if os.name == "posix" and all(owner.get(key) == here[key] for key in ("host", "space")):
         try:
@@ -136,7 +148,7 @@ def _is_stale(path):
             pass
         started = _describe_process(owner["pid"])["started"]
         return started != owner.get("started", started)  # the PID was reused
-    return age > STALE
+    return _get_age(path) > STALE
 
 
 def _get_age(path):

@@ -105,6 +105,33 @@ def test_heartbeat(tmp_path, monkeypatch):
         assert path.stat().st_mtime > 1e6
 
 
+def test_killed_while_it_took_over(tmp_path):
+    """A process that was killed while it removed a stale lock does not hold up the next one."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name in ("a.lock", "a.lock.breaking"):
+        _write(tmp_path / name, pid=dead.pid)
+    with hold(tmp_path / "a.lock") as lock:
+        assert lock is not None
+    assert list(tmp_path.iterdir()) == []
+    _write(tmp_path / "a.lock", pid=dead.pid)
+    _write(tmp_path / "a.lock.breaking")  # by a process that is alive
+    with hold(tmp_path / "a.lock") as lock:
+        assert lock is None
+
+
+def test_stale_locks_are_removed(tmp_path):
+    """Locks of dead processes are removed, also those that no process wants; others are kept."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    _write(tmp_path / "a.lock", pid=dead.pid)
+    _write(tmp_path / "b.lock")
+    _write(tmp_path / "c.lock", host="elsewhere")
+    _lock.remove_stale(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.lock", "c.lock"]
+    _lock.remove_stale(tmp_path / "missing")
+
+
 def test_lost_lock(tmp_path):
     """A process taken for dead notices before it writes, and does not remove the new lock."""
     path = tmp_path / "a.lock"
