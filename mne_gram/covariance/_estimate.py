@@ -20,6 +20,7 @@ _N_DEGREES = 16
 # A channel is dropped from a recording whose error is this many times that of the same electrode in
 # other data sets, in so many bands (chosen on the training subjects of the shared recordings).
 _AUDIT_RATIO, _AUDIT_BANDS = 6.0, 4
+_MAJORITY = 0.5  # of the recordings of a data set: then an electrode is dropped in all of them
 _MIN_OTHERS = 10  # recordings of other data sets with an electrode, to know how it usually fares
 _MIN_COHORT = 3  # other subjects of a cohort, to know how an electrode usually fares in it
 _COHORT = 10  # subjects of a cohort that weigh as much as all other recordings together
@@ -138,8 +139,9 @@ def audit_recordings(recordings, components):
     """Drop channels that neither other data sets nor splines predict as well as elsewhere.
 
     Each recording is compared with a population that is estimated without its data set; with one
-    data set alone there is nothing to compare with, and all channels are kept. Returns the
-    recordings, and the names of the channels that were dropped by source.
+    data set alone there is nothing to compare with, and all channels are kept. An electrode that is
+    wrong in most recordings of a data set is dropped in all of them. Returns the recordings, and
+    the names of the channels that were dropped by source.
     """
     datasets = sorted({r.source[0] for r in recordings})
     if len(datasets) < 2:
@@ -153,7 +155,7 @@ def audit_recordings(recordings, components):
     }
     for recording in recordings:
         errors.append(measure_errors(recording, populations[recording.source[0]]))
-    kept, dropped = [], {}
+    verdicts = []  # of each recording: which channels are wrong
     for recording, found in zip(recordings, errors, strict=True):
         others = [k for k, r in enumerate(recordings) if r.source[0] != recording.source[0]]
         pooled = np.concatenate([errors[k] for k in others], axis=1)
@@ -163,10 +165,31 @@ def audit_recordings(recordings, components):
             same = np.concatenate(same, axis=1)
             usual = np.median(same if same.shape[1] >= _MIN_OTHERS else pooled, axis=1)
             wrong[k] = (found[:, k] > _AUDIT_RATIO * usual).sum() >= _AUDIT_BANDS
-        if wrong.any():
-            dropped[recording.source] = [ELECTRODES[k] for k in recording.channels[wrong]]
-        kept.append(drop_channels(recording, wrong) if wrong.any() else recording)
+        verdicts.append(wrong)
+    verdicts = _spread_verdicts(recordings, verdicts)
+    kept = [
+        drop_channels(recording, wrong) if wrong.any() else recording
+        for recording, wrong in zip(recordings, verdicts, strict=True)
+    ]
+    dropped = {
+        recording.source: [ELECTRODES[k] for k in recording.channels[wrong]]
+        for recording, wrong in zip(recordings, verdicts, strict=True)
+        if wrong.any()
+    }
     return kept, dropped
+
+
+def _spread_verdicts(recordings, verdicts):
+    """Drop an electrode in all recordings of a data set if it is wrong in most of them."""
+    found = {}
+    for recording, wrong in zip(recordings, verdicts, strict=True):
+        for electrode, is_wrong in zip(recording.channels, wrong, strict=True):
+            found.setdefault((recording.source[0], electrode), []).append(is_wrong)
+    everywhere = {key for key, own in found.items() if np.mean(own) > _MAJORITY}
+    return [
+        wrong | [(recording.source[0], k) in everywhere for k in recording.channels]
+        for recording, wrong in zip(recordings, verdicts, strict=True)
+    ]
 
 
 def audit_cohort(cohort, base, components):

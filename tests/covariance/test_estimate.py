@@ -123,14 +123,14 @@ def test_weight_of_a_cohort(n, share):
     assert_allclose(weigh_recordings(own, n), 1.0)  # nothing but the cohort
 
 
-def make_recordings(components, noisy, n_recordings=4):
-    """Return recordings of three data sets; in the first one some electrodes are noisy."""
+def make_recordings(components, noisy, n_recordings=4, n_noisy=4):
+    """Return recordings of three data sets; in some of the first one electrodes are noisy."""
     channels, recordings = indices(AUDITED), []
     smooth = components[:-1].mean(axis=0)[np.ix_(channels, channels)]
     for dataset in ("one", "two", "three"):
         for k in range(n_recordings):
             noise = 0.05 * np.ones(len(channels))
-            if dataset == "one":
+            if dataset == "one" and k < n_noisy:
                 noise[[AUDITED.index(name) for name in noisy]] = 4.0
             cov = normalise_covariance(np.repeat((smooth + np.diag(noise))[None], N_BANDS, axis=0))
             recordings.append(RecordingCovariance((dataset, f"sub-{k}", f"{k}"), channels, cov))
@@ -146,6 +146,14 @@ def test_audit_drops_what_nothing_predicts(components):
         assert (INDEX["CZ"] in after.channels) == (before.source[0] != "one")
         assert_allclose(np.trace(after.cov, axis1=1, axis2=2), len(after.channels))
         assert_allclose(after.cov.sum(axis=-1), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n_noisy", "n_dropped"), [(2, 2), (3, 4)])
+def test_audit_drops_what_is_wrong_in_most(components, n_noisy, n_dropped):
+    """An electrode that is wrong in most recordings of a data set is not trusted in the others."""
+    recordings = make_recordings(components, ["Cz"], n_noisy=n_noisy)
+    _, dropped = audit_recordings(recordings, components)
+    assert set(dropped) == {r.source for r in recordings[:n_dropped]}
 
 
 def test_audit_keeps_what_is_predicted(components):
