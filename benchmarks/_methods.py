@@ -141,7 +141,6 @@ class Priors:
         if library == "left-out":
             return self.left_out
         if library not in self.made:
-            self.made.clear()  # each takes some 60 MB
             kind, number = library.split("-")
             cohort = self.draw(number, dirty=kind == "dirty")
             self.made[library] = extend_prior(self.left_out, cohort, forward_components())
