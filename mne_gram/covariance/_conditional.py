@@ -7,6 +7,7 @@ again in the end.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -158,8 +159,15 @@ def stein_divergence(covs, target):
     return log_det / n + np.log(fit / n)
 
 
+class Mixture(NamedTuple):
+    """What a prior says of a recording."""
+
+    cov: np.ndarray  # (n_bands, n_channels, n_channels)
+    weights: np.ndarray | None = None  # (n_bands, n_recordings) of the library, if it was mixed
+
+
 def mix_covariance(prior, places, moments, *, power=1.0, complete=None, max_contrasts=None):
-    """Mix the prior to resemble a recording; returns one covariance per band, (n_bands, n, n).
+    """Mix the prior to resemble a recording; returns a Mixture.
 
     ``power`` is the variance of a channel without moments. ``complete`` takes the place of the
     library: it completes a covariance of some channels (given by number) to the 114 electrodes.
@@ -167,13 +175,13 @@ def mix_covariance(prior, places, moments, *, power=1.0, complete=None, max_cont
     rows, own, carries_reference, known = places
     population = rows @ prior.population @ rows.T + own
     if not moments:
-        return power * _TYPICAL_SHARES[:, None, None] * population
+        return Mixture(power * _TYPICAL_SHARES[:, None, None] * population)
     strength = _REGULARISATION[0][0] * len(rows)
     scale = _fit_scale(population, carries_reference, moments, known)
     first = expect_covariance(moments, scale * population, carries_reference, strength, n_iter=2)
     seen = np.unique(np.concatenate([m.good for m in moments]))
     good = seen[known[seen]]
-    mixed = population
+    mixed, weights = population, None
     if len(good) > 2 and complete is not None:
         electrodes = complete(first[:, good][:, :, good], good)
         size = trace(electrodes)[:, None, None] / electrodes.shape[-1]
@@ -191,12 +199,13 @@ def mix_covariance(prior, places, moments, *, power=1.0, complete=None, max_cont
         electrodes = np.array([np.tensordot(weight, covs, axes=1) for weight, covs in bands])
         electrodes = (1 - _POPULATION) * electrodes + _POPULATION * prior.population
         mixed = rows @ electrodes @ rows.T + own
-    return _fit_scale(mixed, carries_reference, moments, known) * mixed
+    scale = _fit_scale(mixed, carries_reference, moments, known)
+    return Mixture(scale * mixed, weights)
 
 
 def adapt_covariance(prior, places, moments, **kwargs):
     """Adapt the prior to a recording: `mix_covariance`, then `update_covariance`."""
-    mixed = mix_covariance(prior, places, moments, **kwargs)
+    mixed = mix_covariance(prior, places, moments, **kwargs).cov
     return update_covariance(mixed, places.carries_reference, moments)
 
 

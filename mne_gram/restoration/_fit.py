@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Learn from a recording what the spatial estimate needs: covariance, baselines, noise."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -68,8 +68,8 @@ class Statistics:
     max_contrasts: int | None = None
 
     @cached_property
-    def mixed(self):
-        """The prior's covariances, mixed to resemble the recording, (n_bands, n, n)."""
+    def mixture(self):
+        """The prior's covariances, mixed to resemble the recording."""
         return mix_covariance(
             self.prior,
             self.places,
@@ -80,13 +80,22 @@ class Statistics:
 
     def adapt(self, mixed=None, noise=0.0):
         """Update a mixed covariance by the recording's own; returns (n_bands, n, n)."""
-        mixed = self.mixed if mixed is None else mixed
+        mixed = self.mixture.cov if mixed is None else mixed
         return update_covariance(mixed, self.places.carries_reference, self.moments, noise)
 
     def adapt_sphere(self):
         """Return the same with sources in a sphere in place of other subjects' recordings."""
         complete = partial(_complete_by_sphere, places=self.places)
-        return self.adapt(mix_covariance(self.prior, self.places, self.moments, complete=complete))
+        mixture = mix_covariance(self.prior, self.places, self.moments, complete=complete)
+        return self.adapt(mixture.cov)
+
+    @property
+    def cohort_weight(self):
+        """The weight of the cohort in the mixture, on average over bands; None without one."""
+        n_cohort, weights = self.prior.n_cohort, self.mixture.weights
+        if not n_cohort or weights is None:
+            return None
+        return float(weights[:, -n_cohort:].sum() / weights.sum())
 
 
 def measure_statistics(recording, prior, max_contrasts=None):
@@ -201,6 +210,7 @@ class SpatialFit:
     holes: np.ndarray  # (n_holes, 2), segments throughout which too few channels are good
     miss: Miss | None = None  # around the gaps of the recording; None to measure it in the block
     known: dict = field(default_factory=dict)  # gaps by channel that continue beyond the block
+    cohort_weight: float | None = None  # in the mixture of the library, if there is a cohort
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,9 +232,9 @@ class Plan:
 def fit_spatial(recording, statistics, settings):
     """Learn what the spatial estimate needs."""
     lost = _find_lost(recording, statistics, settings.on_missing)
-    return fit_covariance(
-        recording, statistics.adapt(), statistics.places.carries_reference, settings, lost
-    )
+    carries_reference = statistics.places.carries_reference
+    fitted = fit_covariance(recording, statistics.adapt(), carries_reference, settings, lost)
+    return replace(fitted, cohort_weight=statistics.cohort_weight)
 
 
 def fit_covariance(recording, cov, carries_reference, settings, lost=frozenset()):

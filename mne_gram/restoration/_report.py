@@ -47,8 +47,9 @@ class RestorationReport:
         What :func:`mne_gram.find_bads` found, with ``mask="auto"``.
     prior : dict | None
         The prior that was used: its ``name`` (``"bundled"``, ``"fitted"`` or that of a file), and
-        what ``Prior.describe`` returns, such as ``n_recordings`` and ``n_cohort``. None if nothing
-        was restored or the method has no prior.
+        what ``Prior.describe`` returns, such as ``n_recordings`` and ``n_cohort``; and
+        ``cohort_weight``, the weight of the cohort in the mixture of recordings (0 to 1, None
+        without a cohort). None if nothing was restored or the method has no prior.
     """
 
     def __init__(self, tally, *, method, evidence=None, found=None, prior=None):
@@ -271,7 +272,7 @@ class RestorationReport:
                 "average reference afterwards."
             )
         if self.prior is not None:
-            notes.append(_describe_prior(self.prior))
+            notes.append(_describe_prior(self.prior, self.evidence))
         if self.output == "sample":
             notes.append(
                 "The estimates are random draws: they have the power of the signal, and a larger "
@@ -355,8 +356,8 @@ class RestorationReport:
         return plot_restoration(self, truth=truth, **options)
 
 
-def _describe_prior(prior):
-    """Return a sentence about the prior that was used."""
+def _describe_prior(prior, evidence):
+    """Return sentences about the prior that was used, and what its cohort is worth."""
     names = {
         "bundled": "the prior in the package",
         "fitted": "a fitted prior",
@@ -368,6 +369,14 @@ def _describe_prior(prior):
     )
     if prior["n_cohort"]:
         text += f", of which {prior['n_cohort']} of {prior['n_cohort_subjects']} are the cohort"
+    if prior["cohort_weight"] is not None:
+        text += f", which weighs {prior['cohort_weight']:.0%} in the mixture for these data"
+    scores = {} if evidence is None else evidence.scores
+    if "bundled" in scores:
+        text += (
+            f". The NMSE of hidden good channels is {scores['spatial']:.2f} with the cohort and "
+            f"{scores['bundled']:.2f} without it"
+        )
     return f"{text}."
 
 

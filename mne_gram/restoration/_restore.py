@@ -203,12 +203,18 @@ def restore(
         method=method,
         evidence=plan.evidence,
         found=found,
-        prior=describe_prior(prior) if METHODS[method].needs_prior else None,
+        prior=_describe_used(prior, plan) if METHODS[method].needs_prior else None,
     )
     spans = [span._replace(channel=int(kept[span.channel])) for span in spans]
     mark(inst, picks, bad, spans, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
+
+
+def _describe_used(prior, plan):
+    """Return what the report shows of the prior."""
+    weight = None if plan.spatial is None else plan.spatial.cohort_weight
+    return dict(**describe_prior(prior), cohort_weight=weight)
 
 
 def _find_mask(inst, picks, mask, line_freq, prior):

@@ -306,6 +306,8 @@ def test_a_cohort_that_does_not_fit_does_little_harm(few):
     assert np.log(missed / bundled).mean() < 0.1
     for report in reports:  # which shows the error with and without the cohort
         assert {"spatial", "bundled", "auto"} <= set(report.evidence.scores)
+        assert 0 <= report.prior["cohort_weight"] < 0.2
+        assert "with the cohort and" in " ".join(str(report).split())
 
 
 def test_few_channels_and_no_positions(few):
