@@ -184,11 +184,16 @@ def find_strays_of(inst, picks):
     return [inst.ch_names[pick] for pick in np.asarray(picks)[strays]]
 
 
+def describe_strays(names):
+    """Return a warning of strays."""
+    return (
+        "Left out of the reference and of all estimates, because the signals are far larger than "
+        f"those of the other EEG channels: {', '.join(names)}. Set the types of channels that are "
+        "no EEG with inst.set_channel_types, or mark them in info['bads']."
+    )
+
+
 def warn_of_strays(names):
     """Warn of strays, if there are any."""
     if len(names):
-        warn(
-            "Left out of the reference and of all estimates, because the signals are far larger "
-            f"than those of the other EEG channels: {', '.join(names)}. Set the types of channels "
-            "that are no EEG with inst.set_channel_types, or mark them in info['bads']."
-        )
+        warn(describe_strays(names))

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The preprocessing that the model was trained with, and checks of the data."""
 
+from contextlib import nullcontext
+
 import mne
 import numpy as np
 from mne.io import BaseRaw
@@ -205,7 +207,18 @@ def _notch(inst, freqs, picks, longest):
     if not len(freqs):
         return
     if isinstance(inst, BaseRaw):
-        inst.notch_filter(freqs, picks=picks, trans_bandwidth=bandwidth, skip_by_annotation=_EDGES)
+        lengths = np.diff(find_segments(inst), axis=1)
+        short = lengths <= 2 * _FIR_SECONDS * sfreq / bandwidth
+        if short.any():  # MNE warns for each of them
+            warn(
+                f"{short.sum()} of {len(short)} segments of continuous time are shorter than the "
+                f"notch filter ({2 * _FIR_SECONDS / bandwidth:.2g} s), which distorts them. Filter "
+                "recordings before joining them."
+            )
+        with mne.utils.use_log_level("error") if short.any() else nullcontext():
+            inst.notch_filter(
+                freqs, picks=picks, trans_bandwidth=bandwidth, skip_by_annotation=_EDGES
+            )
     else:
         inst._data[:, picks] = mne.filter.notch_filter(
             inst.get_data(picks=picks), inst.info["sfreq"], freqs, trans_bandwidth=bandwidth

@@ -424,3 +424,15 @@ def test_line_in_shared_recordings(shared, path, line_freq):
     raw = mne.io.read_raw_edf(shared / "eeg" / path, preload=True)
     assert find_line_freq(raw.get_data(picks="eeg"), raw.info["sfreq"]) == line_freq
     check_units(raw.get_data(picks="eeg"))
+
+
+def test_short_segments_are_warned_of_once():
+    parts = [make_raw(seconds=seconds) for seconds in (60, 6, 4, 1)]
+    raw = mne.concatenate_raws(parts)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        preprocess(raw, line_freq=50)
+    (message,) = [str(warning.message) for warning in found]
+    assert message.startswith(
+        "3 of 4 segments of continuous time are shorter than the notch filter"
+    )

@@ -131,7 +131,8 @@ class GramFeatures(TransformerMixin, TrialEstimator):
 
     def _fit_trials(self, X):
         """Fit, and return the features too."""
-        return self._fit_features(self._make_features(self.batch_size), self._fit_read(X))
+        kinds = self._make_features(self.batch_size)
+        return self._fit_features(kinds, self._fit_read(X)).astype(float, copy=False)
 
     @fill_doc
     def fit_transform(self, X, y=None):
@@ -145,7 +146,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
 
         Returns
         -------
-        features : array, shape (n_epochs, n_features)
+        features : array of float64, shape (n_epochs, n_features)
             The features, one row per trial.
         """
         return self._fit_trials(X)
@@ -160,7 +161,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
 
         Returns
         -------
-        features : array, shape (n_epochs, n_features)
+        features : array of float64, shape (n_epochs, n_features)
             The features, one row per trial.
 
         Raises
@@ -169,7 +170,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
             If channels are missing, unless ``missing="harmonize"``.
         """
         check_is_fitted(self)
-        return self._get_features(self.reader_.read(X))
+        return self._get_features(self.reader_.read(X)).astype(float, copy=False)
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the features.

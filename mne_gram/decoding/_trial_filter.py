@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import mne
 import numpy as np
+from mne.utils import warn
 
 from .. import preprocessing
 from ..preprocessing import SFREQ, VOLTS_TO_MODEL
@@ -14,6 +15,7 @@ _BAND = 0.1, 75.0  # Hz, as in `mne_gram.preprocess`
 _CHUNK = 2**23  # samples at once: 64 MiB in double precision
 _LONGEST_MATRIX = 2000  # samples; longer trials are filtered by MNE, one by one
 _N_CHECKED = 20  # trials that are checked for their reference
+_said = set()
 
 
 def to_epochs(data, info):
@@ -72,8 +74,20 @@ def _reference_matrix(info):
     return epochs.get_data(copy=False)[0]
 
 
+def warn_once(message):
+    """Warn, unless the same was said before: folds of a cross-validation say the same."""
+    if message not in _said:
+        _said.add(message)
+        warn(message)
+
+
 def warn_of_info(data, info, line, reference):
-    """Warn of filters and references that lose information, as :func:`mne_gram.preprocess`."""
+    """Warn of filters and references that lose information, once for trials of one kind."""
+    edges = info["sfreq"], info["highpass"], info["lowpass"], info["custom_ref_applied"]
+    kind = (tuple(info["ch_names"]), tuple(info["bads"]), data.shape[2], *edges, line, reference)
+    if kind in _said:
+        return
+    _said.add(kind)
     epochs = to_epochs(data[:_N_CHECKED], info)
     with mne.use_log_level("warning"):
         picks, good = preprocessing.pick_good_eeg(epochs)

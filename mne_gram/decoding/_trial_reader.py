@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 import mne
 import numpy as np
-from mne.utils import _check_option, _validate_type, warn
+from mne.utils import _check_option, _validate_type
 
-from .._checks import find_strays, measure_levels, warn_of_strays
+from .._checks import describe_strays, find_strays, measure_levels
 from .._marks import find_broken
 from ..models import PATCH_LENGTH
 from ..montage import CH_NAMES, match_channels
 from ..preprocessing import SFREQ, check_units, find_line_freq
 from ..restoration import harmonize
 from ._input_formats import TrialStack, read_input, read_subjects
-from ._trial_filter import preprocess_trials, to_epochs, warn_of_info
+from ._trial_filter import preprocess_trials, to_epochs, warn_of_info, warn_once
 
 _N_SAMPLES = 2**20  # used to check the unit
 
@@ -69,7 +69,7 @@ class TrialReader:
         trials = self._open(x)
         strays = _find_strays(trials)
         if strays:
-            warn_of_strays(strays)
+            warn_once(describe_strays(strays))
             trials = _pick(trials, np.flatnonzero(~np.isin(trials.info["ch_names"], strays)))
         self.channels = match_channels(trials.info, verbose="error").indices
         self.names = list(trials.info["ch_names"])
@@ -84,7 +84,7 @@ class TrialReader:
         trials = self._arrange(self._open(x))
         strays = _find_strays(trials)
         if strays:
-            warn(
+            warn_once(
                 "The features are not reliable, because the signals are far larger than those of "
                 f"the other EEG channels, unlike in the trials of fit: {', '.join(strays)}. Mark "
                 "them in info['bads'] and set missing='harmonize', or restore them first with "
@@ -174,7 +174,7 @@ def _choose_line(trials, line_freq):
             return None  # an error with the channel names follows
         line_freq = find_line_freq(data, trials.info["sfreq"])
         if line_freq is not None:
-            warn(
+            warn_once(
                 f"Found a power line peak at {line_freq:g} Hz, which is removed. Set line_freq to "
                 "the frequency, or to False to keep it."
             )

@@ -4,6 +4,7 @@
 
 import mne
 import numpy as np
+from mne.baseline import rescale
 from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import logger, warn
@@ -19,6 +20,7 @@ def mark(inst, picks, bad, spans, reset_bads, annotate):
     for span in spans:
         done[span.channel].append((span.start, span.stop))
     done = BadSpans(tuple(merge_spans(spans) for spans in done), bad.n_times)
+    _correct_baseline(inst, picks, done)
     is_raw = isinstance(inst, BaseRaw)
     annotations = inst.annotations.copy() if is_raw else None
     if reset_bads:
@@ -38,6 +40,18 @@ def mark(inst, picks, bad, spans, reset_bads, annotate):
         inst.set_annotations(annotations)
     if annotate:
         _mark_left(inst, picks, bad.subtract(done))
+
+
+def _correct_baseline(inst, picks, done):
+    """Correct what was restored throughout an epoch as the baseline of Epochs or Evoked says."""
+    if getattr(inst, "baseline", None) is None:
+        return
+    n_times, data = count_times(inst), inst._data if inst._data.ndim == 3 else inst._data[None]
+    for row, pick in enumerate(picks):
+        for epoch in range(len(data)):
+            if done.covers(row, epoch * n_times, (epoch + 1) * n_times):
+                own = data[epoch, pick : pick + 1]
+                rescale(own, inst.times, inst.baseline, copy=False, verbose="error")
 
 
 def _mark_left(inst, picks, left):

@@ -129,3 +129,30 @@ def test_the_figure_shows_what_was_returned(clinical, network, method, fill):
     (axis,) = report.plot(show=False).axes
     drawn = next(line for line in axis.lines if line.get_label() == "restored").get_ydata()
     assert_allclose(drawn, 1e6 * restored.get_data()[12, : len(drawn)], atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["spatial", "auto", "spline"])
+def test_baseline_of_restored_channels(clinical, method):
+    """What is restored throughout an epoch is corrected, as epochs.baseline says."""
+    events = mne.make_fixed_length_events(clinical, duration=1.0)
+    make = dict(tmin=-0.2, tmax=0.7, baseline=(None, 0), preload=True, verbose="error")
+    epochs = mne.Epochs(clinical, events, **make)
+    epochs.info["bads"] = ["C3"]
+    shape = epochs.get_data(copy=False).shape
+    mask = np.zeros(shape, bool)
+    mask[2, 5] = mask[3, 6, 50:90] = True
+    before = epochs.times <= 0
+    restored = restore(epochs, mask=mask, method=method, verbose="error")
+    mask[:, epochs.ch_names.index("C3")] = True
+    data = restored.get_data()
+    whole = mask.all(axis=-1)
+    assert np.abs(data[whole][:, before].mean(axis=-1)).max() < 1e-12
+    assert_array_equal(data[~mask], epochs.get_data()[~mask])
+    evoked = epochs.average("eeg")
+    assert evoked.baseline is not None
+    found = restore(evoked, method=method, verbose="error")
+    assert np.abs(found.get_data("C3")[:, before].mean()) < 1e-12
+    plain = mne.Epochs(clinical, events, **(make | dict(baseline=None)))
+    plain.info["bads"] = ["C3"]
+    found = restore(plain, method=method, verbose="error").get_data("C3")
+    assert np.abs(found[..., before].mean(axis=-1)).max() > 1e-8
