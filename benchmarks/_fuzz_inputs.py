@@ -40,9 +40,7 @@ def make_case(rng):
     raw.info["bads"] = rng.choice(raw.ch_names, min(n_bad, len(raw.ch_names)), False).tolist()
     project(rng, raw, said)
     inst = cut(rng, raw, said)
-    mask = make_mask(rng, inst, said)
-    fill(rng, inst, find_bad(inst, mask))
-    return Case(inst, mask, said)
+    return Case(inst, make_mask(rng, inst, said), said)
 
 
 def make_raw(rng, said):
@@ -203,12 +201,12 @@ def cut(rng, raw, said):
 def make_mask(rng, inst, said):
     """Return a mask for `restore`."""
     kind = choose(rng, dict(none=8, auto=2, spans=4, dense=1, wrong=0.5))
-    if kind == "none" or (kind == "auto" and isinstance(inst, mne.Evoked)):
+    shape = inst._data.shape
+    if kind == "none" or 0 in shape or (kind == "auto" and isinstance(inst, mne.Evoked)):
         return None
     said.append(f"mask {kind}")
     if kind == "auto":
         return "auto"
-    shape = inst._data.shape
     if kind == "wrong":
         return np.zeros((*shape[:-1], shape[-1] + 1), bool)
     if kind == "dense" and len(shape) == 3:

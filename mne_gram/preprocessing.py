@@ -380,6 +380,7 @@ def preprocess(
 def process(inst, line_freq=None, l_freq=0.1, h_freq=75.0, reference="average", sfreq=SFREQ):
     """Do what `preprocess` does, in place."""
     check_content(inst)
+    inst._data = inst._data.astype(float, copy=False)  # MNE's filters take nothing else
     picks, good = pick_good_eeg(inst)
     strays = find_strays_of(inst, good)
     warn_of_strays(strays)

@@ -12,6 +12,7 @@ from ..covariance import MIN_GOOD, WINDOW, Moments, band_products
 # A window this many times stronger than the median counts as an artefact that nobody marked; it is
 # weighted down to that limit.
 _LOUD = 6.0
+_ROUNDING = 1e-12
 _MAX_WINDOWS = 240  # two minutes of half-overlapping windows are enough for statistics
 _RUN = 10  # neighbouring windows that belong to the same half
 _CHUNK_VALUES = 2**22  # of windows that are read together: 32 MB in double precision
@@ -99,6 +100,9 @@ def window_products(windows, good, sfreq, carries_reference):
     share = carried / np.maximum(carried.sum(axis=1, keepdims=True), 1)
     mean = np.einsum("wc,wct->wt", share, windows)
     windows = windows - carried[..., None] * mean[:, None]
+    # Of copies of one signal, nothing but rounding errors is left.
+    silent = np.abs(windows).max(axis=(1, 2)) <= _ROUNDING * np.abs(mean).max(axis=1)
+    windows[silent] = 0.0
     return band_products(windows, sfreq)
 
 

@@ -15,6 +15,7 @@ _TINY = 1e-9  # of the mean variance: keeps systems solvable
 # No prediction has exactly the right gain: this share of the predicted power counts as expected
 # error. Otherwise a blink would make every frontal channel look bad.
 _GAIN_ERROR = 0.1
+_ROUNDING = 1e-24  # of the power
 _N_GROUPS = 4
 _LOUD = 6.0  # the power of a window counts up to this multiple of the median
 _MOST = 1 / 3  # largest share of channels that can be found bad in one window
@@ -27,7 +28,13 @@ _MOST = 1 / 3  # largest share of channels that can be found bad in one window
 def gather_moments(spectra, channels):
     """Return a list with the moments of some channels, loud windows weighted down."""
     spectra = [values[:, channels] for values in spectra]
-    power = sum((np.abs(values) ** 2).sum(axis=(1, 2)) for values in spectra)
+    power, contrasts = np.zeros((2, len(spectra[0])))
+    for values in spectra:
+        power = power + (np.abs(values) ** 2).sum(axis=(1, 2))
+        moved = values - values.mean(axis=1, keepdims=True)
+        contrasts = contrasts + (np.abs(moved) ** 2).sum(axis=(1, 2))
+    if contrasts.sum() <= _ROUNDING * power.sum():
+        return []  # all channels are copies of one signal
     alive = power[power > 0]
     typical = np.median(alive) if len(alive) else 1.0
     weights = np.minimum(1.0, _LOUD * typical / np.maximum(power, typical))

@@ -140,5 +140,10 @@ def draw_sample(signals, line_freqs):
     spectra = [np.concatenate(values) for values in zip(*(part[0] for part in parts), strict=True)]
     finite, std, line = (np.concatenate([part[k] for part in parts]) for k in (1, 2, 3))
     std[~finite] = line[~finite] = np.nan
-    size = float(np.median(std[finite & (std > 0)]))
+    moving = std[finite & (std > 0)]
+    if not len(moving):
+        raise ValueError(
+            "No channel has a window of one second that is neither flat nor marked as bad."
+        )
+    size = float(np.median(moving))
     return Sample(index, spectra, finite, std, line, size)

@@ -149,8 +149,10 @@ def fit_similarity(source, target):
     """
     mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
     u, s, vt = np.linalg.svd((target - mean_t).T @ (source - mean_s))
-    if s[1] < 1e-2 * s[0]:
-        raise ValueError("Found points on one line, which do not determine a rotation.")
+    if not s[1] >= 1e-2 * s[0] > 0:
+        raise ValueError(
+            "Found points on one line or at one place, which do not determine a rotation."
+        )
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     rotation = (u * signs) @ vt
     scale = (s * signs).sum() / ((source - mean_s) ** 2).sum()

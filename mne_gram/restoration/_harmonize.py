@@ -10,6 +10,7 @@ from mne.utils import _check_option, _validate_type, verbose
 
 from .._checks import check_content, check_type, find_strays_of, pick_eeg
 from .._docs import fill_doc
+from .._marks import find_broken
 from ..covariance import MIN_GOOD
 from ._mark import renew_average
 from ._report import RestorationReport
@@ -293,7 +294,8 @@ def _follow(inst, good, added):
         0
     ]
     with np.errstate(invalid="ignore"):  # NaN where these are NaN
-        y[:, gap] = weights.T @ (x[:, gap] - mean_x) + mean_y
+        moved = x[:, gap] - mean_x
+    y[:, gap] = weights.T @ np.where(find_broken(moved), 0, moved) + mean_y
     for name, values in zip(added, y, strict=True):
         inst._data[..., inst.ch_names.index(name), :] = values.reshape(shape)
     # They are no worse there than the others, which are not marked as bad either.

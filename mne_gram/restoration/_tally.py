@@ -213,6 +213,8 @@ def _expect(error, variance, output):
     """Return the expected NMSE and r from an error's mean square and an estimate's variance."""
     if not error:
         return 0.0, 1.0
+    if not variance:  # of a single sample
+        return np.nan, np.nan
     if output == "sample":  # a draw is as strong as the signal, and half of its error is its own
         nmse = error / variance
         return float(nmse), float(max(0.0, 1 - nmse / 2))
