@@ -136,6 +136,8 @@ def kill_and_resume(job, compare, n_kills, seed, place):
         count.problems += [f"{folder.name} after {kills} kills: {text}" for text in found]
         if not found:
             shutil.rmtree(folder)
+        text = f"{count.kills} kills in {count.runs} runs, {len(count.problems)} differences"
+        print(text, file=sys.stderr, flush=True)
     return count
 
 
@@ -158,10 +160,10 @@ def compare_files(folder, unbroken, read):
 # A data set
 
 
-def make_data_set(root, n_subjects=4):
+def make_data_set(root, n_subjects=3):
     """Write short simulated recordings, each with a bad channel and a bad segment of a channel."""
     for k in range(n_subjects):
-        raw, _ = simulate_raw(12.0, ch_names=NAMES, artefacts=(), seed=k, verbose="error")
+        raw, _ = simulate_raw(8.0, ch_names=NAMES, artefacts=(), seed=k, verbose="error")
         raw.info["bads"], raw.info["line_freq"] = [NAMES[3 + k]], 50.0
         raw.set_annotations(mne.Annotations(2.0, 1.5, "BAD_jump", ch_names=[[NAMES[9]]]))
         path = mne_bids.BIDSPath(root=root, subject=f"{k:02}", task="rest", datatype="eeg")
