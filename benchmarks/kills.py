@@ -41,7 +41,7 @@ from mne_gram.training import TrainingConfig, pretrain, pretrain_tokenizer  # no
 from mne_gram.training import prepare_corpus as prepare  # noqa: E402
 
 MOST_KILLS = 6  # of one run, which may then end
-LONGEST = 300.0  # seconds of one process
+LONGEST = 3600.0  # seconds of one process
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T7 T8 P7 P8 Fz Cz Pz".split()
 TOKENIZER = replace(tokenizer_nano(), n_filters=4, n_heads=5, decoder_n_heads=5, n_classes=32)
 GRAM = replace(gram_nano(), decoder_n_heads=5, n_classes=32, predict_scale=True)
