@@ -8,8 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from mne_gram.models import Gram, HalfCopy, Tokenizer, compile_parts, find_places
+from mne_gram.models import (
+    Gram,
+    GramConfig,
+    HalfCopy,
+    Places,
+    Tokenizer,
+    TokenizerConfig,
+    compile_parts,
+    find_places,
+)
 from mne_gram.models import _layers as layers
 from mne_gram.training import _loop as loop
 from mne_gram.training import _prefetch as prefetching
@@ -159,6 +169,29 @@ def test_few_products(batch, tiny, monkeypatch):
     n_blocks = tiny.GRAM.n_blocks
     assert counts[0][0] - counts[1][0] == 2 * n_blocks
     assert counts[0][1] == 3 and counts[1][1] == 0
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "gram"])
+def test_operations(name, tiny, monkeypatch):
+    """Banded matrices and padded heads cost few additional operations at the published shape."""
+    shape = {"tokenizer": (Tokenizer, TokenizerConfig()), "gram": (Gram, GramConfig())}[name]
+    network = shape[0](shape[1], seed=None).to(META)
+    x, mask = torch.zeros(2, 16, 3200, device=META), torch.zeros(2, 16, 16, dtype=torch.bool)
+    mask[:, ::2] = True
+    places = Places(*(p.to(META) for p in find_places(mask.flatten(1))))
+    channels = torch.zeros(2, 16, dtype=torch.long, device=META)
+    counts = []
+    for products in (False, True):
+        monkeypatch.setattr(layers, "prefers_products", lambda x, p=products: p)
+        with FlopCounterMode(display=False) as counter:
+            if name == "tokenizer":
+                out = network(x, channels)
+            else:
+                targets = torch.zeros(mask.shape, dtype=torch.long, device=META)
+                out = network(x, channels, mask, targets, places=places)
+            out.loss.backward()
+        counts.append(counter.get_total_flops())
+    assert 1e9 < counts[0] < counts[1] < 1.15 * counts[0]
 
 
 def test_places(batch):
