@@ -172,3 +172,47 @@ def test_impossible_values(value, n_bad):
                     FUNCTIONS[function](raw)
         report = mne_gram.find_bads(raw)
         assert name == "Fp1" or name in {*report.channels, *(span.channel for span in report.spans)}
+
+
+# ---------------------------------------------------------------------------------------------
+# Found by benchmarks/fuzz.py
+
+
+def test_single_precision():
+    """MNE's filters take double precision alone, but Epochs may be anything."""
+    epochs, single = make_epochs(), make_epochs()
+    single._data = epochs._data.astype(np.float32)
+    options = dict(line_freq=False, l_freq=None)
+    expected = mne_gram.preprocess(epochs, **options).get_data()
+    found = mne_gram.preprocess(single, **options)
+    assert found._data.dtype == np.float64 and single._data.dtype == np.float32
+    np.testing.assert_allclose(found.get_data(), expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("method", ["spatial", "auto"])
+def test_copies_of_one_signal(method):
+    """Nothing but rounding errors is left of them without the reference."""
+    raw = make_raw()
+    raw._data[:] = raw._data[3]
+    expected = raw.get_data()
+    raw._data[0] = 1e-3
+    found = mne_gram.restore(raw, method=method).get_data()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    mne_gram.find_bads(raw)
+
+
+def test_no_clean_window():
+    epochs = make_epochs()
+    epochs.set_annotations(mne.Annotations(0, 3, "BAD_x"))
+    with pytest.raises(ValueError, match="No channel has a window"):
+        mne_gram.find_bads(epochs)
+
+
+def test_electrodes_at_one_place_align_nothing():
+    raw = make_raw(names=["Cz", "Pz"])
+    raw.info["bads"] = []
+    raw.set_montage(
+        mne.channels.make_dig_montage(dict(Cz=[0, 0, 0.1]), coord_frame="head"), on_missing="ignore"
+    )
+    found = mne_gram.harmonize(raw, ["Cz", "Pz", "Fz"], method="spatial", verbose="error")
+    assert np.isfinite(found.get_data()).all()
