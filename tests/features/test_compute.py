@@ -368,7 +368,9 @@ def test_files_give_back_what_was_saved(tmp_path, data):
     pool = data.draw(st.sampled_from(["cls", "mean", "channels", "times", "patches"]))
     shape = {"channels": (n_channels,), "times": (n_patches,), "patches": (n_channels, n_patches)}
     fields = dict(
-        ch_names=data.draw(st.lists(st.text(), min_size=n_channels, max_size=n_channels)),
+        ch_names=data.draw(
+            st.lists(st.text(), min_size=n_channels, max_size=n_channels, unique=True)
+        ),
         onsets=rng.standard_normal(n),
         durations=np.full(n, float(n_patches)),
         good=rng.random(n),
