@@ -108,6 +108,7 @@ def test_options_reach_restore(source, tmp_path, monkeypatch):
 
     monkeypatch.setattr("mne_gram.restoration.restore", restore)
     options = "--method gram --output sample --model folder --line-freq 60 --random-state 3"
+    options += " --prior bundled"
     args = ["restore", str(source), str(tmp_path / "a.fif"), *options.split()]
     assert main([*args, "--all-channel-gaps", "fill"]) == 1
     assert got == {
@@ -115,6 +116,7 @@ def test_options_reach_restore(source, tmp_path, monkeypatch):
         "method": "gram",
         "output": "sample",
         "model": "folder",
+        "prior": "bundled",
         "line_freq": 60.0,
         "all_channel_gaps": "fill",
         "return_report": True,
@@ -434,7 +436,7 @@ COMMANDS = dict(_list_commands(_build_parser()))
 
 def test_all_commands_are_there():
     names = {path[0] for path in COMMANDS}
-    wanted = "restore find-bads embed tokens bids pretrain bench weights sys_info"
+    wanted = "restore find-bads embed tokens bids pretrain bench weights sys_info prior"
     assert names == set(wanted.split())
 
 
