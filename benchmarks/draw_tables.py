@@ -23,6 +23,7 @@ KINDS = {  # column of the table: its marker and colour
     "segments, patches": ("D", "#D55E00", "segments and patches"),
 }
 LOOKS = {
+    "auto-cohort-5": dict(color="#CC79A7", marker="v"),
     "auto-left-out": dict(color="#56B4E9", marker="s"),
     "auto": dict(color="#0072B2", marker="o"),
     "ridge": dict(color="#009E73", marker="D"),
