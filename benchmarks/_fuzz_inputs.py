@@ -172,8 +172,9 @@ def project(rng, raw, said):
     if kind == "reference":
         raw.set_eeg_reference([raw.ch_names[eeg[0]]], verbose="error")
     elif kind == "ssp":
-        own = raw.copy().crop(0, min(raw.times[-1], 1)).set_annotations(None)
-        if np.isfinite(own._data).all() and np.abs(own._data).max() < 1e3 and own.n_times > 20:
+        own = raw.copy().crop(0, min(raw.times[-1], 3)).set_annotations(None)
+        is_long = own.times[-1] > 2  # for windows of a second
+        if is_long and np.isfinite(own._data).all() and np.abs(own._data).max() < 1e3:
             raw.add_proj(mne.compute_proj_raw(own, n_grad=0, n_mag=0, n_eeg=1, verbose="error"))
     else:
         raw.set_eeg_reference("average", projection=True, verbose="error")
