@@ -51,6 +51,8 @@ def test_same_as_preprocess(n_times, sfreq, reference):
     assert np.abs(x).max() > 0.01
 
 
+# It is given once, whatever ran before (test_warnings.py).
+@pytest.mark.filterwarnings("ignore:A high-pass at 0.1 Hz needs 33 s:RuntimeWarning")
 def test_forms_agree():
     """Epochs, lists of them, arrays with names or an info, and lists of arrays agree."""
     data = _draw()
@@ -63,8 +65,7 @@ def test_forms_agree():
         np.testing.assert_allclose(_get_single(reader.read(form)), wanted, atol=1e-6)
     with_info = TrialReader(info=epochs.info, line_freq=50.0)
     for form in (epochs, items, data):
-        with pytest.warns(RuntimeWarning, match="high-pass at 0.1 Hz needs 33 s"):
-            x = _get_single(with_info.fit_read(form))
+        x = _get_single(with_info.fit_read(form))
         np.testing.assert_array_equal(x, wanted)
     assert [CH_NAMES[k] for k in reader.channels] == [name.upper() for name in NAMES]
 
