@@ -58,7 +58,8 @@ class Statistics:
     """The covariances of a recording's clean data, and the prior that completes them.
 
     ``places`` locates the channels, ``moments`` are the recording's own, ``power`` is the variance
-    of a typical channel, and ``max_contrasts`` limits the comparison with the library.
+    of a typical channel, ``max_contrasts`` limits the comparison with the library, and ``located``
+    is whether all channels have positions that are used.
     """
 
     prior: Prior
@@ -66,6 +67,7 @@ class Statistics:
     moments: list
     power: float
     max_contrasts: int | None = None
+    located: bool = True
 
     @cached_property
     def mixture(self):
@@ -106,7 +108,8 @@ def measure_statistics(recording, prior, max_contrasts=None):
     _check_overlap(prior, places)
     moments = measure_moments(recording, places.carries_reference)
     prior = leave_out_own(prior, places, moments)
-    return Statistics(prior, places, moments, _typical_power(recording), max_contrasts)
+    located = bool(np.isfinite(cmap.positions).all())
+    return Statistics(prior, places, moments, _typical_power(recording), max_contrasts, located)
 
 
 def _check_overlap(prior, places):

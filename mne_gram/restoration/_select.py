@@ -82,7 +82,7 @@ def _estimate_whole(block, operators, spatial):
 
 def _fit_spline(recording, statistics, spatial):
     """Return the head for a spline, of channels that are bad throughout."""
-    if not spatial.whole.any():
+    if not spatial.whole.any() or not statistics.located:
         return None  # where channels are good at other times, their own data beat a spline
     return fit_head(recording.info)
 
