@@ -403,6 +403,7 @@ def test_invariance_with_gaps_and_spans(clinical, seed, fill):
     assert_array_equal(found[0][~mask], clinical.get_data()[~mask])
 
 
+@pytest.mark.slow
 def test_shorter_than_a_patch(truth, network):
     errors = dict(auto=[], gram=[], spline=[])
     for k in range(10):

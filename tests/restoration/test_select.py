@@ -263,6 +263,7 @@ def _restore_each(raw, names, **kwargs):
     return np.array(missed), reports
 
 
+@pytest.mark.slow
 def test_smooth_and_quiet_recordings_are_not_worse_than_splines():
     """Where a spline beats other subjects' recordings, experts without these get weight."""
     names = (
@@ -286,6 +287,7 @@ def test_smooth_and_quiet_recordings_are_not_worse_than_splines():
         assert report.evidence.mean_weights["spatial"] < 0.7
 
 
+@pytest.mark.slow
 def test_a_cohort_that_does_not_fit_does_little_harm(few):
     """Recordings of nothing but noise are not mixed in, and the report compares with none."""
     base = load_prior()
