@@ -13,8 +13,6 @@ from numpy.testing import assert_array_equal
 from mne_gram._files import list_recordings
 from mne_gram.covariance import (
     N_BANDS,
-    RecordingCovariance,
-    forward_components,
     load_prior,
     read_recordings,
 )
@@ -31,40 +29,17 @@ collect_recordings, main = make_prior.collect_recordings, make_prior.main
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
 
 
-@pytest.fixture(scope="module")
-def components():
-    return forward_components()
-
-
 def indices(names):
     """Return the montage indices of names."""
     return np.array([INDEX[name.upper()] for name in names])
 
 
-def make_raw(names=NAMES, seconds=20.0, sfreq=100.0, seed=0, cov=None):
-    """Return noise in volts, white or with a covariance."""
-    white = np.random.default_rng(seed).standard_normal((len(names), round(seconds * sfreq)))
-    root = np.eye(len(names)) if cov is None else np.linalg.cholesky(cov)
+def make_raw(names=NAMES, seconds=20.0, sfreq=100.0, seed=0):
+    """Return white noise in volts."""
+    noise = np.random.default_rng(seed).standard_normal((len(names), round(seconds * sfreq)))
     info = mne.create_info(list(names), sfreq, "eeg")
     info["line_freq"] = 50.0
-    return mne.io.RawArray(1e-5 * root @ white, info, verbose="error")
-
-
-def draw_recordings(truth, channels, dataset, n, seed):
-    """Draw recordings of subjects whose covariances scatter around a truth."""
-    rng = np.random.default_rng(seed)
-    average = np.eye(len(channels)) - 1 / len(channels)
-    recordings = []
-    for person in range(n):
-        covs = []
-        for cov in truth[:, channels][:, :, channels]:
-            root = np.linalg.cholesky(cov + 1e-6 * np.eye(len(channels)))
-            x = root @ rng.standard_normal((len(channels), 400))
-            cov = average @ (x @ x.T) @ average
-            covs.append(cov / np.trace(cov) * len(channels))
-        source = (dataset, f"sub-{person}", f"sub-{person}_eeg.edf")
-        recordings.append(RecordingCovariance(source, channels, np.array(covs)))
-    return recordings
+    return mne.io.RawArray(1e-5 * noise, info, verbose="error")
 
 
 # ---------------------------------------------------------------------------------------------
