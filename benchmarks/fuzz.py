@@ -26,6 +26,7 @@ from _fuzz_inputs import choose, fill, find_bad, make_case
 
 import mne_gram
 from mne_gram._recording._masks import collect_mask
+from mne_gram.covariance import MIN_GOOD
 
 _ROOT = str(Path(mne_gram.__file__).parent)
 # Functions of MNE whose errors are written for users: checks of arguments.
@@ -99,13 +100,18 @@ def run(name, options, inst, mask):
     return getattr(mne_gram, name)(inst, **options)
 
 
-def read_result(name, result, bad, names):
-    """Return the arrays of a result that must not depend on what bad samples held."""
+def read_result(name, result, bad, inst):
+    """Return the arrays of a result that must not depend on what bad samples held.
+
+    ``inst`` is the input. New channels of `harmonize` follow the others where these are bad.
+    """
     if name == "restore":
         return [np.where(bad & (result[1].std == 0), 0, result[0]._data)]
     if name == "harmonize":
-        rows = [k for k, n in enumerate(result[0].ch_names) if n not in names]
-        return [result[0]._data[..., rows, :]]
+        rows = [k for k, n in enumerate(result[0].ch_names) if n not in inst.ch_names]
+        eeg = mne.pick_types(inst.info, eeg=True, exclude=())
+        enough = (~bad[..., eeg, :]).sum(axis=-2, keepdims=True) >= MIN_GOOD
+        return [np.where(enough, result[0]._data[..., rows, :], 0)]
     if name == "preprocess":
         whole = bad.all(axis=-1) if bad.ndim == 2 else bad.all(axis=(0, 2))
         return [result._data[..., ~whole, :]] if not (bad & ~whole[:, None]).any() else []
@@ -246,7 +252,7 @@ def check_case(seed):
             fill(rng, other, bad)
             again, _ = call(name, options, other, case.mask)
             check(not isinstance(again, Exception), f"garbage decides about an error: {again}")
-            pairs = (read_result(name, r, bad, case.inst.ch_names) for r in (result, again))
+            pairs = (read_result(name, r, bad, case.inst) for r in (result, again))
             for first, second in zip(*pairs, strict=True):
                 check(
                     np.array_equal(first, second, equal_nan=True), "the result depends on garbage"

@@ -80,7 +80,8 @@ def find_segments(inst):
     """Return start and stop, in samples, of each segment of continuous time, shape (n, 2)."""
     if not isinstance(inst, BaseRaw):
         return np.array([[0, len(inst.times)]])
-    return np.column_stack(_annotations_starts_stops(inst, _SKIPS, invert=True))
+    spans = np.column_stack(_annotations_starts_stops(inst, _SKIPS, invert=True))
+    return spans[spans[:, 1] > spans[:, 0]]  # MNE lists empty ones between neighbouring marks
 
 
 def check_positions(info):

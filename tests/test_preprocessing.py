@@ -436,3 +436,12 @@ def test_short_segments_are_warned_of_once():
     assert message.startswith(
         "3 of 4 segments of continuous time are shorter than the notch filter"
     )
+
+
+def test_a_mark_of_no_length_leaves_no_empty_segment():
+    """A segment without samples has no mean to subtract, which NumPy would warn of."""
+    raw = make_raw(seconds=4)
+    marks = mne.Annotations([1, 1.5], [2, 0], "BAD_ACQ_SKIP", raw.info["meas_date"])
+    raw.set_annotations(marks)
+    done = preprocess(raw, line_freq=False, verbose="error")
+    assert np.isfinite(done.get_data()).all()

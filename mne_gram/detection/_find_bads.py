@@ -144,8 +144,8 @@ def find_bads(
     runs += _judge_windows(signals, sample, used, runs, prior, places, span_threshold)
     spans = _to_spans(signals, inst, runs, reasons)
     measures.update(line=nanmedian(sample.line, axis=0), amplitude=nanmedian(sample.std, axis=0))
-    cov = sum(gather_moments(sample.spectra, np.arange(len(picks)))[0].cov)
-    bridged = find_bridged(cov, used, signals.names)
+    moments = gather_moments(sample.spectra, np.arange(len(picks)))
+    bridged = find_bridged(sum(moments[0].cov), used, signals.names) if moments else []
     report = BadsReport(inst, picks, reasons, spans, measures, bridged)
     logger.info("%s", report)
     return report

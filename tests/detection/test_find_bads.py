@@ -250,3 +250,12 @@ def test_join():
     joined = _join(runs, gap=5)
     assert [run[:3] for run in joined] == [(0, 50, "misfit"), (80, 90, "nan")]
     assert joined[0][3] == 7.0
+
+
+def test_copies_of_one_signal():
+    """Then nothing is left without the reference, by which channels could be compared."""
+    rng = np.random.default_rng(0)
+    data = np.repeat(1e-5 * rng.standard_normal((1, 1000)), 6, axis=0)
+    info = mne.create_info(["F3", "F4", "C3", "C4", "P3", "P4"], 128.0, "eeg")
+    report = mne_gram.find_bads(mne.io.RawArray(data, info, verbose="error"), line_freq=50.0)
+    assert report.bridged == []
