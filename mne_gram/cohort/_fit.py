@@ -78,7 +78,8 @@ def fit_prior(insts, *, subjects=None, base="bundled", mask=None, n_jobs=1, verb
     hand and with spherical splines, with an error that is much larger than usual for this
     electrode. These, and recordings that cannot be used, are logged.
 
-    Do not fit a prior to recordings that were restored: what was estimated would be learnt again.
+    Do not fit a prior to restored recordings: their restored channels are estimates, and no
+    measurements.
 
     Examples
     --------

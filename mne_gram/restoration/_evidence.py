@@ -15,7 +15,7 @@ class Evidence:
     """How well each expert restored clean samples that were hidden for the purpose.
 
     The combination has a score under the name of the method, such as "auto"; an expert may have a
-    score and no weight, such as a spline for comparison.
+    score and no weight.
     """
 
     weights: dict  # of each expert in the combination, (n_bands,), the lowest band first

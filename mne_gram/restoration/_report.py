@@ -16,8 +16,9 @@ from .. import __version__
 from .._files import staged
 from .._recording import merge_spans
 from ._evidence import Evidence, to_number
+from ._select import EXPERTS
 
-_EXPERTS = ("spatial", "gram", "spline")  # the same columns in every table
+_EXPERTS = ("spatial", *EXPERTS, "gram")  # the same columns in every table
 _WIDTH = 72
 
 

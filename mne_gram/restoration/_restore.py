@@ -73,9 +73,10 @@ def restore(
         ``"spatial"`` is a conditional Gaussian whose covariance, estimated from recordings of other
         subjects, is adapted to this one. ``"gram"`` lets the masked autoencoder change the waveform
         of that estimate. ``"spline"`` is MNE's spherical spline, applied only where a channel is
-        bad. ``"auto"`` combines two estimates ("experts"): ``"spatial"``, and the same with a
-        forward model of the head in place of other subjects. Their weights depend on how well each
-        restores clean samples of the recording that are hidden from it.
+        bad. ``"auto"`` combines several estimates ("experts"): ``"spatial"``; the same without the
+        cohort of ``prior``, with a forward model of the head in place of other subjects, and for
+        noisier electrodes; and ``"spline"``. Their weights depend on how well each restores clean
+        samples of the recording that are hidden from it.
     %(restoration_output)s
     %(restoration_model)s
     %(restoration_prior)s

@@ -309,7 +309,8 @@ def test_rank_of_few_samples_is_not_told(toy):
 def test_constant_weights(toy):
     row = toy.make_report().to_data_frame().iloc[0]
     weights = {key: row[key] for key in row.index if key.startswith("weight_")}
-    assert weights == {"weight_spatial": 1.0, "weight_gram": 0.0, "weight_spline": 0.0}
+    others = ("bundled", "sphere", "noise", "spline", "gram")
+    assert weights == {"weight_spatial": 1.0} | {f"weight_{name}": 0.0 for name in others}
     assert toy.make_report(method="gram").to_data_frame()["weight_gram"].tolist() == [1.0]
 
 
