@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mne.utils import ProgressBar, logger
 
+from .._workers import end_workers
 from ._process import process_recording
 from ._restore import load_cached
 from ._shared_batches import process_in_shared_batches
@@ -106,6 +107,7 @@ def _closing(results):
     finally:
         with contextlib.suppress(Exception):
             results.close()
+        end_workers()
         load_cached.cache_clear()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from mne.utils import ProgressBar, _check_option, _validate_type, logger, verbose
 
 from .._docs import fill_doc
+from .._workers import end_workers
 from ..covariance import (
     audit_cohort,
     extend_prior,
@@ -103,7 +104,6 @@ def fit_prior(insts, *, subjects=None, base="bundled", mask=None, n_jobs=1, verb
 def _measure_all(inputs, number, mask, n_jobs):
     """Measure all inputs, in parallel; return Measurements in their order."""
     from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky import get_reusable_executor
 
     bar = ProgressBar(number, mesg="Recordings") if number else None
     found = []
@@ -115,10 +115,7 @@ def _measure_all(inputs, number, mask, n_jobs):
             _log(measurement)
             if bar is not None:
                 bar.update(len(found))
-    if n_jobs != 1:
-        # Workers that have read recordings are large. If they were used again, for small tasks,
-        # they would be taken for leaking and stopped, with a warning.
-        get_reusable_executor().shutdown(wait=True)
+    end_workers()
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mne.utils import ProgressBar, _check_option, _validate_type, logger, verbose, warn
 
 from .._formats import check_folders
+from .._workers import end_workers
 from ._corpus import read_corpus
 from ._sources import hold_out_subjects, list_sources
 from ._storage import VERSION, clear_others, prepare_one, write_index
@@ -143,4 +144,6 @@ def _run(function, sources, n_jobs):
     from joblib import Parallel, delayed
 
     results = Parallel(n_jobs, return_as="generator")(delayed(function)(s) for s in sources)
-    return list(ProgressBar(results, mesg="Recordings", max_value=len(sources)))
+    results = list(ProgressBar(results, mesg="Recordings", max_value=len(sources)))
+    end_workers()
+    return results
