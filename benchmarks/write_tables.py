@@ -5,6 +5,7 @@
 Run ::
 
     python benchmarks/write_tables.py --restoration rows.csv --classification classification/
+    python benchmarks/write_tables.py --uses uses.csv other_uses.csv
 
 The tables are written to ``doc/tables`` and included by the pages of the documentation, so that no
 number is typed by hand.
@@ -218,12 +219,22 @@ def _format_classifier(row, summary, gaps):
     ]
 
 
+def write_uses(fnames):
+    """Write the table of uses; what a later file contains replaces what an earlier one does."""
+    names = {"yes": "yes", "message": "no; the error names the cure", "no": "no"}
+    found = {}
+    for fname in fnames:
+        found |= {(row["package"], row["use"]): names[row["works"]] for row in read_rows(fname)}
+    write_rows("uses", ["package", "use", "works"], [[*key, works] for key, works in found.items()])
+
+
 def main(argv=None):
     """Write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--restoration", type=Path, help="what restoration.py --csv wrote")
     parser.add_argument("--classification", type=Path, help="folder of classification.py --out")
     parser.add_argument("--finetuning", type=Path, help="another one, of the fine-tuned networks")
+    parser.add_argument("--uses", type=Path, nargs="+", help="what uses.py --csv wrote")
     args = parser.parse_args(argv)
     if args.restoration:
         write_restoration(args.restoration)
@@ -231,6 +242,8 @@ def main(argv=None):
         write_classification(args.classification)
     if args.finetuning:
         write_classification(args.finetuning, "finetuning")
+    if args.uses:
+        write_uses(args.uses)
 
 
 if __name__ == "__main__":
