@@ -2,7 +2,7 @@
 .PHONY: test coverage lint prose doc inventories changelog clean
 
 test:
-	python -m pytest
+	python -m pytest -n 2
 
 coverage:
 	python -m pytest --cov --cov-report=term

@@ -33,7 +33,7 @@ def test_readme_commands():
     """One line runs the main job and one the tests; continuous integration runs the latter."""
     job, test = _get_readme_commands()
     assert "-c constraints.txt" in job and "mne_gram restore --sample" in job
-    assert "-c constraints.txt" in test and test.endswith("-m pytest")
+    assert "-c constraints.txt" in test and test.endswith("-m pytest -n 2")
     assert test in _read(".ci/run").splitlines()
     assert "torch==" in _read("constraints.txt")
 
