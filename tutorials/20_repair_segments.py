@@ -17,6 +17,8 @@ shows three ways to mark bad segments: annotations, a mask from autoreject, and 
 # annotation that starts with ``BAD_`` and has ``ch_names``, so that it applies to F4 only. In your
 # own recording you would add it like this; here it replaces the existing annotation.
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
@@ -120,10 +122,11 @@ plt.show()
 # Epochs and the RejectLog of autoreject
 # --------------------------------------
 #
-# autoreject finds bad channels in each epoch. Its ``RejectLog.labels`` is an array of shape
-# ``(n_epochs, n_channels)`` with 0 for good, 1 for bad, 2 for bad and interpolated by autoreject,
-# and NaN for channels that it did not check. This tutorial does not depend on autoreject, so we
-# write such an array by hand and add artefacts to the epochs accordingly.
+# autoreject finds bad channels in each epoch. Its ``RejectLog`` has the attributes ``labels``, of
+# shape ``(n_epochs, n_channels)`` with 0 for good, 1 for bad, 2 for bad and interpolated by
+# autoreject, and NaN for channels that it did not check; ``ch_names``; and ``bad_epochs``, the epochs
+# that it drops. This tutorial does not depend on autoreject, so we write such an object by hand and
+# add artefacts to the epochs accordingly.
 
 epochs_truth = mne.make_fixed_length_epochs(truth, duration=2.0, preload=True)
 epochs = epochs_truth.copy()
@@ -136,12 +139,15 @@ for epoch, channel, label in [(1, "C3", 1), (4, "P4", 2), (6, "Fz", 1), (7, "O1"
     epochs._data[epoch, k] += 2e-5 * np.cumsum(rng.standard_normal(len(epochs.times)))
 
 # %%
-# Pass the epochs as they were before autoreject interpolated them, and ``labels >= 1`` as the mask.
-# NaN counts as good in this mask; FT8 is restored because it is in ``info["bads"]``. If you only
-# have the epochs that autoreject returned, channels with label 2 are already interpolated by
-# splines, and ``labels == 1`` is the mask of what is still bad.
+# The log is the mask. Channels with label 1 or 2 are restored, channels with NaN are not (FT8 is,
+# because it is in ``info["bads"]``). The epochs can be those that autoreject was given, or those
+# that it returned: what it interpolated there is restored again, from the measured channels. To
+# keep its interpolation, pass ``log.labels[~log.bad_epochs] == 1`` instead.
 
-epochs_restored, report = mne_gram.restore(epochs, mask=labels >= 1, return_report=True)
+log = SimpleNamespace(
+    labels=labels, ch_names=epochs.ch_names, bad_epochs=np.zeros(len(epochs), bool)
+)
+epochs_restored, report = mne_gram.restore(epochs, mask=log, return_report=True)
 report.to_data_frame()[["channel", "whole", "seconds", "expected_nmse", "expected_r"]]
 
 # %%

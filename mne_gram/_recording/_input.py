@@ -63,7 +63,7 @@ def check_recording(recording, picked=False):
             f"{len(names) - n_good} of {len(names)} EEG channels are bad; at least {MIN_GOOD} good "
             "channels are needed to restore the others. "
             + (
-                "Pass all channels to estimate from in picks, and not only bad ones."
+                "Pass all channels to estimate from in picks, and exclude only bad ones."
                 if picked
                 else "Remove usable channels from info['bads'], or skip this recording."
             )

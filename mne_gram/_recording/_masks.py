@@ -15,6 +15,7 @@ from mne.utils import _validate_type
 
 from .._marks import annotated_spans, count_times
 from ..covariance import MIN_GOOD
+from ._reject_log import is_reject_log, read_reject_log
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +144,10 @@ def collect_mask(inst, picks, mask=None):
 
 
 def _check_mask(mask, inst, n_epochs, n_times):
-    """Return a mask as (n_channels, n_epochs, n_times), or raise a ValueError."""
-    _validate_type(mask, np.ndarray, "mask", "a bool array")
+    """Return a mask or RejectLog as (n_channels, n_epochs, n_times), or raise a ValueError."""
+    if is_reject_log(mask):
+        mask = read_reject_log(mask, inst)
+    _validate_type(mask, np.ndarray, "mask", "a bool array or an autoreject.RejectLog")
     n_channels = len(inst.ch_names)
     shapes = [(n_channels, n_times)]
     if isinstance(inst, BaseEpochs):
@@ -156,8 +159,8 @@ def _check_mask(mask, inst, n_epochs, n_times):
         )
     if mask.dtype != bool:
         raise ValueError(
-            f"mask must be of dtype bool, True where bad, got {mask.dtype}. For an "
-            "autoreject.RejectLog, pass log.labels == 1 as the mask."
+            f"mask must be of dtype bool, True where bad, got {mask.dtype}. Of an "
+            "autoreject.RejectLog, pass the log itself."
         )
     if mask.ndim == 2 and isinstance(inst, BaseEpochs):
         mask = np.broadcast_to(mask[..., None], (*mask.shape, n_times))

@@ -37,6 +37,7 @@ def restore(
     model="gram-tiny",
     prior=None,
     picks=None,
+    exclude=(),
     line_freq=None,
     all_channel_gaps="keep",
     on_missing="warn",
@@ -61,12 +62,11 @@ def restore(
         The data, in volts. Bad channels are those in ``info["bads"]``. Bad segments are given by
         annotations that begin with ``BAD``, for the channels in their ``ch_names``, or for all
         channels if there are none.
-    mask : array of bool | "auto" | None
+    mask : array of bool | autoreject.RejectLog | "auto" | None
         Additional bad samples, True where bad, for all channels of ``inst`` in their order, of
         shape ``(n_channels, n_times)`` for Raw and Evoked, ``(n_epochs, n_channels)`` or
-        ``(n_epochs, n_channels, n_times)`` for Epochs. The labels of an ``autoreject.RejectLog``
-        can be used: ``labels >= 1`` for the epochs that autoreject was given, ``labels == 1`` for
-        those that it returned, in which channels with label 2 are interpolated. With ``"auto"``,
+        ``(n_epochs, n_channels, n_times)`` for Epochs. A ``RejectLog`` is for the epochs that
+        autoreject was given or for those that it returned, see the Notes. With ``"auto"``,
         :func:`mne_gram.find_bads` finds bad channels and segments; they are logged, and returned
         as ``report.found``.
     method : "auto" | "spatial" | "gram" | "spline"
@@ -82,6 +82,9 @@ def restore(
     %(restoration_prior)s
     picks : str | array-like | slice | None
         The EEG channels to restore and to estimate from; None takes all.
+    exclude : list of str
+        Channels to leave out, as in :meth:`mne.io.Raw.interpolate_bads`: they are left unchanged,
+        bad ones stay in ``info["bads"]``, and no other channel is estimated from them.
     %(restoration_line_freq)s
         With ``mask="auto"`` it is passed to :func:`mne_gram.find_bads` too.
     all_channel_gaps : "keep" | "fill"
@@ -120,7 +123,8 @@ def restore(
     ------
     ValueError
         If there is no EEG, all channels are bad, samples that are not marked as bad are NaN, the
-        data are not in volts, or the mask has the wrong shape or type.
+        data are not in volts, the mask has the wrong shape or type, or ``exclude`` contains
+        unknown channels.
 
     See Also
     --------
@@ -132,6 +136,12 @@ def restore(
     the end, so that a restored channel has the reference of the data. If the data have an average
     reference that included a bad channel, restored and good channels still share that reference;
     set the average reference again after restoring.
+
+    Of a ``RejectLog``, labels 1 (bad) and 2 (interpolated by autoreject) count as bad, also in the
+    epochs that autoreject returned: what it interpolated is restored again, from the measured
+    channels. To keep its interpolation, pass ``log.labels[~log.bad_epochs] == 1``. Channels are
+    matched by name; those that autoreject did not check are good unless marked otherwise. Epochs
+    that it would drop (``log.bad_epochs``) are restored like the others.
 
     Channels that are far too large to be EEG are left unchanged and not used to estimate others,
     with a warning that names them. These are channels whose standard deviation, in windows of one
@@ -161,7 +171,7 @@ def restore(
     check_options(
         method=method, output=output, all_channel_gaps=all_channel_gaps, random_state=random_state
     )
-    picks = pick_eeg(inst, picks)
+    picks = _leave_out(inst, pick_eeg(inst, picks), exclude)
     if prior is not None:
         resolve_prior(prior)  # a file that is not a prior is an error before any computation
     if copy:
@@ -210,6 +220,15 @@ def restore(
     mark(inst, picks, bad, spans, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
+
+
+def _leave_out(inst, picks, exclude):
+    """Return the picks without excluded channels, which have to exist."""
+    _validate_type(exclude, (list, tuple), "exclude")
+    unknown = [str(name) for name in exclude if name not in inst.ch_names]
+    if unknown:
+        raise ValueError(f"exclude contains unknown channels: {', '.join(unknown)}.")
+    return np.array([pick for pick in picks if inst.ch_names[pick] not in exclude], int)
 
 
 def _describe_used(prior, plan):

@@ -55,6 +55,32 @@ def test_flags_leave_marks_as_they_are(sample):
     assert_array_equal(same.get_data(), restored.get_data())
 
 
+@pytest.mark.parametrize("excluded", [["FT8"], ("FT8", "C3")])
+def test_excluded_channels_stay_as_they_are(sample, excluded):
+    """They are neither restored nor evidence, bad or good, as in MNE's interpolate_bads."""
+    raw = sample[0].copy().pick("F7 F3 Fz F4 F8 FT8 C3 Cz C4 CP2 P3 P4 O1 O2".split())
+    raw.crop(0, 10, include_tmax=False)
+    options = dict(exclude=excluded, method="spatial", verbose="error")
+    restored, report = restore(raw, return_report=True, **options)
+    assert restored.info["bads"] == ["FT8"]
+    assert_array_equal(restored.get_data(list(excluded)), raw.get_data(list(excluded)))
+    assert set(report.to_data_frame()["channel"]) == {"F4", "CP2"}
+    without = raw.copy().drop_channels(list(excluded))
+    expected = restore(without, method="spatial", verbose="error")
+    assert_array_equal(restored.get_data(expected.ch_names), expected.get_data())
+    whole = restored.annotations.description == "RESTORED"
+    assert {n for names in restored.annotations.ch_names[whole] for n in names} == {"F4", "CP2"}
+    mne_bads = raw.copy().interpolate_bads(exclude=excluded, verbose="error").info["bads"]
+    assert mne_bads == restored.info["bads"]
+
+
+def test_exclude_refuses(sample):
+    with pytest.raises(ValueError, match="exclude contains unknown channels: FT11, E1"):
+        restore(sample[0], exclude=["FT11", "CP2", "E1"])
+    with pytest.raises(TypeError, match="exclude must be"):
+        restore(sample[0], exclude="CP2")
+
+
 def test_partly_restored_annotation_keeps_the_rest(sample):
     raw = sample[0].copy()
     raw.set_channel_types({"C5": "eog"}, verbose="error")
