@@ -84,6 +84,26 @@ def find_segments(inst):
     return spans[spans[:, 1] > spans[:, 0]]  # MNE lists empty ones between neighbouring marks
 
 
+def make_array_info(info, ch_names, sfreq):
+    """Return the info of arrays, given as an info or as names and a sampling rate."""
+    if info is not None:
+        _validate_type(info, mne.Info, "info", "an instance of mne.Info, such as epochs.info")
+        if ch_names is not None or sfreq is not None:
+            raise ValueError("Pass either info, or ch_names and sfreq, but not both.")
+        return info
+    if ch_names is None or sfreq is None:
+        raise ValueError(
+            "X is an array, whose channels are unknown: pass info=epochs.info, or ch_names=[...] "
+            "and sfreq=... in Hz to the constructor."
+        )
+    if isinstance(ch_names, str) or len(set(ch_names)) != len(ch_names):
+        raise ValueError(f"ch_names must be a list of unique names, got {ch_names!r}.")
+    _validate_type(sfreq, "numeric", "sfreq")
+    if not sfreq > 0:
+        raise ValueError(f"sfreq must be a positive rate in Hz, got {sfreq}.")
+    return mne.create_info(list(ch_names), float(sfreq), "eeg", verbose="error")
+
+
 def check_positions(info):
     """Warn of positions that cannot be right, which are ignored everywhere."""
     verbose = max(logger.level, logging.WARNING)  # not the number of channels, which is no news

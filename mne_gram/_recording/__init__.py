@@ -5,7 +5,10 @@
 from .._marks import annotated_spans, count_times, find_holes
 from ._input import (
     check_recording,
+    find_broken_channels,
     find_evidence,
+    find_flat_channels,
+    find_stray_channels,
     leave_out_strays,
     open_recording,
 )

@@ -47,9 +47,7 @@ def check_recording(recording, picked=False):
     seen = np.where(good, part, np.nan)
     recorded = (np.nan_to_num(seen) != 0).any(axis=0)  # where recording paused, files hold zeros
     check_units(seen[:, recorded] if recorded.any() else seen)
-    broken = np.zeros(len(names), bool)
-    for start, stop in samples.chunks():
-        broken |= (find_broken(samples.read(start, stop)) & ~bad.paint(start, stop)).any(axis=1)
+    broken = find_broken_channels(recording)
     if broken.any():
         found = ", ".join(name for name, wrong in zip(names, broken, strict=True) if wrong)
         raise ValueError(
@@ -81,6 +79,15 @@ def check_recording(recording, picked=False):
         )
 
 
+def find_broken_channels(recording):
+    """Return which channels have impossible samples that are not marked as bad."""
+    samples, bad = recording.samples, recording.bad
+    broken = np.zeros(len(bad), bool)
+    for start, stop in samples.chunks():
+        broken |= (find_broken(samples.read(start, stop)) & ~bad.paint(start, stop)).any(axis=1)
+    return broken
+
+
 def leave_out_strays(recording):
     """Return a recording without strays, and the channels that it has, indices.
 
@@ -88,7 +95,7 @@ def leave_out_strays(recording):
     marked as bad throughout.
     """
     info, bad = recording.info, recording.bad
-    strays = find_strays(info, np.arange(len(bad)), measure_levels(_read_windows(recording)))
+    strays = find_stray_channels(recording)
     if not strays.any():
         return recording, np.arange(len(bad))
     warn_of_strays([name for name, stray in zip(recording.ch_names, strays, strict=True) if stray])
@@ -97,6 +104,12 @@ def leave_out_strays(recording):
     spans = BadSpans(tuple(everything if hide else nothing for hide in hidden), bad.n_times)
     kept = np.flatnonzero(hidden | ~strays)
     return recording.hide(spans).select(kept), kept
+
+
+def find_stray_channels(recording):
+    """Return which channels cannot be EEG, by the size of their good samples."""
+    levels = measure_levels(_read_windows(recording))
+    return find_strays(recording.info, np.arange(len(recording.bad)), levels)
 
 
 def _read_windows(recording):
@@ -113,16 +126,21 @@ def find_evidence(recording):
     A single flat channel is a recording's own reference, which is valid evidence.
     """
     bad, names = recording.bad, recording.ch_names
-    part, good = recording.read_good(recording.samples.thin())
-    spread = np.full(len(part), np.nan)
-    for k in np.flatnonzero(good.any(axis=1)):
-        spread[k] = part[k, good[k]].std()
-    flat = spread < 1e-3 * np.nanmedian(spread[spread > 0]) if (spread > 0).any() else spread < 0
+    flat = find_flat_channels(recording)
     if flat.sum() < 2 or (~flat & ~bad.whole).sum() < MIN_GOOD:
-        return np.arange(len(part))
+        return np.arange(len(flat))
     flat_names = ", ".join(name for name, f in zip(names, flat, strict=True) if f)
     warn(
         f"Found flat channels that are not marked as bad: {flat_names}. They are left unchanged "
         "and not used to estimate others. Mark them in info['bads'] to have them restored."
     )
     return np.flatnonzero(~flat)
+
+
+def find_flat_channels(recording):
+    """Return which channels have next to no variance in their good samples."""
+    part, good = recording.read_good(recording.samples.thin())
+    spread = np.full(len(part), np.nan)
+    for k in np.flatnonzero(good.any(axis=1)):
+        spread[k] = part[k, good[k]].std()
+    return spread < 1e-3 * np.nanmedian(spread[spread > 0]) if (spread > 0).any() else spread < 0

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import mne
 import numpy as np
-from mne.utils import _validate_type
 
-from .._checks import check_content
+from .._checks import check_content, make_array_info
 from ..preprocessing import pick_good_eeg
 
 
@@ -44,7 +43,8 @@ def read_input(x, info, ch_names, sfreq):
             )
         return _read_epochs(list(x))
     stacks = _read_arrays(x)
-    info, has_filters = _make_info(info, ch_names, sfreq)
+    has_filters = info is not None
+    info = make_array_info(info, ch_names, sfreq)
     n_channels = stacks[0].data.shape[1]
     if n_channels != len(info["ch_names"]):
         raise ValueError(
@@ -185,23 +185,3 @@ def _as_floats(x):
             "volts, or a list of one-epoch Epochs or of arrays (n_channels, n_times); got "
             f"{x.__class__.__name__} ({error})."
         ) from None
-
-
-def _make_info(info, ch_names, sfreq):
-    """Return the info of arrays, and whether it contains the filters that were applied."""
-    if info is not None:
-        _validate_type(info, mne.Info, "info", "an instance of mne.Info, such as epochs.info")
-        if ch_names is not None or sfreq is not None:
-            raise ValueError("Pass either info, or ch_names and sfreq, but not both.")
-        return info, True
-    if ch_names is None or sfreq is None:
-        raise ValueError(
-            "X is an array, whose channels are unknown: pass info=epochs.info, or ch_names=[...] "
-            "and sfreq=... in Hz to the constructor."
-        )
-    if isinstance(ch_names, str) or len(set(ch_names)) != len(ch_names):
-        raise ValueError(f"ch_names must be a list of unique names, got {ch_names!r}.")
-    _validate_type(sfreq, "numeric", "sfreq")
-    if not sfreq > 0:
-        raise ValueError(f"sfreq must be a positive rate in Hz, got {sfreq}.")
-    return mne.create_info(list(ch_names), float(sfreq), "eeg", verbose="error"), False

@@ -21,6 +21,9 @@ from ._report import (
 from ._restore import (
     restore,
 )
+from ._restorer import (
+    Restorer,
+)
 from ._select import (
     EXPERTS,
     MAX_CONTRASTS,
@@ -41,6 +44,7 @@ __all__ = [
     "METHODS",
     "OPTIONS",
     "RestorationReport",
+    "Restorer",
     "Settings",
     "Sums",
     "Trial",

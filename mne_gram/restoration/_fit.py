@@ -171,16 +171,20 @@ class Operators:
     """
 
     def __init__(self, cov, carries_reference, excess=1.0):
-        self._cov, self.carries_reference, self.excess = cov, carries_reference, excess
+        self.cov, self.carries_reference, self.excess = cov, carries_reference, excess
         self._kept = {}
+
+    def __getstate__(self):
+        """Return what is pickled: the weights can be computed again."""
+        return vars(self) | dict(_kept={})
 
     def __call__(self, good, bad):
         """Return the weights per band, those for all bands at once, and the error's covariances."""
         key = (good.tobytes(), bad.tobytes())
         if key not in self._kept:
             carries = self.carries_reference
-            bands, error = interpolation_operators(self._cov, carries, good, bad)
-            total, _ = interpolation_operators(self._cov.sum(axis=0), carries, good, bad)
+            bands, error = interpolation_operators(self.cov, carries, good, bad)
+            total, _ = interpolation_operators(self.cov.sum(axis=0), carries, good, bad)
             if len(self._kept) > _MAX_PATTERNS:  # neighbours in time repeat, distant ones seldom do
                 self._kept.clear()
             self._kept[key] = bands, total, error
@@ -196,7 +200,7 @@ class Operators:
         share = carries[good] / max(carries[good].sum(), 1)
         frame = np.eye(len(carries))[bad]
         frame[:, good] -= np.outer(carries[bad], share)
-        variance = np.einsum("ij,jk,ik->i", frame, self._cov.sum(axis=0), frame)
+        variance = np.einsum("ij,jk,ik->i", frame, self.cov.sum(axis=0), frame)
         return self.excess * np.sqrt(variance.clip(0))
 
 
@@ -255,6 +259,16 @@ def fit_covariance(recording, cov, carries_reference, settings, lost=frozenset()
         settings.fill_gaps,
         lost,
         _find_holes(recording),
+    )
+
+
+def move_fit(spatial, recording):
+    """Return the fit for other data of the same channels, from which no covariance is learnt."""
+    return replace(
+        spatial,
+        whole=recording.bad.whole,
+        baselines=find_baselines(recording, spatial.operators.carries_reference),
+        holes=_find_holes(recording),
     )
 
 

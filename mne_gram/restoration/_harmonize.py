@@ -4,18 +4,23 @@
 
 import mne
 import numpy as np
-from mne.io import BaseRaw
-from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, verbose
 
 from .._checks import check_content, check_type, find_strays_of, pick_eeg
 from .._docs import fill_doc
 from .._marks import find_broken
 from ..covariance import MIN_GOOD
+from ._alignment import (
+    add_missing,
+    check_projectors,
+    list_eeg,
+    order_channels,
+    rename_present,
+)
 from ._mark import renew_average
 from ._report import RestorationReport
 from ._restore import restore
-from ._wanted import find_wanted, make_info
+from ._wanted import find_wanted
 
 _MAX_SAMPLES = 20_000  # for statistics of what all channels share
 
@@ -134,15 +139,15 @@ def harmonize(
     pick_eeg(inst)
     wanted = find_wanted(inst, channels, on_missing)
     _check_good(inst)
-    _check_projectors(inst, wanted.missing)
+    check_projectors(inst, wanted.missing)
     given, inst = inst, inst.copy()
     if not isinstance(inst, mne.Evoked):
         inst.load_data()
     check_content(inst)
     inst._data = np.asarray(inst._data)  # the copy of a memory-mapped file has no file to grow
-    _rename(inst, wanted.present)
-    _add(inst, wanted)
-    others = [n for n in _eeg_names(inst) if n not in wanted.names]
+    rename_present(inst, wanted.present)
+    add_missing(inst, wanted)
+    others = [n for n in list_eeg(inst) if n not in wanted.names]
     useful = [n for n in others if n not in inst.info["bads"]]
     good = [n for n in (*wanted.names, *useful) if n not in inst.info["bads"]]
     inst, report = restore(
@@ -163,7 +168,7 @@ def harmonize(
         copy=False,
     )
     followed = _follow(inst, good, wanted.missing)
-    order = _order(inst, [*wanted.names, *(() if drop_others else others)])
+    order = order_channels(inst, [*wanted.names, *(() if drop_others else others)])
     rows = [inst.ch_names.index(name) for name in order]
     added = [inst.ch_names.index(name) for name in wanted.missing]
     inst.reorder_channels(order)
@@ -175,14 +180,9 @@ def harmonize(
     return (inst, report) if return_report else inst
 
 
-def _eeg_names(inst):
-    """Return the names of all EEG channels."""
-    return [inst.ch_names[k] for k in mne.pick_types(inst.info, eeg=True, exclude=())]
-
-
 def _check_good(inst):
     """Refuse a recording with too few good channels."""
-    eeg = _eeg_names(inst)
+    eeg = list_eeg(inst)
     good = [name for name in eeg if name not in inst.info["bads"]]
     if len(good) < MIN_GOOD:
         raise ValueError(
@@ -192,76 +192,7 @@ def _check_good(inst):
 
 
 # ---------------------------------------------------------------------------------------------
-# Changing the recording
-
-
-def _check_projectors(inst, missing):
-    """Refuse projectors that would miss new channels; an average reference can be renewed."""
-    eeg = _eeg_names(inst)
-    waiting = [p for p in inst.info["projs"] if not p["active"]] if missing else []
-    average = FIFF.FIFFV_PROJ_ITEM_EEG_AVREF
-    names = set(eeg)
-    rest = [p for p in waiting if p["kind"] != average and set(p["data"]["col_names"]) & names]
-    if rest:
-        raise ValueError(
-            f"Found projectors that are not applied yet ({', '.join(p['desc'] for p in rest)}): "
-            "they would not include the new channels. Apply them first with inst.apply_proj, or "
-            "remove them with inst.del_proj."
-        )
-
-
-def _rename(inst, present):
-    """Give channels the wanted names, also in annotations."""
-    mapping = {old: new for new, old in present.items() if new != old}
-    if not mapping:
-        return
-    inst.rename_channels(mapping)
-    if isinstance(inst, mne.BaseEpochs) and inst.annotations is not None:  # MNE does it for Raw
-        ch_names = inst.annotations.ch_names
-        for k, names in enumerate(ch_names):
-            ch_names[k] = tuple(mapping.get(name, name) for name in names)
-
-
-def _add(inst, wanted):
-    """Append missing channels, NaN and marked as bad, and set missing positions."""
-    for name in wanted.present:
-        loc = inst.info["chs"][inst.ch_names.index(name)]["loc"]
-        if not np.isfinite(loc[:3]).all() or not loc[:3].any():
-            loc[:3] = wanted.positions[name]
-    missing = wanted.missing
-    if not missing:
-        return
-    positions = [wanted.positions[name] for name in missing]
-    info = make_info(missing, positions, inst.info["sfreq"])
-    n_times = len(inst.times)
-    if isinstance(inst, BaseRaw):
-        new = mne.io.RawArray(np.full((len(missing), n_times), np.nan), info, verbose="error")
-    elif isinstance(inst, mne.BaseEpochs):
-        data = np.full((len(inst), len(missing), n_times), np.nan)
-        new = mne.EpochsArray(data, info, tmin=inst.tmin, proj=False, verbose="error")
-    else:
-        data = np.full((len(missing), n_times), np.nan)
-        new = mne.EvokedArray(data, info, tmin=inst.tmin, verbose="error")
-    bads = list(inst.info["bads"])
-    inst.add_channels([new], force_update_info=True)
-    inst.info["bads"] = [*bads, *missing]
-    if not isinstance(inst, mne.BaseEpochs):
-        # MNE leaves the matrix of applied projectors at the old size; it is not needed any more.
-        inst._projector = None
-    _add_dig(inst.info, dict(zip(missing, positions, strict=True)))
-
-
-def _add_dig(info, positions):
-    """Add new electrodes to the digitized points, to which MNE fits the head."""
-    located = {name: place for name, place in positions.items() if np.isfinite(place).all()}
-    if not located or info["dig"] is None:
-        return
-    points = mne.channels.make_dig_montage(located, coord_frame="head").dig
-    taken = [p["ident"] for p in info["dig"] if p["kind"] == FIFF.FIFFV_POINT_EEG]
-    for number, point in enumerate(points, max(taken, default=0) + 1):
-        point["ident"] = number
-    with info._unlock():
-        info["dig"] = [*info["dig"], *points]
+# The harmonized recording
 
 
 def _follow(inst, good, added):
@@ -307,15 +238,6 @@ def _read(inst, names):
     """Return channels x all samples, a copy."""
     data = inst._data[..., [inst.ch_names.index(name) for name in names], :]
     return np.moveaxis(data, -2, 0).reshape(len(names), -1)
-
-
-def _order(inst, eeg):
-    """Return all channels in order, EEG where the first EEG channel was."""
-    types = inst.get_channel_types()
-    first = types.index("eeg")
-    before = inst.ch_names[:first]
-    after = [n for n, t in zip(inst.ch_names, types, strict=True) if t != "eeg" and n not in before]
-    return [*before, *eeg, *after]
 
 
 class _HarmonizationReport(RestorationReport):

@@ -97,7 +97,7 @@ def estimate_spline(block, head):
             continue
         key = bad.tobytes()
         if key not in weights:
-            weights[key] = _spline_weights(head, good, bad)
+            weights[key] = find_weights(head, good, bad)
         data[bad, a:b] = weights[key] @ data[good, a:b]
     enough = (~mask).sum(axis=0) >= _MIN_GOOD
     return [
@@ -128,7 +128,7 @@ def estimate_whole_spline(block, head, spatial):
     return estimates
 
 
-def _spline_weights(head, good, bad):
+def find_weights(head, good, bad):
     """Read the interpolation matrix off MNE by interpolating unit vectors, (n_bad, n_good)."""
     info = make_info([str(k) for k in range(len(head.places))], head.places)
     info["bads"] = [info["ch_names"][k] for k in bad]

@@ -165,6 +165,13 @@ def _key(entry):
     return tuple(electrode_positions()[INDEX[entry]].round(6))
 
 
+def find_present(inst, info):
+    """Return the name in the recording of each channel of an info that it has."""
+    have = match_channels(inst.info, on_missing="ignore", verbose="error")
+    want = match_channels(info, on_missing="ignore", verbose="error")
+    return _match(inst, want, have)
+
+
 def _match(inst, want, have):
     """Return the name in the recording of each wanted channel that it has."""
     by_name = ("exact", "name", "bipolar")  # by position they are only near, not the same
