@@ -199,19 +199,20 @@ plt.show()
 # components.
 
 _, report = mne_gram.restore(hide(targets, cap), method="spatial", return_report=True)
-print(f"channels {len(cap)}, measured {report.rank_before}, apparent rank {report.rank_after}")
+print(f"channels {len(cap)}, measured {report.rank['eeg']}, apparent rank {report.rank_after}")
 print(report.notes[0])
 
 # %%
 # The eigenvalues of the covariance do not reveal this. The last ones are smaller, but there is no
-# sharp drop that an automatic estimate of the rank would detect. Pass ``n_components`` yourself.
+# sharp drop that an automatic estimate of the rank would detect. Pass ``report.rank`` to
+# functions of MNE with a parameter ``rank``, and ``n_components=report.rank["eeg"]`` to an ICA.
 
 fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
 for label, inst, color in styles[:2]:
     values = np.linalg.eigvalsh(np.cov(1e6 * inst.get_data(cap)))[::-1]
     label = "all channels recorded" if label == "truth" else "three of them restored"
     ax.semilogy(range(1, len(values) + 1), values, "o-", ms=4, color=color, label=label)
-ax.axvline(report.rank_before + 0.5, color="0.6", ls="--", lw=1, label="rank_before")
+ax.axvline(report.rank["eeg"] + 0.5, color="0.6", ls="--", lw=1, label="report.rank")
 ax.set(xlabel="Component", ylabel="Variance (µV²)", xticks=range(1, 20, 3))
 ax.legend()
 plt.show()

@@ -18,6 +18,7 @@ from ._masks import (
     collect_spans,
     find_all_channel_gaps,
     find_spans,
+    is_inside,
     merge_spans,
 )
 from ._recording import Block, Recording

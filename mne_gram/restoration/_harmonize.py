@@ -18,6 +18,7 @@ from ._alignment import (
     rename_present,
 )
 from ._mark import renew_average
+from ._rank import find_rank
 from ._report import RestorationReport
 from ._restore import restore
 from ._wanted import find_wanted
@@ -116,8 +117,8 @@ def harmonize(
 
     New channels have the reference of the data, and add no measured information. They can add to
     the rank that :func:`mne.compute_rank` finds, because the weights of the other channels differ
-    between frequency bands: for ICA and whitening, use the report's ``rank_before``, the rank
-    before channels were added. If the reference electrode itself is wanted, add it first, with
+    between frequency bands: for ICA and whitening, use the report's ``rank``, which is at most
+    that of the recorded channels. If the reference electrode itself is wanted, add it first, with
     :func:`mne.add_reference_channels`: it is known to be zero. An average reference projector that
     is not applied yet is replaced by one for all channels.
 
@@ -174,6 +175,8 @@ def harmonize(
     inst.reorder_channels(order)
     renew_average(inst)
     report = _HarmonizationReport(report, rows, added, followed)
+    # Fewer channels may be left than were recorded.
+    report.rank = dict(eeg=min(report.rank["eeg"], find_rank(inst)["eeg"]))
     if not copy:
         given.__dict__ = vars(inst)  # at once, now that nothing can fail any more
         inst = given

@@ -15,7 +15,7 @@ _RESTORED, _INVENTED, _LEFT = "RESTORED", "INVENTED", "BAD_unrestored"
 
 
 def mark(inst, picks, bad, spans, reset_bads, annotate):
-    """Update the bads of the data, and the annotations of a Raw."""
+    """Update the bads of the data, and the annotations of a Raw; return what is left bad."""
     done = [[] for _ in bad.spans]
     for span in spans:
         done[span.channel].append((span.start, span.stop))
@@ -40,6 +40,7 @@ def mark(inst, picks, bad, spans, reset_bads, annotate):
         inst.set_annotations(annotations)
     if annotate:
         _mark_left(inst, picks, bad.subtract(done))
+    return bad.subtract(done)
 
 
 def _correct_baseline(inst, picks, done):

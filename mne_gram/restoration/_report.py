@@ -44,6 +44,13 @@ class RestorationReport:
         Rank of the channels that are good at some time, and of all channels after restoration.
         Restored channels are combinations of the others in each frequency band: they can add to
         the rank, but no measured information. None if there are too few samples to determine it.
+    rank : dict of str to int
+        The rank of the restored data as ``{"eeg": 58}``, to be passed as ``rank`` to functions of
+        MNE such as :func:`mne.compute_covariance` or :func:`mne.beamformer.make_lcmv`; its value is
+        the largest ``n_components`` of an ICA. It is the rank of the EEG channels that are not in
+        ``info["bads"]``, without those that were restored throughout; projectors that are not
+        applied yet count as if they were. After harmonization, it is at most the rank of the
+        channels that were recorded.
     found : BadsReport | None
         What :func:`mne_gram.find_bads` found, with ``mask="auto"``.
     prior : dict | None
@@ -53,12 +60,15 @@ class RestorationReport:
         without a cohort). None if nothing was restored or the method has no prior.
     """
 
-    def __init__(self, tally, *, method, evidence=None, found=None, prior=None):
+    def __init__(self, tally, *, method, evidence=None, found=None, prior=None, rank=None):
         _validate_type(evidence, (Evidence, None), "evidence")
         info = tally.inst.info
         self.method, self.output = method, tally.output
         self.evidence, self.found, self.prior = evidence, found, prior
         self.rank_before, self.rank_after = tally.find_ranks()
+        if rank is None:
+            rank = {} if self.rank_before is None else dict(eeg=self.rank_before)
+        self.rank = rank
         self.info = mne.pick_info(info, tally.picks)
         self.info["bads"] = []
         names = self.info["ch_names"]
@@ -185,8 +195,9 @@ class RestorationReport:
         Returns
         -------
         content : dict
-            ``version``, ``method``, ``output``, ``summary``, ``rank_before``, ``rank_after``,
-            ``seconds_left`` (channel-seconds of bad samples that were left unchanged),
+            ``version``, ``method``, ``output``, ``summary``, ``rank``, ``rank_before``,
+            ``rank_after``, ``seconds_left`` (channel-seconds of bad samples that were left
+            unchanged),
             ``evidence`` and ``prior`` (a dict or None each), ``channels`` (a list of dict, the rows
             of the table, with ``extent`` in words), ``segments`` (a list of dict with ``channel``,
             ``onset`` and ``duration`` in seconds and, for Epochs, ``epoch``: the restored segments
@@ -197,6 +208,7 @@ class RestorationReport:
             method=self.method,
             output=self.output,
             summary=self.summary,
+            rank=self.rank,
             rank_before=self.rank_before,
             rank_after=self.rank_after,
             seconds_left=self._seconds_left,
@@ -263,14 +275,15 @@ class RestorationReport:
         if not self._rows:
             return []
         notes = []
-        if self.rank_before is not None:
+        if self.rank_before is not None and self.rank:
+            n = self.rank["eeg"]
             notes.append(
                 f"The rank is {self.rank_before} for the channels that are good at some time, and "
                 f"{self.rank_after} for all channels after restoration. Restored channels are "
                 "combinations of the others in each frequency band and add no measured "
-                f"information: set n_components={self.rank_before} or fewer for an ICA, and "
-                f"rank=dict(eeg={self.rank_before}) for whitening. Use one less if you set an "
-                "average reference afterwards."
+                f"information: set n_components={n} or fewer for an ICA, and rank=dict(eeg={n}), "
+                "which is report.rank, for whitening. Use one less if you set an average reference "
+                "afterwards."
             )
         if self.prior is not None:
             notes.append(_describe_prior(self.prior, self.evidence))

@@ -15,6 +15,7 @@ from .._recording import (
     find_evidence,
     leave_out_strays,
     load_raw,
+    merge_spans,
     open_recording,
 )
 from ..covariance import describe_prior, resolve_prior
@@ -22,6 +23,7 @@ from ._blocks import restore_blocks
 from ._fit import Settings
 from ._mark import mark
 from ._methods import METHODS, check_options
+from ._rank import find_rank
 from ._report import RestorationReport
 from ._tally import Tally
 
@@ -187,7 +189,12 @@ def restore(
             "Nothing is marked as bad: the data are returned unchanged. Mark channels in "
             "info['bads'], annotate segments with ch_names, or give a mask."
         )
-        report = RestorationReport(Tally(inst, picks, output=output), method=method, found=found)
+        report = RestorationReport(
+            Tally(inst, picks, output=output),
+            method=method,
+            found=found,
+            rank=find_rank(inst) if return_report else None,
+        )
         return (inst, report) if return_report else inst
     if found is None:  # else they were checked there
         check_positions(inst.info)
@@ -209,15 +216,16 @@ def restore(
     plan = METHODS[method].fit(recording, settings)
     tally = Tally(inst, used, carries_reference=plan.carries_reference, output=output)
     spans = restore_blocks(recording, METHODS[method], plan, tally, wanted)
+    spans = [span._replace(channel=int(kept[span.channel])) for span in spans]
+    left = mark(inst, picks, bad, spans, reset_bads, annotate)
     report = RestorationReport(
         tally,
         method=method,
         evidence=plan.evidence,
         found=found,
         prior=_describe_used(prior, plan) if METHODS[method].needs_prior else None,
+        rank=_find_rank(inst, picks, bad, left) if return_report else None,
     )
-    spans = [span._replace(channel=int(kept[span.channel])) for span in spans]
-    mark(inst, picks, bad, spans, reset_bads, annotate)
     logger.info("%s", report.summary)
     return (inst, report) if return_report else inst
 
@@ -229,6 +237,14 @@ def _leave_out(inst, picks, exclude):
     if unknown:
         raise ValueError(f"exclude contains unknown channels: {', '.join(unknown)}.")
     return np.array([pick for pick in picks if inst.ch_names[pick] not in exclude], int)
+
+
+def _find_rank(inst, picks, bad, left):
+    """Return the rank of the data, given the spans of the picks that were bad, and are left so."""
+    lost = [inst.ch_names[pick] for pick in picks[bad.whole]]
+    some = np.flatnonzero(~bad.whole)
+    spans = [merge_spans(np.concatenate(each.select(some).spans)) for each in (bad, left)]
+    return find_rank(inst, restored=lost, bad=spans[0], left=spans[1])
 
 
 def _describe_used(prior, plan):

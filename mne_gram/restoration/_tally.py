@@ -9,10 +9,10 @@ import numpy as np
 from mne.io import BaseRaw
 
 from .._recording import count_times
+from ._rank import count_dimensions
 
 _EXCERPT_SECONDS = 12.0
 _RANK_SAMPLES = 20_000
-_RANK_TOLERANCE = 1e-6  # of the largest singular value: more than single precision rounds
 
 
 class Excerpt(NamedTuple):
@@ -195,7 +195,7 @@ class Tally:
             return None, None
         sample = np.concatenate([kept for _, kept in self._sample], axis=1)
         good = self._n_bad < self.n_samples
-        ranks = [_find_rank(sample[k]) for k in (good, good | (self._n_segments > 0))]
+        ranks = [count_dimensions(sample[k]) for k in (good, good | (self._n_segments > 0))]
         return (None, None) if None in ranks else tuple(ranks)
 
 
@@ -221,14 +221,3 @@ def _expect(error, variance, output):
     # The signal's variance is that of its estimate and that of the error, together.
     nmse = error / (error + variance)
     return float(nmse), float(np.sqrt(1 - nmse))
-
-
-def _find_rank(part):
-    """Return the numerical rank of channels x samples, or None of too few samples."""
-    part = part[:, np.isfinite(part).all(axis=0)]
-    if part.shape[1] <= part.shape[0] or not part.size:
-        return None
-    # Offsets would hide the rest behind the tolerance.
-    part = part - part.mean(axis=1, keepdims=True)
-    values = np.linalg.svd(part, compute_uv=False)
-    return int((values > _RANK_TOLERANCE * values[0]).sum()) if values[0] > 0 else 0

@@ -127,7 +127,7 @@ def test_rank_of_few_samples_of_many(monkeypatch, edges, toy):
     monkeypatch.setattr("mne_gram.restoration._tally._RANK_SAMPLES", 60)
     inst, seen = toy.make_inst(n_times=401), []
     monkeypatch.setattr(
-        "mne_gram.restoration._tally._find_rank", lambda part: seen.append(part) or 1
+        "mne_gram.restoration._tally.count_dimensions", lambda part: seen.append(part) or 1
     )
     tally = Tally(inst, np.arange(5))
     for a, b in zip(edges[:-1], edges[1:], strict=True):
