@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One recording of a BIDS data set, read with its sidecars."""
 
+import contextlib
 import re
 import warnings
+from datetime import datetime, timezone
 from pathlib import Path
 
 import mne
@@ -119,6 +121,7 @@ def read_recording(recording):
     inst = read_inst(recording.file, preload=False)
     if recording.is_epochs:
         return inst
+    _set_date(inst, recording)
     _set_channels(inst, recording)
     set_positions(inst, recording)
     line_freq = read_json(recording, "eeg").get("PowerLineFrequency")
@@ -132,6 +135,25 @@ def read_path(path):
     """Read the recording of a mne_bids.BIDSPath as `read_recording` does."""
     root = Path(path.root)
     return read_recording(BidsRecording(root, Path(path.fpath).relative_to(root)))
+
+
+def _set_date(raw, recording):
+    """Set the date from ``scans.tsv``, in place, if the file itself has none."""
+    paths = find_sidecars(recording, "scans", ".tsv")
+    if raw.info["meas_date"] is not None or not paths:
+        return
+    own = recording.file.relative_to(paths[-1].parent).with_suffix("")
+    with contextlib.suppress(KeyError, ValueError):  # no recording fails because of its date
+        table = read_tsv(paths[-1])
+        dates = dict(zip(table["filename"], table["acq_time"], strict=True))
+        known = [date for name, date in dates.items() if Path(name or "-").with_suffix("") == own]
+        raw.set_meas_date(_parse_date(known[0]) if known else None)
+
+
+def _parse_date(text):
+    """Return a time in ISO format as datetime; without a zone it is taken for UTC."""
+    date = datetime.fromisoformat(text.removesuffix("Z"))
+    return date.replace(tzinfo=date.tzinfo or timezone.utc)
 
 
 def _set_channels(raw, recording):

@@ -25,6 +25,7 @@ _FIELDS = dict(
 )
 _N_RECORDS = slice(236, 244)
 _ANNOTATIONS = b"EDF Annotations"
+_YEARS = range(1985, 2085)
 
 
 class _Header(NamedTuple):
@@ -101,6 +102,10 @@ def _make_header(path, raw, low, high):
     record = np.repeat(low[:, None], n_samples, axis=1)
     record[:, -1] = high
     one = mne.io.RawArray(record, raw.info.copy(), verbose="error")
+    date = raw.info["meas_date"]
+    if date is not None and date.year not in _YEARS:
+        warn(f"EDF cannot store the date {date:%Y-%m-%d}, and 1985-01-01 is written instead.")
+        one.set_meas_date(date.replace(year=1985, month=1, day=1))
     with mne.utils.use_log_level("error"):
         mne.export.export_raw(path, one, physical_range="channelwise", overwrite=True)
     content = path.read_bytes()

@@ -9,20 +9,25 @@ from pathlib import Path
 from .. import __version__
 from .._files import read_tsv
 from .._formats import check_folders, read_json_object
-from ._journal import PRIVATE, write_text
+from ._entries import FIGURES, PRIVATE
+from ._journal import write_text
 from ._lock import hold, remove_stale
 
 _NAME = "mne_gram"
 _BIDS_VERSION = "1.10.0"
 _PARTICIPANT = "participant_id"
 # Folders of a run, in addition to those of subjects.
-_FOLDERS = (*(f"{PRIVATE}/{name}" for name in ("records", "staging", "locks", "cohort")), "logs")
+_FOLDERS = (
+    *(f"{PRIVATE}/{name}" for name in ("records", "staging", "locks", "cohort")),
+    FIGURES,
+    "logs",
+)
 _IGNORED = """\
 # Files that BIDS does not define.
 .mne_gram/
 logs/
 *.html
-sub-*/figures
+figures
 prior.npz
 prior.json
 *_epo.fif

@@ -11,6 +11,8 @@ from .._formats import find_place, is_inside
 
 FORMAT = 1
 PRIVATE = ".mne_gram"
+# Outside of the folders of subjects: MNE-BIDS takes each file there that begins with sub- for data.
+FIGURES = "figures"
 _VERSION = re.compile(r"[\w.+!-]{1,80}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([+-]\d{4})?", re.ASCII)
 _SUBJECT = re.compile(r"[A-Za-z0-9+]+")
@@ -122,7 +124,8 @@ def _is_own(name, recording, folder):
     """Return whether a name is that of a result of a recording, and no folder in it a link."""
     stem = recording.rename("", "").removesuffix("_desc-_")
     parts = name.split("/")
-    placed = parts[0] == f"sub-{recording.entities['sub']}" or parts[:2] == [PRIVATE, "cohort"]
+    subject = f"sub-{recording.entities['sub']}"
+    placed = parts[0] == subject or parts[:2] in ([FIGURES, subject], [PRIVATE, "cohort"])
     if not is_inside(name) or not placed or not parts[-1].startswith(stem):
         return False
     try:

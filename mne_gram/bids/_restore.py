@@ -11,6 +11,7 @@ import numpy as np
 from .. import __version__
 from .._files import loaded, read_json, read_recording, write_inst
 from ..restoration import OPTIONS, restore
+from ._entries import FIGURES
 from ._library import load_for
 from ._pages import draw_report
 from ._sidecars import (
@@ -100,7 +101,7 @@ def restore_recording(recording, settings, folder):
         facts.update(_describe_report(report))
         paths = _write_restored(recording, settings, folder, restored, report, facts)
     if settings.figures:
-        place = folder / f"sub-{recording.entities['sub']}" / "figures"
+        place = folder / FIGURES / f"sub-{recording.entities['sub']}"
         place.mkdir(parents=True, exist_ok=True)
         summary, figures = draw_report(report, place / recording.rename("restored", ""))
         paths = [path for *_, path in figures if path is not None] + paths

@@ -22,6 +22,8 @@ _CHANNEL_COLUMNS = dict(
 _EVENT_COLUMNS = dict(
     channel="Channel of the event, n/a for all channels. An event of several channels has one row "
     "per channel.",
+    sample="Onset in samples, the first of which is 0.",
+    value="Value of a trigger, n/a for other events.",
 )
 _POSITIONS = (("coordsystem", ".json"), ("electrodes", ".json"), ("electrodes", ".tsv"))
 REQUIRED = dict(TaskName="n/a", EEGReference="n/a", PowerLineFrequency="n/a", SoftwareFilters="n/a")
@@ -167,7 +169,8 @@ def _tabulate_events(recording, inst):
     if not rows:
         return None
     columns = list(source.columns) if source is not None else ["onset", "duration", "trial_type"]
-    extra = [name for name in ("trial_type", "channel") if name not in columns]
+    # MNE-BIDS only anonymizes events with a column 'value'.
+    extra = [name for name in ("trial_type", "value", "channel") if name not in columns]
     if source is not None and "sample" not in columns:
         rows = [{k: v for k, v in row.items() if k != "sample"} for row in rows]
     elif source is None:
@@ -182,8 +185,9 @@ def _describe_events(recording):
     """Return ``events.json`` of the restored recording."""
     content = read_json(recording, "events")
     for name, text in _EVENT_COLUMNS.items():
-        content[name] = {**get_object(content, name, "events.json"), "Description": text}
-        content[name].pop("Delimiter", None)
+        content[name] = {"Description": text} | get_object(content, name, "events.json")
+    content["channel"]["Description"] = _EVENT_COLUMNS["channel"]
+    content["channel"].pop("Delimiter", None)
     levels = content.setdefault("trial_type", {})
     if isinstance(levels.get("Levels"), dict):
         levels["Levels"] = levels["Levels"] | dict(

@@ -241,7 +241,7 @@ def test_summary_is_shown(folder):
 
 def test_figures_elsewhere_are_not_shown(folder):
     """A record cannot bring images from elsewhere into a page."""
-    image = next((folder / "sub-02" / "figures").glob("*.png"))
+    image = next((folder / "figures" / "sub-02").glob("*.png"))
     shutil.copy(image, folder.parent / "secret.png")
     good = read_record(folder)
     for name in ("../secret.png", str(folder.parent / "secret.png"), "https://x.org/a.png"):
@@ -276,7 +276,10 @@ def test_linked_figures_are_not_shown(folder):
 @needs_links
 @pytest.mark.parametrize(
     "name",
-    [".mne_gram", ".mne_gram/records", ".mne_gram/staging", ".mne_gram/locks", "logs", "sub-02"],
+    [
+        *(".mne_gram", ".mne_gram/records", ".mne_gram/staging", ".mne_gram/locks"),
+        *("figures", "logs", "sub-02"),
+    ],
 )
 @pytest.mark.parametrize("dangling", [False, True])
 def test_linked_folders_are_not_written_through(bids_source, folder, name, dangling):
@@ -299,12 +302,12 @@ def test_linked_folders_are_not_written_through(bids_source, folder, name, dangl
 
 
 @needs_links
-@pytest.mark.parametrize("name", ["figures", "eeg"])
+@pytest.mark.parametrize("name", ["figures/sub-02", "sub-02/eeg"])
 def test_linked_subfolders(bids_source, folder, name):
     """The same for folders below."""
     victims = folder.parent / "victims"
-    shutil.rmtree(folder / "sub-02" / name)
-    (folder / "sub-02" / name).symlink_to(victims, True)
+    shutil.rmtree(folder / name)
+    (folder / name).symlink_to(victims, True)
     (row,) = run(bids_source, folder, report=True).rows
     assert row["status"] == "failed" and "is a link" in row["why"]
     assert list(victims.iterdir()) == []

@@ -44,6 +44,7 @@ def test_same_as_mne_bids(recording):
     assert ours.get_channel_types() == theirs.get_channel_types()
     assert ours.info["bads"] == theirs.info["bads"] == ["CP2", "FT8"]
     assert ours.info["line_freq"] == theirs.info["line_freq"] == 50.0
+    assert ours.info["meas_date"] == theirs.info["meas_date"] is not None
     for one, other in zip(ours.info["chs"], theirs.info["chs"], strict=True):
         np.testing.assert_allclose(one["loc"][:3], other["loc"][:3], atol=1e-6)
     assert list(ours.annotations.description) == list(theirs.annotations.description)
@@ -198,3 +199,22 @@ def test_bad_spans_keep_their_names(recording):
     )
     table.to_csv(recording.file.with_name(f"{STEM}_events.tsv"), sep="\t", index=False)
     assert list(read_recording(recording).annotations.description) == ["BAD_jump", "BAD_jump"]
+
+
+@pytest.mark.parametrize(
+    "time, year",
+    [("2020-09-13T12:26:40.5Z", 2020), ("1925-01-01T00:00:00", 1925), ("n/a", None), ("x", None)],
+)
+def test_date_of_scans(recording, time, year):
+    """The date of ``scans.tsv`` is taken, as BrainVision files of MNE-BIDS have none."""
+    (scans,) = recording.root.glob("sub-01/*_scans.tsv")
+    names = [f"eeg/{recording.path.name}", "eeg/sub-01_task-rest_run-02_eeg.vhdr"]
+    table = f"filename\tacq_time\n{names[0]}\t{time}\n{names[1]}\t2001-01-01T00:00:00\n"
+    scans.write_text(table, encoding="utf-8")
+    raw = read_recording(recording)
+    date = raw.info["meas_date"]
+    assert (date and date.year) == year
+    onsets = dict(zip(raw.annotations.description, raw.annotations.onset, strict=True))
+    assert onsets == {"blink": 1.0, "BAD_jump": 2.0}
+    scans.write_text("filename\n", encoding="utf-8")
+    assert read_recording(recording).info["meas_date"] is None

@@ -98,3 +98,12 @@ def test_no_nan(tmp_path):
     raw._data[0, 5] = np.nan
     with pytest.raises(ValueError, match="EDF cannot store the NaN"):
         write_edf(tmp_path / "a.edf", raw)
+
+
+def test_early_date(tmp_path):
+    """A date before 1985, as of anonymized recordings, is replaced with a warning."""
+    raw = make_raw().set_meas_date(-1e9)
+    with pytest.warns(RuntimeWarning, match="EDF cannot store the date 1938-04-24"):
+        write_edf(tmp_path / "a.edf", raw)
+    date = mne.io.read_raw_edf(tmp_path / "a.edf", verbose="error").info["meas_date"]
+    assert (date.year, date.month, date.hour) == (1985, 1, 22)
