@@ -135,6 +135,17 @@ device : str | torch.device | None
     The device of the network; None means the CPU.
 batch_size : int | None
     The number of windows that the network processes at once; None chooses it by their size.""",
+    "mne_report": """\
+mne_report : mne.Report
+    The report to add to.
+title : str
+    The beginning of the titles of the added items.
+section : str | None
+    The section of the report to add to; None for no section.
+tags : tuple of str
+    Tags to filter by.
+replace : bool
+    Whether to replace items that were added before under the same title and section.""",
     "return_report": """\
 return_report : bool
     Whether to also return the report.""",

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""A section for :class:`mne.Report`."""
+"""Sections for :class:`mne.Report`, and the HTML page of a restoration."""
 
 import platform
 from functools import partial
@@ -12,7 +12,7 @@ from mne.utils import _validate_type
 
 from . import __version__
 from .montage import find_placed
-from .viz import plot_channel_map, plot_restoration, plot_scores
+from .viz import plot_bads, plot_channel_map, plot_prior, plot_restoration, plot_scores
 
 __all__ = ["add_restoration"]
 
@@ -27,7 +27,7 @@ def add_restoration(
     n_channels=6,
     replace=False,
 ):
-    """Add the results of a restoration to a report of MNE.
+    """Add the results of a restoration to a report of MNE, as ``report.add_to`` does.
 
     Parameters
     ----------
@@ -63,13 +63,38 @@ def add_restoration(
     >>> len(mne_report)
     4
     """
+    summary = format_summary(describe_summary(report), report.to_dict()["channels"])
+    options = dict(section=section, tags=tags, replace=replace)
+    _add(mne_report, title, summary, list_figures(report, n_channels), options)
+
+
+def add_bads(mne_report, report, *, title, section, tags, replace):
+    """Add a BadsReport to a report of MNE: a summary, and when which channels are bad."""
+    caption = "When which channels are bad; bars over the whole width are bad channels."
+    missing = "" if report.ch_names else "No channel was checked."
+    figure = "over time", caption, missing, partial(plot_bads, report, show=False)
+    options = dict(section=section, tags=tags, replace=replace)
+    _add(mne_report, title, _format_bads(report), [figure], options)
+
+
+def add_prior(mne_report, prior, *, title, section, tags, replace):
+    """Add a Prior to a report of MNE: a summary, and who it was estimated from."""
+    caption = (
+        "Subjects of each data set (those of the cohort are red), and in how many subjects each "
+        "electrode was measured."
+    )
+    figure = "recordings", caption, "", partial(plot_prior, prior, show=False)
+    options = dict(section=section, tags=tags, replace=replace)
+    _add(mne_report, title, prior._repr_html_(), [figure], options)
+
+
+def _add(mne_report, title, summary, figures, options):
+    """Add a summary in HTML, and figures as of `list_figures`."""
     import matplotlib.pyplot as plt
 
     _validate_type(mne_report, mne.Report, "mne_report")
-    options = dict(section=section, tags=tags, replace=replace)
-    summary = format_summary(describe_summary(report), report.to_dict()["channels"])
     mne_report.add_html(summary, f"{title}: summary", **options)
-    for what, caption, missing, draw in list_figures(report, n_channels):
+    for what, caption, missing, draw in figures:
         if missing:
             mne_report.add_html(f"<p>{missing}</p>", f"{title}: {what}", **options)
             continue
@@ -159,21 +184,43 @@ def format_summary(content, channels):
 
 
 def _format_table(rows):
-    """Return the table of channels as HTML."""
+    """Return the table of restored channels as HTML."""
     experts = [key for key in rows[0] if key.startswith("weight_") and any(r[key] for r in rows)]
     head = ["Channel", "Restored", "Seconds", "Invented (s)", "Expected NMSE", "Expected r"]
     head += [f"Weight of {key.removeprefix('weight_')}" for key in experts]
-    lines = [[f"<th>{escape(text)}</th>" for text in head]]
+    lines = []
     for row in rows:
         cells = [row["channel"], row["extent"]]
         cells += [f"{row['seconds']:.1f}", f"{row['invented']:.1f}" if row["invented"] else ""]
         values = [row[key] for key in ("expected_nmse", "expected_r", *experts)]
         cells += ["not known" if value is None else f"{value:.2f}" for value in values]
-        lines.append([f"<td>{escape(text)}</td>" for text in cells])
-    head, *body = [f"<tr>{''.join(cells)}</tr>" for cells in lines]
+        lines.append(cells)
+    return _format_cells(head, lines)
+
+
+def _format_bads(report):
+    """Return a BadsReport as HTML: its text, and a table of the channels that are bad at times."""
+    scores = report.scores
+    scores = scores[scores["bad"] | (scores["seconds"] > 0)]
+    head = ["Channel", "Bad throughout", "Bad segments (s)", "Misfit", "Correlation", "Line (µV)"]
+    lines = []
+    for name, row in scores.iterrows():
+        values = row["misfit"], row["correlation"], 1e6 * row["line"]
+        cells = [name, row["why"], f"{row['seconds']:.1f}" if row["seconds"] else ""]
+        lines.append(cells + ["not known" if np.isnan(v) else f"{v:.2f}" for v in values])
+    text = "".join(f"<p>{escape(line)}</p>" for line in str(report).splitlines())
+    return text + (_format_cells(head, lines) if lines else "")
+
+
+def _format_cells(head, lines):
+    """Return a table of text as HTML."""
+    head = "".join(f"<th>{escape(text)}</th>" for text in head)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in cells)}</tr>" for cells in lines
+    )
     return (
-        f'<table class="table table-sm table-hover"><thead>{head}</thead>'
-        f"<tbody>{''.join(body)}</tbody></table>"
+        f'<table class="table table-sm table-hover"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
     )
 
 

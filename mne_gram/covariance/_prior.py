@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from mne.utils import _validate_type
 
+from .._docs import fill_doc
 from ..montage import (
     ELECTRODES,
 )
@@ -151,6 +152,29 @@ class Prior:
         """
         # Figures stand above this folder, which does not depend on them.
         return import_module("mne_gram.viz").plot_prior(self, axes=axes, show=show)
+
+    @fill_doc
+    def add_to(
+        self,
+        mne_report,
+        *,
+        title="Prior",
+        section=None,
+        tags=("prior",),
+        replace=False,
+    ):
+        """Add the prior to a report of MNE.
+
+        Parameters
+        ----------
+        %(mne_report)s
+
+        Notes
+        -----
+        Two items are added: a summary, and the figure of :func:`mne_gram.viz.plot_prior`.
+        """
+        options = dict(title=title, section=section, tags=tags, replace=replace)
+        import_module("mne_gram.report").add_prior(mne_report, self, **options)
 
 
 def complete_recording(recording, population, shrinkage=0.1):

@@ -11,6 +11,8 @@ from mne import BaseEpochs
 from mne.io import BaseRaw
 from mne.utils import _validate_type, warn
 
+from .._docs import fill_doc
+
 _PREFIX = "BAD_gram_"
 _SHOWN = 8  # pairs of bridged channels in the printed report
 _WIDTH = 72  # columns of the printed report
@@ -248,6 +250,32 @@ class BadsReport:
         from ..viz import plot_bads
 
         return plot_bads(self, axes=axes, show=show)
+
+    @fill_doc
+    def add_to(
+        self,
+        mne_report,
+        *,
+        title="Bad channels",
+        section=None,
+        tags=("bad-channels",),
+        replace=False,
+    ):
+        """Add the bad channels and segments to a report of MNE.
+
+        Parameters
+        ----------
+        %(mne_report)s
+
+        Notes
+        -----
+        Two items are added: a summary with a table of the channels that are bad at some time, and
+        the figure of :func:`mne_gram.viz.plot_bads`.
+        """
+        from ..report import add_bads
+
+        options = dict(title=title, section=section, tags=tags, replace=replace)
+        add_bads(mne_report, self, **options)
 
     def _check(self, inst):
         """Raise an error if these cannot be the data that were checked."""

@@ -13,6 +13,7 @@ from mne._fiff.pick import _picks_to_idx
 from mne.utils import _pl, _validate_type
 
 from .. import __version__
+from .._docs import fill_doc
 from .._files import staged
 from .._recording import merge_spans
 from ._evidence import Evidence, to_number
@@ -368,6 +369,36 @@ class RestorationReport:
 
         options = dict(picks=picks, n_channels=n_channels, scores=scores, axes=axes, show=show)
         return plot_restoration(self, truth=truth, **options)
+
+    @fill_doc
+    def add_to(
+        self,
+        mne_report,
+        *,
+        title="Restoration",
+        section=None,
+        tags=("restoration",),
+        replace=False,
+        n_channels=6,
+    ):
+        """Add the results to a report of MNE.
+
+        Parameters
+        ----------
+        %(mne_report)s
+        n_channels : int
+            The number of channels in the figure, those with the largest expected error first.
+
+        Notes
+        -----
+        Four items are added, as by :func:`mne_gram.report.add_restoration`: a summary with the
+        table of channels and notes on further processing, the channels before and after, the error of
+        each expert on hidden clean samples, and a map of the restored channels.
+        """
+        from ..report import add_restoration
+
+        options = dict(title=title, section=section, tags=tags, replace=replace)
+        add_restoration(mne_report, self, n_channels=n_channels, **options)
 
 
 def _describe_prior(prior, evidence):

@@ -118,6 +118,26 @@ def test_what_cannot_be_drawn_says_why(page, toy):
     assert content[TITLES[0]].count("not known") == 2
 
 
+def test_method_adds_the_same_section(page, toy, tmp_path):
+    """The saved page contains it, under the title, section and tags that were given."""
+    report = toy.make_report(evidence=toy.make_evidence())
+    options = dict(title="rest", section="Repair", tags=("eeg",), n_channels=2)
+    report.add_to(page, **options)
+    assert page.tags == ("eeg",) and page.get_contents()[0] == ["Repair"]
+    by_function = mne.Report(verbose="error")
+    add_restoration(by_function, report, **options)
+    texts = [
+        re.sub(r'data:image/[^"]+|id="[^"]+"|#[\w-]+', "", p.html[0]) for p in (page, by_function)
+    ]
+    assert texts[0] == texts[1]
+    report.add_to(page, replace=True, **options)
+    assert len(page) == 4
+    page.save(tmp_path / "page.html", open_browser=False, verbose="error")
+    saved = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(f"rest: {title.split(': ')[1]}" in saved for title in TITLES)
+    assert "<td>C3</td>" in saved and saved.count("data:image/") >= 2
+
+
 def test_section_refuses(restored):
     with pytest.raises(TypeError, match="mne_report must be"):
         add_restoration("report.html", restored[1])

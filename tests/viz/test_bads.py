@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The figure of bad channels and segments."""
 
+import re
+
 import matplotlib
 import mne
 import numpy as np
@@ -94,3 +96,33 @@ def test_nothing_bad_says_so():
 def test_no_report():
     with pytest.raises(TypeError, match="report must be a BadsReport, .* got RawArray"):
         plot_bads(make_raw())
+
+
+def test_section_of_a_report(tmp_path):
+    """The saved page of MNE has a table of bad channels and the figure."""
+    raw = make_raw(flat=4)
+    raw._data[6, 1000:1400] = 0.0
+    report = find_bads(raw, verbose="error")
+    page = mne.Report(title="<sub-01>", verbose="error")
+    report.add_to(page, section="Bads", tags=("eeg",))
+    page.save(tmp_path / "page.html", open_browser=False, verbose="error")
+    assert page.tags == ("eeg",) and len(page) == 2
+    saved = (tmp_path / "page.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td>", saved)
+    assert {("C3", "flat", ""), ("P3", "", "2.0")} <= set(rows) and len(rows) == len(
+        report.scores[report.scores["bad"] | (report.scores["seconds"] > 0)]
+    )
+    assert "Bad channels: summary" in saved and "Bad channels: over time" in saved
+    assert saved.count("data:image/") >= 1 and "Checked 10 EEG channels." in saved
+    report.add_to(page, section="Bads", replace=True)
+    assert len(page) == 2
+    with pytest.raises(TypeError, match="mne_report must be"):
+        report.add_to("page.html")
+
+
+def test_section_of_a_clean_recording():
+    report = find_bads(make_raw(), verbose="error")
+    page = mne.Report(verbose="error")
+    report.add_to(page, title="Clean")
+    assert "Bad channels: none." in page.html[0] and "<table" not in page.html[0]
+    assert page.html[1].count("<img") == 1

@@ -3,6 +3,7 @@
 """The figure of a prior."""
 
 import matplotlib
+import mne
 import numpy as np
 import pytest
 
@@ -65,3 +66,14 @@ def test_refused(prior):
         plot_prior("prior.npz")
     with pytest.raises(ValueError, match="Found 1 axes, expected 2"):
         plot_prior(prior, axes=matplotlib.figure.Figure().subplots(), show=False)
+
+
+def test_section_of_a_report(tmp_path):
+    page = mne.Report(verbose="error")
+    load_prior().add_to(page, section="Method", tags=("lab",))
+    page.save(tmp_path / "page.html", open_browser=False, verbose="error")
+    saved = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Prior: summary" in saved and "Prior: recordings" in saved and page.tags == ("lab",)
+    about = load_prior().describe()
+    assert f"<td>{about['n_recordings']} of {about['n_subjects']} subjects</td>" in saved
+    assert page.html[0].count("<img") == 1
