@@ -392,8 +392,8 @@ class RestorationReport:
         Notes
         -----
         Four items are added, as by :func:`mne_gram.report.add_restoration`: a summary with the
-        table of channels and notes on further processing, the channels before and after, the error of
-        each expert on hidden clean samples, and a map of the restored channels.
+        table of channels and notes on further processing, the channels before and after, the error
+        of each expert on hidden clean samples, and a map of the restored channels.
         """
         from ..report import add_restoration
 
