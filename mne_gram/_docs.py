@@ -13,7 +13,7 @@ _DOCS = {
     # Estimators
     "X": """\
 X : mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
-    The trials, in volts.""",
+    The trials, in volts or, for arrays, in ``unit``.""",
     "features": """\
 features : str | tuple of str
     One or more kinds of features, which are concatenated: ``"embedding"`` (the encoder's output),
@@ -37,6 +37,9 @@ ch_names : list of str | None
     "sfreq": """\
 sfreq : float | None
     The sampling rate of arrays in Hz, if ``info`` is not given.""",
+    "unit": """\
+unit : "V" | "mV" | "uV" | "nV"
+    The unit of arrays. :class:`mne.Epochs` are always in volts; MOABB gives microvolts.""",
     "line_freq": """\
 line_freq : float | False | None
     The power line frequency in Hz, as in :func:`mne_gram.preprocess`.""",

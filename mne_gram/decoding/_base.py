@@ -12,9 +12,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from ._feature_kinds import make_features, warn_of_few
 from ._input_formats import check_epochs
 from ._trial_reader import TrialReader
+from ._windows import find_recordings, read_targets
 
 DEFAULT_FEATURES = ("embedding", "tangent")
-_READING = ("info", "ch_names", "sfreq", "line_freq", "reference", "missing", "align")
+_READING = ("info", "ch_names", "sfreq", "unit", "line_freq", "reference", "missing", "align")
 
 
 class TrialEstimator(BaseEstimator):
@@ -25,7 +26,7 @@ class TrialEstimator(BaseEstimator):
         self.reader_ = TrialReader(**{name: getattr(self, name) for name in _READING})
         trials = self.reader_.fit_read(X)
         self.ch_names_ = list(self.reader_.names)
-        self.n_features_in_ = len(self.ch_names_)
+        self.n_features_in_ = self.reader_.n_columns or len(self.ch_names_)
         return trials
 
     def _make_features(self, batch_size, alternatives=False):
@@ -71,6 +72,8 @@ class TrialLabels(NamedTuple):
 def check_labels(X, y):
     """Return labels as an array, one per trial."""
     check_epochs(X)
+    if find_recordings(X) and y is None:
+        y = read_targets(X)
     if y is None:
         raise ValueError(
             "GramClassifier requires y to be passed, but the target y is None: pass one label per "

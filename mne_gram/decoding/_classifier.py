@@ -70,6 +70,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     %(info)s
     %(ch_names)s
     %(sfreq)s
+    %(unit)s
     %(line_freq)s
     %(reference)s
     %(missing)s
@@ -148,6 +149,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         info=None,
         ch_names=None,
         sfreq=None,
+        unit="V",
         line_freq=None,
         reference="average",
         missing="raise",
@@ -171,6 +173,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         self.info = info
         self.ch_names = ch_names
         self.sfreq = sfreq
+        self.unit = unit
         self.line_freq = line_freq
         self.reference = reference
         self.missing = missing
@@ -178,14 +181,15 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         self.device = device
 
     @fill_doc
-    def fit(self, X, y, *, sample_weight=None, groups=None):
+    def fit(self, X, y=None, *, sample_weight=None, groups=None):
         """Train the classifier.
 
         Parameters
         ----------
         %(X)s
-        y : array-like, shape (n_epochs,)
-            The labels, numbers or strings.
+        y : array-like, shape (n_epochs,) | None
+            The labels, numbers or strings. Only a data set of windows has labels of its own, so
+            that they can be left out.
         sample_weight : array-like, shape (n_epochs,) | None
             The weight of each trial. Trials of weight 0 are left out.
         groups : array-like, shape (n_epochs,) | None

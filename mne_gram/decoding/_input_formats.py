@@ -1,14 +1,19 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Read epochs, lists of epochs, or arrays with named channels."""
+"""Read epochs, lists of epochs, data sets of windows, or arrays with named channels."""
 
 from typing import NamedTuple
 
 import mne
 import numpy as np
+from mne.utils import _check_option
 
 from .._checks import check_content, make_array_info
 from ..preprocessing import pick_good_eeg
+from ._windows import find_recordings, read_windows
+
+#: The units of arrays, in volts.
+UNITS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "\u00b5V": 1e-6, "\u03bcV": 1e-6, "nV": 1e-9}
 
 
 class TrialStack(NamedTuple):
@@ -24,11 +29,13 @@ class InputTrials(NamedTuple):
     stacks: list  #: of TrialStack
     info: mne.Info  #: of the good EEG channels
     has_filters: bool  #: whether the info contains the filters that were applied
+    unit: str | None = None  #: of the arrays they were read from; None for Epochs
+    n_columns: int | None = None  #: of rows of flattened trials
     subjects: np.ndarray | None = None  #: the subject of each trial
 
 
-def read_input(x, info, ch_names, sfreq):
-    """Return the input as `InputTrials`; info, or ch_names and sfreq, describe arrays."""
+def read_input(x, info, ch_names, sfreq, unit="V"):
+    """Return the input as `InputTrials`; info, or ch_names and sfreq, and unit describe arrays."""
     if isinstance(x, mne.BaseEpochs):
         return _read_epochs([x])
     check_epochs(x)
@@ -42,9 +49,17 @@ def read_input(x, info, ch_names, sfreq):
                 "with mne.concatenate_epochs."
             )
         return _read_epochs(list(x))
+    _check_option("unit", unit, tuple(UNITS))
+    if find_recordings(x):
+        x, own_info = read_windows(x)
+        info, ch_names, sfreq = (own_info if info is None else info), None, None
     stacks = _read_arrays(x)
     has_filters = info is not None
     info = make_array_info(info, ch_names, sfreq)
+    n_columns = None
+    if stacks[0].data.ndim == 2:
+        n_columns = stacks[0].data.shape[1]
+        stacks = [TrialStack(rows, _unflatten(data, info)) for rows, data in stacks]
     n_channels = stacks[0].data.shape[1]
     if n_channels != len(info["ch_names"]):
         raise ValueError(
@@ -55,7 +70,9 @@ def read_input(x, info, ch_names, sfreq):
     if len(picks) < n_channels:
         stacks = [TrialStack(rows, data[:, picks]) for rows, data in stacks]
         info = mne.pick_info(info, picks, verbose="error")
-    return InputTrials(stacks, info, has_filters)
+    if UNITS[unit] != 1.0:
+        stacks = [TrialStack(rows, data * UNITS[unit]) for rows, data in stacks]
+    return InputTrials(stacks, info, has_filters, unit, n_columns)
 
 
 def check_epochs(x):
@@ -156,7 +173,9 @@ def _stack(arrays):
 
 
 def _read_arrays(x):
-    """Return the trials of an array, or of a list of arrays."""
+    """Return the trials of an array or a list of arrays, (n, n_channels, n_times) or flattened."""
+    if isinstance(x, list | tuple) and len(x) and all(isinstance(item, tuple) for item in x):
+        x = [item[0] for item in x]  # windows with their labels
     if isinstance(x, list | tuple) and len(x) and all(np.ndim(item) == 2 for item in x):
         arrays = [_as_floats(item) for item in x]
         if len({len(array) for array in arrays}) > 1:
@@ -164,12 +183,35 @@ def _read_arrays(x):
             raise ValueError(f"The arrays in X have different numbers of channels: {counts}.")
         return _stack(arrays)
     data = _as_floats(x)
-    if data.ndim != 3 or data.size == 0:
+    if data.ndim not in (2, 3) or data.size == 0:
         raise ValueError(
-            f"X has shape {data.shape}, expected (n_epochs, n_channels, n_times), each at least 1. "
-            "X may also be mne.Epochs, or a list of arrays (n_channels, n_times)."
+            f"X has shape {data.shape}, expected (n_epochs, n_channels, n_times), or rows "
+            "(n_epochs, n_channels * n_times), each at least 1. X may also be mne.Epochs, or a "
+            "list of arrays (n_channels, n_times)."
         )
     return [TrialStack(np.arange(len(data)), data)]
+
+
+def _unflatten(data, info):
+    """Return flattened trials (n, n_channels * n_times) as (n, n_channels, n_times)."""
+    n_trials, n_columns = data.shape
+    n_channels = len(info["ch_names"])
+    if n_columns % n_channels:
+        raise ValueError(
+            f"X has shape {data.shape}, so its rows are taken as flattened trials, but {n_columns} "
+            f"is not a multiple of the {n_channels} channels. Pass an array (n_epochs, n_channels, "
+            "n_times), a single trial as X[np.newaxis], or rows with the samples of the first "
+            "channel, then those of the second, and so on, as mne.decoding.Vectorizer gives them."
+        )
+    if n_columns == n_channels:
+        raise ValueError(
+            f"X has shape {data.shape}, one sample of each of the {n_channels} channels, as "
+            "mne.decoding.SlidingEstimator passes them, but trials have to last at least 1 s. "
+            "Slide over windows instead: pass an array (n_epochs, n_channels, n_times, n_windows), "
+            "for example np.lib.stride_tricks.sliding_window_view(X, 200, axis=2)"
+            "[:, :, ::20].swapaxes(2, 3)."
+        )
+    return data.reshape(n_trials, n_channels, -1)
 
 
 def _as_floats(x):

@@ -23,6 +23,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
     %(info)s
     %(ch_names)s
     %(sfreq)s
+    %(unit)s
     %(line_freq)s
     %(reference)s
     %(missing)s
@@ -36,7 +37,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
     ch_names_ : list of str
         The channels, which later trials need to have, in any order.
     n_features_in_ : int
-        The number of channels.
+        The number of channels; of columns, if trials were passed as rows.
 
     See Also
     --------
@@ -47,10 +48,15 @@ class GramFeatures(TransformerMixin, TrialEstimator):
     -----
     Trials are :class:`mne.Epochs`, a list of Epochs with one trial each (which is what
     :func:`sklearn.model_selection.cross_val_score` makes of Epochs), an array of shape
-    ``(n_epochs, n_channels, n_times)`` in volts, or a list of arrays ``(n_channels, n_times)``,
-    whose lengths may differ. They may have any sampling rate and must last at least 1 s. The
-    network does not see what follows the last whole second; trials longer than 16 s are split, and
-    the vectors of their parts averaged.
+    ``(n_epochs, n_channels, n_times)``, a list of arrays ``(n_channels, n_times)``, whose lengths
+    may differ, an array or data frame of rows ``(n_epochs, n_channels * n_times)``, as
+    :class:`mne.decoding.Vectorizer` makes them, or a data set of windows of braindecode, or a
+    subset of one. Arrays, rows and windows are in ``unit``. Trials may have any sampling rate and
+    must last at least 1 s. The network does not see what follows the last whole second; trials
+    longer than 16 s are split, and the vectors of their parts averaged.
+
+    Features are of single precision, as the network and the preprocessed signals are, and as
+    PyTorch expects.
 
     Each trial is filtered, resampled and re-referenced independently, as in
     :func:`mne_gram.preprocess`. A high-pass filter at 0.1 Hz is longer than a trial: apply it to
@@ -85,6 +91,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
         info=None,
         ch_names=None,
         sfreq=None,
+        unit="V",
         line_freq=None,
         reference="average",
         missing="raise",
@@ -99,6 +106,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
         self.info = info
         self.ch_names = ch_names
         self.sfreq = sfreq
+        self.unit = unit
         self.line_freq = line_freq
         self.reference = reference
         self.missing = missing
@@ -108,7 +116,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # the network has a precision of its own
+        tags.transformer_tags.preserves_dtype = ["float32"]  # that of the network
         return tags
 
     @fill_doc
@@ -132,7 +140,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
     def _fit_trials(self, X):
         """Fit, and return the features too."""
         kinds = self._make_features(self.batch_size)
-        return self._fit_features(kinds, self._fit_read(X)).astype(float, copy=False)
+        return self._fit_features(kinds, self._fit_read(X)).astype(np.float32, copy=False)
 
     @fill_doc
     def fit_transform(self, X, y=None):
@@ -146,7 +154,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
 
         Returns
         -------
-        features : array of float64, shape (n_epochs, n_features)
+        features : array of float32, shape (n_epochs, n_features)
             The features, one row per trial.
         """
         return self._fit_trials(X)
@@ -161,7 +169,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
 
         Returns
         -------
-        features : array of float64, shape (n_epochs, n_features)
+        features : array of float32, shape (n_epochs, n_features)
             The features, one row per trial.
 
         Raises
@@ -170,7 +178,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
             If channels are missing, unless ``missing="harmonize"``.
         """
         check_is_fitted(self)
-        return self._get_features(self.reader_.read(X)).astype(float, copy=False)
+        return self._get_features(self.reader_.read(X)).astype(np.float32, copy=False)
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the features.

@@ -14,10 +14,15 @@ from ..models import PATCH_LENGTH
 from ..montage import CH_NAMES, match_channels
 from ..preprocessing import SFREQ, check_units, find_line_freq
 from ..restoration import harmonize
-from ._input_formats import TrialStack, read_input, read_subjects
+from ._input_formats import UNITS, TrialStack, read_input, read_subjects
 from ._trial_filter import preprocess_trials, to_epochs, warn_of_info, warn_once
 
 _N_SAMPLES = 2**20  # used to check the unit
+_ROWS = (
+    "X has two axes, so its rows were taken as flattened trials: pass a single trial (n_channels, "
+    "n_times) as X[np.newaxis]."
+)
+_NEAR = 0.1  # the deviation from 1 of what is taken as scaled to 1, as a subset of it may be
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class TrialReader:
     info: object = None
     ch_names: object = None
     sfreq: object = None
+    unit: str = "V"
     line_freq: object = None
     reference: object = "average"
     missing: str = "raise"
@@ -61,12 +67,18 @@ class TrialReader:
     names: list = field(default=None, init=False)
     channels: np.ndarray = field(default=None, init=False)
     line: object = field(default=None, init=False)
+    #: Set by `fit_read`, if it applies: seconds of all trials, and columns of flattened ones.
+    duration: float | None = field(default=None, init=False)
+    n_columns: int | None = field(default=None, init=False)
 
     def fit_read(self, x):
         """Read trials; remember their channels and the power line frequency."""
         _check_option("missing", self.missing, ("raise", "harmonize"))
         _check_option("reference", self.reference, ("average", None))
+        self.duration = None
         trials = self._open(x)
+        _warn_of_scaling(trials)
+        self.n_columns, self.duration = trials.n_columns, _find_duration(trials)
         strays = _find_strays(trials)
         if strays:
             warn_once(describe_strays(strays))
@@ -94,17 +106,30 @@ class TrialReader:
 
     def _open(self, x):
         """Return the good EEG channels as `InputTrials`."""
-        trials = read_input(x, self.info, self.ch_names, self.sfreq)
+        trials = read_input(x, self.info, self.ch_names, self.sfreq, self.unit)
         if self.align is not None:
             trials = trials._replace(subjects=read_subjects(x, self.align))
+        self._check_rows(trials)
         sfreq = trials.info["sfreq"]
         shortest = min(stack.data.shape[2] for stack in trials.stacks)
         if round(shortest * SFREQ / sfreq) < PATCH_LENGTH:
             raise ValueError(
                 f"The shortest epoch has {shortest} samples, {shortest / sfreq:.3g} s at "
                 f"{sfreq:g} Hz. The model takes whole seconds: pass epochs of at least 1 s."
+                + (f" {_ROWS}" if trials.n_columns else "")
             )
         return trials
+
+    def _check_rows(self, trials):
+        """Raise if flattened trials last longer or shorter than those of `fit_read`."""
+        if trials.n_columns is None or self.duration is None:
+            return
+        duration = _find_duration(trials)
+        if not np.isclose(duration, self.duration):
+            raise ValueError(
+                f"The trials of X last {duration:.3g} s, but those of fit {self.duration:.3g} s. "
+                + _ROWS
+            )
 
     def _arrange(self, trials):
         """Put the channels into the order of the first trials; estimate missing ones, or raise."""
@@ -138,7 +163,7 @@ class TrialReader:
         """Filter, resample, re-reference and scale; return `Trials`."""
         stacks = []
         for rows, data in trials.stacks:
-            _check_units(data, trials.has_filters)
+            _check_units(data, trials.unit)
             _check_finite(data, trials.info["ch_names"])
             data = preprocess_trials(data, trials.info, self.line, self.reference)
             stacks.append(TrialStack(rows, data))
@@ -195,14 +220,47 @@ def _check_finite(data, ch_names):
     )
 
 
-def _check_units(data, has_filters):
-    """Raise if data cannot be in volts."""
+def _find_duration(trials):
+    """Return the duration of the trials in seconds, or None if they differ."""
+    lengths = {stack.data.shape[2] for stack in trials.stacks}
+    return lengths.pop() / trials.info["sfreq"] if len(lengths) == 1 else None
+
+
+_SCALED = (
+    "If X was scaled before (mne.decoding.Scaler, StandardScaler), its unit is lost: leave the "
+    "scaling out, which is not needed."
+)
+_LARGER = {"V": "uV", "mV": "uV", "uV": "nV"}  # the likely unit of values that are too large
+_SMALLER = {"mV": "V", "uV": "V", "nV": "uV"}
+_NAMES = {"V": "volts", "uV": "microvolts, as MOABB gives them", "nV": "nanovolts"}
+
+
+def _check_units(data, unit):
+    """Raise if data in volts, read from arrays in a unit (None: Epochs), cannot be in volts."""
+    data = data[:: max(1, data.size // _N_SAMPLES)]
     try:
-        check_units(data[:: max(1, data.size // _N_SAMPLES)])
+        check_units(data)
     except ValueError as error:
-        if has_filters:
+        others = _LARGER if np.nanmax(np.abs(data)) > 1e-2 else _SMALLER
+        if unit not in others or not data.any():
             raise
         raise ValueError(
-            f"{str(error).split('. ')[0]}. X has to be in volts: multiply microvolts, which MOABB "
-            "gives unless return_epochs=True, by 1e-6."
+            f"{str(error).split('. ')[0]}, so X is not in {unit}. Set unit={others[unit]!r} if it "
+            f"is in {_NAMES[others[unit]]}. {_SCALED}"
         ) from None
+
+
+def _warn_of_scaling(trials):
+    """Warn of arrays in which each channel has a variance, or a quartile range, of one."""
+    if UNITS.get(trials.unit, 1.0) == 1.0:
+        return  # values near 1 V raise an error
+    step = max(1, sum(stack.data.size for stack in trials.stacks) // _N_SAMPLES)
+    parts = [stack.data[..., ::step].swapaxes(0, 1) for stack in trials.stacks]
+    data = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+    data = data[data.any(axis=1)] / UNITS[trials.unit]
+    sizes = data.std(axis=1), np.subtract(*np.percentile(data, [75, 25], axis=1))
+    if any(len(size) and np.all(np.abs(size - 1) < _NEAR) for size in sizes):
+        warn_once(
+            f"All channels of X have a standard deviation or an interquartile range of 1 "
+            f"{trials.unit}. {_SCALED}"
+        )

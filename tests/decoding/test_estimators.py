@@ -95,7 +95,7 @@ def test_features(nano, pool, n):
     epochs = _make_epochs(x)
     transformer = GramFeatures("embedding", model=nano, pool=pool, line_freq=False)
     plain = transformer.fit_transform(epochs)
-    assert plain.shape == (6, n) and plain.dtype == np.float64
+    assert plain.shape == (6, n) and plain.dtype == np.float32
     names = transformer.get_feature_names_out()
     assert len(set(names)) == n
     assert names[0] == ("gram_Fp1_0" if pool == "channels" else f"gram_{pool}_0")

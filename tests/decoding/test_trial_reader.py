@@ -183,11 +183,11 @@ def test_warnings_at_fit_only():
 @pytest.mark.parametrize(
     "change, match",
     [
-        (lambda x: x * 1e6, "Pa?[^.]*not in volts|X has to be in volts.*MOABB"),
-        (lambda x: x * 1e-9, "X has to be in volts"),
+        (lambda x: x * 1e6, "so X is not in V. Set unit='uV'.*MOABB.*Scaler"),
+        (lambda x: x * 1e-9, "multiply them by 1e6"),
         (lambda x: x[:, :, :150], "shortest epoch has 150 samples, 0.938 s"),
         (lambda x: x[:, :5], "X has 5 channels .* has 8"),
-        (lambda x: x[0], r"X has shape \(8, 400\)"),
+        (lambda x: x[0], r"at least 1 s. X has two axes.*X\[np.newaxis\]"),
         (lambda x: x[:0], r"X has shape \(0, 8, 400\)"),
         (lambda x: [x[0], x[1][:5]], "different numbers of channels"),
         (lambda x: np.where(np.arange(8)[:, None] == 2, np.nan, x), "NaN, .* 6 of 6 epochs, in C3"),

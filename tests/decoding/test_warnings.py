@@ -43,5 +43,5 @@ def test_warnings_once_in_a_cross_validation(epochs):
 def test_features_have_one_type(epochs, features, dtype):
     data = epochs.get_data().astype(dtype)
     transformer = mne_gram.GramFeatures(features, info=epochs.info)
-    assert transformer.fit_transform(data).dtype == np.float64
-    assert transformer.transform(data).dtype == np.float64
+    assert transformer.fit_transform(data).dtype == np.float32
+    assert transformer.transform(data).dtype == np.float32
