@@ -52,9 +52,14 @@ missing : "raise" | "harmonize"
     estimates them with :func:`mne_gram.harmonize` from all trials that are passed together.""",
     "align": """\
 align : str | None
-    The column of the epochs' metadata that identifies the subject, such as ``"subject"``. Features
-    are then relative to the mean of the same subject's trials instead of the mean of all. This
-    needs no labels, but trials of all classes: see the Notes of :class:`mne_gram.GramFeatures`.""",
+    The column of the epochs' metadata that identifies the subject, such as ``"subject"``; if X has
+    no such column, ``groups`` passed to each method do. Features are then relative to the mean of
+    the same subject's trials instead of the mean of all. This needs no labels, but trials of all
+    classes: see the Notes of :class:`mne_gram.GramFeatures`.""",
+    "groups_aligned": """\
+groups : array-like, shape (n_epochs,) | None
+    With ``align``, the subject of each trial, unless the epochs' metadata contain it. Otherwise
+    ignored.""",
     "device_cpu": """\
 device : str | None
     The device of the network; None means the CPU.""",

@@ -21,10 +21,10 @@ _READING = ("info", "ch_names", "sfreq", "unit", "line_freq", "reference", "miss
 class TrialEstimator(BaseEstimator):
     """An estimator of trials: reads them and computes their features."""
 
-    def _fit_read(self, X):
+    def _fit_read(self, X, groups):
         """Read trials to fit to; return them as `Trials`."""
         self.reader_ = TrialReader(**{name: getattr(self, name) for name in _READING})
-        trials = self.reader_.fit_read(X)
+        trials = self.reader_.fit_read(X, groups)
         self.ch_names_ = list(self.reader_.names)
         self.n_features_in_ = self.reader_.n_columns or len(self.ch_names_)
         return trials

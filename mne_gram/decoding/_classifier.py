@@ -6,6 +6,7 @@ import numpy as np
 from mne.utils import _check_option
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -19,6 +20,7 @@ from ._base import (
     check_labels,
     draw_seed,
 )
+from ._input_formats import read_groups
 from ._linear_probe import learn_probe, make_layout
 
 
@@ -129,6 +131,14 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     encoder. The network itself is loaded by its name when it is needed.
     """
 
+    # Unless a request is set, metadata routing passes groups to every method, as to GroupKFold.
+    __metadata_request__fit = {"groups": True}
+    __metadata_request__predict = {"groups": True}
+    __metadata_request__predict_proba = {"groups": True}
+    __metadata_request__predict_log_proba = {"groups": True}
+    __metadata_request__decision_function = {"groups": True}
+    __metadata_request__score = {"groups": True}
+
     def __init__(
         self,
         adapt="probe",
@@ -194,6 +204,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
             The weight of each trial. Trials of weight 0 are left out.
         groups : array-like, shape (n_epochs,) | None
             Trials of one group, such as a subject, are not split between training and validation.
+            With ``align``, they are the subjects of trials without metadata.
 
         Returns
         -------
@@ -213,7 +224,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         check_classes(classes)
         former = self._get_former(classes) if self.warm_start else None
         self._forget()
-        trials = self._fit_read(X)
+        trials = self._fit_read(X, groups)
         self.classes_ = classes
         labels = self._label(trials, y, sample_weight, groups)
         check_classes(classes[np.unique(labels.codes[labels.rows])])
@@ -222,66 +233,90 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         return self
 
     @fill_doc
-    def decision_function(self, X):
+    def decision_function(self, X, *, groups=None):
         """Return the scores of the classes.
 
         Parameters
         ----------
         %(X)s
+        %(groups_aligned)s
 
         Returns
         -------
         scores : array, shape (n_epochs, n_classes) | (n_epochs,)
             Unnormalised log probabilities; of two classes, the log odds of the second.
         """
-        logits = self._get_logits(X)
+        logits = self._get_logits(X, groups)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     @fill_doc
-    def predict(self, X):
+    def predict(self, X, *, groups=None):
         """Predict the classes of trials.
 
         Parameters
         ----------
         %(X)s
+        %(groups_aligned)s
 
         Returns
         -------
         y : array, shape (n_epochs,)
             The most probable label of each trial.
         """
-        named = self._get_logits(X).argmax(axis=1)
+        named = self._get_logits(X, groups).argmax(axis=1)
         return self.classes_[named]
 
     @fill_doc
-    def predict_proba(self, X):
+    def predict_proba(self, X, *, groups=None):
         """Return the probability of each class.
 
         Parameters
         ----------
         %(X)s
+        %(groups_aligned)s
 
         Returns
         -------
         proba : array, shape (n_epochs, n_classes)
             In the order of ``classes_``.
         """
-        return softmax(self._get_logits(X), axis=1)
+        return softmax(self._get_logits(X, groups), axis=1)
 
     @fill_doc
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X, *, groups=None):
         """Return the logarithm of the probability of each class.
 
         Parameters
         ----------
         %(X)s
+        %(groups_aligned)s
 
         Returns
         -------
         log_proba : array, shape (n_epochs, n_classes)
             In the order of ``classes_``.
         """
-        return log_softmax(self._get_logits(X), axis=1)
+        return log_softmax(self._get_logits(X, groups), axis=1)
+
+    @fill_doc
+    def score(self, X, y, sample_weight=None, *, groups=None):
+        """Return the accuracy.
+
+        Parameters
+        ----------
+        %(X)s
+        y : array-like, shape (n_epochs,)
+            The labels.
+        sample_weight : array-like, shape (n_epochs,) | None
+            The weight of each trial.
+        %(groups_aligned)s
+
+        Returns
+        -------
+        score : float
+            The share of trials that are classified correctly.
+        """
+        return accuracy_score(y, self.predict(X, groups=groups), sample_weight=sample_weight)
 
     def _check_settings(self):
         """Check the settings before any work is done."""
@@ -327,12 +362,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
             groups = trials.subjects
         weights = _check_sample_weight(sample_weight, np.empty(n), ensure_non_negative=True)
         if groups is not None:
-            groups = np.asarray(groups)
-            if groups.shape != (n,):
-                raise ValueError(
-                    f"groups must have one value for each of the {n} epochs, got shape "
-                    f"{groups.shape}."
-                )
+            groups = read_groups(groups, n)
         if self.class_weight is not None:
             weights = weights * compute_sample_weight(self.class_weight, y)
         return TrialLabels(np.searchsorted(self.classes_, y), weights, groups)
@@ -361,10 +391,10 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         if names[0]:
             self.band_weights_ = dict(zip(names, self.probe_.chosen.weights, strict=False))
 
-    def _get_logits(self, X):
+    def _get_logits(self, X, groups):
         """Return unnormalised log probabilities, shape (n_epochs, n_classes)."""
         check_is_fitted(self, "classes_")
-        trials = self.reader_.read(X)
+        trials = self.reader_.read(X, groups)
         if hasattr(self, "probe_"):
             return self.probe_.get_logits(self._get_features(trials))
         from ._adapted_encoder import predict_adapted

@@ -86,32 +86,63 @@ def check_epochs(x):
         check_content(x)
 
 
-def read_subjects(x, column):
-    """Return a column of the epochs' metadata, shape (n_trials,)."""
-    import pandas as pd
-
+def read_subjects(x, column, groups=None):
+    """Return the subject of each trial, shape (n_trials,): a column of the metadata, or groups."""
     insts = [x] if isinstance(x, mne.BaseEpochs) else x
-    if not all(isinstance(inst, mne.BaseEpochs) for inst in insts):
+    are_epochs = all(isinstance(inst, mne.BaseEpochs) for inst in insts)
+    columns = [_list_columns(inst.metadata) for inst in insts] if are_epochs else [()]
+    lacking = [found for found in columns if column not in found]
+    if not lacking:
+        values = [value for inst in insts for value in _get_column(inst.metadata, column)]
+        where = f"the metadata column {column!r}"
+    elif groups is not None:
+        values, where = read_groups(groups, len(x)).tolist(), "groups"
+    elif are_epochs:
+        raise ValueError(
+            f"align={column!r} is not a column of the epochs' metadata (columns: "
+            f"{', '.join(map(str, lacking[0])) or 'none'}). It identifies the subject of each "
+            "trial: set epochs.metadata, pass groups=, or set align=None."
+        )
+    else:
         raise TypeError(
-            f"align={column!r} is a column of the epochs' metadata, but X is an array. Pass "
+            f"align={column!r} needs the subject of each trial, but X is an array. Pass groups= to "
+            "this method. Within pipelines and cross_val_score, metadata routing passes them: "
+            "sklearn.set_config(enable_metadata_routing=True) and params=dict(groups=...); but "
+            "cross_val_predict and scorers by name do not pass groups to predict. Or pass "
             "mne.EpochsArray(X, info, metadata=...), or set align=None."
         )
-    values = []
-    for inst in insts:
-        if inst.metadata is None or column not in inst.metadata:
-            found = "none" if inst.metadata is None else ", ".join(map(str, inst.metadata.columns))
-            raise ValueError(
-                f"align={column!r} is not a column of the epochs' metadata (columns: {found}). "
-                "It identifies the subject of each trial: set epochs.metadata, or align=None."
-            )
-        values.append(inst.metadata[column])
-    subjects = pd.concat(values)
-    if subjects.isna().any():
+    n_missing = sum(value is None or value != value for value in values)
+    if n_missing:
         raise ValueError(
-            f"{subjects.isna().sum()} values of the metadata column {column!r} are missing. Fill "
-            "them in, or drop these epochs."
+            f"{n_missing} values of {where} are missing. Fill them in, or drop these epochs."
         )
-    return subjects.to_numpy()
+    return np.array(values)
+
+
+def read_groups(groups, n_trials):
+    """Return groups as an array, shape (n_trials,)."""
+    groups = np.asarray(groups)
+    if groups.shape != (n_trials,):
+        raise ValueError(
+            f"groups must have one value for each of the {n_trials} epochs, got shape "
+            f"{groups.shape}."
+        )
+    return groups
+
+
+def _list_columns(metadata):
+    """Return the columns of metadata: a DataFrame, without pandas a list of dict, or None."""
+    if metadata is None:
+        return []
+    return list(metadata[0]) if isinstance(metadata, list) else list(metadata.columns)
+
+
+def _get_column(metadata, column):
+    """Return the values of a column of metadata as a list, None where they are missing."""
+    if isinstance(metadata, list):
+        return [row.get(column) for row in metadata]
+    values = metadata[column]
+    return values.astype(object).where(values.notna(), None).tolist()
 
 
 def _pick_good(info, bads):

@@ -81,6 +81,10 @@ class GramFeatures(TransformerMixin, TrialEstimator):
     >>> pipeline = make_pipeline(mne_gram.GramFeatures(), LogisticRegression())
     """
 
+    # Unless a request is set, metadata routing passes groups to both, as to GroupKFold.
+    __metadata_request__fit = {"groups": True}
+    __metadata_request__transform = {"groups": True}
+
     def __init__(
         self,
         features=DEFAULT_FEATURES,
@@ -120,7 +124,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
         return tags
 
     @fill_doc
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, groups=None):
         """Determine the channels and the means that features are relative to.
 
         Parameters
@@ -128,22 +132,23 @@ class GramFeatures(TransformerMixin, TrialEstimator):
         %(X)s
         y : None
             Ignored.
+        %(groups_aligned)s
 
         Returns
         -------
         self : GramFeatures
             The fitted transformer.
         """
-        self._fit_trials(X)
+        self._fit_trials(X, groups)
         return self
 
-    def _fit_trials(self, X):
+    def _fit_trials(self, X, groups):
         """Fit, and return the features too."""
         kinds = self._make_features(self.batch_size)
-        return self._fit_features(kinds, self._fit_read(X)).astype(np.float32, copy=False)
+        return self._fit_features(kinds, self._fit_read(X, groups)).astype(np.float32, copy=False)
 
     @fill_doc
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None, *, groups=None):
         """Fit to trials and compute their features.
 
         Parameters
@@ -151,21 +156,23 @@ class GramFeatures(TransformerMixin, TrialEstimator):
         %(X)s
         y : None
             Ignored.
+        %(groups_aligned)s
 
         Returns
         -------
         features : array of float32, shape (n_epochs, n_features)
             The features, one row per trial.
         """
-        return self._fit_trials(X)
+        return self._fit_trials(X, groups)
 
     @fill_doc
-    def transform(self, X):
+    def transform(self, X, *, groups=None):
         """Compute the features of trials.
 
         Parameters
         ----------
         %(X)s
+        %(groups_aligned)s
 
         Returns
         -------
@@ -178,7 +185,7 @@ class GramFeatures(TransformerMixin, TrialEstimator):
             If channels are missing, unless ``missing="harmonize"``.
         """
         check_is_fitted(self)
-        return self._get_features(self.reader_.read(X)).astype(np.float32, copy=False)
+        return self._get_features(self.reader_.read(X, groups)).astype(np.float32, copy=False)
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the features.

@@ -71,12 +71,12 @@ class TrialReader:
     duration: float | None = field(default=None, init=False)
     n_columns: int | None = field(default=None, init=False)
 
-    def fit_read(self, x):
+    def fit_read(self, x, groups=None):
         """Read trials; remember their channels and the power line frequency."""
         _check_option("missing", self.missing, ("raise", "harmonize"))
         _check_option("reference", self.reference, ("average", None))
         self.duration = None
-        trials = self._open(x)
+        trials = self._open(x, groups)
         _warn_of_scaling(trials)
         self.n_columns, self.duration = trials.n_columns, _find_duration(trials)
         strays = _find_strays(trials)
@@ -91,9 +91,9 @@ class TrialReader:
             warn_of_info(longest, trials.info, self.line, self.reference)
         return self._prepare(trials)
 
-    def read(self, x):
+    def read(self, x, groups=None):
         """Read trials with the channels of those in `fit_read`, in the same order."""
-        trials = self._arrange(self._open(x))
+        trials = self._arrange(self._open(x, groups))
         strays = _find_strays(trials)
         if strays:
             warn_once(
@@ -104,11 +104,11 @@ class TrialReader:
             )
         return self._prepare(trials)
 
-    def _open(self, x):
+    def _open(self, x, groups):
         """Return the good EEG channels as `InputTrials`."""
         trials = read_input(x, self.info, self.ch_names, self.sfreq, self.unit)
         if self.align is not None:
-            trials = trials._replace(subjects=read_subjects(x, self.align))
+            trials = trials._replace(subjects=read_subjects(x, self.align, groups))
         self._check_rows(trials)
         sfreq = trials.info["sfreq"]
         shortest = min(stack.data.shape[2] for stack in trials.stacks)

@@ -6,7 +6,10 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import GroupKFold, cross_val_score
+import sklearn
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict, cross_val_score
+from sklearn.pipeline import make_pipeline
 
 from mne_gram.decoding import GramClassifier, GramFeatures
 
@@ -74,8 +77,13 @@ def test_alignment_needs_the_subject():
     with pytest.raises(ValueError, match="'person' is not a column .*columns: subject"):
         classifier.fit(epochs, y)
     array = epochs.get_data()
-    with pytest.raises(TypeError, match="X is an array"):
-        GramClassifier(align="subject", info=epochs.info, **SETTINGS).fit(array, y)
+    classifier = GramClassifier(align="subject", info=epochs.info, **SETTINGS)
+    with pytest.raises(TypeError, match="X is an array. Pass groups="):
+        classifier.fit(array, y)
+    with pytest.raises(ValueError, match="one value for each of the 24 epochs"):
+        classifier.fit(array, y, groups=["p0"] * 23)
+    with pytest.raises(ValueError, match="1 values of groups are missing"):
+        classifier.fit(array, y, groups=["p0"] * 23 + [None])
     epochs.metadata.loc[0, "subject"] = None
     with pytest.raises(ValueError, match="1 values of the metadata column .* are missing"):
         GramClassifier(align="subject", **SETTINGS).fit(epochs, y)
@@ -89,3 +97,94 @@ def test_one_subject_can_be_aligned():
     epochs, y, _ = make_subjects(n_subjects=1, n_each=30)
     classifier = GramClassifier(align="subject", **SETTINGS).fit(epochs, y)
     assert classifier.score(epochs, y) > 0.8
+
+
+@pytest.fixture(scope="module")
+def routed():
+    """Return the trials as Epochs and arrays, with settings for the latter."""
+    epochs, y, subjects = make_subjects()
+    settings = dict(SETTINGS, align="subject", info=epochs.info)
+    return epochs, epochs.get_data(), y, subjects, settings
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass")
+def test_groups_are_the_subjects_of_arrays(routed):
+    """Every method takes groups, with the results that metadata give."""
+    epochs, x, y, subjects, settings = routed
+    train, test = np.arange(36), np.arange(36, 72)
+    expected = GramClassifier(align="subject", C=1.0, **SETTINGS).fit(epochs[train], y[train])
+    found = GramClassifier(C=1.0, **settings).fit(x[train], y[train], groups=subjects[train])
+    for name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        by_group = getattr(found, name)(x[test], groups=subjects[test])
+        np.testing.assert_array_equal(by_group, getattr(expected, name)(epochs[test]))
+        with pytest.raises(TypeError, match="X is an array. Pass groups="):
+            getattr(found, name)(x[test])
+    assert found.score(x[test], y[test], groups=subjects[test]) == expected.score(
+        epochs[test], y[test]
+    )
+    features = GramFeatures(**settings)
+    fitted = features.fit_transform(x, groups=subjects)
+    np.testing.assert_array_equal(fitted, features.transform(x, groups=subjects))
+    by_column = GramFeatures("tangent", align="subject", line_freq=False).fit_transform(epochs)
+    np.testing.assert_array_equal(fitted, by_column)
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass")
+def test_metadata_come_before_groups(routed):
+    """Groups may be coarser than subjects, such as families or sites."""
+    epochs, _, y, subjects, _ = routed
+    sites = np.where(subjects < "p3", "here", "there")
+    features = GramFeatures("tangent", align="subject", line_freq=False)
+    found = features.fit_transform(epochs, groups=sites)
+    np.testing.assert_array_equal(found, features.fit_transform(epochs))
+    epochs = epochs.copy()
+    epochs.metadata = None
+    assert not np.allclose(features.fit_transform(epochs, groups=sites), found)
+    np.testing.assert_array_equal(features.fit_transform(epochs, groups=subjects), found)
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass")
+def test_groups_are_routed(routed):
+    """Routing passes groups to all methods, unless other requests are set."""
+    epochs, x, y, subjects, settings = routed
+    classifier, folds = GramClassifier(align="subject", C=1.0, **SETTINGS), GroupKFold(2)
+    expected = cross_val_score(classifier, epochs, y, groups=subjects, cv=folds)
+    with sklearn.config_context(enable_metadata_routing=True):
+        classifier, features = GramClassifier(C=1.0, **settings), GramFeatures(**settings)
+        options = dict(params=dict(groups=subjects), cv=folds, error_score="raise")
+        np.testing.assert_array_equal(cross_val_score(classifier, x, y, **options), expected)
+        classifier.set_fit_request(groups=True).set_score_request(groups=False)
+        with pytest.raises(TypeError, match="Pass groups="):
+            cross_val_score(classifier, x, y, **options)
+        classifier.set_predict_request(groups=True).set_predict_proba_request(groups=True)
+        pipeline = make_pipeline(features.set_transform_request(groups=True), LogisticRegression())
+        pipeline.fit(x, y, groups=subjects)
+        assert pipeline.predict_proba(x[:12], groups=subjects[:12]).shape == (12, 2)
+        assert pipeline.score(x, y, groups=subjects) > 0.85
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass")
+def test_groups_without_routing(routed):
+    """In a pipeline without routing, groups reach the last step."""
+    _, x, y, subjects, settings = routed
+    pipeline = make_pipeline("passthrough", GramClassifier(C=1.0, **settings))
+    pipeline.fit(x, y, gramclassifier__groups=subjects)
+    assert (pipeline.predict(x, groups=subjects) == y).mean() > 0.85
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass")
+def test_metadata_without_pandas(routed, monkeypatch):
+    """Without pandas, MNE keeps metadata as a list of dicts, which cross-validation slices."""
+    epochs, x, y, subjects, _ = routed
+    classifier = GramClassifier(align="subject", C=1.0, **SETTINGS)
+    folds = dict(groups=subjects, cv=GroupKFold(2))
+    expected = cross_val_predict(classifier, epochs, y, **folds)
+    for module in (mne.epochs, mne.utils.mixin):
+        monkeypatch.setattr(module, "_check_pandas_installed", lambda strict=True: False)
+    metadata = [dict(subject=name) for name in subjects.tolist()]
+    epochs = mne.EpochsArray(x, epochs.info, metadata=metadata, verbose="error")
+    np.testing.assert_array_equal(cross_val_predict(classifier, epochs, y, **folds), expected)
+    del metadata[3]["subject"]
+    epochs = mne.EpochsArray(x, epochs.info, metadata=metadata, verbose="error")
+    with pytest.raises(ValueError, match="1 values of the metadata column 'subject' are missing"):
+        classifier.fit(epochs, y)

@@ -27,9 +27,9 @@ class _View:
         sizes = np.sign(X) * np.log1p(np.abs(X))  # any number becomes some microvolts
         return 1e-5 * (base + np.tensordot(sizes, patterns, 1))
 
-    def _fit_read(self, X):
+    def _fit_read(self, X, groups):
         n_features = self.n_features_in_
-        trials = super()._fit_read(X)
+        trials = super()._fit_read(X, groups)
         self.n_features_in_ = n_features
         return trials
 
@@ -45,19 +45,19 @@ class _ClassifierView(_View, GramClassifier):
         X = self._promote(X, reset=True)
         return super().fit(X, y, sample_weight=sample_weight, groups=groups)
 
-    def _get_logits(self, X):
+    def _get_logits(self, X, groups):
         check_is_fitted(self)
-        return super()._get_logits(self._promote(X, reset=False))
+        return super()._get_logits(self._promote(X, reset=False), groups)
 
 
 class _FeaturesView(_View, GramFeatures):
-    def _fit_trials(self, X):
-        return super()._fit_trials(self._promote(X, reset=True))
+    def _fit_trials(self, X, groups):
+        return super()._fit_trials(self._promote(X, reset=True), groups)
 
-    def transform(self, X):
+    def transform(self, X, *, groups=None):
         """Transform rows of numbers."""
         check_is_fitted(self)
-        return super().transform(self._promote(X, reset=False))
+        return super().transform(self._promote(X, reset=False), groups=groups)
 
 
 _ROUNDING = {
