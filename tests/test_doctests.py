@@ -4,6 +4,8 @@
 
 import doctest
 import importlib
+import inspect
+import re
 from pathlib import Path
 
 import mne
@@ -12,6 +14,7 @@ import pytest
 import mne_gram
 
 PACKAGE = Path(mne_gram.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -25,6 +28,20 @@ def test_there_are_examples():
     assert {"mne_gram.restoration._restore", "mne_gram.restoration._harmonize"} <= set(
         list_modules()
     )
+
+
+def test_examples_of_the_page_about_interpolate_bads():
+    """They run, and the page names every parameter of the installed MNE."""
+    page = ROOT / "doc" / "interpolate_bads.rst"
+    with mne.use_log_level("warning"):
+        result = doctest.testfile(str(page), module_relative=False, optionflags=FLAGS)
+    assert result.attempted >= 6 and result.failed == 0
+    table = page.read_text("utf8").partition("Arguments\n")[2].partition("What else")[0]
+    named = re.findall(r"^   \* - ``(\w+)``$", table, re.M)
+    parameters = inspect.signature(mne.io.Raw.interpolate_bads).parameters
+    assert set(parameters) - {"self"} <= {*named}, "The table of arguments misses some."
+    ours = re.findall(r"^   \* - .*\n     - ``(\w+)``$", table, re.M)[1:]
+    assert ours and {*ours} <= {*inspect.signature(mne_gram.restore).parameters}
 
 
 @pytest.mark.parametrize("name", list_modules())

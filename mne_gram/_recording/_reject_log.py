@@ -4,6 +4,7 @@
 
 import numpy as np
 from mne import BaseEpochs
+from mne.io import BaseRaw
 from mne.utils import _pl, warn
 
 _ATTRIBUTES = ("labels", "ch_names", "bad_epochs")
@@ -22,9 +23,10 @@ def read_reject_log(log, inst):
     not measured. Channels are matched by name.
     """
     if not isinstance(inst, BaseEpochs):
+        kind = "Raw" if isinstance(inst, BaseRaw) else "Evoked"
         raise TypeError(
-            f"The mask is a RejectLog, which is about Epochs, and the data are {_name_kind(inst)}. "
-            "Pass the epochs that autoreject was given, or a bool array."
+            f"The mask is a RejectLog, which is about Epochs, and the data are {kind}. Pass the "
+            "epochs that autoreject was given, or a bool array."
         )
     labels, names = np.asarray(log.labels, float), [str(name) for name in log.ch_names]
     dropped = np.asarray(log.bad_epochs, bool)
@@ -70,8 +72,3 @@ def _select_epochs(bad, dropped, n_epochs):
         f"dropped bad epochs) or the {n_returned} that it returned (after dropping the "
         f"{n_given - n_returned} in bad_epochs). If you dropped others, do so after restoring."
     )
-
-
-def _name_kind(inst):
-    """Return the kind of an instance for an error message."""
-    return type(inst).__name__.removesuffix("Array")
