@@ -19,7 +19,7 @@ from .features import (
 from .models import convert_checkpoint, fetch_model, list_models, load_model
 from .montage import ChannelMap, match_channels
 from .preprocessing import preprocess
-from .restoration import RestorationReport, Restorer, harmonize, restore
+from .restoration import LiveRestorer, RestorationReport, Restorer, harmonize, restore
 from .training import pretrain, pretrain_tokenizer
 
 __version__: str
@@ -31,6 +31,7 @@ __all__ = [
     "Embedding",
     "GramClassifier",
     "GramFeatures",
+    "LiveRestorer",
     "Prior",
     "RestorationReport",
     "Restorer",

@@ -25,12 +25,13 @@ def filter_length(sfreq):
 
 
 @lru_cache(maxsize=16)
-def lowpass_taps(sfreq, edges=BAND_EDGES):
+def lowpass_taps(sfreq, edges=BAND_EDGES, n_taps=None):
     """Design zero-phase low-passes, whose differences are the bands, shape (n_edges, n_taps).
 
-    Edges above the Nyquist frequency give the identity. The array is cached, and read-only.
+    Edges above the Nyquist frequency give the identity. The array is cached, and read-only. An odd
+    ``n_taps`` other than `filter_length` is for filters with less delay.
     """
-    n_taps = filter_length(sfreq)
+    n_taps = n_taps or filter_length(sfreq)
     taps = np.zeros((len(edges), n_taps))
     for row, edge in zip(taps, edges, strict=True):
         if edge + _TRANSITION / 2 < sfreq / 2:

@@ -4,5 +4,7 @@
 
 from ._find_bads import find_bads
 from ._report import BadsReport
+from ._running_check import RunningCheck
+from ._window_check import MIN_CHANNELS, WindowCheck
 
 __all__ = ["BadsReport", "find_bads"]

@@ -10,6 +10,9 @@ from ._fit import (
 from ._harmonize import (
     harmonize,
 )
+from ._live import (
+    LiveRestorer,
+)
 from ._methods import (
     METHODS,
     OPTIONS,
@@ -41,6 +44,7 @@ __all__ = [
     "EXPERTS",
     "KINDS",
     "MAX_CONTRASTS",
+    "LiveRestorer",
     "METHODS",
     "OPTIONS",
     "RestorationReport",

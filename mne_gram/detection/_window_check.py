@@ -1,0 +1,62 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Judge windows of new data by a covariance that was learnt from earlier data."""
+
+import numpy as np
+
+from .._recording import choose_windows
+from ..covariance import band_products
+from ._misfit import WindowScorer
+from ._signal_checks import find_flat, find_line, measure_line
+
+MIN_CHANNELS = 4
+_MAX_WINDOWS = 80  # of the earlier data, that show which misfit is typical
+_THRESHOLD = 5.5  # as in find_bads
+_LOUD = 30.0  # times the typical standard deviation of the EEG
+_LARGEST = 1e3  # volts
+
+
+class WindowCheck:
+    """Finds bad channels in windows of new data, which do not influence each other.
+
+    ``recording`` is earlier, clean data with at least ``MIN_CHANNELS`` good channels, ``cov
+    (n_bands, n_channels, n_channels)`` its covariance, and ``still (n_channels,)`` which channel is
+    always flat, being the reference.
+    """
+
+    def __init__(self, recording, cov, carries_reference, still):
+        starts, length, good = choose_windows(
+            recording.bad, recording.segments, recording.sfreq, _MAX_WINDOWS
+        )
+        windows = np.stack([recording.samples.read(a, a + length) for a in starts])
+        windows[~good] = 0.0
+        std = windows.std(axis=2)
+        self.size, self._still = float(np.median(std[good & (std > 0)])), still
+        spectra = band_products(windows, recording.sfreq)
+        self._scorer = WindowScorer(cov, carries_reference, good.any(axis=0), spectra, good)
+
+    def __call__(self, windows, hidden, sfreq, line_freq=None):
+        """Find bad channels in windows (n_windows, n_channels, n_times), which are overwritten.
+
+        Where ``hidden`` (n_windows, n_channels), they are ignored. Returns a dict of bool arrays
+        (n_windows, n_channels) by reason, and the misfit as a multiple of the threshold, ``-inf``
+        where it is not known.
+        """
+        with np.errstate(invalid="ignore"):
+            broken = ~(np.abs(windows) <= _LARGEST).all(axis=2)  # NaN too
+        windows[broken | hidden] = 0.0
+        loud = windows.std(axis=2) > _LOUD * self.size
+        flat = [find_flat(window, sfreq, self.size).any(axis=1) for window in windows]
+        flat = np.array(flat) & ~self._still & ~broken
+        usable = ~(broken | loud | flat | hidden)
+        freqs = (50.0, 60.0) if line_freq is None else (line_freq,)
+        pairs = zip(windows, usable, strict=True)
+        middle = [np.median(x[k], axis=0) if k.any() else 0 * x[0] for x, k in pairs]
+        line = measure_line(windows - np.array(middle)[:, None], sfreq, freqs)
+        pairs = zip(line, usable, strict=True)
+        line = np.array([find_line(x, k, self.size) for x, k in pairs])
+        usable &= ~line
+        spectra = band_products(np.where(usable[..., None], windows, 0.0), sfreq)
+        scores = self._scorer(spectra, usable, _THRESHOLD) / _THRESHOLD
+        found = dict(nan=broken, flat=flat, amplitude=loud, line=line, misfit=scores > 1)
+        return {why: where & ~hidden for why, where in found.items()}, scores
