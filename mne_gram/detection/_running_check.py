@@ -16,7 +16,7 @@ _MOST = 0.5  # of a window that may be missing, and of the channels that are bad
 class RunningCheck:
     """Finds channels that go bad in data that arrive chunk by chunk, and that are good again.
 
-    ``check`` is a TrialCheck, of whose channels those in ``present (n_channels,)`` arrive.
+    ``check`` is a WindowCheck, of whose channels those in ``present (n_channels,)`` arrive.
     """
 
     def __init__(self, check, present, sfreq, line_freq):
@@ -65,8 +65,8 @@ class RunningCheck:
         """Judge the complete window, and return the changes."""
         ignored = (self._marked.mean(axis=1) > _MOST) | ~self._present
         gone = (self._missing.mean(axis=1) > _MOST) & ~ignored
-        args = (self._window[None].copy(), (gone | ignored)[None], self._sfreq, self._line_freq)
-        reasons, scores = self._check.judge(*args)
+        window, hidden = self._window[None].copy(), (gone | ignored)[None]
+        reasons, scores = self._check(window, hidden, self._sfreq, self._line_freq)
         reasons = {why: where[0] for why, where in reasons.items()}
         reasons["nan"] |= gone
         bad = np.any(list(reasons.values()), axis=0)

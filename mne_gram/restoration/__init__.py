@@ -7,6 +7,7 @@ report), ``_methods`` (the table of methods), their modules ``_select`` (auto), 
 (spatial), ``_gram`` and ``_spline``, what these share in ``_fit`` and ``_gaps``, then ``_blocks``,
 ``_mark``, ``_tally`` and ``_report``. ``_restorer`` restores new data by a fit to earlier ones: it
 reads arrays by ``_trial_input`` and cuts trials in ``_trials``, which ``_trial_fit`` restores.
+``_live`` restores chunks of a stream by the same fit.
 """
 
 import lazy_loader

@@ -8,32 +8,33 @@ from mne.io.constants import FIFF
 from mne.utils import _validate_type, logger
 from sklearn.utils.validation import check_is_fitted
 
-from .._docs import fill_doc
+from .._checks import make_array_info
 from ..covariance import MIN_GOOD
 from ..detection import RunningCheck
 from ._gaussian import find_runs
 from ._live_clock import Clock
 from ._live_filter import MAX_DELAY, MIN_DELAY, DelayLine
 from ._restorer import Restorer
+from ._wanted import find_present
 
 _LARGEST = 1e3  # volts
 
 
-@fill_doc
 class LiveRestorer:
     """Restore bad channels in data that arrive chunk by chunk.
 
     Parameters
     ----------
     restorer : Restorer
-        A fitted :class:`mne_gram.Restorer` with ``method="spatial"``, which is not modified. With
-        ``bads="auto"``, channels that go bad are found while data arrive; otherwise those in its
-        ``bads`` are restored, and those that are marked in the data.
+        A fitted :class:`mne_gram.Restorer`, which is not modified. The channels in its ``bads`` are
+        always restored.
     ch_names : list of str | None
         The channels of the data, in their order. Those of the `restorer` may be missing, and others
         are returned unchanged. None takes those of the `restorer`, or of the LSL stream.
     sfreq : float | None
         The sampling rate in Hz. None takes that of the data passed to `fit`, or of the LSL stream.
+    detect : bool
+        Whether to find channels that go bad while data arrive, and to restore them from then on.
     delay : float
         The delay of all channels in seconds. 0 restores bad channels by weights that are the same
         at all frequencies. From 0.2 to 0.825, each frequency band has its own weights, as in
@@ -81,8 +82,8 @@ class LiveRestorer:
     Examples
     --------
     >>> import mne_gram
-    >>> raw = mne_gram.datasets.sample(verbose="error")
-    >>> restorer = mne_gram.Restorer(bads="auto").fit(raw)
+    >>> raw, truth = mne_gram.datasets.sample(return_truth=True, verbose="error")
+    >>> restorer = mne_gram.Restorer().fit(truth)
     >>> live = mne_gram.LiveRestorer(restorer)
     >>> data = raw.get_data(restorer.ch_names_)
     >>> for start in range(0, raw.n_times, 16):  # chunks of 0.1 s
@@ -91,60 +92,66 @@ class LiveRestorer:
     True
     """
 
-    def __init__(self, restorer, *, ch_names=None, sfreq=None, delay=0.0):
+    def __init__(self, restorer, *, ch_names=None, sfreq=None, detect=True, delay=0.0):
         _validate_type(restorer, Restorer, "restorer")
         check_is_fitted(restorer)
-        if restorer.method != "spatial":
-            raise ValueError(
-                f"The restorer has method={restorer.method!r}, expected 'spatial': splines learn "
-                "nothing that could be used while data arrive."
-            )
+        _validate_type(detect, bool, "detect")
         _validate_type(delay, "numeric", "delay")
         if delay != 0 and not MIN_DELAY <= delay <= MAX_DELAY:
             raise ValueError(
                 f"delay must be 0 or from {MIN_DELAY} to {MAX_DELAY} seconds, got {delay}."
             )
-        self._restorer, self._wanted_delay = restorer, float(delay)
-        ch_names = restorer.ch_names_ if ch_names is None else ch_names
-        sfreq = restorer._info["sfreq"] if sfreq is None else sfreq
-        self._start(ch_names, sfreq, restorer._info["line_freq"])
-
-    def _start(self, ch_names, sfreq, line_freq):
-        """Start a stream with these channels."""
-        names, ch_names = self._restorer.ch_names_, list(ch_names)
-        if len(set(ch_names)) != len(ch_names):
-            raise ValueError(f"ch_names must be unique, got {ch_names}.")
-        if not sfreq > 0:
-            raise ValueError(f"The sampling rate must be positive and regular, got {sfreq}.")
-        self._rows = np.array([k for k, name in enumerate(ch_names) if name in names], int)
-        if len(self._rows) < MIN_GOOD:
+        self._fit, self._given_bads = restorer._trial_fit, restorer.bads or ()
+        if delay and self._fit.head is not None:
+            raise ValueError("Splines are the same in all frequency bands: use delay=0.")
+        if detect and self._fit.check is None:
             raise ValueError(
-                f"Found {len(self._rows)} channels of the restorer in the data, expected at least "
-                f"{MIN_GOOD}. The data have {', '.join(ch_names)}; the restorer was fitted to "
+                "Fewer than four channels were good in fit, which is too few to find bad channels: "
+                "use detect=False."
+            )
+        self._detect, self._wanted_delay = detect, float(delay)
+        fitted = self._fit.info
+        ch_names = fitted["ch_names"] if ch_names is None else ch_names
+        self._start(make_array_info(None, ch_names, fitted["sfreq"] if sfreq is None else sfreq))
+
+    def _start(self, info):
+        """Start a stream of the channels of an info."""
+        if not info["sfreq"] > 0:
+            raise ValueError("The stream has no regular sampling rate.")
+        self.ch_names, self._sfreq = list(info["ch_names"]), info["sfreq"]
+        self._line_freq = info["line_freq"] or self._fit.info["line_freq"]
+        names = self._fit.info["ch_names"]
+        inst = mne.io.RawArray(np.zeros((len(self.ch_names), 1)), info, verbose="error")
+        present = find_present(inst, self._fit.info)
+        if len(present) < MIN_GOOD:
+            raise ValueError(
+                f"Found {len(present)} channels of the restorer in the data, expected at least "
+                f"{MIN_GOOD}. The data have {', '.join(self.ch_names)}; the restorer was fitted to "
                 f"{', '.join(names)}."
             )
-        self.ch_names, self._sfreq, self._line_freq = ch_names, float(sfreq), line_freq
-        self._index = np.array([names.index(ch_names[row]) for row in self._rows])
-        self._present = np.isin(names, ch_names)
-        bads = self._restorer.bads
-        self._always = np.isin(names, bads if isinstance(bads, (list, tuple)) else [])
-        self._possible = self._present.copy()
-        self._possible[sorted(self._restorer._spatial.lost)] = False
+        # Of each channel that is present: its index in the fit, and its row in the data.
+        self._index = np.array([k for k, name in enumerate(names) if name in present])
+        rows = [self.ch_names.index(present[names[k]]) for k in self._index]
+        self._rows = np.array(rows)
+        self._present = np.isin(names, list(present))
+        self._always = np.isin(names, self._given_bads)
+        if self._detect:  # what is usual for these is unknown
+            self._always |= self._fit.spatial.whole
         self.reset()
 
     def reset(self):
         """Forget all data: which channels were bad, and what a delayed stream still contains."""
         self._check = self._line = None
-        if isinstance(self._restorer.bads, str):
-            check = self._restorer._check
-            self._check = RunningCheck(check, self._present, self._sfreq, self._line_freq)
+        if self._detect:
+            args = (self._present, self._sfreq, self._line_freq)
+            self._check = RunningCheck(self._fit.check, *args)
         if self._wanted_delay:
-            operators = self._restorer._spatial.operators
+            operators = self._fit.spatial.operators
             self._line = DelayLine(operators, self._wanted_delay, self._sfreq)
+        self._clock = Clock(self._sfreq, 0 if self._line is None else self._line.n_delay)
         self._bad = self._always & self._present
         self._last = np.zeros(len(self._present))  # finite values, in volts
         self._n_times, self._spans, self._open = 0, [], {}
-        self._clock = Clock(self._sfreq, 0 if self._line is None else self._line.n_delay)
         self._stuck = self._disturbed = False
 
     @property
@@ -155,7 +162,7 @@ class LiveRestorer:
     @property
     def bads(self):
         """The channels that are bad at present."""
-        return [self.ch_names[row] for row in self._rows[self._bad[self._index]]]
+        return [self.ch_names[row] for row in sorted(self._rows[self._bad[self._index]])]
 
     @property
     def annotations(self):
@@ -191,7 +198,7 @@ class LiveRestorer:
         if list(info["ch_names"]) != self.ch_names or info["sfreq"] != self._sfreq:
             if self._n_times:
                 logger.info("The stream has other channels than before: restoration starts again.")
-            self._start(info["ch_names"], info["sfreq"], info["line_freq"] or self._line_freq)
+            self._start(info)
         if not len(data):
             return data, timestamps
         marks = np.isin(self.ch_names, info["bads"])
@@ -283,7 +290,7 @@ class LiveRestorer:
             changes = self._check.add(seen, missing, sheltered)
         if self._line is not None:
             good = np.flatnonzero(self._present & ~self._bad)
-            bad = np.flatnonzero(self._possible & self._bad)
+            bad = np.flatnonzero(self._fit.known & self._present & self._bad)
             raw, filled, written = self._line(raw, filled, written, good, bad)
         restored = raw.copy()
         restored[rows] = np.where(written[index], filled[index] / scale[rows], raw[rows])
@@ -295,14 +302,14 @@ class LiveRestorer:
     def _fill(self, data, missing, marked):
         """Estimate bad samples in place, and return where this was possible, (n, n_times)."""
         bad, written = missing | marked, np.zeros(marked.shape, bool)
-        operators, stuck = self._restorer._spatial.operators, False
+        stuck = False
         for start, stop, _ in find_runs(bad & self._present[:, None], [(0, bad.shape[1])]):
             good = np.flatnonzero(self._present & ~bad[:, start])
-            wanted = np.flatnonzero(self._possible & bad[:, start])
+            wanted = np.flatnonzero(self._fit.known & self._present & bad[:, start])
             stuck |= len(good) < MIN_GOOD
             if len(good) < MIN_GOOD or not len(wanted):
                 continue
-            data[wanted, start:stop] = operators(good, wanted)[1] @ data[good, start:stop]
+            data[wanted, start:stop] = self._fit.weights(good, wanted) @ data[good, start:stop]
             written[wanted, start:stop] = True
         if stuck and not self._stuck:
             logger.warning("Fewer than two channels are good: data are returned unchanged.")
@@ -317,7 +324,7 @@ class LiveRestorer:
         """Log which channels are bad or good from now on, and keep the spans."""
         now = self._n_times / self._sfreq
         for channel, why in changes:
-            name = self._restorer.ch_names_[channel]
+            name = self.ch_names[self._rows[self._index == channel][0]]
             if why is not None:
                 self._open[name] = (why, now)
                 logger.info("%.2f s: %s is bad (%s) and is restored from here on.", now, name, why)

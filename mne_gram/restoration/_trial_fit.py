@@ -15,6 +15,7 @@ from .._recording import (
     find_stray_channels,
 )
 from ..covariance import MIN_GOOD
+from ..detection import MIN_CHANNELS, WindowCheck
 from ._blocks import restore_blocks
 from ._fit import Plan, Settings, SpatialFit, fit_spatial, measure_statistics, move_fit
 from ._methods import METHODS
@@ -41,6 +42,7 @@ class TrialFit:
     spatial: SpatialFit
     head: Head | None  # for splines; None restores by the covariance
     still: np.ndarray
+    check: WindowCheck | None  # finds bad channels; None where too few were good
 
     @property
     def covariance(self):
@@ -115,8 +117,11 @@ def fit_trials(recording, prior, with_spline):
         still[:] = False
     statistics = measure_statistics(recording, prior)
     spatial = fit_spatial(recording, statistics, Settings(prior=prior, on_missing="ignore"))
-    head = fit_head(recording.info) if with_spline else None
-    return TrialFit(recording.info, spatial, head, still)
+    head, check = fit_head(recording.info) if with_spline else None, None
+    if (~recording.bad.whole).sum() >= MIN_CHANNELS:
+        carries_reference = statistics.places.carries_reference
+        check = WindowCheck(recording, spatial.operators.cov, carries_reference, still)
+    return TrialFit(recording.info, spatial, head, still, check)
 
 
 def hide_channels(channels, n_times):
