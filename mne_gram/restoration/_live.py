@@ -6,7 +6,6 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 from mne.utils import _validate_type, logger
-from sklearn.utils.validation import check_is_fitted
 
 from .._checks import make_array_info
 from ..covariance import MIN_GOOD
@@ -14,7 +13,6 @@ from ..detection import RunningCheck
 from ._gaussian import find_runs
 from ._live_clock import Clock
 from ._live_filter import MAX_DELAY, MIN_DELAY, DelayLine
-from ._restorer import Restorer
 from ._wanted import find_present
 
 _LARGEST = 1e3  # volts
@@ -93,6 +91,10 @@ class LiveRestorer:
     """
 
     def __init__(self, restorer, *, ch_names=None, sfreq=None, detect=True, delay=0.0):
+        from sklearn.utils.validation import check_is_fitted  # here, because it takes time
+
+        from ._restorer import Restorer
+
         _validate_type(restorer, Restorer, "restorer")
         check_is_fitted(restorer)
         _validate_type(detect, bool, "detect")
