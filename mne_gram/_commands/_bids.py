@@ -8,7 +8,14 @@ import json
 
 from .. import __version__
 from ._restore import add_restoration_options, get_restoration_options
-from ._shared import POOLS, add_command, add_encoding_options, log_to_stderr
+from ._shared import (
+    POOLS,
+    add_command,
+    add_encoding_options,
+    add_selection,
+    get_selection,
+    log_to_stderr,
+)
 
 
 def add_bids(commands):
@@ -30,14 +37,7 @@ def add_bids(commands):
     add("root", metavar="ROOT", help="BIDS root, the folder with dataset_description.json")
     jobs = ["restore", "embed", "tokens", "prior"]
     add("--job", default="restore", choices=jobs, help="what to compute (default: restore)")
-    for entity in ("subject", "session", "task", "run"):
-        add(
-            f"--{entity}",
-            dest=f"{entity}s",
-            nargs="+",
-            metavar="LABEL",
-            help=f"only these {entity}s, such as {dict(run='1', task='rest').get(entity, '01')}",
-        )
+    add_selection(parser)
     help_derivatives = "output folder (default: ROOT/derivatives/mne-gram)"
     add("--derivatives", metavar="FOLDER", help=help_derivatives)
     _add_scale_options(parser)
@@ -93,10 +93,7 @@ def _run_bids(args, parser):
         report = run_bids(
             args.root,
             job=args.job,
-            subjects=args.subjects,
-            sessions=args.sessions,
-            tasks=args.tasks,
-            runs=args.runs,
+            **get_selection(args),
             derivatives=args.derivatives,
             n_jobs=n_jobs,
             shard=args.shard,

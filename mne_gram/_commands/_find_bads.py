@@ -4,6 +4,7 @@
 
 # Imports are nested, so that --help and wrong arguments are answered at once.
 import json
+import os
 
 from .. import __version__
 from ._shared import (
@@ -13,10 +14,12 @@ from ._shared import (
     add_input_options,
     add_output_options,
     add_prior_option,
+    add_selection,
     check_format,
     check_input,
     complete_input,
     file_name,
+    get_selection,
     log_to_stderr,
     name_input,
     read_input,
@@ -29,14 +32,18 @@ def add_find_bads(commands):
         commands,
         "find-bads",
         _run_find_bads,
-        "find bad channels and bad segments of single channels in a recording",
+        "find bad channels and bad segments of single channels in a recording or a BIDS data set",
         example="mne_gram find-bads sub-01_eeg.vhdr\n"
         "mne_gram find-bads sub-01_eeg.vhdr --json\n"
-        "mne_gram find-bads sub-01_raw.fif --output sub-01_marked_raw.fif",
-        note="IN is never changed; OUT is a copy with the bad channels and segments marked.",
+        "mne_gram find-bads sub-01_raw.fif --output sub-01_marked_raw.fif\n"
+        "mne_gram find-bads /data/study --task rest --write --dry-run\n"
+        "mne_gram find-bads /data/study/sub-01/eeg/sub-01_task-rest_eeg.vhdr --write",
+        note="The recording is never changed; OUT is a copy with the bad channels and segments "
+        "marked.\n--write changes channels.tsv and events.tsv of a BIDS data set, after a backup "
+        "in ROOT/sourcedata.",
     )
     add = parser.add_argument
-    add_input(parser)
+    add_input(parser, "; or a BIDS root")
     add_input_options(parser)
     add(
         "--channel-threshold",
@@ -56,12 +63,45 @@ def add_find_bads(commands):
     help_output = "write a marked copy of IN: .fif, .edf or .vhdr"
     add("--output", metavar="OUT", type=file_name(*RECORDINGS), help=help_output)
     add("--table", type=file_name(".csv"), metavar="FILE", help="write the findings to a .csv file")
+    help_write = "mark the findings in channels.tsv and events.tsv of the BIDS data set"
+    add("--write", action="store_true", help=help_write)
+    help_dry_run = "with --write: only list the files that would be changed"
+    add("--dry-run", action="store_true", help=help_dry_run)
+    add_selection(parser)
     add_output_options(parser)
 
 
 def _run_find_bads(args, parser):
-    """Find the bad channels and segments of one recording."""
+    """Find the bad channels and segments of a recording, or of those of a data set."""
     check_input(args, parser)
+    if args.dry_run and not args.write:
+        parser.error("--dry-run is for --write")
+    description = os.path.join(args.input or "", "dataset_description.json")
+    is_root = not args.sample and os.path.isfile(description)
+    if (is_root or args.write) and args.output:
+        parser.error("--output is for a single recording, without --write")
+    if args.write and args.sample:
+        parser.error("--write is for recordings of a BIDS data set, and --sample is not one")
+    if is_root or args.write:
+        _run_in_data_set(args)
+    else:
+        if any(get_selection(args).values()):
+            parser.error("--subject, --session, --task and --run are for a BIDS root")
+        _run_in_file(args, parser)
+
+
+def _get_options(args):
+    """Return the options of `mne_gram.find_bads`."""
+    return dict(
+        line_freq=args.line_freq,
+        prior=args.prior,
+        channel_threshold=args.channel_threshold,
+        span_threshold=args.span_threshold,
+    )
+
+
+def _run_in_file(args, parser):
+    """Find the bad channels and segments of one recording."""
     from .._files import check_output
     from ..detection import find_bads
 
@@ -73,15 +113,88 @@ def _run_find_bads(args, parser):
         if args.table:
             check_output(args.table, source=args.input, overwrite=args.overwrite)
         complete_input(inst, args)
-        found = find_bads(
-            inst,
-            line_freq=args.line_freq,
-            prior=args.prior,
-            channel_threshold=args.channel_threshold,
-            span_threshold=args.span_threshold,
-        )
+        found = find_bads(inst, **_get_options(args))
         lines = _write_found(found, inst, args)
     print(_to_json(found, args) if args.json else "\n".join([str(found), *lines]))
+
+
+def _run_in_data_set(args):
+    """Find the bad channels and segments of recordings of a data set, and mark them if asked."""
+    from .._files import check_output
+    from ..bids import find_bads_in, select_for_marks
+
+    if args.table:
+        check_output(args.table, overwrite=args.overwrite)
+    rows = []
+    with log_to_stderr(args.verbose):
+        recordings = select_for_marks(args.input, get_selection(args))
+    calls = find_bads_in(
+        recordings,
+        write=args.write and not args.dry_run,
+        prepare=lambda inst: complete_input(inst, args),
+        **_get_options(args),
+    )
+    while True:  # each recording is reported before the next one begins
+        with log_to_stderr(args.verbose):
+            row = next(calls, None)
+        if row is None:
+            break
+        rows.append(row)
+        if not args.json:
+            print("\n".join(_describe_row(row, args)), flush=True)
+    if args.table:
+        _write_table(rows, args)
+    if args.json:
+        print(_rows_to_json(rows, args))
+    failed = [row["recording"] for row in rows if row["status"] == "failed"]
+    if failed:
+        names = ", ".join(failed[:3]) + (", ..." if len(failed) > 3 else "")
+        raise RuntimeError(f"{len(failed)} of {len(rows)} recordings failed: {names}.")
+
+
+def _describe_row(row, args):
+    """Yield the lines that report what was found in a recording, and where it is marked."""
+    if row["status"] == "failed":
+        yield f"{row['recording']}: failed: {row['why']}"
+        return
+    found = row["found"]
+    n_new = int((row["table"]["marked"] == "new").sum())
+    yield (
+        f"{row['recording']}: {len(found.channels)} bad channels, {len(found.spans)} bad segments, "
+        f"{n_new} of them new"
+    )
+    if len(row["table"]):
+        table = row["table"].drop(columns="whole").round(dict(start=3, stop=3))
+        yield from (f"  {line}" for line in table.to_string(index=False).splitlines())
+    if args.write and row["files"]:
+        done = "Would write" if args.dry_run else "Wrote"
+        yield f"  {done} {', '.join(row['files'])}."
+    if row["backup"]:
+        yield f"  Backup: {row['backup']}."
+
+
+def _write_table(rows, args):
+    """Write the findings of all recordings to one table."""
+    import pandas as pd
+
+    from .._files import staged
+
+    tables = [row["table"].assign(recording=row["recording"]) for row in rows]
+    with staged(args.table, args.overwrite) as file:
+        pd.concat(tables).to_csv(file, index=False)
+    if not args.json:
+        print(f"Wrote {args.table}.")
+
+
+def _rows_to_json(rows, args):
+    """Return the findings of recordings of a data set as JSON."""
+    recordings = [
+        {key: row[key] for key in ("recording", "status", "why", "files", "backup")}
+        | dict(found=json.loads(row["table"].to_json(orient="records")))
+        for row in rows
+    ]
+    content = dict(version=__version__, input=args.input, written=args.write and not args.dry_run)
+    return json.dumps(content | dict(recordings=recordings), indent=1)
 
 
 def _write_found(found, inst, args):

@@ -9,6 +9,7 @@ import sys
 
 RECORDINGS = (".fif", ".fif.gz", ".edf", ".vhdr")
 FIGURES = (".png", ".pdf", ".svg")
+ENTITIES = ("subject", "session", "task", "run")
 POOLS = ("cls", "mean", "channels", "times", "patches")
 
 
@@ -33,13 +34,16 @@ def add_command(commands, name, run, summary, *, example, note=""):
     return parser
 
 
-def add_input(parser):
-    """Add the recording that a command reads; its options follow with `add_input_options`."""
+def add_input(parser, other=""):
+    """Add the recording that a command reads; its options follow with `add_input_options`.
+
+    ``other`` says what a command reads instead.
+    """
     parser.add_argument(
         "input",
         nargs="?",
         metavar="IN",
-        help="recording, in any format that MNE reads (epochs: -epo.fif)",
+        help=f"recording, in any format that MNE reads (epochs: -epo.fif){other}",
     )
 
 
@@ -50,6 +54,23 @@ def add_input_options(parser):
     add("--bads", nargs="+", default=[], metavar="NAME", help="names of additional bad channels")
     add("--montage", metavar="NAME", help="montage of MNE to set, such as colin27_1005")
     add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
+
+
+def add_selection(parser):
+    """Add the options that select recordings of a BIDS data set."""
+    for entity in ENTITIES:
+        parser.add_argument(
+            f"--{entity}",
+            dest=f"{entity}s",
+            nargs="+",
+            metavar="LABEL",
+            help=f"only these {entity}s, such as {dict(run='1', task='rest').get(entity, '01')}",
+        )
+
+
+def get_selection(args):
+    """Return the labels that are asked for, by ``subjects``, ``sessions``, ``tasks``, ``runs``."""
+    return {f"{entity}s": getattr(args, f"{entity}s") for entity in ENTITIES}
 
 
 def add_model(parser):

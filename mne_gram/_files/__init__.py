@@ -7,6 +7,7 @@
 - ``_find.py``: the recordings of a BIDS data set
 - ``_bids_recording.py``: one of them, with its sidecars
 - ``_logs.py``: the log of a training run
+- ``_tsv.py``: tables that are changed in place
 """
 
 from .._formats import staged, staged_together
@@ -31,3 +32,4 @@ from ._io import (
     write_inst,
 )
 from ._logs import LOG_COLUMNS, LOG_FILE, read_log, read_log_rows
+from ._tsv import TsvText

@@ -15,8 +15,12 @@ In the order of a run:
   (``_journal.py``)
 - ``_restore.py``, ``_encode.py``: the jobs; ``_sidecars.py``: the sidecars that they write
 - ``_pages.py``: HTML pages, made from the journal
+
+In addition, ``_find_bads.py`` finds bad channels and segments of recordings and marks them in the
+data set itself (``_bad_tables.py``).
 """
 
+from ._find_bads import find_bads_in, select_for_marks
 from ._report import BidsReport
 from ._run import run_bids
 

@@ -12,7 +12,9 @@ from ..restoration import to_number
 from ._journal import PRIVATE, write_text
 from ._lock import hold
 
-_TYPES = dict(eeg="EEG", eog="EOG", ecg="ECG", emg="EMG", stim="TRIG", seeg="SEEG", ecog="ECOG")
+CHANNEL_TYPES = dict(
+    eeg="EEG", eog="EOG", ecg="ECG", emg="EMG", stim="TRIG", seeg="SEEG", ecog="ECOG"
+)
 _CHANNEL_COLUMNS = dict(
     restored="Whether the channel was restored: all (throughout), part (segments) or none.",
     restored_seconds="Duration of the restored signal in seconds.",
@@ -91,8 +93,8 @@ def make_channels(inst, source=None):
     table = pd.DataFrame(
         dict(
             name=names,
-            type=[_TYPES.get(kind, "MISC") for kind in types],
-            units=["µV" if kind in _TYPES and kind != "stim" else "n/a" for kind in types],
+            type=[CHANNEL_TYPES.get(kind, "MISC") for kind in types],
+            units=["µV" if kind in CHANNEL_TYPES and kind != "stim" else "n/a" for kind in types],
             low_cutoff=info["highpass"],
             high_cutoff=info["lowpass"],
             sampling_frequency=info["sfreq"],

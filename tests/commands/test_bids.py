@@ -138,3 +138,53 @@ def test_find_bads_wrong_input(recording, tmp_path, capsys):
         with pytest.raises(SystemExit) as exc:
             main(["find-bads", *args])
         assert exc.value.code == 2
+
+
+def test_find_bads_in_data_set(bids_copy, capsys):
+    """A table per recording is printed; files are only changed with ``--write``."""
+    tables = sorted(bids_copy.glob("sub-01/eeg/*run-02_channels.tsv"))
+    tables[0].write_text(tables[0].read_text().replace("\tbad\t", "\tgood\t"))
+    before = tables[0].read_bytes()
+    args = ["find-bads", str(bids_copy), "--subject", "01", "--run", "2"]
+    for more, text in (([], None), (["--write", "--dry-run"], "Would write")):
+        assert main([*args, *more]) == 0
+        out = capsys.readouterr().out
+        assert "run-02_eeg.vhdr: 2 bad channels, " in out and "FT8" in out
+        assert ("rite" in out) == (text is not None) and (text or "") in out
+        assert tables[0].read_bytes() == before
+    assert main([*args, "--write", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    (row,) = printed["recordings"]
+    assert printed["written"] and row["files"][0].endswith("run-02_channels.tsv")
+    assert {found["channel"] for found in row["found"] if found["whole"]} == {"CP2", "FT8"}
+    table = pd.read_csv(tables[0], sep="\t").set_index("name")
+    assert table["status"]["CP2"] == "bad" and "misfit" in table["status_description"]["CP2"]
+
+
+def test_find_bads_in_file_of_data_set(bids_copy, tmp_path, capsys):
+    """One recording of a data set is marked by its path, and the findings go to a table too."""
+    path = bids_copy / "sub-02" / "eeg" / "sub-02_task-rest_run-01_eeg.vhdr"
+    out = tmp_path / "found.csv"
+    assert main(["find-bads", str(path), "--write", "--table", str(out), "--bads", "Cz"]) == 0
+    assert "2 bad channels" in capsys.readouterr().out
+    assert {"CP2", "FT8"} <= set(pd.read_csv(out)["channel"])
+    path.write_text("x")
+    assert main(["find-bads", str(path), "--write"]) == 1
+    printed, err = capsys.readouterr()
+    assert "failed: " in printed and "1 of 1 recordings failed" in err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["a.fif", "--dry-run"],
+        ["a.fif", "--write", "--output", "b.fif"],
+        ["--sample", "--write"],
+        ["a.fif", "--subject", "01"],
+    ],
+)
+def test_find_bads_wrong_options(args):
+    """Options that do not go together are wrong arguments."""
+    with pytest.raises(SystemExit) as exc:
+        main(["find-bads", *args])
+    assert exc.value.code == 2

@@ -1,0 +1,175 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bad channels and segments in ``channels.tsv`` and ``events.tsv`` of the data set itself.
+
+This is the only module that changes files of a source data set: after a backup, each file at once,
+and only the cells and rows that are new.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from .._files import TsvText, find_sidecars
+from .._formats import check_folders, staged_together
+from ._sidecars import CHANNEL_TYPES
+
+BACKUPS = "sourcedata/mne_gram_backup"
+_MAKER = "mne_gram find-bads"
+# The columns that name events, in the order in which readers look for them.
+_NAMED_BY = ("trial_type", "stim_type", "value")
+
+
+def plan_tables(recording, inst, found):
+    """Return the new content of the tables of a recording by path, and what is new in them.
+
+    The content is bytes; what is new are the names of channels and a list of spans. Raises
+    ValueError if a table cannot be changed.
+    """
+    known = set(inst.info["bads"])
+    channels = [name for name in found.channels if name not in known]
+    annotated = _list_annotated(inst)
+    step = 1.5 / inst.info["sfreq"]
+    spans = [
+        span
+        for span in found.spans
+        if span.channel not in known and not _is_annotated(span, annotated, step)
+    ]
+    tables = {}
+    if channels:
+        path, table = _open_table(recording, "channels", lambda: _make_channels(inst))
+        tables[path] = _mark_channels(table, inst, found, channels)
+    if spans:
+        path, table = _open_table(recording, "events", lambda: b"onset\tduration\ttrial_type\n")
+        tables[path] = _add_events(table, inst, found, spans)
+    return tables, channels, spans
+
+
+def _list_annotated(inst):
+    """Return (onset, stop, channels) of each BAD annotation, in seconds from the first sample."""
+    annotations = inst.annotations
+    onsets = annotations.onset - inst.first_time
+    rows = zip(onsets, annotations.duration, annotations.ch_names, strict=True)
+    is_bad = [text.upper().startswith("BAD") for text in annotations.description]
+    return [(t, t + d, names) for (t, d, names), bad in zip(rows, is_bad, strict=True) if bad]
+
+
+def _is_annotated(span, annotated, step):
+    """Return whether a span lies within an annotation of its channel or of all channels."""
+    return any(
+        start <= span.start + step and span.stop <= stop + step
+        for start, stop, names in annotated
+        if not names or span.channel in names
+    )
+
+
+def _open_table(recording, suffix, make):
+    """Return the path of the recording's own table and its TsvText.
+
+    A table that other recordings share is copied, as the nearest one applies; without any, ``make``
+    returns the content.
+    """
+    stem = re.sub(r"_split-\d+", "", recording.name).rpartition("_")[0]
+    own = recording.file.with_name(f"{stem}_{suffix}.tsv")
+    check_folders(recording.root, own.parent.relative_to(recording.root))
+    if own.is_symlink() or (own.exists() and not own.is_file()):
+        raise ValueError(
+            f"{own} is a link or a folder, expected a file that can be replaced. Put a file in its "
+            "place (in a DataLad data set, by 'datalad unlock')."
+        )
+    paths = find_sidecars(recording, suffix, ".tsv")
+    content = paths[-1].read_bytes() if paths else make()
+    return own, TsvText(content, paths[-1] if paths else own)
+
+
+def _make_channels(inst):
+    """Return the content of ``channels.tsv`` for a recording without one."""
+    rows = [_describe_channel(inst, name) for name in inst.ch_names]
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    return "".join("\t".join(cells) + "\n" for cells in lines).encode("utf-8")
+
+
+def _describe_channel(inst, name):
+    """Return the cells that BIDS requires of a channel."""
+    (kind,) = inst.get_channel_types([name])
+    units = inst._orig_units.get(name, "n/a")
+    return dict(name=name.strip(), type=CHANNEL_TYPES.get(kind, "MISC"), units=units)
+
+
+def _mark_channels(table, inst, found, channels):
+    """Return the content of ``channels.tsv`` with channels marked as bad."""
+    names = table.get("name")
+    for name in channels:
+        if name.strip() not in names:
+            table.insert(len(names), _describe_channel(inst, name))
+            names.append(name.strip())
+    checked = {name.strip() for name in found.ch_names}
+    if "status" not in table.columns:
+        table.add_column("status", ["good" if name in checked else "n/a" for name in names])
+    if "status_description" not in table.columns:
+        table.add_column("status_description", ["n/a"] * len(names))
+    before = table.get("status_description")
+    for name in channels:
+        row = names.index(name.strip())
+        text = f"{found.reasons[name]} ({_MAKER})"
+        kept = "" if before[row] in ("", "n/a") else f"{before[row]}; "
+        table.set(row, "status", "bad")
+        table.set(row, "status_description", kept + text)
+    return table.to_bytes()
+
+
+def _add_events(table, inst, found, spans):
+    """Return the content of ``events.tsv`` with rows for spans, in the order of onsets."""
+    if "trial_type" not in table.columns:
+        # Events keep the names that readers gave them before.
+        column = next((name for name in _NAMED_BY if name in table.columns), None)
+        n_rows = len(table.get("onset"))
+        table.add_column("trial_type", table.get(column) if column else ["n/a"] * n_rows)
+    if "channel" not in table.columns:
+        table.add_column("channel", ["n/a"] * len(table.get("onset")))
+    sfreq = inst.info["sfreq"]
+    texts = found.to_annotations(inst).description
+    texts = dict(zip(found.spans, texts, strict=True))
+    for span in spans:
+        onsets = [_to_number(cell) for cell in table.get("onset")]
+        place = max(np.flatnonzero(np.array(onsets) <= span.start), default=-1) + 1
+        cells = dict(
+            onset=_format(span.start),
+            duration=_format(span.stop - span.start),
+            trial_type=str(texts[span]),
+            channel=span.channel.strip(),
+            sample=str(round(span.start * sfreq)),
+        )
+        table.insert(int(place), cells)
+    return table.to_bytes()
+
+
+def _to_number(cell):
+    return np.nan if cell in ("", "n/a") else float(cell)
+
+
+def _format(seconds):
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
+
+
+def write_tables(root, tables, backup):
+    """Replace the tables of a recording, after copying those that exist to the folder ``backup``.
+
+    ``tables`` has the content in bytes by path. Either all of them are replaced or none.
+    """
+    for path in filter(Path.exists, tables):
+        copy = backup / path.relative_to(root)
+        check_folders(root, copy.parent.relative_to(root))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copy)
+    with staged_together(list(tables), True) as files:
+        for file, (path, content) in zip(files, tables.items(), strict=True):
+            with file.open("wb") as new:
+                new.write(content)
+                new.flush()
+                os.fsync(new.fileno())
+            if path.exists():
+                shutil.copymode(path, file)
