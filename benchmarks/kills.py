@@ -6,9 +6,10 @@
 in two passes, the first of which makes its prior (``--prior bundled``: in one), and
 ``--what training --runs 50`` trains a small tokenizer, or a stage 2. Each process is killed
 (SIGKILL, which it cannot notice) after a random time, and the next one continues in its folder;
-after a few kills it may end. All files have to be those of an unbroken run, bit for bit, and no
-temporary file or lock may remain. The exit status is 1 if anything differs. Processes are forked
-when everything is imported, which takes longer than the runs; this needs a POSIX system.
+after a few kills it may end. Time spent waiting for a busy processor does not count. All files have
+to be those of an unbroken run, bit for bit, and no temporary file or lock may remain. The exit
+status is 1 if anything differs. Processes are forked when everything is imported, which takes
+longer than the runs; this needs a POSIX system.
 """
 
 import argparse
@@ -91,24 +92,38 @@ def start(job, folder):
         os._exit(code)
 
 
+def read_waited(pid):
+    """Return how many seconds a process has waited for a busy processor; 0 if it is unknown."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
 def wait(pid, seconds):
-    """Return the exit status of a process, which is killed after some time; negative if it was."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    """Wait for a process, which is killed after some seconds of its own time.
+
+    This leaves out the time it waited for a busy processor. Returns its exit status, negative if
+    it was killed, and its own time.
+    """
+    begun, own, waited = time.monotonic(), 0.0, 0.0
+    while own < seconds:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(max(0.0, min(0.005, until - time.monotonic())))
+            return os.waitstatus_to_exitcode(status), own
+        time.sleep(max(0.0, min(0.005, seconds - own)))
+        waited = max(waited, read_waited(pid))
+        own = time.monotonic() - begun - waited
     os.kill(pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), own
 
 
 def measure(job, folder):
-    """Return how many seconds an unbroken run of a job takes."""
-    begun = time.monotonic()
-    if wait(start(job, folder), LONGEST):
+    """Return how many seconds of its own time an unbroken run of a job takes."""
+    status, seconds = wait(start(job, folder), LONGEST)
+    if status:
         raise RuntimeError("The run fails even if it is not killed.")
-    return time.monotonic() - begun
+    return seconds
 
 
 def kill_and_resume(job, compare, n_kills, seed, place):
@@ -124,7 +139,7 @@ def kill_and_resume(job, compare, n_kills, seed, place):
             # Mostly early, as less is left to do after each kill; sometimes beyond the end.
             last = kills == MOST_KILLS or count.kills == n_kills
             limit = LONGEST if last else 1.1 * seconds * rng.uniform() ** 2
-            code = wait(start(job, folder), limit)
+            code, _ = wait(start(job, folder), limit)
             if code == -signal.SIGKILL and not last:
                 kills, count.kills = kills + 1, count.kills + 1
                 continue
