@@ -12,6 +12,7 @@ from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _validate_type, logger, warn
 
+from ._marks import hide_marked
 from .montage import derivation_ends, match_channels
 
 _SKIPS = ("edge", "bad_acq_skip")  # annotations at which time is not continuous
@@ -126,6 +127,7 @@ def cut_windows(segments, sfreq):
     return windows[chosen]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # strays may have any values
 def measure_levels(windows):
     """Return median and overall standard deviation, and median mean: a tuple of (n_channels,).
 
@@ -135,20 +137,19 @@ def measure_levels(windows):
     for window in windows:
         good = np.isfinite(window)
         count = np.where(good.any(axis=1), good.sum(axis=1), np.nan)
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.where(good, window, 0).sum(axis=1) / count
-            deviation = np.where(good, window - mean[:, None], 0)
-            levels.append([np.sqrt((deviation**2).sum(axis=1) / count), np.abs(mean)])
+        mean = np.where(good, window, 0).sum(axis=1) / count
+        deviation = np.where(good, window - mean[:, None], 0)
+        levels.append([np.sqrt((deviation**2).sum(axis=1) / count), np.abs(mean)])
     if not levels:
         return None
     std, mean = np.array(levels).swapaxes(0, 1)
     return (*summarise_std(std), _nanmedian(mean))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # strays may have any values
 def summarise_std(std):
     """Return median and root mean square of standard deviations (n_windows, n_channels)."""
-    with np.errstate(over="ignore"):
-        total = np.nansum(std**2, axis=0)
+    total = np.nansum(std**2, axis=0)
     return _nanmedian(std), np.sqrt(total / np.maximum((~np.isnan(std)).sum(axis=0), 1))
 
 
@@ -158,6 +159,7 @@ def _nanmedian(values):
     return np.where(empty, np.nan, np.nanmedian(np.where(empty, 0.0, values), axis=0))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # strays may have any values
 def find_strays(info, picks, levels):
     """Return which channels cannot be EEG, given what `measure_levels` returned: bool (n_picks,).
 
@@ -198,9 +200,10 @@ def find_strays_of(inst, picks):
         windows = cut_windows(zip(starts, stops, strict=True), sfreq)
         parts = (inst.get_data(picks=picks, start=a, stop=b) for a, b in windows)
     else:
-        data, n_times = inst._data.reshape(-1, *inst._data.shape[-2:]), len(inst.times)
+        data, n_times = hide_marked(inst, picks), len(inst.times)
+        data = data.reshape(-1, *data.shape[-2:])
         windows = cut_windows([(k * n_times, (k + 1) * n_times) for k in range(len(data))], sfreq)
-        parts = (data[a // n_times, picks, a % n_times : (b - 1) % n_times + 1] for a, b in windows)
+        parts = (data[a // n_times, :, a % n_times : (b - 1) % n_times + 1] for a, b in windows)
     strays = find_strays(inst.info, picks, measure_levels(parts))
     return [inst.ch_names[pick] for pick in np.asarray(picks)[strays]]
 

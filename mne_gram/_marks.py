@@ -74,6 +74,12 @@ def find_broken(data):
     return ~(np.abs(data) <= _LARGEST)
 
 
+def empty_broken(inst, picks):
+    """Set broken samples of channels to NaN, in place: filters fail on infinity, but keep NaN."""
+    data = inst._data[..., picks, :]
+    inst._data[..., picks, :] = np.where(find_broken(data), np.nan, data)
+
+
 def fill_missing(inst, holes_only=False):
     """Fill EEG samples that are broken and marked as bad, in place, so that filters can run.
 
@@ -85,7 +91,7 @@ def fill_missing(inst, holes_only=False):
     missing = find_broken(inst._data[..., picks, :])
     if not missing.any():
         return None
-    holes, marked = _paint(inst, picks)
+    holes, marked = paint_marks(inst, picks)
     filled = missing & (holes if holes_only else holes | marked)
     for place in np.argwhere(filled.any(axis=-1)):
         *epoch, row = place
@@ -109,13 +115,23 @@ def empty_filled(inst, filled):
     picks = mne.pick_types(inst.info, eeg=True, exclude=())
     ratio = filled.shape[-1] / count_times(inst)
     index = np.floor((np.arange(count_times(inst)) + 0.5) * ratio).astype(int)
-    holes, marked = _paint(inst, picks)
+    holes, marked = paint_marks(inst, picks)
     data = inst._data[..., picks, :]
     data[filled[..., index] & (holes | marked)] = np.nan
     inst._data[..., picks, :] = data
 
 
-def _paint(inst, picks):
+def hide_marked(inst, picks):
+    """Return the data of channels, with NaN in holes and where they are marked as bad."""
+    data = inst._data[..., picks, :]  # a copy
+    bads = [inst.ch_names[pick] for pick in picks if inst.ch_names[pick] in inst.info["bads"]]
+    if bads or len(getattr(inst, "annotations", None) or ()):
+        holes, marked = paint_marks(inst, picks)
+        data[holes | marked] = np.nan
+    return data
+
+
+def paint_marks(inst, picks):
     """Return where holes are and what is marked as bad, two arrays of the shape of the picks."""
     shape = inst._data[..., picks, :].shape
     holes, marked = np.zeros(shape, bool), np.zeros(shape, bool)

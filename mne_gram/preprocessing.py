@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import mne
 import numpy as np
+from mne.annotations import _annotations_starts_stops
 from mne.io import BaseRaw
 from mne.io.constants import FIFF
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
@@ -18,7 +19,7 @@ from ._checks import (
     pick_eeg,
     warn_of_strays,
 )
-from ._marks import empty_filled, fill_missing, find_broken
+from ._marks import empty_broken, empty_filled, fill_missing, find_broken, hide_marked
 from .montage import find_derivations
 
 # The public names. All others are for the rest of the package, and may change.
@@ -56,7 +57,8 @@ def check_units(data):
     if not seen.any():
         return
     data = data[seen]
-    level = float(np.nanmedian(np.abs(data - np.nanmedian(data, axis=-1, keepdims=True))))
+    with np.errstate(over="ignore", invalid="ignore"):
+        level = np.nanmedian(np.abs(data - np.nanmedian(data, axis=-1, keepdims=True)))
     if 1e-9 <= level <= 1e-2:
         return
     if level == 0:
@@ -146,8 +148,10 @@ def pick_good_eeg(inst):
     return picks, good
 
 
-def check_finite(data, ch_names):
-    """Raise an error if data, shape (..., n_channels, n_times), have broken samples."""
+def check_samples(inst, good):
+    """Raise an error if good samples of the channels are not in volts, or broken."""
+    check_units(hide_marked(inst, good))
+    data, ch_names = inst.get_data(picks=good), [inst.ch_names[k] for k in good]
     broken = find_broken(data).any(axis=-1).reshape(-1, data.shape[-2]).any(axis=0)
     if broken.any():
         names = [name for name, wrong in zip(ch_names, broken, strict=True) if wrong]
@@ -190,11 +194,19 @@ def _choose_line_freq(inst, line_freq, good):
     return line_freq
 
 
+def _count_taps(transition, sfreq):
+    """Return the length of MNE's filter with a transition band of this width in Hz."""
+    length = int(np.ceil(_FIR_SECONDS / transition * sfreq))
+    return length + 1 - length % 2
+
+
 def _notch(inst, freqs, picks, longest):
     """Apply notch filters, no narrower than the longest segment, in samples, can resolve."""
     sfreq = inst.info["sfreq"]
     # MNE places half of this bandwidth on either side of the notch.
     bandwidth = max(1.0, 2 * _FIR_SECONDS * sfreq / max(longest - 1, 1))
+    if _count_taps(bandwidth / 2, sfreq) > longest:  # MNE rounds it up
+        bandwidth = 2 * _FIR_SECONDS * sfreq / max(longest - 2, 1)
     room = np.minimum(freqs, sfreq / 2 - freqs) - freqs / 400  # the width of the notch itself
     narrow = bandwidth / 2 >= room
     if narrow.any():
@@ -207,15 +219,17 @@ def _notch(inst, freqs, picks, longest):
     if not len(freqs):
         return
     if isinstance(inst, BaseRaw):
-        lengths = np.diff(find_segments(inst), axis=1)
-        short = lengths <= 2 * _FIR_SECONDS * sfreq / bandwidth
-        if short.any():  # MNE warns for each of them
+        n_taps = _count_taps(bandwidth / 2, sfreq)
+        short = np.diff(find_segments(inst), axis=1) < n_taps
+        if short.any():
             warn(
                 f"{short.sum()} of {len(short)} segments of continuous time are shorter than the "
                 f"notch filter ({2 * _FIR_SECONDS / bandwidth:.2g} s), which distorts them. Filter "
                 "recordings before joining them."
             )
-        with mne.utils.use_log_level("error") if short.any() else nullcontext():
+        starts, stops = _annotations_starts_stops(inst, _EDGES, invert=True)
+        is_short = (stops - starts).min() < n_taps  # MNE warns of each of them, also of empty ones
+        with mne.utils.use_log_level("error") if is_short else nullcontext():
             inst.notch_filter(
                 freqs, picks=picks, trans_bandwidth=bandwidth, skip_by_annotation=_EDGES
             )
@@ -244,8 +258,9 @@ def filter_eeg(inst, picks, l_freq, h_freq, line_freq):
         narrowest = _FIR_SECONDS * sfreq / max(longest - 2, 1)  # transition, in Hz
         if sfreq / 2 - h_freq < max(0.5, narrowest):
             h_freq = None
-    needed = _FIR_SECONDS / min(max(l_freq / 4, 2), l_freq) if l_freq is not None else 0
-    if needed * sfreq >= longest:
+    transition = np.inf if l_freq is None else min(max(l_freq / 4, 2), l_freq)  # MNE's choice
+    needed = _FIR_SECONDS / transition
+    if needed * sfreq >= longest or _count_taps(transition, sfreq) > longest:
         if inst.info["highpass"] < l_freq - 1e-6:  # otherwise done before the data were cut
             _subtract_means(inst, picks, segments)
             warn(
@@ -385,17 +400,13 @@ def process(inst, line_freq=None, l_freq=0.1, h_freq=75.0, reference="average", 
     strays = find_strays_of(inst, good)
     warn_of_strays(strays)
     picks, good = (np.setdiff1d(x, [inst.ch_names.index(n) for n in strays]) for x in (picks, good))
-    data = inst.get_data(picks=good)
-    check_units(data)
-    check_finite(data, [inst.ch_names[k] for k in good])
-    del data
-    # Filters fail on infinity, but keep NaN, in bad channels, as NaN.
-    data = inst._data[..., picks, :]
-    inst._data[..., picks, :] = np.where(find_broken(data), np.nan, data)
+    check_samples(inst, good)
+    empty_broken(inst, picks)
     check_band(inst.info, l_freq, h_freq)
     filter_eeg(inst, picks, l_freq, h_freq, _choose_line_freq(inst, line_freq, good))
     if inst.info["sfreq"] != sfreq:
-        inst.resample(sfreq)
+        with np.errstate(over="ignore", invalid="ignore"):  # other channels may hold anything
+            inst.resample(sfreq)
     if reference == "average":
         check_reference(inst, good)
         average_reference(inst, strays)

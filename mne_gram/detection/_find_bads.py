@@ -248,7 +248,11 @@ def _judge_channels(names, sample, used, reasons, prior, places, threshold):
 def _find_reference(names, sample, reasons):
     """Return the row of the only flat channel, which may be the reference, else None."""
     flat = [row for row, name in enumerate(names) if reasons.get(name) == "flat"]
-    if len(flat) != 1 or np.nanmax(sample.std[:, flat[0]]) > 1e-3 * sample.size:
+    if len(flat) != 1:
+        return None
+    std = sample.std[:, flat[0]]
+    std = std[~np.isnan(std)]
+    if not len(std) or std.max() > 1e-3 * sample.size:
         return None
     sample.usable[:, flat[0]] = True  # always 0, which the others may well predict
     return flat[0]

@@ -17,15 +17,14 @@ from .._checks import (
     pick_eeg,
     warn_of_strays,
 )
-from .._marks import fill_missing, find_broken, find_holes
+from .._marks import empty_broken, fill_missing, find_broken, find_holes
 from .._recording import BadSpans, collect_spans, count_times, merge_spans
 from ..models import PATCH_LENGTH
 from ..montage import find_derivations, match_channels
 from ..preprocessing import (
     SFREQ,
     VOLTS_TO_MODEL,
-    check_finite,
-    check_units,
+    check_samples,
     pick_good_eeg,
     process,
 )
@@ -206,10 +205,8 @@ def _get_ready(inst, names, line_freq, on_bads, preprocess):
             f"The sampling rate is {inst.info['sfreq']:g} Hz, expected {SFREQ:g} Hz with "
             "preprocess=False. Apply mne_gram.preprocess first, or set preprocess=True."
         )
-    good = mne.pick_types(inst.info, eeg=True, exclude="bads")
-    data = inst.get_data(picks=good)
-    check_units(data)
-    check_finite(data, [inst.ch_names[k] for k in good])
+    check_samples(inst, mne.pick_types(inst.info, eeg=True, exclude="bads"))
+    empty_broken(inst, np.arange(len(names)))
     return inst
 
 

@@ -282,8 +282,8 @@ def _hide_spans(recording, rng):
 
 
 def _find_evidence(stacks, trials):
-    """Return what the report shows of the trials; None if nothing was hidden."""
-    shown = next((k for k in KINDS if k in trials and trials[k].seconds), None)
+    """Return what the report shows of the trials; None if no signal was hidden."""
+    shown = next((k for k in KINDS if k in trials and trials[k].truth_power > 0), None)
     if shown is None:
         return None
     trial, stack = trials[shown], stacks[shown]

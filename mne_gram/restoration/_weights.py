@@ -89,7 +89,7 @@ class Trial:
     def __init__(self, kind, sfreq, experts, available):
         self.kind, self.sfreq = kind, sfreq
         self.experts, self.available = tuple(experts), tuple(available)
-        self.seconds = 0.0
+        self.seconds = self.truth_power = 0.0
         self._entries = []
 
     def add(self, truth, estimate, std, corrections):
@@ -108,6 +108,7 @@ class Trial:
         else:  # too short for filters
             parts = np.concatenate([both[None], np.zeros((N_BANDS - 1, *both.shape))])
         self._entries.append((parts @ np.swapaxes(parts, -1, -2), n_times, both, std))
+        self.truth_power += both[0] @ both[0]
         self.seconds += n_times / self.sfreq
 
     def get_sums(self):
@@ -153,13 +154,14 @@ class Trial:
         return float(np.clip(np.quantile(np.concatenate(ratios), 0.9) / _NORMAL_90, 0.2, 5.0))
 
     def get_scores(self, stack):
-        """Return NMSE and r of every expert and of their combination, by name, and the coverage."""
+        """Return NMSE and r of every expert and of their combination, by name, and the coverage.
+
+        Requires that the truth has any power.
+        """
         means = np.array([stack.weights[name].mean() for name in self.experts])
         errors, crosses, powers, inside, n_times = {}, {}, {}, 0, 0
-        truth_power = 0.0
         for _, n, both, std in self._entries:
             truth, error = both[:2]
-            truth_power += truth @ truth
             mixed = means @ both[2:]
             changes = {"spatial": np.zeros(n), "auto": mixed}
             changes |= dict(zip(self.experts, both[2:], strict=True))
@@ -173,9 +175,9 @@ class Trial:
                 powers[name] = powers.get(name, 0.0) + guess @ guess
             inside += (np.abs(error - mixed) <= _NORMAL_90 * stack.calibration * std).sum()
             n_times += n
-        scores = {name: float(value / truth_power) for name, value in errors.items()}
+        scores = {name: float(value / self.truth_power) for name, value in errors.items()}
         r = {
-            name: float(crosses[name] / np.sqrt(powers[name] * truth_power))
+            name: float(crosses[name] / np.sqrt(powers[name] * self.truth_power))
             for name in errors
             if powers[name] > 0
         }
