@@ -139,7 +139,9 @@ def measure_levels(windows):
         count = np.where(good.any(axis=1), good.sum(axis=1), np.nan)
         mean = np.where(good, window, 0).sum(axis=1) / count
         deviation = np.where(good, window - mean[:, None], 0)
-        levels.append([np.sqrt((deviation**2).sum(axis=1) / count), np.abs(mean)])
+        std = np.sqrt((deviation**2).sum(axis=1) / count)
+        std[np.isnan(std) & good.any(axis=1)] = np.inf  # the sum had overflowed
+        levels.append([std, np.abs(mean)])
     if not levels:
         return None
     std, mean = np.array(levels).swapaxes(0, 1)

@@ -3,6 +3,7 @@
 """The preprocessing, and checks of the data."""
 
 import warnings
+from contextlib import nullcontext
 
 import mne
 import numpy as np
@@ -445,3 +446,56 @@ def test_a_mark_of_no_length_leaves_no_empty_segment():
     raw.set_annotations(marks)
     done = preprocess(raw, line_freq=False, verbose="error")
     assert np.isfinite(done.get_data()).all()
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass at")
+@pytest.mark.parametrize("n_times, sfreq", [(1078, 512.3), (2510, 512.3), (392, 128.0)])
+def test_filters_are_no_longer_than_the_data(n_times, sfreq):
+    """MNE warns if they are; the tests take that for an error."""
+    raw = make_raw(sfreq=sfreq, seconds=(n_times + 0.5) / sfreq, line=20e-6)
+    assert raw.n_times == n_times
+    with pytest.warns(match="low-passed") if sfreq < 150 else nullcontext():
+        done = preprocess(raw, line_freq=50)
+    kept = preprocess(raw, line_freq=False, verbose="error")
+    assert power_at(done, 50) < 0.5 * power_at(kept, 50)
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass at")
+def test_neighbouring_joins_leave_no_empty_segment_to_filter():
+    raw = make_raw(sfreq=250, seconds=2)
+    marks = mne.Annotations([0.1, 0.4, 0.4], [0.3, 0.0, 1.5], "EDGE boundary")
+    done = preprocess(raw.set_annotations(marks), line_freq=50)
+    assert np.isfinite(done.get_data()).all()
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass at", "ignore:A notch filter at")
+@pytest.mark.parametrize("content", [0.0, 0.5, 1e-12])
+@pytest.mark.parametrize("kind", ["Raw", "Epochs"])
+def test_bad_segments_decide_about_no_error(kind, content):
+    """Most of the recording is a bad segment, by which its unit is not judged."""
+    inst = make_raw(seconds=4)
+    inst._data[:5, 256:-64] = content
+    inst.set_annotations(mne.Annotations(1.0, 2.75, "BAD_pause"))
+    if kind == "Epochs":
+        options = dict(duration=2.0, preload=True, reject_by_annotation=False)
+        inst = mne.make_fixed_length_epochs(inst, **options)
+    assert preprocess(inst, line_freq=50).info["sfreq"] == 200
+    inst.set_annotations(None)
+    with pytest.raises(ValueError, match="The median absolute value of the EEG is"):
+        preprocess(inst, line_freq=50)
+
+
+def test_impossible_values_are_refused_without_a_warning_of_numpy():
+    with pytest.raises(ValueError, match="is inf V"):
+        check_units(np.full((2, 2), [[1e308], [-1e308]]) * [1, 0.9])
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass at")
+def test_impossible_values_of_other_signals_stay_there():
+    """Their overflow while resampling is no news."""
+    raw = make_raw(seconds=4, names=["Fp1", "F3", "Cz", "P4", "Oz", "RESP"])
+    raw._data[5, 300:700] = [1e308, -1e308] * 200
+    with pytest.warns(RuntimeWarning, match="Left out of the reference .*: RESP"):
+        done = preprocess(raw, line_freq=50)
+    expected = preprocess(raw.copy().drop_channels(["RESP"]), line_freq=50, verbose="error")
+    assert_allclose(done.get_data(NAMES), expected.get_data(NAMES), atol=1e-12)

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
+from mne_gram._checks import find_strays_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:A high-pass at")
 NAMES = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
@@ -203,3 +204,22 @@ def test_ordinary_channels_are_not_left_out(clinical, recwarn):
     mne_gram.restore(raw, method="spatial")
     mne_gram.preprocess(raw, line_freq=False)
     assert not [w for w in recwarn if "Left out" in str(w.message)]
+
+
+def test_bad_segments_of_epochs_make_no_stray(clinical):
+    """A channel that is loud in marked segments alone stays in the reference."""
+    raw = clinical.copy()
+    raw._data[4, : round(12 * 160)] *= 1e5
+    marks = mne.Annotations(0.0, 12.0, "BAD_jump", ch_names=[(NAMES[4],)])
+    options = dict(duration=2.0, preload=True, reject_by_annotation=False, verbose="error")
+    epochs = mne.make_fixed_length_epochs(raw.set_annotations(marks), **options)
+    assert find_strays_of(epochs, np.arange(len(NAMES))) == []
+    assert find_strays_of(epochs.set_annotations(None), np.arange(len(NAMES))) == [NAMES[4]]
+
+
+@pytest.mark.parametrize("value", [1e308, -1e200])
+def test_strays_may_have_any_values(clinical, value):
+    """Numbers that overflow when they are squared or added give no warning of NumPy."""
+    raw = clinical.copy().crop(0, 2)
+    raw._data[4] = value * np.linspace(0.5, 1, raw.n_times)
+    assert find_strays_of(raw, np.arange(len(NAMES))) == [NAMES[4]]

@@ -14,7 +14,7 @@ from collections import Counter
 from pooch import file_hash
 
 from .. import __version__
-from .._formats import read_json_object
+from .._formats import read_json_object, remove_tree
 from ..covariance import PRIOR_FILE
 from ._journal import PRIVATE, get_temporary, write_text
 from ._library import get_bundled, open_library
@@ -51,7 +51,12 @@ def store_prior(settings, prior, facts):
     if (folder / PRIOR_NAME).exists() and not (folder / SIDECAR).exists():
         _refuse_foreign(folder, settings.overwrite)
     staged = get_temporary(folder, PRIOR_NAME)
-    prior.save(staged, overwrite=True)
+    scratch = staged.with_name("prior")  # of the same name in every run, so that nothing remains
+    remove_tree(scratch)
+    scratch.mkdir()
+    prior.save(scratch / PRIOR_NAME)
+    put_in_place(scratch / PRIOR_NAME, staged)
+    scratch.rmdir()
     with staged.open("rb+") as file:
         os.fsync(file.fileno())
     cohort = [r.source for r in prior.recordings[len(prior.recordings) - prior.n_cohort :]]

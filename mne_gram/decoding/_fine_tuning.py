@@ -237,7 +237,7 @@ class FineTuner:
         self.network.eval()
         channels, inside = torch.as_tensor(trials.channels), np.isin(np.arange(len(trials)), rows)
         logits = np.full((len(trials), len(self.network.head.bias)), np.nan)
-        for stack_rows, data in trials.stacks:
+        for stack_rows, data, _ in trials.stacks:
             which = np.flatnonzero(inside[stack_rows])
             size = max(1, 2 * _TOKENS_AT_ONCE // (data[0].size // PATCH_LENGTH))
             for start in range(0, len(which), size):

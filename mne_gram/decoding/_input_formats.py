@@ -9,7 +9,9 @@ import numpy as np
 from mne.utils import _check_option
 
 from .._checks import check_content, make_array_info
+from .._marks import fill_missing, find_broken, paint_marks
 from ..preprocessing import pick_good_eeg
+from ._trial_filter import warn_once
 from ._windows import find_recordings, read_windows
 
 #: The units of arrays, in volts.
@@ -21,6 +23,17 @@ class TrialStack(NamedTuple):
 
     rows: np.ndarray  #: their indices among all trials, (n,)
     data: np.ndarray  #: (n, n_channels, n_times)
+    marked: np.ndarray | None = None  #: samples that annotations mark as bad, the shape of the data
+
+    @property
+    def good(self):
+        """The data, with NaN where they are marked as bad."""
+        return self.data if self.marked is None else np.where(self.marked, np.nan, self.data)
+
+    def pick(self, channels):
+        """Return some channels, in that order."""
+        marked = None if self.marked is None else self.marked[:, channels]
+        return TrialStack(self.rows, self.data[:, channels], marked)
 
 
 class InputTrials(NamedTuple):
@@ -59,7 +72,7 @@ def read_input(x, info, ch_names, sfreq, unit="V"):
     n_columns = None
     if stacks[0].data.ndim == 2:
         n_columns = stacks[0].data.shape[1]
-        stacks = [TrialStack(rows, _unflatten(data, info)) for rows, data in stacks]
+        stacks = [stack._replace(data=_unflatten(stack.data, info)) for stack in stacks]
     n_channels = stacks[0].data.shape[1]
     if n_channels != len(info["ch_names"]):
         raise ValueError(
@@ -68,10 +81,10 @@ def read_input(x, info, ch_names, sfreq, unit="V"):
         )
     picks = _pick_good(info, info["bads"])
     if len(picks) < n_channels:
-        stacks = [TrialStack(rows, data[:, picks]) for rows, data in stacks]
+        stacks = [stack.pick(picks) for stack in stacks]
         info = mne.pick_info(info, picks, verbose="error")
     if UNITS[unit] != 1.0:
-        stacks = [TrialStack(rows, data * UNITS[unit]) for rows, data in stacks]
+        stacks = [stack._replace(data=stack.data * UNITS[unit]) for stack in stacks]
     return InputTrials(stacks, info, has_filters, unit, n_columns)
 
 
@@ -168,7 +181,7 @@ def _read_epochs(insts):
     picks = _pick_good(first.info, {name for inst in insts for name in inst.info["bads"]})
     names = [first.ch_names[k] for k in picks]
     sfreq, known = first.info["sfreq"], {tuple(first.ch_names): picks}
-    arrays = []
+    arrays, marks = [], []
     for number, inst in enumerate(insts):
         if inst.info["sfreq"] != sfreq:
             raise ValueError(
@@ -184,23 +197,58 @@ def _read_epochs(insts):
                     f"{', '.join(missing)}. Make them equal, for example with mne_gram.harmonize."
                 )
             known[key] = [key.index(name) for name in names]
-        # Picks of MNE take longer than a trial.
-        arrays.append(inst.get_data(copy=False)[:, known[key]])
+        data, marked = _read_samples(inst, known[key])
+        arrays.append(data)
+        marks.append(marked)
+    marks = _fill_marks(marks, arrays)
     lengths = {array.shape[2] for array in arrays}
     if len(lengths) == 1:
-        data = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
-        stacks = [TrialStack(np.arange(len(data)), data)]
+        data, marked = (x and (np.concatenate(x) if len(x) > 1 else x[0]) for x in (arrays, marks))
+        stacks = [TrialStack(np.arange(len(data)), data, marked)]
     else:
-        stacks = _stack([array[0] for array in arrays])
+        stacks = _stack([array[0] for array in arrays], marks and [mark[0] for mark in marks])
     info = mne.pick_info(first.info, picks, verbose="error")
     return InputTrials(stacks, info, True)
 
 
-def _stack(arrays):
-    """Return arrays (n_channels, n_times) stacked by length."""
+def _read_samples(inst, picks):
+    """Return the samples of channels, and which are marked as bad; None if nothing is.
+
+    A line replaces those that are broken there, as in :func:`mne_gram.preprocess`.
+    """
+    data = inst.get_data(copy=False)[:, picks]  # picks of MNE take longer than a trial
+    if not inst.annotations:
+        return data, None
+    marked = np.logical_or(*paint_marks(inst, picks))
+    n_broken = (find_broken(data) & marked).any(axis=(1, 2)).sum()
+    if n_broken:
+        warn_once(
+            f"Samples that are marked as bad are missing in {n_broken} of {len(data)} epochs; a "
+            "straight line replaces them. Restore them first with mne_gram.restore, or drop these "
+            "epochs."
+        )
+        inst = inst.copy()
+        fill_missing(inst)
+        data = inst.get_data(copy=False)[:, picks]
+    return data, marked if marked.any() else None
+
+
+def _fill_marks(marks, arrays):
+    """Return marks of all arrays, of which some may have none (None); None if no array has any."""
+    if all(marked is None for marked in marks):
+        return None
+    pairs = zip(marks, arrays, strict=True)
+    return [np.zeros(array.shape, bool) if marked is None else marked for marked, array in pairs]
+
+
+def _stack(arrays, marks=None):
+    """Return arrays (n_channels, n_times), and their marks, stacked by length."""
     lengths = np.array([array.shape[1] for array in arrays])
     rows = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
-    return [TrialStack(which, np.stack([arrays[k] for k in which])) for which in rows]
+    return [
+        TrialStack(which, *(x and np.stack([x[k] for k in which]) for x in (arrays, marks)))
+        for which in rows
+    ]
 
 
 def _read_arrays(x):

@@ -83,6 +83,7 @@ class TrialReader:
         if strays:
             warn_once(describe_strays(strays))
             trials = _pick(trials, np.flatnonzero(~np.isin(trials.info["ch_names"], strays)))
+        _check_samples(trials)
         self.channels = match_channels(trials.info, verbose="error").indices
         self.names = list(trials.info["ch_names"])
         self.line = _choose_line(trials, self.line_freq)
@@ -102,6 +103,7 @@ class TrialReader:
                 "them in info['bads'] and set missing='harmonize', or restore them first with "
                 "mne_gram.restore."
             )
+        _check_samples(trials)
         return self._prepare(trials)
 
     def _open(self, x, groups):
@@ -153,7 +155,7 @@ class TrialReader:
             )
         wanted = [CH_NAMES[entry] for entry in self.channels]
         stacks = []
-        for rows, data in trials.stacks:
+        for rows, data, _ in trials.stacks:
             epochs = to_epochs(data, trials.info)
             epochs = harmonize(epochs, wanted, method="spatial", copy=False, verbose="error")
             stacks.append(TrialStack(rows, epochs.get_data(copy=False)))
@@ -162,9 +164,7 @@ class TrialReader:
     def _prepare(self, trials):
         """Filter, resample, re-reference and scale; return `Trials`."""
         stacks = []
-        for rows, data in trials.stacks:
-            _check_units(data, trials.unit)
-            _check_finite(data, trials.info["ch_names"])
+        for rows, data, _ in trials.stacks:
             data = preprocess_trials(data, trials.info, self.line, self.reference)
             stacks.append(TrialStack(rows, data))
         return Trials(stacks, list(self.names), self.channels, trials.subjects)
@@ -172,14 +172,14 @@ class TrialReader:
 
 def _pick(trials, channels):
     """Return trials with some channels (indices), in that order."""
-    stacks = [TrialStack(rows, data[:, channels]) for rows, data in trials.stacks]
+    stacks = [stack.pick(channels) for stack in trials.stacks]
     info = mne.pick_info(trials.info, channels, verbose="error")
     return trials._replace(stacks=stacks, info=info)
 
 
 def _find_strays(trials):
     """Return the names of channels that are far too large to be EEG."""
-    levels = measure_levels(x for _, data in trials.stacks for x in data)
+    levels = measure_levels(x for stack in trials.stacks for x in stack.good)
     names = np.array(trials.info["ch_names"])
     return names[find_strays(trials.info, np.arange(len(names)), levels)].tolist()
 
@@ -194,9 +194,7 @@ def _choose_line(trials, line_freq):
     if line_freq is None:
         line_freq = trials.info["line_freq"]
     if line_freq is None:
-        data = max(trials.stacks, key=lambda stack: stack.data.size).data
-        if not np.isfinite(data).all():
-            return None  # an error with the channel names follows
+        data = max(trials.stacks, key=lambda stack: stack.data.size).good
         line_freq = find_line_freq(data, trials.info["sfreq"])
         if line_freq is not None:
             warn_once(
@@ -204,6 +202,13 @@ def _choose_line(trials, line_freq):
                 "the frequency, or to False to keep it."
             )
     return line_freq
+
+
+def _check_samples(trials):
+    """Raise if good samples are not in volts, or broken."""
+    for stack in trials.stacks:
+        _check_units(stack.good, trials.unit)
+        _check_finite(stack.data, trials.info["ch_names"])
 
 
 def _check_finite(data, ch_names):

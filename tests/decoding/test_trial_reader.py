@@ -246,3 +246,27 @@ def test_bad_settings(settings, match):
     """Missing or contradictory settings raise an error."""
     with pytest.raises(ValueError, match=match):
         TrialReader(**settings).fit_read(_draw())
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("content", [np.nan, np.inf, 1e40])
+def test_missing_samples_that_are_marked_as_bad(content, listed):
+    """A line replaces them, with a warning; they decide about neither an error nor the unit."""
+    data = np.concatenate([_draw(3), np.zeros((4, 8, 400))])
+    wanted = data.copy()
+    wanted[0, 2, 99:301] = np.linspace(data[0, 2, 99], data[0, 2, 300], 202)
+    data[0, 2, 100:300] = content
+    events = np.array([[400 * k, 0, 1] for k in range(7)])
+    epochs = mne.EpochsArray(data, _make_epochs(data).info, events, verbose="error")
+    marks = mne.Annotations([100 / SFREQ, 1200 / SFREQ], [200 / SFREQ, 1600 / SFREQ], "BAD_x")
+    marked = epochs.copy().set_annotations(marks)
+    x = [marked[k] for k in range(7)] if listed else marked
+    n_epochs = "1 of 1" if listed else "1 of 7"
+    with pytest.warns(RuntimeWarning, match=f"missing in {n_epochs} epochs; a straight line"):
+        read = _make_reader(reference=None).fit_read(x)
+    expected = preprocess_trials(wanted, epochs.info, 50.0, None)
+    np.testing.assert_allclose(_get_single(read), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="The median absolute value of the EEG is 0 V"):
+        _make_reader().fit_read(epochs)
+    with pytest.raises(ValueError, match="NaN, infinite or .* in 1 of 3 epochs, in C3"):
+        _make_reader().fit_read(epochs[:3])

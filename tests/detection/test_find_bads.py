@@ -259,3 +259,11 @@ def test_copies_of_one_signal():
     info = mne.create_info(["F3", "F4", "C3", "C4", "P3", "P4"], 128.0, "eeg")
     report = mne_gram.find_bads(mne.io.RawArray(data, info, verbose="error"), line_freq=50.0)
     assert report.bridged == []
+
+
+@pytest.mark.parametrize("value", [0.0, 1e40, -1e308])
+def test_constant_channel(clean, value):
+    """It is flat whatever the value, which may be no number to compute with."""
+    raw = clean.copy()
+    raw._data[NAMES.index("O2")] = value
+    assert find(raw).reasons == {"O2": "flat"}

@@ -28,7 +28,7 @@ from mne_gram.montage import ELECTRODES, INDEX, electrode_positions
 from mne_gram.restoration import METHODS, _select, _weights
 from mne_gram.restoration._fit import Settings
 from mne_gram.restoration._gaps import Estimate
-from mne_gram.restoration._select import EXPERTS, combine, learn_stacks
+from mne_gram.restoration._select import EXPERTS, _find_evidence, combine, learn_stacks
 from mne_gram.restoration._weights import KINDS, Stack, Trial, load_defaults, solve_weights
 
 SFREQ = 160.0
@@ -342,3 +342,13 @@ def test_nothing_hidden_gives_no_evidence():
     plan = SimpleNamespace(spatial=SimpleNamespace(lost=frozenset()))
     assert learn_stacks(recording, plan, Settings()) == ({}, {})
     assert _select._find_evidence({}, {}) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_evidence_of_silence(kind):
+    """Hidden samples of copies of one signal are 0 beside their mean: there is nothing to score."""
+    trial = Trial(kind, SFREQ, NAMES, NAMES)
+    trial.add(*np.zeros((2, 800)), np.full(800, 0.5), {})
+    assert trial.seconds > 0 and _find_evidence({kind: None}, {kind: trial}) is None
+    trial = _make_trial(kind, np.random.default_rng(0), 0.5)
+    assert _find_evidence({kind: trial.solve()}, {kind: trial}).scores["spatial"] > 0
