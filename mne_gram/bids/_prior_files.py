@@ -55,7 +55,7 @@ def store_prior(settings, prior, facts):
     remove_tree(scratch)
     scratch.mkdir()
     prior.save(scratch / PRIOR_NAME)
-    put_in_place(scratch / PRIOR_NAME, staged)
+    os.replace(scratch / PRIOR_NAME, staged)
     scratch.rmdir()
     with staged.open("rb+") as file:
         os.fsync(file.fileno())

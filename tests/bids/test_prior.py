@@ -185,12 +185,15 @@ def test_resumes(root, done):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-@pytest.mark.parametrize("step", ["measure", "store"])
+@pytest.mark.parametrize("step", ["measure", "save", "store"])
 def test_survives_a_kill(root, done, step):
-    """A run killed while it measures, or between the sidecar and the prior, is completed."""
+    """A run killed while it measures, saves, or between the sidecar and the prior, is completed."""
     if step == "measure":
         patch = "b._cohort.measure_recording"
         call = "calls.append(1); len(calls) > 2 and os.kill(os.getpid(), 9); return real(*a, **k)"
+    elif step == "save":
+        patch = "mne_gram.covariance._prior_file.staged"
+        call = "real(*a, **k).__enter__(); os.kill(os.getpid(), 9)"
     else:
         patch, call = "b._prior_files.put_in_place", "os.kill(os.getpid(), 9)"
     module, name = patch.rsplit(".", 1)
@@ -214,6 +217,7 @@ def test_survives_a_kill(root, done, step):
     assert _get_statuses(report) == ["done"] * 4
     assert records == {p: p.stat().st_mtime_ns for p in records}
     assert _read_results(folder) == _read_results(done.folder)
+    assert not list(folder.glob(".mne_gram/staging/*"))
 
 
 def test_new_subjects_use_the_stored_prior(root):
