@@ -45,7 +45,10 @@ def read_windows(x):
     items = [x[k] for k in range(len(x))]
     arrays = [np.asarray(item[0] if isinstance(item, tuple) else item) for item in items]
     picks = [k for k, kind in enumerate(info.get_channel_types()) if kind != "misc"]
-    if arrays and len(arrays[0]) == len(picks):  # targets, which the windows do not contain
+    if not picks:  # of arrays, for which braindecode cannot be given the types
+        types = dict.fromkeys(info["ch_names"], "eeg")
+        info.set_channel_types(types, on_unit_change="ignore", verbose="error")
+    elif arrays and len(arrays[0]) == len(picks):  # targets, which the windows do not contain
         info = mne.pick_info(info, picks, verbose="error")
     return arrays, info
 
