@@ -179,7 +179,7 @@ def _log_file():
     mne_gram.restore(epochs, mask=log, method="spatial")
 
 
-@use("autoreject", "RejectLog for a Raw", cure="Pass the epochs")
+@use("autoreject", "RejectLog for a Raw", cure="must be an instance of Epochs")
 def _log_raw():
     mne_gram.restore(get_raw(), mask=run_autoreject()[2])
 

@@ -118,6 +118,22 @@ print(restored.info["bads"])
 print(sorted(set(restored.annotations.description)))
 
 # %%
+# Restored channels add nothing that was measured. ``report.rank`` counts what was, and MNE accepts
+# it wherever there is a parameter ``rank``; an ICA takes ``n_components=report.rank["eeg"]``.
+
+print(report.rank)
+
+# %%
+# The report can be a section of an :class:`mne.Report`, with the table of channels and figures.
+
+page = mne.Report(title="First recording", verbose="error")
+report.add_to(page, section="Restoration")
+print(page.get_contents()[0])
+
+# %%
+# If a script calls ``raw.interpolate_bads()`` today, :doc:`/interpolate_bads` compares the arguments.
+
+# %%
 # Limitations
 # -----------
 #

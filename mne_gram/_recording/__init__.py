@@ -22,6 +22,7 @@ from ._masks import (
     merge_spans,
 )
 from ._recording import Block, Recording
+from ._reject_log import is_reject_log, read_reject_log
 from ._samples import Samples, Scratch, check_room, cut_chunks, load_raw
 from ._windows import (
     choose_windows,

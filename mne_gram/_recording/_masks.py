@@ -146,7 +146,8 @@ def collect_mask(inst, picks, mask=None):
 def _check_mask(mask, inst, n_epochs, n_times):
     """Return a mask or RejectLog as (n_channels, n_epochs, n_times), or raise a ValueError."""
     if is_reject_log(mask):
-        mask = read_reject_log(mask, inst)
+        _validate_type(inst, BaseEpochs, "The data that a RejectLog is for", "Epochs")
+        mask = read_reject_log(mask, inst.ch_names, n_epochs)
     _validate_type(mask, np.ndarray, "mask", "a bool array or an autoreject.RejectLog")
     n_channels = len(inst.ch_names)
     shapes = [(n_channels, n_times)]

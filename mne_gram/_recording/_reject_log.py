@@ -3,8 +3,6 @@
 """The RejectLog of autoreject as a mask, without that package."""
 
 import numpy as np
-from mne import BaseEpochs
-from mne.io import BaseRaw
 from mne.utils import _pl, warn
 
 _ATTRIBUTES = ("labels", "ch_names", "bad_epochs")
@@ -16,18 +14,12 @@ def is_reject_log(mask):
     return all(hasattr(mask, name) for name in _ATTRIBUTES)
 
 
-def read_reject_log(log, inst):
-    """Return the mask of a RejectLog for Epochs, bool (n_epochs, n_channels).
+def read_reject_log(log, ch_names, n_epochs):
+    """Return the mask of a RejectLog for epochs with these channels, bool (n_epochs, n_channels).
 
     Labels 1 and 2 are bad, also in epochs that autoreject returned: what it interpolated there was
     not measured. Channels are matched by name.
     """
-    if not isinstance(inst, BaseEpochs):
-        kind = "Raw" if isinstance(inst, BaseRaw) else "Evoked"
-        raise TypeError(
-            f"The mask is a RejectLog, which is about Epochs, and the data are {kind}. Pass the "
-            "epochs that autoreject was given, or a bool array."
-        )
     labels, names = np.asarray(log.labels, float), [str(name) for name in log.ch_names]
     dropped = np.asarray(log.bad_epochs, bool)
     if labels.shape != (len(dropped), len(names)):
@@ -40,13 +32,13 @@ def read_reject_log(log, inst):
             "The labels of the RejectLog must be 0 (good), 1 (bad), 2 (interpolated) or NaN (not "
             "checked)."
         )
-    bad = _select_epochs(np.isin(labels, (1, 2)), dropped, len(inst))
-    rows = {name: row for row, name in enumerate(inst.ch_names)}
+    bad = _select_epochs(np.isin(labels, (1, 2)), dropped, n_epochs)
+    rows = {name: row for row, name in enumerate(ch_names)}
     known = [k for k, name in enumerate(names) if name in rows]
     if not known:
         raise ValueError(
             f"The RejectLog has no channel of these data: it has {', '.join(names[:5])}, ... and "
-            f"they have {', '.join(inst.ch_names[:5])}, ..."
+            f"they have {', '.join(ch_names[:5])}, ..."
         )
     missing = [name for k, name in enumerate(names) if name not in rows and bad[:, k].any()]
     if missing:
@@ -55,7 +47,7 @@ def read_reject_log(log, inst):
             f"{_pl(missing, 'that channel', 'these channels')}: if renamed, rename "
             f"{_pl(missing, 'it', 'them')} in log.ch_names, too."
         )
-    mask = np.zeros((len(inst), len(rows)), bool)
+    mask = np.zeros((n_epochs, len(rows)), bool)
     mask[:, [rows[names[k]] for k in known]] = bad[:, known]
     return mask
 

@@ -11,6 +11,7 @@ from .._marks import find_holes
 from .._recording import Samples, is_inside
 
 _TOLERANCE = 1e-6  # of the largest singular value: more than single precision rounds
+_SAMPLES = 5_000  # at least, and twenty per channel
 _FLAT = 1e-9  # of the typical standard deviation
 
 
@@ -25,10 +26,11 @@ def find_rank(inst, *, restored=(), bad=(), left=()):
     picks = np.array([k for k in good if inst.ch_names[k] not in restored], int)
     data = inst.data if isinstance(inst, mne.Evoked) else inst._data
     samples = Samples(data, picks, [], find_holes(inst))
-    step = samples.thin()
-    names = [inst.ch_names[k] for k in picks]
-    projector = make_projector(inst.info["projs"], names, include_active=False)[0]
-    part = projector @ samples.read(step=step)
+    step = max(1, samples.n_times // max(_SAMPLES, 20 * len(picks)))
+    part, names = samples.read(step=step), [inst.ch_names[k] for k in picks]
+    projector, n_proj, _ = make_projector(inst.info["projs"], names, include_active=False)
+    if n_proj:
+        part = projector @ part
     # A restored segment obeys no reference, which would seem to be one more dimension.
     for spans in (bad, left):
         rank = _find_scaled(part[:, ~is_inside(spans, step * np.arange(part.shape[1]))])

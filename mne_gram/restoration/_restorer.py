@@ -9,7 +9,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._checks import check_content, check_positions, make_array_info, pick_eeg
 from .._docs import fill_doc
-from .._recording import check_recording, collect_spans, find_stray_channels, open_recording
+from .._recording import (
+    check_recording,
+    collect_spans,
+    find_stray_channels,
+    is_reject_log,
+    open_recording,
+    read_reject_log,
+)
 from ..covariance import resolve_prior
 from ._trial_fit import fit_trials, hide_channels
 from ._trial_input import check_list, copy_inst, is_inst, is_list_of_epochs, make_epochs, read_array
@@ -116,7 +123,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             The data, in volts, mostly clean.
         y : None
             Ignored.
-        mask : array of bool | None
+        mask : array of bool | autoreject.RejectLog | None
             Additional bad samples, True where bad, as in :func:`mne_gram.restore`.
 
         Returns
@@ -158,7 +165,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ----------
         X : mne.io.Raw | mne.Epochs | list | array, shape (n_epochs, n_channels, n_times)
             The data, in volts. They are not modified.
-        mask : array of bool | None
+        mask : array of bool | autoreject.RejectLog | None
             Additional bad samples, True where bad, as in :func:`mne_gram.restore`.
         ch_names : list of str | None
             The channels of an array, if these are not those of the data passed to `fit`.
@@ -178,6 +185,8 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         bads = self.bads or ()
         if is_list_of_epochs(X):
             check_list(X)
+            if is_reject_log(mask):
+                mask = read_reject_log(mask, X[0].ch_names, len(X))
             masks = [None] * len(X) if mask is None else mask[:, None]
             insts = zip(map(copy_inst, X), masks, strict=True)
             return [restore_trials(inst, own, bads, self._trial_fit) for inst, own in insts]
@@ -197,7 +206,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             The data, in volts.
         y : None
             Ignored.
-        mask : array of bool | None
+        mask : array of bool | autoreject.RejectLog | None
             Additional bad samples, True where bad, as in :func:`mne_gram.restore`.
 
         Returns

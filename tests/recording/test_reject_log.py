@@ -105,7 +105,7 @@ def test_wrong_logs_are_refused(epochs):
     with pytest.raises(ValueError, match="no channel of these data"):
         read(epochs, make_log(epochs, ch_names=[f"E{k}" for k in range(12)]))
     raw = mne.io.RawArray(epochs.get_data()[0], epochs.info, verbose="error")
-    with pytest.raises(TypeError, match="about Epochs, and the data are Raw"):
+    with pytest.raises(TypeError, match="RejectLog is for must be .*Epochs"):
         mne_gram.restore(raw, mask=log)
 
 

@@ -4,6 +4,7 @@
 
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import mne
 import numpy as np
@@ -344,3 +345,23 @@ def test_unknown_channels(train, test):
         fitted.set_params(bads=["X1"]).transform(test)
     with pytest.raises(ValueError, match="Cannot add X1"):
         fitted.transform(test.drop_channels(["X1"]))
+
+
+def test_reject_log_as_mask(restorer, test):
+    """Of autoreject, for epochs, a list of them and an array; channels go by name."""
+    labels = np.zeros((10, 19))
+    labels[3, 5], labels[4, 7], labels[:, 0] = 1, 2, np.nan
+    mask, order = labels >= 1, np.arange(19)[::-1]
+    log = SimpleNamespace(
+        labels=labels[:, order],
+        ch_names=[test.ch_names[k] for k in order],
+        bad_epochs=np.zeros(10, bool),
+    )
+    expected = _read(restorer.transform(test, mask=mask))
+    assert np.array_equal(_read(restorer.transform(test, mask=log)), expected)
+    assert not np.array_equal(expected, _read(test))
+    listed = restorer.transform([test[k] for k in range(10)], mask=log)
+    assert np.array_equal(np.concatenate([_read(each) for each in listed]), expected)
+    assert np.array_equal(restorer.transform(_read(test), mask=log), expected)
+    fits = [Restorer().fit(test, mask=each).covariance_ for each in (mask, log)]
+    assert np.array_equal(*fits)
