@@ -121,6 +121,15 @@ def empty_filled(inst, filled):
     inst._data[..., picks, :] = data
 
 
+def find_hidden(inst, picks):
+    """Return the names of channels that annotations mark as bad throughout, unless all are."""
+    if not len(getattr(inst, "annotations", None) or ()):
+        return []
+    hidden = np.logical_or(*paint_marks(inst, picks)).all(axis=-1)
+    hidden = hidden.reshape(-1, len(picks)).all(axis=0)
+    return [] if hidden.all() else [inst.ch_names[k] for k in np.asarray(picks)[hidden]]
+
+
 def hide_marked(inst, picks):
     """Return the data of channels, with NaN in holes and where they are marked as bad."""
     data = inst._data[..., picks, :]  # a copy

@@ -19,7 +19,14 @@ from ._checks import (
     pick_eeg,
     warn_of_strays,
 )
-from ._marks import empty_broken, empty_filled, fill_missing, find_broken, hide_marked
+from ._marks import (
+    empty_broken,
+    empty_filled,
+    fill_missing,
+    find_broken,
+    find_hidden,
+    hide_marked,
+)
 from .montage import find_derivations
 
 # The public names. All others are for the rest of the package, and may change.
@@ -301,11 +308,11 @@ def check_reference(inst, good):
     )
 
 
-def average_reference(inst, strays=()):
-    """Subtract the mean of the good electrodes in place; derivations and strays keep theirs."""
+def average_reference(inst, others=()):
+    """Subtract the mean of the good electrodes in place; derivations and others keep theirs."""
     names = [inst.ch_names[k] for k in mne.pick_types(inst.info, eeg=True, exclude=())]
     bipolar = np.array(names)[find_derivations(names)].tolist()
-    bads, left = inst.info["bads"], [*bipolar, *strays]
+    bads, left = inst.info["bads"], [*bipolar, *others]
     kept = [name for name in names if name not in bads and name not in left]
     if len(kept) < 2:
         if not bipolar:
@@ -352,8 +359,9 @@ def preprocess(
     h_freq : float | None
         The upper edge of the band in Hz; None applies no low-pass.
     reference : "average" | None
-        ``"average"`` subtracts the mean of the good electrodes; None keeps the reference. Bad
-        channels and bipolar derivations always keep theirs.
+        ``"average"`` subtracts the mean of the good electrodes; None keeps the reference. Bipolar
+        derivations and channels that are bad throughout, by ``info["bads"]`` or annotations, always
+        keep theirs.
     sfreq : float
         The new sampling rate in Hz.
     verbose : bool | str | int | None
@@ -397,6 +405,8 @@ def process(inst, line_freq=None, l_freq=0.1, h_freq=75.0, reference="average", 
     check_content(inst)
     inst._data = inst._data.astype(float, copy=False)  # MNE's filters take nothing else
     picks, good = pick_good_eeg(inst)
+    hidden = find_hidden(inst, good)
+    good = np.setdiff1d(good, [inst.ch_names.index(n) for n in hidden])
     strays = find_strays_of(inst, good)
     warn_of_strays(strays)
     picks, good = (np.setdiff1d(x, [inst.ch_names.index(n) for n in strays]) for x in (picks, good))
@@ -409,4 +419,4 @@ def process(inst, line_freq=None, l_freq=0.1, h_freq=75.0, reference="average", 
             inst.resample(sfreq)
     if reference == "average":
         check_reference(inst, good)
-        average_reference(inst, strays)
+        average_reference(inst, [*hidden, *strays])

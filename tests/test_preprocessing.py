@@ -499,3 +499,19 @@ def test_impossible_values_of_other_signals_stay_there():
         done = preprocess(raw, line_freq=50)
     expected = preprocess(raw.copy().drop_channels(["RESP"]), line_freq=50, verbose="error")
     assert_allclose(done.get_data(NAMES), expected.get_data(NAMES), atol=1e-12)
+
+
+@pytest.mark.parametrize("content", [np.nan, 0.3])
+@pytest.mark.parametrize("kind", ["Raw", "Epochs"])
+def test_channels_that_annotations_mark_throughout_are_bad(kind, content):
+    """They are in neither the reference nor the unit, as those in ``info["bads"]``."""
+    inst = make_raw(seconds=40)
+    inst._data[2:4] = content
+    inst.set_annotations(mne.Annotations(0, 40, "BAD_pop", ch_names=[NAMES[2:4]]))
+    if kind == "Epochs":
+        options = dict(duration=40, preload=True, reject_by_annotation=False)
+        inst = mne.make_fixed_length_epochs(inst, **options)
+    done = preprocess(inst, line_freq=50)
+    inst.info["bads"] = NAMES[2:4]
+    expected = preprocess(inst.set_annotations(None), line_freq=50)
+    assert_array_equal(done.get_data(), expected.get_data())

@@ -26,8 +26,8 @@ from ._reject_log import is_reject_log, read_reject_log
 from ._samples import Samples, Scratch, check_room, cut_chunks, load_raw
 from ._windows import (
     choose_windows,
-    find_segments,
     group_products,
     measure_moments,
+    split_recording,
     window_products,
 )

@@ -20,7 +20,7 @@ from ..preprocessing import check_units
 from ._masks import BadSpans
 from ._recording import Recording
 from ._samples import Samples
-from ._windows import find_segments
+from ._windows import split_recording
 
 _MIN_SFREQ = 100.0
 _FEW_GOOD = 4
@@ -32,7 +32,7 @@ def open_recording(inst, picks, bad):
     n_times = data.shape[-1]
     segments = [(k * n_times, (k + 1) * n_times) for k in range(len(data) if data.ndim == 3 else 1)]
     if isinstance(inst, BaseRaw):
-        segments = find_segments(inst)
+        segments = split_recording(inst)
     samples = Samples(data, picks, segments, find_holes(inst))
     return Recording(samples, bad, mne.pick_info(inst.info, picks))
 

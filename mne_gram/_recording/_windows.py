@@ -7,6 +7,7 @@ Epochs are laid end to end, so that Raw and Epochs are handled alike.
 
 import numpy as np
 
+from .._checks import find_segments
 from ..covariance import MIN_GOOD, WINDOW, Moments, band_products
 
 # A window this many times stronger than the median counts as an artefact that nobody marked; it is
@@ -18,22 +19,12 @@ _RUN = 10  # neighbouring windows that belong to the same half
 _CHUNK_VALUES = 2**22  # of windows that are read together: 32 MB in double precision
 
 
-def find_segments(raw):
-    """List the segments of a Raw inside which time is continuous: starts and stops in samples.
+def split_recording(raw):
+    """List the segments of a Raw inside which time is continuous, and the holes between them.
 
-    Joins are marked by ``EDGE boundary`` or ``BAD_ACQ_SKIP`` annotations.
+    Each is a start and a stop in samples; together they are the whole recording.
     """
-    n_times, sfreq = raw.n_times, raw.info["sfreq"]
-    cuts = {0, n_times}
-    annotations = raw.annotations
-    onsets = annotations.onset - raw.first_time
-    for onset, duration, text in zip(
-        onsets, annotations.duration, annotations.description, strict=True
-    ):
-        kind = text.upper()
-        if kind.startswith("EDGE") or kind.startswith("BAD_ACQ_SKIP"):
-            cuts |= {round(onset * sfreq), round((onset + duration) * sfreq)}
-    cuts = sorted(cut for cut in cuts if 0 <= cut <= n_times)
+    cuts = np.unique([0, raw.n_times, *find_segments(raw).ravel()]).tolist()
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 

@@ -18,7 +18,7 @@ from pooch import file_hash
 from ..cohort import Measurement, combine_measurements
 from ..covariance import Prior, load_prior
 from ._cohort import read_record
-from ._journal import PRIVATE, Journal, get_temporary
+from ._journal import PRIVATE, Journal
 from ._library import Library, format_cohort, get_bundled, name_recording, open_library
 from ._lock import hold
 from ._parallel import process_recordings
@@ -29,8 +29,10 @@ from ._prior_files import (
     put_in_place,
     read_sidecar,
     read_stored,
+    save_temporary,
     store_prior,
 )
+from ._process import compute_key
 
 MIN_SUBJECTS = 3
 # More make restoring slower (2 s with 128 recordings, 5 s with 512, of 64 channels) and add little.
@@ -132,7 +134,7 @@ def _choose_own(selected, settings, shard, refit):
 
 
 def _describe_new(selected, settings):
-    """Return what the stored prior lacks: subjects that are new, and detection of bad channels."""
+    """Return what the stored prior lacks: new subjects, changed recordings, detection of bads."""
     about = read_sidecar(settings.folder)
     seen = {*about["Recordings"], *(name.rpartition("/")[2] for name in about["Excluded"])}
     known = {r.entities["sub"] for r in selected if name_recording(r)[2] in seen}
@@ -141,9 +143,21 @@ def _describe_new(selected, settings):
         number = 0
     are = "subject is" if number == 1 else "subjects are"
     text = f"; {number} {are} not in it (refit_prior=True includes them)" if number else ""
+    number = sum(_is_changed(r, settings) for r in selected)
+    have = "recording has" if number == 1 else "recordings have"
+    text += f"; {number} {have} changed since (refit_prior=True measures again)" if number else ""
     if about["Parameters"]["find_bads"] != settings.find_bads:
         text += f"; it was measured with{'out' * settings.find_bads} detection of bad channels"
     return text
+
+
+def _is_changed(recording, settings):
+    """Return whether files of a recording, such as its bad channels, are others than measured."""
+    settings = settings.for_prior()
+    entry = Journal(settings.folder).read(recording, settings.job)
+    if entry.get("status") != "done":
+        return False
+    return compute_key(recording, settings, entry)[0]["input"] != entry["key"]["input"]
 
 
 def _count_subjects(recordings):
@@ -163,8 +177,7 @@ def store_object(prior, folder):
     with hold(folder / PRIVATE / "locks" / "prior.lock", wait=60) as lock:
         if lock is None:
             raise RuntimeError("The prior could not be stored: another run is making one.")
-        staged = get_temporary(folder, "given.npz")
-        prior.save(staged, overwrite=True)
+        staged = save_temporary(prior, folder, "given.npz")
         path = folder / PRIVATE / f"prior_{file_hash(staged)}.npz"
         put_in_place(staged, path)
     return open_library("object", path)

@@ -29,6 +29,18 @@ def put_in_place(path, target):
     os.replace(path, target)
 
 
+def save_temporary(prior, folder, name):
+    """Save a prior where `get_temporary` has it; what an interrupted run left is removed."""
+    staged = get_temporary(folder, name)
+    scratch = staged.with_name("prior")  # inside it, saving has a folder of a random name
+    remove_tree(scratch)
+    scratch.mkdir()
+    prior.save(scratch / name)
+    os.replace(scratch / name, staged)
+    scratch.rmdir()
+    return staged
+
+
 def describe_prior(settings, excluded):
     """Return the part of the sidecar that does not depend on the prior."""
     return dict(
@@ -50,13 +62,7 @@ def store_prior(settings, prior, facts):
     folder = settings.folder
     if (folder / PRIOR_NAME).exists() and not (folder / SIDECAR).exists():
         _refuse_foreign(folder, settings.overwrite)
-    staged = get_temporary(folder, PRIOR_NAME)
-    scratch = staged.with_name("prior")  # of the same name in every run, so that nothing remains
-    remove_tree(scratch)
-    scratch.mkdir()
-    prior.save(scratch / PRIOR_NAME)
-    os.replace(scratch / PRIOR_NAME, staged)
-    scratch.rmdir()
+    staged = save_temporary(prior, folder, PRIOR_NAME)
     with staged.open("rb+") as file:
         os.fsync(file.fileno())
     cohort = [r.source for r in prior.recordings[len(prior.recordings) - prior.n_cohort :]]

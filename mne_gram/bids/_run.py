@@ -153,8 +153,9 @@ def run_bids(
     than ``"spline"``, or to find bad channels). First each selected recording is measured, with its
     bad channels and segments left out, and the covariances are stored in ``prior.npz`` in the
     output folder, described in ``prior.json``. Then all recordings are restored with that prior.
-    Later runs use the stored prior, for new subjects as well, until ``refit_prior`` makes a new
-    one; recordings that were restored with another prior are then processed again. A recording is
+    Later runs use the stored prior, also for new subjects and for recordings that have changed (for
+    example their bad channels), which the log reports, until ``refit_prior`` makes a new one;
+    recordings that were restored with another prior are then processed again. A recording is
     restored with the other recordings of the same subject in the library, but without its own
     covariances, which would show its good channels only. With ``shard``, the prior has to be made
     first, by a run with ``job="prior"``.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from mne.io import BaseRaw
 
-from .._recording import annotated_spans, find_holes, find_segments
+from .._recording import annotated_spans, find_holes, split_recording
 from ..covariance import WINDOW, band_products
 from ..preprocessing import check_units
 from ._signal_checks import measure_line
@@ -26,7 +26,7 @@ class Signals:
         self._epoch_length = len(inst.times)
         # Start and stop of each segment of continuous time, in samples.
         if isinstance(inst, BaseRaw):
-            self.segments = [(a, b) for a, b in find_segments(inst) if b > a]
+            self.segments = split_recording(inst)
         else:
             step = self._epoch_length
             self.segments = [(k * step, (k + 1) * step) for k in range(len(inst))]

@@ -8,6 +8,7 @@ import joblib
 from mne.utils import logger, verbose, warn
 
 from .._files import write_figure
+from .._workers import end_workers
 from ._figures import plot_confusions, plot_scores
 from ._fold_results import fit_and_test, make_key, read_result, write_result
 from ._methods import parse_method
@@ -97,9 +98,12 @@ def _run(fits, n_jobs):
     if n_jobs == 1:
         yield from (_run_one(*fit) for fit in fits)
         return
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-        yield from parallel(joblib.delayed(_run_one)(*fit) for fit in fits)
+    try:
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+            yield from parallel(joblib.delayed(_run_one)(*fit) for fit in fits)
+    finally:
+        end_workers()
 
 
 def _run_one(task, method, seed, fold, fname):

@@ -13,6 +13,7 @@ from .._recording import Samples, is_inside
 _TOLERANCE = 1e-6  # of the largest singular value: more than single precision rounds
 _SAMPLES = 5_000  # at least, and twenty per channel
 _FLAT = 1e-9  # of the typical standard deviation
+_LARGEST = 1e100  # volts: squares of garbage, which may be NaN too, would overflow
 
 
 def find_rank(inst, *, restored=(), bad=(), left=()):
@@ -28,12 +29,14 @@ def find_rank(inst, *, restored=(), bad=(), left=()):
     samples = Samples(data, picks, [], find_holes(inst))
     step = max(1, samples.n_times // max(_SAMPLES, 20 * len(picks)))
     part, names = samples.read(step=step), [inst.ch_names[k] for k in picks]
+    times = np.flatnonzero((np.abs(part) < _LARGEST).all(axis=0))
+    part = part[:, times]
     projector, n_proj, _ = make_projector(inst.info["projs"], names, include_active=False)
     if n_proj:
         part = projector @ part
     # A restored segment obeys no reference, which would seem to be one more dimension.
     for spans in (bad, left):
-        rank = _find_scaled(part[:, ~is_inside(spans, step * np.arange(part.shape[1]))])
+        rank = _find_scaled(part[:, ~is_inside(spans, step * times)])
         if rank is not None:
             return dict(eeg=rank)
     return dict(eeg=_count_expected(inst.info, names, part))

@@ -238,6 +238,24 @@ def test_new_subjects_use_the_stored_prior(root):
     assert _run(root, subjects="04").prior["sha256"] == refit.prior["sha256"] != checksum
 
 
+def test_changed_recordings_use_the_stored_prior(root):
+    """Other bad channels are reported, and change the prior when it is made again."""
+    first = _run(root)
+    (table,) = root.glob("sub-02/eeg/*_channels.tsv")
+    text = table.read_text(encoding="utf-8-sig")
+    lines = [n.replace("\tgood", "\tbad") if n.startswith("C4\t") else n for n in text.split("\n")]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    plan = _run(root, dry_run=True)
+    assert "1 recording has changed since (refit_prior=True measures again)" in plan.prior["text"]
+    later = _run(root)
+    assert _get_statuses(later) == ["skipped"] * 2 + ["done", "skipped"]
+    assert later.rows[2]["why"] == "the input changed"
+    assert later.prior["sha256"] == first.prior["sha256"]
+    refit = _run(root, refit_prior=True)
+    assert _get_statuses(refit) == ["done"] * 4 and refit.prior["sha256"] != first.prior["sha256"]
+    assert "changed since" not in _run(root, dry_run=True).prior["text"]
+
+
 def test_few_subjects_use_the_bundled_library(root, caplog):
     """Below three subjects there is no prior of the data set, and the log says so."""
     report = _run(root, subjects=["01", "02"], verbose="info")

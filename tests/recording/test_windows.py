@@ -13,10 +13,10 @@ from mne_gram._recording import (
     Recording,
     Samples,
     choose_windows,
-    find_segments,
     find_spans,
     group_products,
     measure_moments,
+    split_recording,
     window_products,
 )
 
@@ -46,7 +46,7 @@ def test_pieces_end_where_recordings_were_joined(meas_date, crop):
     raw.crop(crop, None)
     offset = round(crop * SFREQ)
     assert raw.first_samp == 150 + offset
-    assert find_segments(raw) == [
+    assert split_recording(raw) == [
         (0, 500 - offset),
         (500 - offset, 800 - offset),
         (800 - offset, 1200 - offset),
@@ -55,10 +55,10 @@ def test_pieces_end_where_recordings_were_joined(meas_date, crop):
 
 def test_pieces_without_joins():
     raw = make_raw(700, 1_000_000_000, first_samp=33)
-    assert find_segments(raw) == [(0, 700)]
+    assert split_recording(raw) == [(0, 700)]
     onset = raw.first_time + 2
     raw.set_annotations(mne.Annotations([onset], [1], ["BAD"], orig_time=raw.info["meas_date"]))
-    assert find_segments(raw) == [(0, 700)]  # bad, but time goes on
+    assert split_recording(raw) == [(0, 700)]  # bad, but time goes on
 
 
 @pytest.mark.parametrize("meas_date", [None, 1_000_000_000])
@@ -70,7 +70,7 @@ def test_pieces_end_at_holes_of_the_acquisition(meas_date):
         onset = raw.first_time + 2.0
         hole = mne.Annotations([onset], [1.5], ["BAD_ACQ_SKIP"], orig_time=raw.info["meas_date"])
     raw.set_annotations(hole)
-    assert find_segments(raw) == [(0, 200), (200, 350), (350, 700)]
+    assert split_recording(raw) == [(0, 200), (200, 350), (350, 700)]
 
 
 # ---------------------------------------------------------------------------------------------
