@@ -5,7 +5,8 @@
 from functools import lru_cache
 
 import numpy as np
-from scipy.signal import firwin, oaconvolve
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.signal import firwin
 
 # The borders of the partition delta, theta, alpha, beta, above. Every frequency belongs to one
 # band, so the parts of a signal add up to the signal.
@@ -17,6 +18,7 @@ STATISTICS_EDGES = (0.5, *BAND_EDGES, 45.0)
 # Length of the analysis windows in seconds, the model's patch.
 WINDOW = 1.0
 _TRANSITION = 2.0  # Hz, of the filters; 3.3 / transition is the length of a Hamming design
+_CHUNK_TAPS = 8  # lengths of a filter: what is filtered at once
 
 
 def filter_length(sfreq):
@@ -50,16 +52,14 @@ def sum_bands(parts, sfreq, pad=None):
     """
     left, right = pad or (0, 0)
     n_times = parts.shape[-1]
-    half = filter_length(sfreq) // 2
     total = parts[-1].copy()
     # Part b passes between two low-passes: sum_b (h_b - h_{b-1}) * p_b, sorted by low-pass.
     steps = parts[:-1] - parts[1:]
-    for taps, step in zip(lowpass_taps(sfreq), steps, strict=True):
-        if n_times > 1:
-            width = [(0, 0)] * (step.ndim - 1) + [(half, half)]
-            step = np.pad(step, width, mode="reflect", reflect_type="even")
-            step = oaconvolve(step, taps[(None,) * (step.ndim - 1)], mode="valid", axes=-1)
-        total += step
+    if n_times == 1:
+        return (total + steps.sum(axis=0))[..., left : n_times - right]
+    for inside, spectra, filters, invert in _transform(steps, sfreq):
+        filters = filters.reshape(len(filters), *(1,) * (steps.ndim - 2), -1)
+        total[..., inside] += invert((spectra * filters).sum(axis=0))
     return total[..., left : n_times - right]
 
 
@@ -69,12 +69,35 @@ def split_bands(signals, sfreq):
     Returns an array ``(n_bands, n_signals, n_times)``. Beyond their ends the signals are continued
     by reflection.
     """
-    lows = []
-    half = filter_length(sfreq) // 2
-    padded = np.pad(signals, ((0, 0), (half, half)), mode="reflect", reflect_type="even")
-    for taps in lowpass_taps(sfreq):
-        lows.append(oaconvolve(padded, taps[None], mode="valid", axes=-1))
-    return np.diff([np.zeros_like(signals), *lows, signals], axis=0)
+    edges = np.zeros((N_BANDS + 1, *signals.shape))
+    edges[-1] = signals
+    for inside, spectra, filters, invert in _transform(signals, sfreq):
+        edges[1:-1, :, inside] = invert(spectra * filters[:, None])
+    return np.diff(edges, axis=0)
+
+
+def _transform(signals, sfreq):
+    """Cut signals (..., n_times), continued by reflection, into spectra that filters multiply.
+
+    Yields slices of time, the spectra and the low-passes there, and the inverse transform.
+    """
+    n_taps, n_times = filter_length(sfreq), signals.shape[-1]
+    width = [(0, 0)] * (signals.ndim - 1) + [(n_taps // 2, n_taps // 2)]
+    padded = np.pad(signals, width, mode="reflect", reflect_type="even")
+    length = min(n_times, _CHUNK_TAPS * n_taps)
+    n_fft = next_fast_len(length + n_taps - 1, real=True)
+    filters = _transform_taps(sfreq, n_fft)
+    for start in range(0, n_times, length):
+        stop = min(start + length, n_times)
+        spectra = rfft(padded[..., start : stop + n_taps - 1], n_fft)
+        kept = slice(n_taps - 1, n_taps - 1 + stop - start)
+        yield slice(start, stop), spectra, filters, lambda s, k=kept: irfft(s, n_fft)[..., k]
+
+
+@lru_cache(maxsize=16)
+def _transform_taps(sfreq, n_fft):
+    """Return the spectra of the low-passes, shape (n_edges, n_fft // 2 + 1)."""
+    return rfft(lowpass_taps(sfreq), n_fft)
 
 
 def band_products(windows, sfreq):

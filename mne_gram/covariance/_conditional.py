@@ -256,8 +256,8 @@ def _prediction_error(cov, data, basis):
     """
     inverse = np.linalg.inv(cov)
     inner = basis.T @ inverse
-    scale = np.einsum("bik,ki->bi", inner, basis)
-    error = np.einsum("bik,bkl,bil->bi", inner, data, inner) / scale**2
+    scale = (inner * basis.T).sum(axis=-1)
+    error = (inner @ data * inner).sum(axis=-1) / scale**2
     return np.log(np.maximum(error, 1e-300)).mean(axis=1)
 
 
