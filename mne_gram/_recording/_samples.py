@@ -23,6 +23,7 @@ class Samples:
     def __init__(self, data, picks, segments, holes=()):
         self._data, self.picks, self.segments, self._holes = data, picks, segments, holes
         self.n_times = data.shape[-1] * (len(data) if data.ndim == 3 else 1)
+        self.kept = {}  # what was computed of the samples, until these are written
 
     def select(self, channels):
         """Return the samples of some channels, counted in ``picks``."""
@@ -68,6 +69,7 @@ class Samples:
 
     def write(self, channel, start, values):
         """Put values in place; nothing else is touched."""
+        self.kept.clear()
         pick, stop = self.picks[channel], start + len(values)
         if self._data.ndim == 2:
             self._data[pick, start:stop] = values

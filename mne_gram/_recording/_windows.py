@@ -5,6 +5,8 @@
 Epochs are laid end to end, so that Raw and Epochs are handled alike.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .._checks import find_segments
@@ -71,14 +73,48 @@ def measure_moments(recording, carries_reference, max_windows=_MAX_WINDOWS):
     """
     bad, sfreq = recording.bad, recording.sfreq
     starts, length, good = choose_windows(bad, recording.segments, sfreq, max_windows)
-    size = max(1, _CHUNK_VALUES // max(1, len(bad) * length))
-    products = []
-    for k in range(0, len(starts), size):
-        usable = good[k : k + size]
-        windows = np.stack([recording.samples.read(a, a + length) for a in starts[k : k + size]])
-        windows[~usable] = 0.0
-        products.append(window_products(windows, usable, sfreq, carries_reference))
-    return group_products([np.concatenate(parts) for parts in zip(*products, strict=True)], good)
+    if not len(starts):
+        return []
+    spectra, largest = _transform_windows(recording.samples, sfreq, starts, length, good)
+    return group_products(_subtract_mean(spectra, largest, good, carries_reference), good)
+
+
+class WindowSpectra(NamedTuple):
+    """The spectra of good channels in some windows; ``largest`` are the largest samples."""
+
+    starts: np.ndarray  # (n_windows,)
+    good: np.ndarray  # (n_windows, n_channels)
+    spectra: list  # of arrays (n_windows, n_channels, n_frequencies), one per band
+    largest: np.ndarray  # (n_windows, n_channels)
+
+
+def _transform_windows(samples, sfreq, starts, length, good):
+    """Return the spectra of windows, and their largest samples.
+
+    Those of the last call are used again: what is hidden from a recording leaves most windows.
+    """
+    last = samples.kept.get((sfreq, length))
+    old = rows = np.zeros(0, int)
+    if last is not None:
+        rows = np.searchsorted(last.starts, starts).clip(0, len(last.starts) - 1)
+        same = (last.starts[rows] == starts) & ~(good & ~last.good[rows]).any(axis=1)
+        old, rows = np.flatnonzero(same), rows[same]
+    fresh = np.setdiff1d(np.arange(len(starts)), old)
+    largest, usable, parts = np.zeros(good.shape), good.copy(), []
+    if len(old):
+        largest[old], usable[old] = last.largest[rows], last.good[rows]
+        parts.append([values[rows] for values in last.spectra])
+    size = max(1, _CHUNK_VALUES // max(1, good.shape[1] * length))
+    for k in range(0, len(fresh), size):
+        some = fresh[k : k + size]
+        windows = np.stack([samples.read(a, a + length) for a in starts[some]])
+        windows[~good[some]] = 0.0
+        largest[some] = np.maximum(windows.max(axis=2), -windows.min(axis=2))
+        parts.append(band_products(windows, sfreq))
+    order = np.argsort(np.r_[old, fresh])
+    spectra = [np.concatenate(values)[order] for values in zip(*parts, strict=True)]
+    samples.kept[sfreq, length] = WindowSpectra(starts, usable, spectra, largest)
+    return spectra, largest
 
 
 def window_products(windows, good, sfreq, carries_reference):
@@ -87,14 +123,24 @@ def window_products(windows, good, sfreq, carries_reference):
     Takes windows ``(n_windows, n_channels, n_times)`` and ``good (n_windows, n_channels)``, returns
     one array ``(n_windows, n_channels, n_frequencies)`` per band.
     """
+    largest = np.abs(windows).max(axis=2)
+    return _subtract_mean(band_products(windows, sfreq), largest, good, carries_reference)
+
+
+def _subtract_mean(spectra, largest, good, carries_reference):
+    """Return spectra of windows relative to the mean of the good channels, 0 for the others."""
     carried = good * carries_reference
     share = carried / np.maximum(carried.sum(axis=1, keepdims=True), 1)
-    mean = np.einsum("wc,wct->wt", share, windows)
-    windows = windows - carried[..., None] * mean[:, None]
+    products = [
+        np.where(good[..., None], values, 0) - carried[..., None] * (share[:, None] @ values)
+        for values in spectra
+    ]
     # Of copies of one signal, nothing but rounding errors is left.
-    silent = np.abs(windows).max(axis=(1, 2)) <= _ROUNDING * np.abs(mean).max(axis=1)
-    windows[silent] = 0.0
-    return band_products(windows, sfreq)
+    left = np.max([np.abs(values).max(axis=(1, 2), initial=0) for values in products], axis=0)
+    silent = left <= _ROUNDING * np.where(good, largest, 0).max(axis=1)
+    for values in products:
+        values[silent] = 0.0
+    return products
 
 
 def group_products(products, good):
@@ -135,7 +181,7 @@ def _average(products, members, channels, weight):
 
 def _quietness(products, good):
     """Weigh windows that are far stronger than most down to a limit, and flat ones to nothing."""
-    power = sum((np.abs(product) ** 2).sum(axis=2) for product in products)
+    power = sum((product.real**2 + product.imag**2).sum(axis=2) for product in products)
     power = (power * good).sum(axis=1) / good.sum(axis=1)
     alive = power > 0
     weights = np.zeros(len(power))

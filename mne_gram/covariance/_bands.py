@@ -106,17 +106,29 @@ def band_products(windows, sfreq):
     Returns a list of arrays ``(n_windows, n_channels, n_frequencies)``, empty above the Nyquist
     frequency; the mean of the real part of ``Z @ Z.conj().T`` estimates the covariance in a band.
     """
-    n_times = windows.shape[-1]
+    transform, freqs = _fourier_transform(windows.shape[-1], sfreq)
+    spectrum = (windows.reshape(-1, windows.shape[-1]) @ transform).view(complex)
+    spectrum = spectrum.reshape(*windows.shape[:-1], len(freqs))
+    cuts = np.searchsorted(freqs, STATISTICS_EDGES)
+    return [spectrum[..., a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+@lru_cache(maxsize=16)
+def _fourier_transform(n_times, sfreq):
+    """Return what takes windows to their spectra between the outer edges, and the frequencies.
+
+    Shape (n_times, 2 * n_frequencies): real and imaginary parts take turns.
+    """
     taper = np.hanning(n_times + 2)[1:-1]
-    ramp = np.linspace(-1, 1, n_times)
-    windows = windows - windows.mean(axis=-1, keepdims=True)
-    # Drift would leak into the lowest band: take the straight line off.
-    windows = windows - (windows @ ramp / (ramp @ ramp))[..., None] * ramp
-    spectrum = np.fft.rfft(windows * taper, axis=-1)
-    spectrum *= np.sqrt(2 / (n_times * (taper @ taper)))
     freqs = np.fft.rfftfreq(n_times, 1 / sfreq)
-    limits = list(zip(STATISTICS_EDGES[:-1], STATISTICS_EDGES[1:], strict=True))
-    return [spectrum[..., (freqs >= low) & (freqs < high)] for low, high in limits]
+    freqs = freqs[(freqs >= STATISTICS_EDGES[0]) & (freqs < STATISTICS_EDGES[-1])]
+    waves = np.exp(-2j * np.pi * np.outer(np.arange(n_times) / sfreq, freqs))
+    waves *= taper[:, None] * np.sqrt(2 / (n_times * (taper @ taper)))
+    # Drift would leak into the lowest band: the straight line is subtracted.
+    ramp = np.linspace(-1, 1, n_times)
+    waves -= waves.mean(axis=0)
+    waves -= np.outer(ramp / (ramp @ ramp), ramp @ waves)
+    return np.ascontiguousarray(waves).view(float), freqs
 
 
 def degrees_of_freedom(n_windows, window=WINDOW, overlap=0.5):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._bands import N_BANDS, degrees_of_freedom
+from ._prior_file import pack_symmetric, unpack_symmetric
 
 # How sharply the library is weighted by fit (per degree of freedom) at first; in how many steps the
 # weights are improved, first for all bands alike, then for each (of fewer contrasts than that a
@@ -29,6 +30,8 @@ _REGULARISATION = ((0.5, 1e-3), (2.0, 1e-3), (0.1, 1e-4), (0.02, 1e-5), (4e-3, 1
 _TYPICAL_SHARES = np.array([0.55, 0.13, 0.17, 0.12, 0.03])
 MIN_GOOD = 2  # good channels: one as the reference, one to learn from
 _MAX_CONTRASTS = 64  # more do not improve the comparison of recordings
+# Of a larger library, as many recordings are mixed that resemble the data most in few contrasts.
+_MAX_MIXED, _FIRST_CONTRASTS = 64, 16
 _RIDGE = 1e-3  # of the mean variance: keeps covariances of the library comparable
 _TINY = 1e-9  # of the mean variance: keeps systems solvable
 
@@ -188,15 +191,13 @@ def mix_covariance(prior, places, moments, *, power=1.0, complete=None, max_cont
         mixed = rows @ (electrodes / np.where(size > 0, size, 1.0)) @ rows.T + own
     elif len(good) > 2:
         total = population[:, good][:, :, good].sum(axis=0)
-        view = _main_contrasts(total, carries_reference[good], max_contrasts or _MAX_CONTRASTS)
-        target = view @ first[:, good][:, :, good] @ view.T
-        onto = (view @ rows[good]).astype(prior.library.dtype)
-        candidates = onto @ prior.library @ onto.T + view @ own[np.ix_(good, good)] @ view.T
-        # Electrodes at one position, and rings of derivations, leave directions without variance.
-        candidates = _ridged(candidates, _RIDGE)
-        weights = mix_library(candidates, target, prior.weights)
-        bands = zip(weights, prior.library.swapaxes(0, 1), strict=True)
-        electrodes = np.array([np.tensordot(weight, covs, axes=1) for weight, covs in bands])
+        contrasts = _find_contrasts(total, carries_reference[good])
+        view = _View(rows[good], own[np.ix_(good, good)], first[:, good][:, :, good], contrasts)
+        weights = _weigh_library(prior, view, max_contrasts or _MAX_CONTRASTS)
+        used = weights.any(axis=0)
+        library = prior.library[used].swapaxes(0, 1)
+        electrodes = weights[:, None, used] @ library.reshape(N_BANDS, len(library[0]), -1)
+        electrodes = electrodes.reshape(prior.population.shape)
         electrodes = (1 - _POPULATION) * electrodes + _POPULATION * prior.population
         mixed = rows @ electrodes @ rows.T + own
     scale = _fit_scale(mixed, carries_reference, moments, known)
@@ -261,13 +262,46 @@ def _prediction_error(cov, data, basis):
     return np.log(np.maximum(error, 1e-300)).mean(axis=1)
 
 
-def _main_contrasts(cov, carries_reference, n_most):
-    """Return the directions in which channels are compared: the largest that a reference leaves."""
+def _find_contrasts(cov, carries_reference):
+    """Return the directions that a reference leaves, the largest last, (n_contrasts, n)."""
     basis = contrast_basis(carries_reference)
-    if len(basis) <= n_most:
-        return basis
-    vectors = np.linalg.eigh(basis @ cov @ basis.T)[1]
-    return vectors[:, -n_most:].T @ basis
+    return np.linalg.eigh(basis @ cov @ basis.T)[1].T @ basis
+
+
+class _View(NamedTuple):
+    """Some channels of a recording, in which it is compared with a library."""
+
+    rows: np.ndarray  # as in Places
+    own: np.ndarray
+    cov: np.ndarray  # (n_bands, n_channels, n_channels), the recording's
+    contrasts: np.ndarray  # (n_contrasts, n_channels), from `_find_contrasts`
+
+    def compare(self, library, n_most):
+        """Return covariances of the largest contrasts: of the library, and of the recording."""
+        basis = self.contrasts[-n_most:]
+        onto = (basis @ self.rows).astype(library.dtype)
+        # Electrodes at one position, and rings of derivations, leave directions without variance.
+        candidates = _ridged(onto @ library @ onto.T + basis @ self.own @ basis.T, _RIDGE)
+        return candidates, basis @ self.cov @ basis.T
+
+
+def _weigh_library(prior, view, n_most):
+    """Return weights (n_bands, n_recordings); all but the nearest recordings get none."""
+    near = np.arange(len(prior.library))
+    if len(near) > _MAX_MIXED:
+        rating = _rate_library(*view.compare(prior.library, _FIRST_CONTRASTS), prior.weights)
+        near = np.sort(np.argsort(-rating, kind="stable")[:_MAX_MIXED])
+    weights = np.zeros((N_BANDS, len(prior.library)))
+    compared = view.compare(prior.library[near], n_most)
+    weights[:, near] = mix_library(*compared, prior.weights[near])
+    return weights
+
+
+def _rate_library(candidates, target, weights):
+    """Return the log of the weight of each recording of a library, by its fit alone."""
+    present = np.flatnonzero(trace(target) > 0)
+    loss = np.mean([stein_divergence(candidates[:, b], target[b]) for b in present], axis=0)
+    return np.log(weights) - _SHARPNESS * (loss - loss.min())
 
 
 def mix_library(candidates, target, weights):
@@ -281,19 +315,19 @@ def mix_library(candidates, target, weights):
     """
     n_recordings, n_bands, n = candidates.shape[:3]
     present = np.flatnonzero(trace(target) > 0)
-    loss = np.mean([stein_divergence(candidates[:, b], target[b]) for b in present], axis=0)
-    weights = weights * np.exp(-_SHARPNESS * (loss - loss.min()))
-    flat = candidates[:, present].swapaxes(0, 1).reshape(len(present), n_recordings, n * n)
-    flat, target = flat.astype(float), target[present]
+    weights = np.exp(_rate_library(candidates, target, weights))
+    flat = pack_symmetric(candidates[:, present].swapaxes(0, 1)).astype(float)
+    twice = pack_symmetric(2.0 - np.eye(n))  # products of symmetric matrices from their triangles
+    target = target[present]
     found = np.repeat(weights[None] / weights.sum(), len(present), axis=0)
     for step in range(_N_SHARED + (_N_OWN if n >= _MIN_CONTRASTS else 0)):
-        mixed = (found[:, None] @ flat).reshape(len(present), n, n)
+        mixed = unpack_symmetric((found[:, None] @ flat)[:, 0], n)
         inverse = np.linalg.inv(mixed)
         inverse = (inverse + np.swapaxes(inverse, -1, -2)) / 2
         # Only shapes are compared: the sizes of the bands are fitted later.
         seen = inverse @ target @ inverse * (n / trace(inverse @ target))[:, None, None]
-        gain = (flat @ seen.reshape(len(present), n * n, 1))[..., 0]
-        cost = (flat @ inverse.reshape(len(present), n * n, 1))[..., 0]
+        gain = (flat @ (twice * pack_symmetric(seen))[..., None])[..., 0]
+        cost = (flat @ (twice * pack_symmetric(inverse))[..., None])[..., 0]
         if step < _N_SHARED:
             gain, cost = gain.sum(axis=0), cost.sum(axis=0)
         found = found * np.sqrt(gain / cost)

@@ -28,7 +28,7 @@ from ._noise import Noise, measure_slow
 _BASELINE_SECONDS = 30.0
 _POOLED = 5.0  # seconds: shorter segments, such as epochs, share their baseline
 _OFFSET = 5.0  # times a channel's median absolute deviation: then baselines are subtracted
-_MAX_PATTERNS = 64  # of good channels whose weights are kept
+MAX_PATTERNS = 64  # of good channels whose weights are kept
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,8 +58,8 @@ class Statistics:
     """The covariances of a recording's clean data, and the prior that completes them.
 
     ``places`` locates the channels, ``moments`` are the recording's own, ``power`` is the variance
-    of a typical channel, ``max_contrasts`` limits the comparison with the library, and ``located``
-    is whether all channels have positions that are used.
+    of a typical channel if there are none, ``max_contrasts`` limits the comparison with the
+    library, and ``located`` is whether all channels have positions that are used.
     """
 
     prior: Prior
@@ -68,6 +68,17 @@ class Statistics:
     power: float
     max_contrasts: int | None = None
     located: bool = True
+
+    def measure(self, recording, max_contrasts=None):
+        """Return those of another recording of the same channels, such as one that hides more."""
+        moments = measure_moments(recording, self.places.carries_reference)
+        return replace(
+            self,
+            prior=leave_out_own(self.prior, self.places, moments),
+            moments=moments,
+            power=1.0 if moments else _typical_power(recording),
+            max_contrasts=max_contrasts,
+        )
 
     @cached_property
     def mixture(self):
@@ -106,10 +117,9 @@ def measure_statistics(recording, prior, max_contrasts=None):
     cmap = match_channels(recording.info, on_missing="ignore", verbose="error")
     places = channel_rows(cmap, prior)
     _check_overlap(prior, places)
-    moments = measure_moments(recording, places.carries_reference)
-    prior = leave_out_own(prior, places, moments)
     located = bool(np.isfinite(cmap.positions).all())
-    return Statistics(prior, places, moments, _typical_power(recording), max_contrasts, located)
+    statistics = Statistics(prior, places, [], 1.0, max_contrasts, located)
+    return statistics.measure(recording, max_contrasts)
 
 
 def _check_overlap(prior, places):
@@ -185,7 +195,7 @@ class Operators:
             carries = self.carries_reference
             bands, error = interpolation_operators(self.cov, carries, good, bad)
             total, _ = interpolation_operators(self.cov.sum(axis=0), carries, good, bad)
-            if len(self._kept) > _MAX_PATTERNS:  # neighbours in time repeat, distant ones seldom do
+            if len(self._kept) > MAX_PATTERNS:  # neighbours in time repeat, distant ones seldom do
                 self._kept.clear()
             self._kept[key] = bands, total, error
         return self._kept[key]
@@ -236,17 +246,20 @@ class Plan:
         return None if self.spatial is None else self.spatial.operators.carries_reference
 
 
-def fit_spatial(recording, statistics, settings):
-    """Learn what the spatial estimate needs."""
+def fit_spatial(recording, statistics, settings, baselines=None):
+    """Learn what the spatial estimate needs; ``baselines`` are to be found if None."""
     lost = _find_lost(recording, statistics, settings.on_missing)
     carries_reference = statistics.places.carries_reference
-    fitted = fit_covariance(recording, statistics.adapt(), carries_reference, settings, lost)
+    fitted = fit_covariance(
+        recording, statistics.adapt(), carries_reference, settings, lost, baselines
+    )
     return replace(fitted, cohort_weight=statistics.cohort_weight)
 
 
-def fit_covariance(recording, cov, carries_reference, settings, lost=frozenset()):
+def fit_covariance(recording, cov, carries_reference, settings, lost=frozenset(), baselines=None):
     """Learn what the spatial estimate needs in addition to the covariance."""
-    baselines = find_baselines(recording, carries_reference)
+    if baselines is None:
+        baselines = find_baselines(recording, carries_reference)
     excess = _find_excess(recording, cov, carries_reference, baselines)
     noise = None
     if settings.seed is not None:

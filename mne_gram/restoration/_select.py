@@ -15,7 +15,7 @@ from mne.utils import logger
 from .._recording import BadSpans, find_spans
 from ..covariance import sum_bands
 from ._evidence import Evidence
-from ._fit import Operators, Plan, fit_spatial, measure_statistics
+from ._fit import Operators, Plan, Statistics, fit_spatial, measure_statistics
 from ._gaussian import estimate_spatial, finish
 from ._spline import estimate_whole_spline, fit_head
 from ._weights import KINDS, Trial
@@ -99,23 +99,34 @@ EXPERTS = {
 class AutoPlan(Plan):
     """The spatial estimate and the experts that may correct it.
 
-    ``experts`` contains the fit of each expert by name, and ``stacks``, once it is learnt, how they
-    are combined in each kind of gap.
+    ``experts`` contains the fit of each expert by name, ``stacks``, once it is learnt, how they are
+    combined in each kind of gap, and ``statistics`` what all of them were fitted to.
     """
 
     experts: dict = field(default_factory=dict)
     stacks: dict = field(default_factory=dict)
+    statistics: Statistics | None = None
 
 
-def fit_candidates(recording, settings, max_contrasts=None):
-    """Fit the spatial estimate and the experts; ``max_contrasts`` is as in `Statistics`."""
-    statistics = measure_statistics(recording, settings.prior, max_contrasts)
-    spatial = fit_spatial(recording, statistics, settings)
+def fit_candidates(recording, settings, max_contrasts=None, whole=None):
+    """Fit the spatial estimate and the experts; ``max_contrasts`` is as in `Statistics`.
+
+    ``whole`` is the AutoPlan of the same recording with less of it hidden, if there is one.
+    """
+    baselines = None
+    if whole is None:
+        statistics = measure_statistics(recording, settings.prior, max_contrasts)
+    else:
+        statistics = whole.statistics.measure(recording, max_contrasts)
+        # What is hidden hides no offset of other channels; whether there are any is known.
+        baselines = None if whole.spatial.baselines else {}
+    spatial = fit_spatial(recording, statistics, settings, baselines)
     fits = {
         name: _attempt(name, expert.fit, recording, statistics, spatial)
         for name, expert in EXPERTS.items()
     }
-    return AutoPlan(spatial, experts={name: fit for name, fit in fits.items() if fit is not None})
+    fits = {name: fit for name, fit in fits.items() if fit is not None}
+    return AutoPlan(spatial, experts=fits, statistics=statistics)
 
 
 def estimate_candidates(block, plan, names):
@@ -184,7 +195,7 @@ def learn_stacks(recording, plan, settings):
         draw = _hide_channels if kind == "whole" else _hide_spans
         for hidden, spans in draw(recording, rng):
             candidates = fit_candidates(
-                recording.hide(hidden), settings, max_contrasts=MAX_CONTRASTS
+                recording.hide(hidden), settings, max_contrasts=MAX_CONTRASTS, whole=plan
             )
             try_hidden(recording, hidden, spans, candidates, trial)
         stacks[kind], trials[kind] = trial.solve(), trial
@@ -197,8 +208,9 @@ def try_hidden(recording, hidden, spans, plan, trial):
     ``hidden`` are the BadSpans hidden in addition to the bad samples of the recording; the
     plan was fitted without either.
     """
+    tried = recording.hide(hidden)
     for start, stop in spans:
-        block = recording.hide(hidden).block(start, stop)
+        block = tried.block(start, stop)
         away = hidden.paint(start, stop) & ~recording.bad.paint(start, stop)
         if not away.any():
             continue

@@ -4,27 +4,42 @@
 
 import contextlib
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import mne
 import numpy as np
+from mne.channels.interpolation import _make_interpolation_matrix
 
 from ..montage import find_placed, fit_sphere, template_sphere
-from ._fit import Plan
+from ._fit import MAX_PATTERNS, Plan
 from ._gaps import Estimate
 from ._gaussian import find_runs, list_gaps
-from ._wanted import make_info
 
 _MIN_GOOD = 4  # good channels
 _FAR = 3.0  # times the median distance, from where an electrode is not on the head
 _OUTLYING = 0.3  # of the radius: electrodes of a head are closer to its sphere
 
 
-class Head(NamedTuple):
-    """Where electrodes are: all that a spline needs."""
+class Head:
+    """Where electrodes are: all that a spline needs; the weights of splines, each computed once.
 
-    places: np.ndarray  # (n_channels, 3)
-    origin: np.ndarray  # (3,)
+    ``places`` are (n_channels, 3), the ``origin`` is (3,).
+    """
+
+    def __init__(self, places, origin):
+        self.places, self.origin = places, origin
+        self._kept = {}
+
+    def __getstate__(self):
+        """Return what is pickled: the weights can be computed again."""
+        return vars(self) | dict(_kept={})
+
+    def __call__(self, good, bad):
+        """Return the weights of channels, given as indices, (n_bad, n_good)."""
+        key = (good.tobytes(), bad.tobytes())
+        if key not in self._kept:
+            if len(self._kept) >= MAX_PATTERNS:
+                self._kept.clear()
+            self._kept[key] = find_weights(self, good, bad)
+        return self._kept[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +104,13 @@ def _find_near(points, origin, radius):
 
 def estimate_spline(block, head):
     """Estimate the bad samples of a block, which are overwritten, from the channels good then."""
-    data, mask, weights = block.data, block.mask, {}
+    data, mask = block.data, block.mask
     for a, b, _ in find_runs(mask, block.segments):
         bad = np.flatnonzero(mask[:, a])
         good = np.flatnonzero(~mask[:, a])
         if len(good) < _MIN_GOOD:
             continue
-        key = bad.tobytes()
-        if key not in weights:
-            weights[key] = find_weights(head, good, bad)
-        data[bad, a:b] = weights[key] @ data[good, a:b]
+        data[bad, a:b] = head(good, bad) @ data[good, a:b]
     enough = (~mask).sum(axis=0) >= _MIN_GOOD
     return [
         Estimate(channel, a, b, data[channel, a:b].copy(), np.full(b - a, np.nan))
@@ -129,12 +141,6 @@ def estimate_whole_spline(block, head, spatial):
 
 
 def find_weights(head, good, bad):
-    """Read the interpolation matrix off MNE by interpolating unit vectors, (n_bad, n_good)."""
-    info = make_info([str(k) for k in range(len(head.places))], head.places)
-    info["bads"] = [info["ch_names"][k] for k in bad]
-    impulses = np.zeros((len(head.places), len(good)))
-    impulses[good, np.arange(len(good))] = 1.0
-    evoked = mne.EvokedArray(impulses, info, verbose="error")
-    with mne.utils.use_log_level("error"):
-        evoked.interpolate_bads(reset_bads=False, mode="accurate", origin=head.origin)
-    return evoked.data[bad]
+    """Return the weights of MNE's spherical splines, (n_bad, n_good)."""
+    away = head.places - head.origin
+    return _make_interpolation_matrix(away[good], away[bad])

@@ -22,6 +22,7 @@ _DEFAULTS = Path(__file__).parents[1] / "data" / "stacking.json"
 _PSEUDO_CHANNELS = 4.0  # so many hidden channels count as much as the training subjects
 _SPANS_OF_CHANNEL = 6  # entries of one channel repeat each other: so many count as one
 _NORMAL_90 = 1.6449
+_TOGETHER = 2**16  # samples of entries that are filtered at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class Trial:
         self.kind, self.sfreq = kind, sfreq
         self.experts, self.available = tuple(experts), tuple(available)
         self.seconds = self.truth_power = 0.0
-        self._entries = []
+        self._entries, self._products = [], []  # of entries, the latter as far as computed
 
     def add(self, truth, estimate, std, corrections):
         """Add one span of one channel that was hidden, each an array (n_times,).
@@ -104,26 +105,54 @@ class Trial:
         if self.kind == "whole":
             # Offsets and drifts are each electrode's own: no expert is judged by them.
             both = _detrend(both)
-            parts = split_bands(both, self.sfreq)  # (n_bands, 2 + n_experts, n_times)
-        else:  # too short for filters
-            parts = np.concatenate([both[None], np.zeros((N_BANDS - 1, *both.shape))])
-        self._entries.append((parts @ np.swapaxes(parts, -1, -2), n_times, both, std))
+        self._entries.append((both, std))
         self.truth_power += both[0] @ both[0]
         self.seconds += n_times / self.sfreq
+
+    def _measure(self):
+        """Return the products of each entry, per band (n_bands, 1 + n_experts, 1 + n_experts)."""
+        new = self._entries[len(self._products) :]
+        by_length = {}
+        for number, (both, _) in enumerate(new):
+            by_length.setdefault(both.shape[1], []).append(number)
+        found = [None] * len(new)
+        for n_times, same in by_length.items():
+            size = max(1, _TOGETHER // n_times)
+            for some in (same[k : k + size] for k in range(0, len(same), size)):
+                products = self._multiply(np.stack([new[k][0][1:] for k in some]))
+                for k, own in zip(some, products, strict=True):
+                    found[k] = own
+        self._products += found
+        return self._products
+
+    def _multiply(self, rows):
+        """Return products per band of errors and corrections (n_entries, n_rows, n_times)."""
+        n_entries, n_rows, n_times = rows.shape
+        used = np.flatnonzero(rows.any(axis=(0, 2)))
+        parts = rows[None, :, used]
+        if self.kind == "whole":  # other gaps are too short for filters
+            flat = split_bands(parts.reshape(-1, n_times), self.sfreq)
+            parts = flat.reshape(N_BANDS, n_entries, len(used), n_times)
+        products = np.zeros((n_entries, N_BANDS, n_rows, n_rows))
+        found = (parts @ np.swapaxes(parts, -1, -2)).swapaxes(0, 1)
+        products[:, : found.shape[1], used[:, None], used] = found
+        return products
 
     def get_sums(self):
         """Return what the weights follow from; None if nothing was hidden."""
         if not self._entries:
             return None
         # Each channel counts as much as the next: otherwise a loud one would decide alone.
-        sizes = np.array([products[:, 1, 1].sum() / n for products, n, *_ in self._entries])
+        products = np.array(self._measure())
+        lengths = np.array([both.shape[1] for both, _ in self._entries])
+        sizes = products[:, :, 0, 0].sum(axis=1) / lengths
         sizes = np.maximum(sizes, 1e-6 * sizes.mean() + 1e-30)
-        total = sum(entry[0] / size for entry, size in zip(self._entries, sizes, strict=True))
-        error = np.maximum(total[:, 1, 1], 1e-30)
+        total = (products / sizes[:, None, None, None]).sum(axis=0)
+        error = np.maximum(total[:, 0, 0], 1e-30)
         return Sums(
             len(self._entries),
-            total[:, 2:, 2:] / error[:, None, None],
-            total[:, 2:, 1] / error[:, None],
+            total[:, 1:, 1:] / error[:, None, None],
+            total[:, 1:, 0] / error[:, None],
         )
 
     def solve(self):
@@ -148,7 +177,7 @@ class Trial:
         """Return the factor that puts 90 % of the hidden samples into the 90 % interval."""
         means = np.array([weights[name].mean() for name in self.experts])
         ratios = []
-        for _, _, both, std in self._entries:
+        for both, std in self._entries:
             left = both[1] - means @ both[2:]
             ratios.append(np.abs(left) / np.maximum(std, 1e-30))
         return float(np.clip(np.quantile(np.concatenate(ratios), 0.9) / _NORMAL_90, 0.2, 5.0))
@@ -160,10 +189,10 @@ class Trial:
         """
         means = np.array([stack.weights[name].mean() for name in self.experts])
         errors, crosses, powers, inside, n_times = {}, {}, {}, 0, 0
-        for _, n, both, std in self._entries:
+        for both, std in self._entries:
             truth, error = both[:2]
             mixed = means @ both[2:]
-            changes = {"spatial": np.zeros(n), "auto": mixed}
+            changes = {"spatial": np.zeros(len(truth)), "auto": mixed}
             changes |= dict(zip(self.experts, both[2:], strict=True))
             for name, change in changes.items():
                 if name not in ("spatial", "auto") and not change.any():
@@ -174,7 +203,7 @@ class Trial:
                 crosses[name] = crosses.get(name, 0.0) + guess @ truth
                 powers[name] = powers.get(name, 0.0) + guess @ guess
             inside += (np.abs(error - mixed) <= _NORMAL_90 * stack.calibration * std).sum()
-            n_times += n
+            n_times += len(truth)
         scores = {name: float(value / self.truth_power) for name, value in errors.items()}
         r = {
             name: float(crosses[name] / np.sqrt(powers[name] * self.truth_power))

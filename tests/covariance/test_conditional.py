@@ -3,6 +3,7 @@
 """The conditional Gaussian: its algebra, mixtures of a library, learning and adaptation."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mne_gram.covariance import _conditional
 from mne_gram.covariance._bands import N_BANDS
 from mne_gram.covariance._conditional import (
     Moments,
@@ -21,7 +23,7 @@ from mne_gram.covariance._conditional import (
     mix_library,
     stein_divergence,
 )
-from mne_gram.covariance._places import channel_rows
+from mne_gram.covariance._places import Places, channel_rows
 from mne_gram.covariance._prior import RecordingCovariance, complete_recording, read_recordings
 from mne_gram.covariance._prior_file import pack_symmetric, unpack_symmetric
 from mne_gram.montage import (
@@ -261,6 +263,38 @@ def test_mixtures_have_no_unit_and_no_order(seed, scale):
     assert_allclose(mix_library(library, 10**scale * truth, beforehand), weights, rtol=1e-6)
     order = np.random.default_rng(seed).permutation(4)
     assert_allclose(mix_library(library[order], truth, beforehand[order]), weights[:, order])
+
+
+def test_a_large_library_is_pruned(monkeypatch):
+    """As many recordings as are mixed are compared closely, and the mixture is as good."""
+    n_recordings, compared = 40, []
+    library = np.concatenate([draw_library(n_recordings, len(ELECTRODES), 0)])
+    truth = 0.5 * library[7] + 0.3 * library[23] + 0.2 * library[31]
+    prior = SimpleNamespace(
+        population=library.mean(axis=0), library=library, weights=np.ones(n_recordings)
+    )
+    n = 24
+    rows = np.eye(len(ELECTRODES))[:n]
+    places = Places(rows, np.zeros((n, n)), np.ones(n), np.ones(n, bool))
+    moments = [Moments(np.arange(n), 100.0, truth[:, :n, :n])]
+
+    def count(candidates, *args):
+        compared.append(candidates.shape[0])
+        return mix_library(candidates, *args)
+
+    monkeypatch.setattr(_conditional, "mix_library", count)
+    whole = _conditional.mix_covariance(prior, places, moments)
+    monkeypatch.setattr(_conditional, "_MAX_MIXED", 10)
+    pruned = _conditional.mix_covariance(prior, places, moments)
+    assert compared == [n_recordings, 10]
+    assert pruned.weights.shape == whole.weights.shape
+    assert (pruned.weights.any(axis=0).sum() == 10) and pruned.weights[:, [7, 23, 31]].all()
+    assert_allclose(pruned.weights.sum(axis=1), 1.0)
+    for band in range(N_BANDS):
+        loss = stein_divergence(
+            np.array([pruned.cov[band], whole.cov[band], truth[band, :n, :n]]), truth[band, :n, :n]
+        )
+        assert loss[0] < loss[1] + 0.01 * abs(loss[1] - loss[2])
 
 
 def test_a_band_without_signal_has_no_say():

@@ -19,6 +19,7 @@ from mne_gram._recording import (
     split_recording,
     window_products,
 )
+from mne_gram.covariance import band_products
 
 some = settings(deadline=None, max_examples=25)
 SFREQ = 100.0
@@ -285,6 +286,48 @@ def test_moments_of_a_recording(monkeypatch, chunk):
     for one, other in zip(found, expected, strict=True):
         assert_array_equal(one.good, other.good)
         assert_allclose(one.cov, other.cov, rtol=1e-9)
+
+
+def test_windows_are_transformed_once(monkeypatch):
+    """More that is hidden leaves the spectra of most windows; what is written is read again."""
+    rng = np.random.default_rng(3)
+    data, seen = rng.standard_normal((6, 2000)), []
+    data += 100 * rng.standard_normal(2000)  # a reference
+    mask = np.zeros(data.shape, bool)
+    mask[0, 300:500] = True
+    data[mask] = np.nan
+
+    def count(windows, sfreq):
+        seen.append(len(windows))
+        return band_products(windows, sfreq)
+
+    monkeypatch.setattr("mne_gram._recording._windows.band_products", count)
+    info = mne.create_info(len(data), SFREQ, "eeg")
+
+    def measure(samples, hidden):
+        recording = Recording(samples, find_spans(mask | hidden), info)
+        return measure_moments(recording, np.ones(len(data)))
+
+    samples = Samples(data, np.arange(len(data)), [(0, 2000)])
+    measure(samples, np.zeros_like(mask))
+    (n_windows,) = seen
+    hidden = np.zeros_like(mask)
+    hidden[2], hidden[4, :900] = True, True
+    for wanted in (hidden, np.zeros_like(mask)):
+        seen.clear()
+        found = measure(samples, wanted)
+        assert sum(seen) == 0
+        seen.clear()
+        expected = measure(Samples(data, np.arange(len(data)), [(0, 2000)]), wanted)
+        assert sum(seen) == n_windows
+        for one, other in zip(found, expected, strict=True):
+            assert_array_equal(one.good, other.good)
+            assert_allclose(one.cov, other.cov, rtol=1e-9, atol=1e-12)
+    samples.write(1, 0, 3 * data[1])
+    seen.clear()
+    again = measure(samples, np.zeros_like(mask))
+    assert sum(seen) == n_windows
+    assert not np.allclose(again[0].cov, found[0].cov)
 
 
 def test_halves_of_the_windows():
