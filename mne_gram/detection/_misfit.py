@@ -237,7 +237,9 @@ class WindowScorer:
     def _measure(self, spectra, usable):
         """Measure the misfit of windows, grouped by their usable channels."""
         misfit = np.full((len(spectra), *usable.shape), np.nan)
-        patterns, inverse = np.unique(usable & self._used, axis=0, return_inverse=True)
+        patterns, inverse = usable & self._used, np.zeros(1, int)
+        if len(patterns) > 1:
+            patterns, inverse = np.unique(patterns, axis=0, return_inverse=True)
         for number, pattern in enumerate(patterns):
             if pattern.sum() < 3:
                 continue

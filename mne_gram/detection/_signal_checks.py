@@ -86,6 +86,20 @@ def find_flat(data, sfreq, size):
     return maximum_filter1d(still.view("u1"), **behind) > 0
 
 
+def has_flat(windows, sfreq, size):
+    """Return which channels of windows do not move for 0.2 s or more, (n_windows, n_channels)."""
+    # Such a run contains a whole block of half its length, which is found much faster.
+    length = max(3, round(_FLAT_SECONDS * sfreq)) // 2
+    n_blocks = windows.shape[-1] // length
+    blocks = windows[..., : n_blocks * length].reshape(*windows.shape[:2], n_blocks, length)
+    still = np.ptp(blocks, axis=-1) <= _FLAT_RANGE * size
+    found = still.any(axis=-1)
+    for window, channels in zip(windows, found, strict=True):
+        if channels.any():
+            channels[channels] = find_flat(window[channels], sfreq, size).any(axis=1)
+    return found
+
+
 def find_plateaus(signal, sfreq, size):
     """Return start, stop and value of plateaus at the extremes of a signal, entered by a step."""
     shortest = max(_CLIPPED_RUN[0], round(_CLIPPED_RUN[1] * sfreq))

@@ -7,7 +7,7 @@ import numpy as np
 from .._recording import choose_windows
 from ..covariance import band_products
 from ._misfit import WindowScorer
-from ._signal_checks import find_flat, find_line, measure_line
+from ._signal_checks import find_line, has_flat, measure_line
 
 MIN_CHANNELS = 4
 _MAX_WINDOWS = 80  # of the earlier data, that show which misfit is typical
@@ -46,8 +46,7 @@ class WindowCheck:
             broken = ~(np.abs(windows) <= _LARGEST).all(axis=2)  # NaN too
         windows[broken | hidden] = 0.0
         loud = windows.std(axis=2) > _LOUD * self.size
-        flat = [find_flat(window, sfreq, self.size).any(axis=1) for window in windows]
-        flat = np.array(flat) & ~self._still & ~broken
+        flat = has_flat(windows, sfreq, self.size) & ~self._still & ~broken
         usable = ~(broken | loud | flat | hidden)
         freqs = (50.0, 60.0) if line_freq is None else (line_freq,)
         pairs = zip(windows, usable, strict=True)
