@@ -9,7 +9,7 @@ from ..covariance import WINDOW
 HOP_SECONDS = 0.25  # from one window of a second to the next
 RECOVERY_SECONDS = 2.0  # without a bad window, until a channel counts as good again
 _STILL_BAD = 0.7  # of the threshold: a bad channel has to fit the others better than a good one
-_TWICE = ("misfit",)  # reasons that have to occur in two successive windows
+_SUCCESSIVE = 3  # windows in which a misfit has to be found; chosen on training subjects
 _MOST = 0.5  # of a window that may be missing, and of the channels that are bad one by one
 
 
@@ -29,14 +29,13 @@ class RunningCheck:
         self._missing, self._marked = np.zeros((2, n_channels, length), bool)
         # Which channels are bad at present, and whether most were bad in the latest window.
         self.found, self.disturbed = np.zeros(n_channels, bool), False
-        self._suspects = np.zeros(n_channels, bool)  # bad in the latest window
-        self._quiet = np.zeros(n_channels, int)  # successive good windows
+        self._noisy, self._quiet = np.zeros((2, n_channels), int)  # successive bad and good windows
         self._n_read = 0
 
     def restart(self):
         """Start with an empty window, as after a gap in time; bad channels stay bad."""
         self._n_read = 0
-        self._suspects[:] = False
+        self._noisy[:] = 0
 
     @property
     def until_next(self):
@@ -74,11 +73,11 @@ class RunningCheck:
         if self.disturbed:
             self._quiet[:] = 0
             return []
-        at_once = np.any([where for why, where in reasons.items() if why not in _TWICE], axis=0)
-        starts = (at_once | (bad & self._suspects)) & ~self.found
+        at_once = np.any([where for why, where in reasons.items() if why != "misfit"], axis=0)
+        self._noisy = np.where(bad, self._noisy + 1, 0)
+        starts = (at_once | (self._noisy >= _SUCCESSIVE)) & ~self.found
         self._quiet = np.where(~bad & (scores[0] < _STILL_BAD), self._quiet + 1, 0)
         ends = self.found & (self._quiet >= self._recovery)
-        self._suspects = bad
         self.found = (self.found | starts) & ~ends
         changes = [(k, _first(reasons, k)) for k in np.flatnonzero(starts).tolist()]
         return changes + [(k, None) for k in np.flatnonzero(ends).tolist()]

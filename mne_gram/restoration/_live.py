@@ -67,10 +67,10 @@ class LiveRestorer:
     the offsets of other electrodes.
 
     Channels are judged by windows of 1 s, every 0.25 s. One that is flat, far too large or full of
-    line noise is found in the first such window, one that does not fit the other channels in the
-    second, usually within a second; from then on it is restored. It is good again after 2 s of good
-    windows. If more than half of the channels are bad at once, the whole recording is disturbed,
-    and the list of bad channels remains as it is. Changes are logged.
+    line noise is found in the first such window, usually within half a second, and one that does
+    not fit the other channels in the third, usually after a second; from then on it is restored. It
+    is good again after 2 s of good windows. If more than half of the channels are bad at once, the
+    whole recording is disturbed, and the list of bad channels remains as it is. Changes are logged.
 
     NaN and infinite samples are restored one by one; a channel of which more than half a window is
     missing is bad. Where fewer than two channels are good, data are returned unchanged. After a

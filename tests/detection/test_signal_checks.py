@@ -13,6 +13,7 @@ from mne_gram.detection._signal_checks import (
     find_bridged,
     find_flat,
     find_plateaus,
+    has_flat,
     measure_line,
 )
 from mne_gram.detection._signals import Signals
@@ -80,3 +81,16 @@ def test_windows_cover_time(make_raw):
     hit = (signals.starts <= 400) & (signals.starts + signals.length > 400)
     assert_array_equal(usable[:, 2], ~hit)
     assert usable[:, [0, 1, 3, 4]].all()
+
+
+def test_has_flat():
+    """Runs of any length, anywhere, are found as by find_flat."""
+    rng = np.random.default_rng(0)
+    windows = rng.standard_normal((3, 40, 150))
+    for window in windows:
+        for row in range(30):
+            start, length = rng.integers(0, 150), rng.integers(1, 60)
+            window[row, start : start + length] = window[row, start]
+    expected = [find_flat(window, 100.0, 1.0).any(axis=1) for window in windows]
+    assert 20 < np.sum(expected) < 100
+    assert_array_equal(has_flat(windows, 100.0, 1.0), expected)
