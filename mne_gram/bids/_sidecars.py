@@ -43,11 +43,12 @@ def write_sidecars(recording, inst, rows, facts, stem):
     path of the written recording without ``_eeg`` and extension.
     """
     by_name = {row["channel"]: row for row in rows}
+    events = _tabulate_events(recording, inst)
     files = {
         "_channels.tsv": _tabulate_channels(recording, inst, by_name),
         "_channels.json": _describe_channels(recording),
-        "_events.tsv": _tabulate_events(recording, inst),
-        "_events.json": _describe_events(recording),
+        "_events.tsv": events,
+        "_events.json": None if events is None else _describe_events(recording),
         "_eeg.json": _describe_recording(recording, inst, facts),
     }
     return write_files(files, stem)

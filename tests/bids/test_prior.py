@@ -25,6 +25,7 @@ from mne_gram.bids import _library, _prior
 from mne_gram.bids._cohort import read_record
 from mne_gram.covariance import N_BANDS, load_prior
 
+VALIDATOR = shutil.which("bids-validator-deno")
 CHANNELS = ["Fp1", "F3", "C3", "P3", "O1", "F7", "T7", "Fz", "Cz", "Pz", "F4", "C4", "P4", "O2"]
 
 
@@ -131,6 +132,24 @@ def test_is_the_default(source, done):
     restoration = json.loads(sidecar.read_text(encoding="utf-8"))["Restoration"]
     assert restoration["Weights"]["prior"] == about["SHA256"]
     assert restoration["Prior"]["n_subjects"] == 3
+
+
+def test_events_have_both_files_or_none(done):
+    """A recording without events has neither ``events.tsv`` nor a sidecar of it."""
+    tables, sidecars = (
+        {path.stem for path in done.folder.glob(f"sub-*/eeg/*_events.{ext}")}
+        for ext in ("tsv", "json")
+    )
+    assert tables == sidecars and len(tables) == 3
+
+
+@pytest.mark.skipif(VALIDATOR is None, reason="needs bids-validator-deno")
+def test_valid(done):
+    """The prior and its sidecar do not make the results invalid."""
+    assert (done.folder / "prior.npz").is_file()
+    run = subprocess.run([VALIDATOR, str(done.folder), "--format", "json"], capture_output=True)
+    issues = json.loads(run.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue["severity"] == "error"] == []
 
 
 def test_restores_without_the_recording_itself(source, done):
