@@ -60,7 +60,7 @@ def add_find_bads(commands):
         help="threshold for bad segments; higher values find fewer (default: 5.5)",
     )
     add_prior_option(parser)
-    help_output = "write a marked copy of IN: .fif, .edf or .vhdr"
+    help_output = "write a marked copy of IN: .fif, .edf, .bdf, .vhdr or .set"
     add("--output", metavar="OUT", type=file_name(*RECORDINGS), help=help_output)
     add("--table", type=file_name(".csv"), metavar="FILE", help="write the findings to a .csv file")
     help_write = "mark the findings in channels.tsv and events.tsv of the BIDS data set"

@@ -14,13 +14,13 @@ import warnings
 from .. import __version__
 from ._bench import add_bench
 from ._bids import add_bids
+from ._completion import add_completion
 from ._embed import add_embed
 from ._find_bads import add_find_bads
 from ._pretrain import add_pretrain
 from ._prior import add_prior
 from ._restore import add_restore
-from ._shared import add_command
-from ._sys_info import sys_info
+from ._sys_info import add_sys_info
 from ._weights import add_weights
 
 _BROKEN_PIPE = 141  # as of programs that the signal ends
@@ -33,6 +33,9 @@ def main(argv=None):
     end; wrong arguments exit with code 2.
     """
     parser = _build_parser()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["sys_info"]:  # as the function is called
+        argv[0] = "sys-info"
     args = parser.parse_args(argv)
     try:
         with warnings.catch_warnings():
@@ -94,11 +97,6 @@ The exit code is 0 on success, 1 after an error, 2 if the arguments are wrong.
     add_weights(commands)
     add_pretrain(commands)
     add_bench(commands)
-    add_command(
-        commands,
-        "sys_info",
-        lambda args, parser: sys_info(),
-        "print version information for bug reports",
-        example="mne_gram sys_info > versions.txt",
-    )
+    add_sys_info(commands)
+    add_completion(commands, parser)
     return parser

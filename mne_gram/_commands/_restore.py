@@ -38,8 +38,10 @@ def add_restore(commands):
         "mne_gram restore --sample repaired_raw.fif",
     )
     add = parser.add_argument
-    add_input(parser)
-    help_output = "file to write: .fif, .edf or .vhdr (epochs: -epo.fif)"
+    add_input(parser, "; or evoked data, -ave.fif")
+    help_output = (
+        "file to write: .fif, .edf, .bdf, .vhdr, .set (epochs: -epo.fif, evoked: -ave.fif)"
+    )
     add("output", metavar="OUT", type=file_name(*RECORDINGS), help=help_output)
     add_input_options(parser)
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
@@ -90,28 +92,49 @@ def get_restoration_options(args):
 
 
 def _run_restore(args, parser):
-    """Restore one recording."""
+    """Restore one recording, or the conditions of a file of evoked data."""
     check_input(args, parser)
-    from .._files import check_output, loaded
+    from .._files import EVOKED_FIF, check_output, loaded
 
+    is_evoked = not args.sample and args.input.endswith(EVOKED_FIF)
+    if is_evoked and args.find_bads:
+        parser.error("--find-bads is for continuous data and epochs")
     with log_to_stderr(args.verbose):
-        inst = read_input(args)
-        check_format(args, parser, inst)
-        check_output(args.output, inst=inst, source=args.input, overwrite=args.overwrite)
+        insts = _read_evokeds(args, parser) if is_evoked else [read_input(args)]
+        check_format(args, parser, insts[0])
+        check_output(args.output, inst=insts[0], source=args.input, overwrite=args.overwrite)
         for path in filter(None, (args.figure, args.report)):
             check_output(path, source=args.input, overwrite=args.overwrite)
-        complete_input(inst, args)
-        with loaded(inst, args.tmp or os.path.dirname(os.path.abspath(args.output))):
-            text = _restore_and_write(inst, args)
+        for inst in insts:
+            complete_input(inst, args)
+        if is_evoked:
+            text = _restore_evokeds(insts, args)
+        else:
+            with loaded(insts[0], args.tmp or os.path.dirname(os.path.abspath(args.output))):
+                text = _restore_and_write(insts[0], args)
     print(text)
 
 
-def _restore_and_write(inst, args):
-    """Restore a loaded recording and write all files; return the text to print."""
-    from .._files import staged_together, write_figure, write_inst
+def _read_evokeds(args, parser):
+    """Return the Evoked of the input, all of which have to be averages."""
+    from .._files import read_evokeds
+
+    evokeds = read_evokeds(args.input)
+    others = [evoked.comment for evoked in evokeds if evoked.kind != "average"]
+    if others:
+        raise ValueError(
+            f"{args.input} contains standard errors ({', '.join(others)}), expected averages only."
+        )
+    if args.figure and len(evokeds) > 1:
+        parser.error(f"--figure is for one condition, and {args.input} has {len(evokeds)}")
+    return evokeds
+
+
+def _restore(inst, args):
+    """Return a restored inst and its report."""
     from ..restoration import restore
 
-    restored, report = restore(
+    return restore(
         inst,
         mask="auto" if args.find_bads else None,
         **get_restoration_options(args),
@@ -120,27 +143,95 @@ def _restore_and_write(inst, args):
         return_report=True,
         copy=False,
     )
-    others = list(filter(None, (args.report, args.figure)))
-    # A failure, however late, leaves none of the files behind.
-    with staged_together([args.output, *others], args.overwrite) as files:
+
+
+def _restore_and_write(inst, args):
+    """Restore a loaded recording and write all files; return the text to print."""
+    from .._files import write_inst
+
+    restored, report = _restore(inst, args)
+    with _staging(args) as files:
         note = write_inst(restored, files.pop(0))
         if args.report:
             report.save(files.pop(0))
-        if args.figure:
-            write_figure(report.plot(show=False), files.pop(0))
-        return _describe(args, report, note, others)
+        _write_figure(report, files)
+        return _describe(args, report, note)
 
 
-def _describe(args, report, note, others):
-    """Return the text to print."""
+def _restore_evokeds(evokeds, args):
+    """Restore all conditions of a file and write them to one; return the text to print."""
+    from .._files import write_evokeds
+
+    names = [evoked.comment for evoked in evokeds]
+    restored, reports = zip(*(_restore(evoked, args) for evoked in evokeds), strict=True)
+    with _staging(args) as files:
+        note = write_evokeds(restored, files.pop(0))
+        if args.report:
+            _save_reports(files.pop(0), names, reports)
+        _write_figure(reports[0], files)
+        if args.json:
+            return _describe(args, reports, note, names)
+        texts = [f"{name}\n{report}" for name, report in zip(names, reports, strict=True)]
+        return "\n\n".join([*texts, _describe(args, None, note)])
+
+
+def _staging(args):
+    """Return the context in which OUT, the report and the figure are written, or none of them."""
+    from .._files import staged_together
+
+    return staged_together([args.output, *_list_others(args)], args.overwrite)
+
+
+def _write_figure(report, files):
+    """Write the figure to the file that is left, if there is one."""
+    from .._files import write_figure
+
+    if files:
+        write_figure(report.plot(show=False), files.pop(0))
+
+
+def _list_others(args):
+    """Return the files to write in addition to OUT, the report first."""
+    return list(filter(None, (args.report, args.figure)))
+
+
+def _save_reports(path, names, reports):
+    """Write the reports of several conditions to one file."""
+    import pandas as pd
+
+    pairs = list(zip(names, reports, strict=True))
+    if path.suffix == ".csv":
+        tables = [report.to_data_frame().assign(condition=name) for name, report in pairs]
+        pd.concat(tables).to_csv(path, index=False)
+        return
+    text = "\n\n".join(f"{name}\n{report}" for name, report in pairs)
+    if path.suffix == ".json":
+        text = json.dumps([dict(report.to_dict(), condition=name) for name, report in pairs])
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _describe(args, report, note, conditions=None):
+    """Return the text to print; as JSON, ``report`` is one or a list with ``conditions``."""
     if not args.json:
-        lines = [str(report), f"Wrote {args.output} ({note})."]
-        return "\n".join(lines + [f"Wrote {path}." for path in others])
+        lines = [] if report is None else [str(report)]
+        lines.append(f"Wrote {args.output} ({note}).")
+        return "\n".join(lines + [f"Wrote {path}." for path in _list_others(args)])
     result = {
         "version": __version__,
         "input": name_input(args),
         "output": args.output,
         "note": note,
-        "channels": json.loads(report.to_data_frame().to_json(orient="records")),
     }
+    if conditions is None:
+        result["channels"] = _to_rows(report)
+    else:
+        result["conditions"] = [
+            dict(condition=name, channels=_to_rows(one))
+            for name, one in zip(conditions, report, strict=True)
+        ]
     return json.dumps(result, indent=1)
+
+
+def _to_rows(report):
+    """Return the restored channels of a report for JSON."""
+    return json.loads(report.to_data_frame().to_json(orient="records"))

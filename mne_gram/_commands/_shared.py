@@ -7,7 +7,7 @@ import argparse
 import contextlib
 import sys
 
-RECORDINGS = (".fif", ".fif.gz", ".edf", ".vhdr")
+RECORDINGS = (".fif", ".fif.gz", ".edf", ".bdf", ".vhdr", ".set")
 FIGURES = (".png", ".pdf", ".svg")
 ENTITIES = ("subject", "session", "task", "run")
 POOLS = ("cls", "mean", "channels", "times", "patches")

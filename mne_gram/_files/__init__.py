@@ -24,10 +24,13 @@ from ._bids_recording import (
 from ._find import BidsRecording, list_recordings, parse_entities, select_recordings, take_shard
 from ._io import (
     CUT_SHORT,
+    EVOKED_FIF,
     check_output,
     get_format,
     loaded,
+    read_evokeds,
     read_inst,
+    write_evokeds,
     write_figure,
     write_inst,
 )

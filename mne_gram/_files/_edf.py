@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""EDF+ files of any length: the header is written by MNE, the samples block by block."""
+"""EDF+ and BDF+ files of any length: MNE writes the header, the samples follow block by block."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ _FIELDS = dict(
     reserved=32,
 )
 _N_RECORDS = slice(236, 244)
-_ANNOTATIONS = b"EDF Annotations"
+_ANNOTATIONS = (b"EDF Annotations", b"BDF Annotations")
 _YEARS = range(1985, 2085)
 
 
@@ -38,7 +38,8 @@ class _Header(NamedTuple):
 
 
 def write_edf(path, raw):
-    """Write a Raw to EDF block by block, with a physical range for each channel."""
+    """Write a Raw to EDF or BDF block by block, with a physical range for each channel."""
+    width = _get_width(path)  # bytes per sample
     low, high = _find_ranges(raw)
     header = _make_header(path, raw, low, high)
     length = int(header.fields["n_samples"][0])
@@ -47,10 +48,11 @@ def write_edf(path, raw):
     if n_missing:
         seconds = n_missing / raw.info["sfreq"]
         warn(
-            f"EDF consists of records of {header.duration:g} s, so the last value of each channel "
-            f"is repeated for {seconds:.3g} s. This part is annotated as BAD_ACQ_SKIP."
+            f"{path.suffix[1:].upper()} consists of records of {header.duration:g} s, so the last "
+            f"value of each channel is repeated for {seconds:.3g} s. This part is annotated as "
+            "BAD_ACQ_SKIP."
         )
-    notes = _format_annotations(raw, header, n_records, n_missing / raw.info["sfreq"])
+    notes = _format_annotations(raw, header, n_records, n_missing / raw.info["sfreq"], width)
     n_channels = len(raw.ch_names)
     limits = [
         np.array([float(value) for value in header.fields[name][:n_channels]])[:, None]
@@ -60,18 +62,21 @@ def write_edf(path, raw):
     gain = (limits[1] - limits[0]) / (limits[3] - limits[2])
     offset = limits[1] / gain - limits[3]
     with path.open("wb") as file:
-        file.write(_complete_header(header, n_records, notes.itemsize // 2))
+        file.write(_complete_header(header, n_records, notes.itemsize // width))
         for first, last in cut_chunks(n_channels * length, n_records):
             part = raw.get_data(start=first * length, stop=min(last * length, raw.n_times))
             part = np.pad(part, ((0, 0), (0, (last - first) * length - part.shape[1])), "edge")
             part = np.round(scale * part / gain - offset).clip(limits[2], limits[3])
-            records = np.empty((last - first, n_channels * length + notes.itemsize // 2), "<i2")
             samples = part.reshape(n_channels, last - first, length).transpose(1, 0, 2)
-            records[:, : n_channels * length] = samples.reshape(last - first, -1)
-            records[:, n_channels * length :] = (
-                notes[first:last].view("<i2").reshape(last - first, -1)
-            )
-            file.write(records.tobytes())
+            samples = samples.astype("<i4", order="C").view(np.uint8)
+            samples = samples.reshape(last - first, -1, 4)[:, :, :width].reshape(last - first, -1)
+            texts = notes[first:last].view(np.uint8).reshape(last - first, -1)
+            file.write(np.concatenate([samples, texts], axis=1).tobytes())
+
+
+def _get_width(path):
+    """Return the number of bytes per sample of the format of a path."""
+    return 3 if path.suffix == ".bdf" else 2
 
 
 def _find_ranges(raw):
@@ -80,7 +85,7 @@ def _find_ranges(raw):
     for start, stop in cut_chunks(len(raw.ch_names), raw.n_times):
         part = raw.get_data(start=start, stop=stop)
         if not np.isfinite(part).all():
-            raise ValueError("EDF cannot store the NaN or infinite values of these data.")
+            raise ValueError("EDF and BDF cannot store the NaN or infinite values of these data.")
         low, high = np.fmin(low, part.min(axis=1)), np.fmax(high, part.max(axis=1))
     return low, high
 
@@ -104,7 +109,7 @@ def _make_header(path, raw, low, high):
     one = mne.io.RawArray(record, raw.info.copy(), verbose="error")
     date = raw.info["meas_date"]
     if date is not None and date.year not in _YEARS:
-        warn(f"EDF cannot store the date {date:%Y-%m-%d}, and 1985-01-01 is written instead.")
+        warn(f"EDF and BDF cannot store {date:%Y-%m-%d}; 1985-01-01 is written as date instead.")
         one.set_meas_date(date.replace(year=1985, month=1, day=1))
     with mne.utils.use_log_level("error"):
         mne.export.export_raw(path, one, physical_range="channelwise", overwrite=True)
@@ -115,8 +120,8 @@ def _make_header(path, raw, low, high):
         fields[name] = [content[place + k * width :][:width] for k in range(n_signals)]
         place += n_signals * width
     if int(content[_N_RECORDS]) != 1 or not fields["label"][-1].startswith(_ANNOTATIONS):
-        raise RuntimeError("The EDF header written by MNE is not as expected.")
-    n_before = 2 * sum(int(value) for value in fields["n_samples"][:-1])
+        raise RuntimeError("The header written by MNE is not as expected.")
+    n_before = _get_width(path) * sum(int(value) for value in fields["n_samples"][:-1])
     onset = float(content[n_bytes + n_before :].split(b"\x14")[0])
     return _Header(bytearray(content[:n_bytes]), float(content[244:252]), fields, onset)
 
@@ -132,7 +137,7 @@ def _complete_header(header, n_records, n_values):
     return bytes(content)
 
 
-def _format_annotations(raw, header, n_records, missing):
+def _format_annotations(raw, header, n_records, missing, width):
     """Return the annotations of each record as bytes of equal length, shape (n_records,)."""
     notes = [
         (onset - raw.first_time, duration, text + (f"@@{name}" if name else ""))
@@ -157,7 +162,7 @@ def _format_annotations(raw, header, n_records, missing):
         records[number].append(f"{start}\x15{_format_number(duration)}\x14{text}\x14\x00")
     records = ["".join(parts).encode() for parts in records]
     longest = max(len(record) for record in records)
-    return np.array(records, dtype=f"S{longest + longest % 2}")
+    return np.array(records, dtype=f"S{longest + -longest % width}")
 
 
 def _format_number(number, sign=False):

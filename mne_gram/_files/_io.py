@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reading recordings; writing files, each completely or not at all."""
 
+import importlib.util
 import os
 import warnings
 from contextlib import contextmanager
@@ -20,9 +21,13 @@ from ._edf_gaps import complete_gaps, is_discontinuous
 PRECISION = {
     ".fif": "fif of 64-bit floats",
     ".edf": "EDF has 16 bits per sample: good samples are rounded too",
+    ".bdf": "BDF has 24 bits per sample: good samples are rounded too",
     ".vhdr": "BrainVision has 32-bit floats",
+    ".set": "EEGLAB has 32-bit floats",
 }
 SINGLE_FIF = "fif of 32-bit floats, as in the input"
+EPOCHS_FIF = ("epo.fif", "epo.fif.gz")
+EVOKED_FIF = ("ave.fif", "ave.fif.gz")
 LARGE = 2**29  # bytes in double precision, above which recordings are not held in memory
 # The warnings of MNE when a file ends before its last sample.
 CUT_SHORT = "Invalid tag with only|Number of records from the header does not match"
@@ -41,8 +46,8 @@ def read_inst(path, *, preload=True):
     if not os.path.lexists(path):
         raise FileNotFoundError(f"The input {path} does not exist.")
     check_content(path)
-    is_epochs = path.name.endswith(("epo.fif", "epo.fif.gz"))
-    with _reading(path, is_epochs):
+    is_epochs = path.name.endswith(EPOCHS_FIF)
+    with _reading(path, *(["epochs"] if is_epochs else [])):
         has_gaps = is_discontinuous(path)
         if has_gaps:
             # Annotations have the time that passed, which is longer.
@@ -55,6 +60,30 @@ def read_inst(path, *, preload=True):
     if not path.name.lower().endswith(_KEEPS_CHANNELS):
         _warn_of_lost_channels(path, inst)
     return inst
+
+
+def read_evokeds(path):
+    """Read all Evoked of a file, as `read_inst` reads other data."""
+    path = Path(path)
+    if not os.path.lexists(path):
+        raise FileNotFoundError(f"The input {path} does not exist.")
+    check_content(path)
+    with _reading(path, "evoked data"):
+        return mne.read_evokeds(path)
+
+
+def write_evokeds(evokeds, path, *, overwrite=False):
+    """Write Evoked to one file, as `write_inst` writes other data.
+
+    They share one list of bad channels in the file: those that are bad in any of them.
+    """
+    get_format(evokeds[0], path)
+    bads = {name for evoked in evokeds for name in evoked.info["bads"]}
+    for evoked in evokeds:
+        evoked.info["bads"] = [name for name in evoked.ch_names if name in bads]
+    with staged(path, overwrite) as file:
+        mne.write_evokeds(file, evokeds)
+    return SINGLE_FIF
 
 
 def _read_raw(path, preload):
@@ -90,7 +119,7 @@ def loaded(inst, folder):
 
 
 @contextmanager
-def _reading(path, is_epochs=False):
+def _reading(path, what="a continuous recording"):
     """Turn any exception of a reader into a RuntimeError that names the file."""
     try:
         with warnings.catch_warnings():
@@ -98,9 +127,8 @@ def _reading(path, is_epochs=False):
             yield
     except Exception as exc:  # a broken header can make readers raise anything
         raise RuntimeError(
-            f"{path} cannot be read as {'epochs' if is_epochs else 'a continuous recording'}. It "
-            "is truncated, or not in the format that its name says (names of epochs files have to "
-            f"end in -epo.fif). The reader reported: {exc}"
+            f"{path} cannot be read as {what}. It is truncated, or not in the format that its name "
+            f"says (names of epochs files have to end in -epo.fif). The reader reported: {exc}"
         ) from exc
 
 
@@ -141,7 +169,7 @@ def check_output(path, *, inst=None, source=None, overwrite=False):
 
 
 def write_inst(inst, path, *, overwrite=False):
-    """Write Raw to ``.fif[.gz]``, ``.edf`` or ``.vhdr``, or Epochs to ``-epo.fif[.gz]``.
+    """Write Raw to ``.fif[.gz]`` or a format of `PRECISION`, or Epochs to ``-epo.fif[.gz]``.
 
     Returns a note on the precision of the samples. Raises FileExistsError, PermissionError, or
     ValueError for another format.
@@ -157,11 +185,27 @@ def write_inst(inst, path, *, overwrite=False):
             is_single = inst.orig_format == "single" and isinstance(inst, mne.io.Raw)
             inst.save(file, fmt="single" if is_single else "double")
             note = SINGLE_FIF if is_single else note
-        elif extension == ".edf":
+        elif extension in (".edf", ".bdf"):
             write_edf(file, inst)
+        elif extension == ".set":
+            _write_eeglab(file, inst)
         else:
             write_brainvision(file, inst)
     return note
+
+
+def _write_eeglab(path, raw):
+    """Write a Raw to EEGLAB; annotations lose their channels, which is a warning for bad ones."""
+    marks = zip(raw.annotations.description, raw.annotations.ch_names, strict=True)
+    n_bad = sum(text.upper().startswith("BAD") and len(names) > 0 for text, names in marks)
+    if n_bad:
+        mne.utils.warn(
+            f"EEGLAB files do not store the channels of annotations, so {n_bad} bad segment(s) of "
+            "single channels will apply to all channels. Write a fif, BrainVision or EDF file to "
+            "keep them."
+        )
+    with mne.utils.use_log_level("error"):
+        mne.export.export_raw(path, raw)
 
 
 def write_figure(figure, path, *, overwrite=False):
@@ -171,19 +215,32 @@ def write_figure(figure, path, *, overwrite=False):
 
 
 def get_format(inst, path):
-    """Return the extension by which an inst is written to a path, or raise ValueError."""
+    """Return the extension by which an inst is written to a path.
+
+    Raises ValueError if there is none, and RuntimeError if a package that it needs is missing.
+    """
     name = Path(path).name  # not in lower case: MNE does not write to A.FIF
+    if not isinstance(inst, mne.io.BaseRaw):
+        return _check_fif(name, "epochs" if isinstance(inst, mne.BaseEpochs) else "evoked data")
     extension = next((ext for ext in PRECISION if name.endswith((ext, f"{ext}.gz"))), None)
-    is_raw = isinstance(inst, mne.io.BaseRaw)
     if extension is None or (name.endswith(".gz") and extension != ".fif"):
         raise ValueError(
-            f"The format of the output {name} is not supported. Its name has to end in "
-            f"{'.fif, .fif.gz, .edf or .vhdr' if is_raw else '-epo.fif or -epo.fif.gz'}, in lower "
-            "case."
+            f"The format of the output {name} is not supported. Its name has to end in .fif, "
+            ".fif.gz, .edf, .bdf, .vhdr or .set, in lower case."
         )
-    if not is_raw and not name.endswith(("epo.fif", "epo.fif.gz")):
-        raise ValueError(
-            f"The output {name} is for epochs, which are only written to fif. Its name has to end "
-            "in -epo.fif or -epo.fif.gz."
-        )
+    if extension == ".set" and importlib.util.find_spec("eeglabio") is None:
+        raise RuntimeError("Writing .set needs the package eeglabio: pip install eeglabio")
+    if extension == ".bdf" and not mne.utils.check_version("mne", "1.11"):
+        raise RuntimeError("Writing .bdf needs MNE-Python 1.11: pip install 'mne>=1.11' -U edfio")
     return extension
+
+
+def _check_fif(name, what):
+    """Return .fif, or raise ValueError unless the name is that of a file of epochs or Evoked."""
+    endings = dict(epochs=EPOCHS_FIF).get(what, EVOKED_FIF)
+    if not name.endswith(endings):
+        raise ValueError(
+            f"The output {name} is for {what}, which are only written to fif. Its name has to end "
+            f"in -{endings[0]} or -{endings[1]}, in lower case."
+        )
+    return ".fif"

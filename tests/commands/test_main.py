@@ -12,6 +12,7 @@ import sys
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 
 import mne_gram
@@ -71,9 +72,14 @@ def test_restore(recording, source, tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("name", ["out.edf", "out.vhdr"])
+@pytest.mark.filterwarnings("ignore:Estimated head radius")
+@pytest.mark.parametrize("name", ["out.edf", "out.bdf", "out.vhdr", "out.set"])
 def test_other_formats(source, tmp_path, name):
     """The format of the output follows its extension."""
+    if name.endswith(".set"):
+        pytest.importorskip("eeglabio")
+    if name.endswith(".bdf") and not mne.utils.check_version("mne", "1.11"):
+        pytest.skip("needs MNE-Python 1.11")
     assert _run(source, tmp_path / name) == 0
     assert _io.read_inst(tmp_path / name).ch_names == _io.read_inst(source).ch_names
 
@@ -339,7 +345,7 @@ def test_unsupported_output(source, tmp_path, capsys):
     """A format that cannot be written is an error before any computation."""
     with pytest.raises(SystemExit, match="2"):
         _run(source, tmp_path / "out.xyz")
-    assert ".fif, .fif.gz, .edf, .vhdr" in capsys.readouterr().err
+    assert ".fif, .fif.gz, .edf, .bdf, .vhdr, .set" in capsys.readouterr().err
 
 
 def test_missing_folder(source, tmp_path, capsys):
@@ -385,11 +391,96 @@ def test_warnings_are_one_line(source, tmp_path):
 
 def test_sys_info(capsys):
     """Versions of the package and its dependencies are printed without importing them."""
-    assert main(["sys_info"]) == 0
-    printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert printed["mne-gram"] == mne_gram.__version__
-    assert printed["mne"] == mne.__version__
-    assert printed["numpy"] == np.__version__
+    for name in ("sys-info", "sys_info"):  # as the function is called
+        assert main([name]) == 0
+        text = capsys.readouterr().out
+        printed = dict(line.split(maxsplit=1) for line in text.splitlines())
+        assert main([name, "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        lines = [f"{key} {'not installed' if v is None else v}".split() for key, v in facts.items()]
+        assert lines == [line.split() for line in text.splitlines()]
+        assert printed["mne-gram"] == mne_gram.__version__
+        assert printed["mne"] == mne.__version__
+        assert printed["numpy"] == np.__version__
+
+
+def test_completion(capsys):
+    """The script is one that the shell accepts, with commands, options and files."""
+    pytest.importorskip("shtab")
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    words = "mne_gram find-bads --wri"
+    test = f"COMP_WORDS=({words}); COMP_CWORD=2; _shtab_mne_gram --wri; echo ${{COMPREPLY[@]}}"
+    run = subprocess.run(["bash", "-c", f"{script}\n{test}"], capture_output=True, text=True)
+    assert run.stdout.split() == ["--write"]
+    assert "_find_bads_pos_0_COMPGEN=_shtab_compgen_files" in script
+    assert "_bids_pos_0_COMPGEN=_shtab_compgen_dirs" in script
+
+
+def test_completion_without_package(capsys, monkeypatch):
+    """A missing package is named."""
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "zsh"]) == 1
+    assert "pip install 'mne-gram[completion]'" in _get_error(capsys)
+
+
+@pytest.fixture
+def evokeds(recording, tmp_path):
+    """Return a file with two conditions, whose bad channels are CP2 and FT8."""
+    made = []
+    for comment, start in (("go", 0), ("stop", 320)):
+        data = recording.get_data(start=start, stop=start + 160)
+        made.append(mne.EvokedArray(data, recording.info, tmin=-0.2, comment=comment, nave=7))
+    path = tmp_path / "in-ave.fif"
+    mne.write_evokeds(path, made, verbose="error")
+    return path
+
+
+def test_restore_evokeds(evokeds, tmp_path, capsys):
+    """All conditions of a file are restored to one file."""
+    out, table = tmp_path / "out-ave.fif", tmp_path / "out.csv"
+    assert _run(evokeds, out, "--report", table) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("go\n") < printed.index("stop\n") < printed.index(f"Wrote {out}")
+    before, after = (mne.read_evokeds(path, verbose="error") for path in (evokeds, out))
+    assert [evoked.comment for evoked in after] == ["go", "stop"]
+    bads = [name for name in before[0].ch_names if name in ("CP2", "FT8")]
+    for old, new in zip(before, after, strict=True):
+        assert (new.nave, new.tmin, new.info["bads"]) == (7, old.tmin, [])
+        changed = np.any(old.data != new.data, axis=1)
+        assert [name for name, one in zip(old.ch_names, changed, strict=True) if one] == bads
+    rows = pd.read_csv(table)
+    pairs = [(condition, name) for condition in ("go", "stop") for name in bads]
+    assert list(zip(rows["condition"], rows["channel"], strict=True)) == pairs
+    assert _run(evokeds, out, "--json", "--overwrite") == 0
+    conditions = json.loads(capsys.readouterr().out)["conditions"]
+    assert [len(one["channels"]) for one in conditions] == [2, 2]
+
+
+def test_wrong_evokeds(evokeds, tmp_path, capsys):
+    """What is not possible for evoked data is refused before anything is computed."""
+    for args in (["out-ave.fif", "--find-bads"], ["out-ave.fif", "--figure", "a.png"], ["out.edf"]):
+        with pytest.raises(SystemExit) as exc:
+            _run(evokeds, *(tmp_path / name if name[0] != "-" else name for name in args))
+        assert exc.value.code == 2
+    assert "which are only written to fif" in capsys.readouterr().err
+    evoked = mne.read_evokeds(evokeds, 0, verbose="error")
+    evoked.kind = "standard_error"
+    mne.write_evokeds(evokeds, evoked, overwrite=True, verbose="error")
+    assert _run(evokeds, tmp_path / "out-ave.fif") == 1
+    assert "contains standard errors (go)" in _get_error(capsys)
+    evokeds.write_bytes(b"x")
+    assert _run(evokeds, tmp_path / "out-ave.fif") == 1
+    assert "cannot be read as evoked data" in _get_error(capsys)
+
+
+@pytest.mark.parametrize("name, package", [("a.set", "eeglabio"), ("a.bdf", "mne>=1.11")])
+def test_missing_writers(source, tmp_path, capsys, monkeypatch, name, package):
+    """A package that a format needs is named before anything is computed."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("mne.utils.check_version", lambda *args: False)
+    assert _run(source, tmp_path / name) == 1
+    assert f"pip install {package}" in _get_error(capsys).replace("'", "")
 
 
 def test_weights_list(capsys):
@@ -436,7 +527,7 @@ COMMANDS = dict(_list_commands(_build_parser()))
 
 def test_all_commands_are_there():
     names = {path[0] for path in COMMANDS}
-    wanted = "restore find-bads embed tokens bids pretrain bench weights sys_info prior"
+    wanted = "restore find-bads embed tokens bids pretrain bench weights sys-info prior completion"
     assert names == set(wanted.split())
 
 
