@@ -5,6 +5,6 @@
 from ._find_bads import find_bads
 from ._report import BadsReport
 from ._running_check import RunningCheck
-from ._window_check import MIN_CHANNELS, WindowCheck
+from ._window_check import WindowCheck, fit_window_check
 
 __all__ = ["BadsReport", "find_bads"]

@@ -9,31 +9,42 @@ from ..covariance import band_products
 from ._misfit import WindowScorer
 from ._signal_checks import find_line, has_flat, measure_line
 
-MIN_CHANNELS = 4
+_MIN_CHANNELS = 4
 _MAX_WINDOWS = 80  # of the earlier data, that show which misfit is typical
 _THRESHOLD = 5.5  # as in find_bads
 _LOUD = 30.0  # times the typical standard deviation of the EEG
 _LARGEST = 1e3  # volts
 
 
+def fit_window_check(recording, cov, carries_reference, still):
+    """Learn from a clean recording what is usual; None if too few channels are good.
+
+    ``cov (n_bands, n_channels, n_channels)`` is its covariance, and ``still (n_channels,)`` which
+    channel is always flat, being the reference.
+    """
+    starts, length, good = choose_windows(
+        recording.bad, recording.segments, recording.sfreq, _MAX_WINDOWS
+    )
+    used = good.any(axis=0)
+    if used.sum() < _MIN_CHANNELS:
+        return None
+    windows = np.stack([recording.samples.read(a, a + length) for a in starts])
+    windows[~good] = 0.0
+    std = windows.std(axis=2)
+    spectra = band_products(windows, recording.sfreq)
+    scorer = WindowScorer(cov, carries_reference, used, spectra, good)
+    return WindowCheck(float(np.median(std[good & ~still])), still, scorer)
+
+
 class WindowCheck:
     """Finds bad channels in windows of new data, which do not influence each other.
 
-    ``recording`` is earlier, clean data with at least ``MIN_CHANNELS`` good channels, ``cov
-    (n_bands, n_channels, n_channels)`` its covariance, and ``still (n_channels,)`` which channel is
-    always flat, being the reference.
+    ``size`` is the typical standard deviation, ``still (n_channels,)`` are channels that may be
+    flat.
     """
 
-    def __init__(self, recording, cov, carries_reference, still):
-        starts, length, good = choose_windows(
-            recording.bad, recording.segments, recording.sfreq, _MAX_WINDOWS
-        )
-        windows = np.stack([recording.samples.read(a, a + length) for a in starts])
-        windows[~good] = 0.0
-        std = windows.std(axis=2)
-        self.size, self._still = float(np.median(std[good & (std > 0)])), still
-        spectra = band_products(windows, recording.sfreq)
-        self._scorer = WindowScorer(cov, carries_reference, good.any(axis=0), spectra, good)
+    def __init__(self, size, still, scorer):
+        self.size, self._still, self._scorer = size, still, scorer
 
     def __call__(self, windows, hidden, sfreq, line_freq=None):
         """Find bad channels in windows (n_windows, n_channels, n_times), which are overwritten.

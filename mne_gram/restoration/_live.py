@@ -133,8 +133,7 @@ class LiveRestorer:
             )
         # Of each channel that is present: its index in the fit, and its row in the data.
         self._index = np.array([k for k, name in enumerate(names) if name in present])
-        rows = [self.ch_names.index(present[names[k]]) for k in self._index]
-        self._rows = np.array(rows)
+        self._rows = np.array([self.ch_names.index(present[names[k]]) for k in self._index])
         self._present = np.isin(names, list(present))
         self._always = np.isin(names, self._given_bads)
         if self._detect:  # what is usual for these is unknown
@@ -151,10 +150,10 @@ class LiveRestorer:
             operators = self._fit.spatial.operators
             self._line = DelayLine(operators, self._wanted_delay, self._sfreq)
         self._clock = Clock(self._sfreq, 0 if self._line is None else self._line.n_delay)
-        self._bad = self._always & self._present
+        self._marked = self._always
         self._last = np.zeros(len(self._present))  # finite values, in volts
         self._n_times, self._spans, self._open = 0, [], {}
-        self._stuck = self._disturbed = False
+        self._stuck, self._disturbed, self._weights = False, False, None
 
     @property
     def delay(self):
@@ -164,7 +163,7 @@ class LiveRestorer:
     @property
     def bads(self):
         """The channels that are bad at present."""
-        return [self.ch_names[row] for row in sorted(self._rows[self._bad[self._index]])]
+        return [self.ch_names[row] for row in sorted(self._rows[self._find_bad()[self._index]])]
 
     @property
     def annotations(self):
@@ -263,36 +262,34 @@ class LiveRestorer:
 
         ``marks (n_channels,)`` are marked channels, ``hidden (n_channels, n_times)`` samples.
         """
-        marked = self._always.copy()
-        marked[self._index] |= marks[self._rows]
+        self._marked = self._always.copy()
+        self._marked[self._index] |= marks[self._rows]
         restored, start = np.empty(raw.shape), 0
         while start < raw.shape[1]:
             stop = raw.shape[1]
             if self._check is not None:
                 stop = min(stop, start + self._check.until_next)
             part = slice(start, stop)
-            restored[:, part] = self._step(raw[:, part], scale, marked, hidden[:, part])
+            restored[:, part] = self._step(raw[:, part], scale, hidden[:, part])
             start = stop
         return restored
 
-    def _step(self, raw, scale, marked, hidden):
+    def _step(self, raw, scale, hidden):
         """Restore samples during which the list of bad channels remains the same."""
         n_times, index, rows = raw.shape[1], self._index, self._rows
         x = np.zeros((len(self._present), n_times))
         x[index] = raw[rows] * scale[rows]
         missing = ~(np.abs(x) <= _LARGEST)
-        sheltered = np.repeat(marked[:, None], n_times, axis=1)
-        sheltered[index] |= hidden[rows]
-        found = False if self._check is None else self._check.found
-        self._bad = (marked | found) & self._present
-        filled = x.copy()
-        written = self._fill(filled, missing, sheltered | self._bad[:, None])
+        marked = np.repeat(self._marked[:, None], n_times, axis=1)
+        marked[index] |= hidden[rows]
+        whole, filled = self._find_bad(), x.copy()
+        written = self._fill(filled, missing, marked | whole[:, None])
         if self._check is not None:
-            seen = np.where(missing | sheltered, filled, x)
-            changes = self._check.add(seen, missing, sheltered)
+            seen = np.where(missing | marked, filled, x)
+            changes = self._check.add(seen, missing, marked)
         if self._line is not None:
-            good = np.flatnonzero(self._present & ~self._bad)
-            bad = np.flatnonzero(self._fit.known & self._present & self._bad)
+            good = np.flatnonzero(self._present & ~whole)
+            bad = np.flatnonzero(self._fit.known & whole)
             raw, filled, written = self._line(raw, filled, written, good, bad)
         restored = raw.copy()
         restored[rows] = np.where(written[index], filled[index] / scale[rows], raw[rows])
@@ -300,6 +297,18 @@ class LiveRestorer:
         if self._check is not None:
             self._report(changes)
         return restored
+
+    def _find_bad(self):
+        """Return which channels are bad at present, found or marked, (n_channels,)."""
+        found = False if self._check is None else self._check.found
+        return (self._marked | found) & self._present
+
+    def _weigh(self, good, bad):
+        """Return weights, which are mostly those of the chunk before."""
+        key = good.tobytes(), bad.tobytes()
+        if self._weights is None or self._weights[0] != key:
+            self._weights = key, self._fit.weights(good, bad)
+        return self._weights[1]
 
     def _fill(self, data, missing, marked):
         """Estimate bad samples in place, and return where this was possible, (n, n_times)."""
@@ -311,7 +320,7 @@ class LiveRestorer:
             stuck |= len(good) < MIN_GOOD
             if len(good) < MIN_GOOD or not len(wanted):
                 continue
-            data[wanted, start:stop] = self._fit.weights(good, wanted) @ data[good, start:stop]
+            data[wanted, start:stop] = self._weigh(good, wanted) @ data[good, start:stop]
             written[wanted, start:stop] = True
         if stuck and not self._stuck:
             logger.warning("Fewer than two channels are good: data are returned unchanged.")

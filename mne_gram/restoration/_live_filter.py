@@ -39,7 +39,7 @@ class DelayLine:
         self._kept = [part[:, part.shape[1] - kept.shape[1] :] for kept, part in pairs]
         n_times = raw.shape[1]
         raw, written = parts[0][:, :n_times], parts[2][:, :n_times]
-        filled = parts[1][:, self.n_delay : self.n_delay + n_times]
+        filled = parts[1][:, self.n_delay : self.n_delay + n_times].copy()
         if len(bad) and len(good) >= MIN_GOOD:
             filled[bad] = self._estimate(parts[1], good, bad)
             written[bad] = True

@@ -15,7 +15,7 @@ from .._recording import (
     find_stray_channels,
 )
 from ..covariance import MIN_GOOD
-from ..detection import MIN_CHANNELS, WindowCheck
+from ..detection import WindowCheck, fit_window_check
 from ._blocks import restore_blocks
 from ._fit import Plan, Settings, SpatialFit, fit_spatial, measure_statistics, move_fit
 from ._methods import METHODS
@@ -117,10 +117,9 @@ def fit_trials(recording, prior, with_spline):
         still[:] = False
     statistics = measure_statistics(recording, prior)
     spatial = fit_spatial(recording, statistics, Settings(prior=prior, on_missing="ignore"))
-    head, check = fit_head(recording.info) if with_spline else None, None
-    if (~recording.bad.whole).sum() >= MIN_CHANNELS:
-        carries_reference = statistics.places.carries_reference
-        check = WindowCheck(recording, spatial.operators.cov, carries_reference, still)
+    head = fit_head(recording.info) if with_spline else None
+    carries_reference = statistics.places.carries_reference
+    check = fit_window_check(recording, spatial.operators.cov, carries_reference, still)
     return TrialFit(recording.info, spatial, head, still, check)
 
 
