@@ -97,6 +97,68 @@ def _ica():
     ica.apply(raw)
 
 
+@use("MNE-Python", "rank=report.rank in an inverse operator")
+def _inverse():
+    raw = get_raw().set_eeg_reference("average", projection=True)
+    raw, report = mne_gram.restore(raw, method="spatial", return_report=True)
+    epochs = mne.make_fixed_length_epochs(raw, 1.0, preload=True).apply_proj()
+    cov = mne.compute_covariance(epochs, rank=report.rank, method="shrunk")
+    sphere = mne.make_sphere_model("auto", "auto", epochs.info)
+    source = mne.setup_volume_source_space(sphere=sphere, pos=40.0, sphere_units="m")
+    forward = mne.make_forward_solution(epochs.info, None, source, sphere, meg=False)
+    rank = report.rank
+    inverse = mne.minimum_norm.make_inverse_operator(epochs.info, forward, cov, rank=rank)
+    mne.minimum_norm.apply_inverse(epochs.average(), inverse)
+    assert rank == {"eeg": 61}
+
+
+@use("MNE-Python", "rank=report.rank in CSP and SSD")
+def _spatial_filters():
+    from mne.decoding import CSP, SSD
+
+    raw, report = mne_gram.restore(get_raw(), method="spatial", return_report=True)
+    epochs = mne.make_fixed_length_epochs(raw, 1.0, preload=True)
+    CSP(rank=report.rank).fit(epochs.get_data(), np.arange(len(epochs)) % 2)
+    width = dict(l_trans_bandwidth=1, h_trans_bandwidth=1)
+    signal, noise = dict(l_freq=8, h_freq=12, **width), dict(l_freq=6, h_freq=14, **width)
+    SSD(raw.info, signal, noise, rank=report.rank).fit(raw.get_data())
+
+
+@use("MNE-Python", "bad channels beside annotate_muscle_zscore")
+def _muscle():
+    raw = get_raw()
+    options = dict(ch_type="eeg", threshold=2, filter_freq=(30, 70))
+    raw.set_annotations(mne.preprocessing.annotate_muscle_zscore(raw, **options)[0])
+    assert len(raw.annotations) and mne_gram.restore(raw, method="spatial").info["bads"] == []
+
+
+@use("MNE-Python", "interpolate_bridged_electrodes, then restore")
+def _bridged():
+    raw = get_raw()
+    pairs, _ = mne.preprocessing.compute_bridged_electrodes(raw)
+    raw = mne.preprocessing.interpolate_bridged_electrodes(raw, pairs)
+    assert pairs and mne_gram.restore(raw, method="spatial").info["bads"] == []
+
+
+@use("MNE-Python", "restored segments are kept when cut into epochs")
+def _cut():
+    raw = mne_gram.restore(load_sample()[0].copy(), method="spatial")
+    events = mne.make_fixed_length_events(raw)
+    assert len(mne.Epochs(raw, events, tmin=0, tmax=0.9, baseline=None, preload=True)) == 20
+
+
+@use("MNE-Python", "current source density after")
+def _density():
+    mne.preprocessing.compute_current_source_density(mne_gram.restore(get_raw()))
+
+
+@use("MNE-Python", "current source density before", cure="use the data before")
+def _density_before():
+    raw = mne.preprocessing.compute_current_source_density(get_raw().interpolate_bads())
+    raw.info["bads"] = ["C3"]
+    mne_gram.restore(raw)
+
+
 @use("MNE-Python", "MEG and EEG together")
 def _meg():
     raw = get_raw()
@@ -177,6 +239,37 @@ def _log_file():
         log.save(Path(folder) / "log.npz")
         log = read_reject_log(Path(folder) / "log.npz")
     mne_gram.restore(epochs, mask=log, method="spatial")
+
+
+@use("autoreject", "RejectLog as mask of a Restorer")
+def _log_restorer():
+    epochs, _, log = run_autoreject()
+    mne_gram.Restorer().fit(epochs, mask=log).transform(epochs, mask=log)
+
+
+@use("autoreject", "RejectLog of some channels")
+def _log_some():
+    from autoreject import AutoReject
+
+    epochs = get_epochs()
+    epochs.set_channel_types({"Fp1": "eog"})
+    options = dict(n_interpolate=[1], consensus=[0.5], cv=2, thresh_method="random_search")
+    reject = AutoReject(**options, picks=["F3", "F4", "Fz", "C3", "C4", "Cz", "P3", "P4"])
+    log = reject.fit(epochs).get_reject_log(epochs)
+    assert np.isnan(log.labels).any()
+    mne_gram.restore(epochs, mask=log, method="spatial")
+
+
+@use("autoreject", "labels of a RejectLog as mask", cure="pass the log itself")
+def _labels():
+    epochs, _, log = run_autoreject()
+    mne_gram.restore(epochs, mask=log.labels)
+
+
+@use("autoreject", "RejectLog after other epochs were dropped", cure="do so after restoring")
+def _log_dropped():
+    epochs, _, log = run_autoreject()
+    mne_gram.restore(epochs[2:], mask=log)
 
 
 @use("autoreject", "RejectLog for a Raw", cure="must be an instance of Epochs")

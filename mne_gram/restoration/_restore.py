@@ -236,7 +236,10 @@ def _leave_out(inst, picks, exclude):
     unknown = [str(name) for name in exclude if name not in inst.ch_names]
     if unknown:
         raise ValueError(f"exclude contains unknown channels: {', '.join(unknown)}.")
-    return np.array([pick for pick in picks if inst.ch_names[pick] not in exclude], int)
+    kept = [pick for pick in picks if inst.ch_names[pick] not in exclude]
+    if not kept:
+        raise ValueError("exclude contains all channels to work with: nothing is left to restore.")
+    return np.array(kept)
 
 
 def _find_rank(inst, picks, bad, left):

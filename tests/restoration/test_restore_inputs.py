@@ -77,6 +77,8 @@ def test_excluded_channels_stay_as_they_are(sample, excluded):
 def test_exclude_refuses(sample):
     with pytest.raises(ValueError, match="exclude contains unknown channels: FT11, E1"):
         restore(sample[0], exclude=["FT11", "CP2", "E1"])
+    with pytest.raises(ValueError, match="exclude contains all channels"):
+        restore(sample[0], exclude=sample[0].ch_names, mask="auto")
     with pytest.raises(TypeError, match="exclude must be"):
         restore(sample[0], exclude="CP2")
 
