@@ -60,11 +60,17 @@ def _write(table, path):
     table.to_csv(path, sep="\t", index=False)
 
 
+def make_command(root, out, *options):
+    """Return the command of ``mne_gram bids``, a list of str."""
+    command = [sys.executable, "-m", "mne_gram", "bids", root, "--derivatives", out, *options]
+    return [str(part) for part in command]
+
+
 def run(root, out, *options):
     """Run ``mne_gram bids``; return its exit code, its table and the seconds it took."""
-    command = [sys.executable, "-m", "mne_gram", "bids", root, "--derivatives", out, "--json"]
     start = time.perf_counter()
-    done = subprocess.run([*map(str, command), *map(str, options)], capture_output=True, text=True)
+    command = make_command(root, out, "--json", *options)
+    done = subprocess.run(command, capture_output=True, text=True)
     seconds = time.perf_counter() - start
     if not done.stdout:
         raise SystemExit(f"mne_gram bids failed: {done.stderr[-2000:]}")
@@ -81,12 +87,10 @@ def find_checksums(out):
     }
 
 
-def kill_and_resume(root, out, job, n_done):
+def kill_and_resume(root, out, job, n_done, options):
     """Kill a run when some records of a job are there; return their number and the next run."""
-    command = [sys.executable, "-m", "mne_gram", "bids", root, "--derivatives", out]
-    process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    command = make_command(root, out, *options)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     records = out / ".mne_gram" / "records"
     while len(list(records.glob(f"*.{job}.json"))) < n_done and process.poll() is None:
         time.sleep(0.01)
@@ -94,11 +98,11 @@ def kill_and_resume(root, out, job, n_done):
     process.send_signal(signal.SIGKILL)
     process.wait()
     number = len(list(records.glob(f"*.{job}.json")))
-    code, rows, _ = run(root, out)
+    code, rows, _ = run(root, out, *options)
     return number, code, Counter(row["status"] for row in rows)
 
 
-def run_on_dask(root, out, n_workers):
+def run_on_dask(root, out, n_workers, options):
     """Run on a local dask cluster; return the seconds with and without its start."""
     from distributed import LocalCluster
 
@@ -107,7 +111,7 @@ def run_on_dask(root, out, n_workers):
         n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None
     ) as cluster:
         ready = time.perf_counter() - start
-        code, _, seconds = run(root, out, "--dask", cluster.scheduler_address)
+        code, _, seconds = run(root, out, "--dask", cluster.scheduler_address, *options)
     return code, ready, seconds
 
 
@@ -132,33 +136,33 @@ def print_tree(folder):
             print(f"    {name}  ({path.stat().st_size} bytes)")
 
 
-def show(source, n_subjects, folder):
-    """Print all steps."""
+def show(source, n_subjects, folder, options):
+    """Print all steps; ``options`` are those of all runs."""
     root = folder / "data"
     copy_subjects(source, root, n_subjects)
     default = root / "derivatives" / "mne-gram"
-    code, rows, seconds = run(root, default, "--std")
+    code, rows, seconds = run(root, default, "--std", *options)
     counts = Counter(row["status"] for row in rows)
     print(f"First run: exit code {code}, {dict(counts)}, {seconds:.1f} s")
     print(pd.DataFrame(rows)[["recording", "n_bads", "n_restored", "expected_r", "seconds"]])
     print_tree(default)
     print(f"Validator, results: {validate(default)}")
     print(f"Validator, source and results: {_keep_errors(validate(root))}")
-    code, rows, seconds = run(root, default, "--std")
+    code, rows, seconds = run(root, default, "--std", *options)
     counts = Counter(row["status"] for row in rows)
     print(f"Second run: exit code {code}, {dict(counts)}, {seconds:.1f} s")
-    expected = _time_workers(root, folder)
+    expected = _time_workers(root, folder, options)
     for job, n_done in (("prior", 5), ("restore", 2)):
         out = folder / f"killed-{job}"
-        number, code, counts = kill_and_resume(root, out, job, n_done)
+        number, code, counts = kill_and_resume(root, out, job, n_done, options)
         same = find_checksums(out) == expected
         print(f"Killed with {number} records of {job}; then {dict(counts)}, exit code {code}, same "
               f"to the bit: {same}")  # fmt: skip
-    code, _, seconds = run(root, folder / "bundled", "--prior", "bundled")
+    code, _, seconds = run(root, folder / "bundled", "--prior", "bundled", *options)
     print(f"Without a prior of the data set: {seconds:.1f} s in 1 process")
     broken = sorted(root.glob("sub-*/eeg/*_eeg.edf"))[1]
     broken.write_bytes(broken.read_bytes()[:2000])
-    code, rows, _ = run(root, folder / "broken")
+    code, rows, _ = run(root, folder / "broken", *options)
     (failed,) = [row for row in rows if row["status"] == "failed"]
     counts = Counter(row["status"] for row in rows)
     print(f"One broken file: exit code {code}, {dict(counts)}; {failed['why']}")
@@ -168,13 +172,13 @@ def _keep_errors(issues):
     return issues and {kind: number for kind, number in issues.items() if "error" in kind}
 
 
-def _time_workers(root, folder):
+def _time_workers(root, folder, options):
     """Print wall times with one and two processes and on dask; return the checksums."""
     times = {}
     for number in (1, 2):
-        code, _, times[number] = run(root, folder / f"jobs{number}", "--n-jobs", number)
+        code, _, times[number] = run(root, folder / f"jobs{number}", "--n-jobs", number, *options)
         assert code == 0
-    code, ready, seconds = run_on_dask(root, folder / "dask", 2)
+    code, ready, seconds = run_on_dask(root, folder / "dask", 2, options)
     assert code == 0
     expected = find_checksums(folder / "jobs1")
     same = [find_checksums(folder / name) == expected for name in ("jobs2", "dask")]
@@ -188,14 +192,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--source", type=Path, required=True, help="a BIDS data set in EDF")
     parser.add_argument("--subjects", type=int, default=4, help="how many of its subjects")
+    parser.add_argument("--method", default="auto", help="of restore; spatial takes minutes")
     parser.add_argument("--keep", type=Path, help="keep everything in this new folder")
     args = parser.parse_args()
+    options = ["--method", args.method]
     if args.keep:
         args.keep.mkdir(parents=True)
-        show(args.source, args.subjects, args.keep)
+        show(args.source, args.subjects, args.keep, options)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            show(args.source, args.subjects, Path(folder))
+            show(args.source, args.subjects, Path(folder), options)
 
 
 if __name__ == "__main__":

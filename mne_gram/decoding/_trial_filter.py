@@ -15,7 +15,7 @@ _BAND = 0.1, 75.0  # Hz, as in `mne_gram.preprocess`
 _CHUNK = 2**23  # samples at once: 64 MiB in double precision
 _LONGEST_MATRIX = 2000  # samples; longer trials are filtered by MNE, one by one
 _N_CHECKED = 20  # trials that are checked for their reference
-_said = set()
+_said = set()  # in this process: estimators are cloned for each fold, so none can remember it
 
 
 def to_epochs(data, info):
