@@ -15,10 +15,11 @@ from pathlib import Path
 from mne.utils import _validate_type, logger
 from pooch import file_hash
 
+from .._files import list_input_files
 from ..cohort import Measurement, combine_measurements
 from ..covariance import Prior, load_prior
 from ._cohort import read_record
-from ._journal import PRIVATE, Journal
+from ._journal import PRIVATE, Journal, find_checksums
 from ._library import Library, format_cohort, get_bundled, name_recording, open_library
 from ._lock import hold
 from ._parallel import process_recordings
@@ -32,11 +33,11 @@ from ._prior_files import (
     save_temporary,
     store_prior,
 )
-from ._process import compute_key
 
 MIN_SUBJECTS = 3
 # More make restoring slower (2 s with 128 recordings, 5 s with 512, of 64 channels) and add little.
 MOST_RECORDINGS = 512
+_SMALL = 2**20  # bytes, more than sidecars have
 _NEEDED = f"the prior of a data set needs {MIN_SUBJECTS} subjects"
 _PAUSE = 2.0  # seconds between looks at a lock or a recording of another run
 
@@ -153,11 +154,22 @@ def _describe_new(selected, settings):
 
 def _is_changed(recording, settings):
     """Return whether files of a recording, such as its bad channels, are others than measured."""
-    settings = settings.for_prior()
-    entry = Journal(settings.folder).read(recording, settings.job)
+    entry, root = Journal(settings.folder).read(recording, "prior"), recording.root
     if entry.get("status") != "done":
         return False
-    return compute_key(recording, settings, entry)[0]["input"] != entry["key"]["input"]
+    try:  # signals are not read again: another size shows that they are others
+        paths = list_input_files(recording)
+        found = {path.relative_to(root).as_posix(): path.stat().st_size for path in paths}
+        small = [path for path in paths if path.stat().st_size <= _SMALL]
+        checked = find_checksums(small, root, entry["stat"])
+    except (OSError, ValueError):  # which the recording itself will report
+        return False
+    known = entry["key"]["input"]
+    return (
+        found.keys() != known.keys()
+        or any(size != entry["stat"].get(name, {}).get("size") for name, size in found.items())
+        or any(file["sha256"] != known[name] for name, file in checked.items())
+    )
 
 
 def _count_subjects(recordings):
