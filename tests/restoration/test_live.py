@@ -81,6 +81,34 @@ def test_chunks(restorer, stream, delay):
     assert (whole[4, n:] != stream[4, : stream.shape[1] - n]).any()
 
 
+@pytest.mark.parametrize("seed, delay", [(0, 0.0), (1, 0.0), (2, 0.2), (3, 0.825)])
+def test_random(restorer, clean, seed, delay):
+    """Whatever is damaged, missing or marked, chunks make no difference."""
+    rng = np.random.default_rng(seed)
+    data, n_times = clean[:, :1600].copy(), 1600
+    mask = np.zeros(data.shape, bool)
+    for kind in rng.permutation(5)[:4]:
+        channel, start, length = rng.integers([19, n_times, 800])
+        part = slice(start, start + length)
+        if kind == 0:
+            data[channel, part] = np.nan
+        elif kind == 1:
+            data[channel, part] = 1e-4
+        elif kind == 2:
+            data[:, start : start + 20] = np.nan
+        elif kind == 3:
+            data[rng.permutation(19)[:8], part] *= 50
+        mask[rng.integers(19), part] |= kind == 4
+    one, many = (LiveRestorer(restorer, delay=delay) for _ in range(2))
+    whole = one.process(data, mask=mask)
+    cuts = np.sort(rng.integers(0, n_times, 60))
+    parts = zip(np.split(data, cuts, axis=1), np.split(mask, cuts, axis=1), strict=True)
+    parts = np.concatenate([many.process(x, mask=m) for x, m in parts], axis=1)
+    assert np.array_equal(np.isnan(whole), np.isnan(parts))
+    assert np.nanmax(np.abs(whole - parts)) < 1e-12 * np.nanmax(np.abs(data))
+    assert (one.annotations.onset == many.annotations.onset).all()
+
+
 def test_instantaneous(restorer, clean):
     """Without delay the weights are those of the covariance over all bands."""
     bad = _marks(restorer, BAD)
