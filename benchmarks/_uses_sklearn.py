@@ -364,6 +364,14 @@ def _bagging():
     check(BaggingClassifier(make_classifier(**ARRAY), 3), get_rows())
 
 
+@sklearn_use("BaggingClassifier of Epochs, after a Vectorizer")
+def _bagging_of_epochs():
+    from sklearn.ensemble import BaggingClassifier
+
+    bagging = BaggingClassifier(make_classifier(**ARRAY), 3)
+    check(chain(mne.decoding.Vectorizer(), bagging), make_epochs())
+
+
 @sklearn_use("AdaBoostClassifier of rows")
 def _boosting():
     from sklearn.ensemble import AdaBoostClassifier

@@ -13,6 +13,7 @@ number is typed by hand.
 
 import argparse
 import csv
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -220,12 +221,20 @@ def _format_classifier(row, summary, gaps):
 
 
 def write_uses(fnames):
-    """Write the table of uses; what a later file contains replaces what an earlier one does."""
+    """Write the table of uses and its summary; later files replace rows of earlier ones."""
     names = {"yes": "yes", "message": "no; the error names the cure", "no": "no"}
     found = {}
     for fname in fnames:
-        found |= {(row["package"], row["use"]): names[row["works"]] for row in read_rows(fname)}
-    write_rows("uses", ["package", "use", "works"], [[*key, works] for key, works in found.items()])
+        found |= {(row["package"], row["use"]): row["works"] for row in read_rows(fname)}
+    table = [[*key, names[works]] for key, works in sorted(found.items())]
+    write_rows("uses", ["package", "use", "works"], table)
+    packages = sorted({package for package, _ in found})
+    count = Counter((package, works) for (package, _), works in found.items())
+    table = [[name, *(count[name, works] for works in names)] for name in packages]
+    table.append(["all", *(sum(row[k] for row in table) for k in (1, 2, 3))])
+    write_rows(
+        "uses_counts", ["package", "works", "the error names the cure", "does not work"], table
+    )
 
 
 def main(argv=None):
