@@ -160,7 +160,7 @@ def _check_mask(mask, inst, n_epochs, n_times):
         )
     if mask.dtype != bool:
         raise ValueError(
-            f"mask must be of dtype bool, True where bad, got {mask.dtype}. Of an "
+            f"mask must be of dtype bool, True where bad, got {mask.dtype}. For an "
             "autoreject.RejectLog, pass the log itself."
         )
     if mask.ndim == 2 and isinstance(inst, BaseEpochs):

@@ -37,8 +37,8 @@ def read_reject_log(log, ch_names, n_epochs):
     known = [k for k, name in enumerate(names) if name in rows]
     if not known:
         raise ValueError(
-            f"The RejectLog has no channel of these data: it has {', '.join(names[:5])}, ... and "
-            f"they have {', '.join(ch_names[:5])}, ..."
+            "The RejectLog and the data have no channel in common. Found "
+            f"{', '.join(names[:5])}, ... in the log, expected {', '.join(ch_names[:5])}, ..."
         )
     missing = [name for k, name in enumerate(names) if name not in rows and bad[:, k].any()]
     if missing:

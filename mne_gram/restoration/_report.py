@@ -3,7 +3,6 @@
 """The report of a restoration: what was done, and which error to expect."""
 
 import json
-import textwrap
 from pathlib import Path
 from statistics import NormalDist
 
@@ -17,10 +16,10 @@ from .._docs import fill_doc
 from .._files import staged
 from .._recording import merge_spans
 from ._evidence import Evidence, to_number
+from ._report_text import describe_extent, describe_prior, format_text
 from ._select import EXPERTS
 
 _EXPERTS = ("spatial", *EXPERTS, "gram")  # the same columns in every table
-_WIDTH = 72
 
 
 class RestorationReport:
@@ -216,7 +215,8 @@ class RestorationReport:
             evidence=None if self.evidence is None else self.evidence.to_dict(),
             prior=self.prior,
             channels=[
-                {key: to_number(value) for key, value in row.items()} | {"extent": _extent(row)}
+                {key: to_number(value) for key, value in row.items()}
+                | {"extent": describe_extent(row)}
                 for row in self._rows
             ],
             segments=self._list_segments(),
@@ -247,7 +247,7 @@ class RestorationReport:
 
     def __str__(self):
         """Return the report as text."""
-        return _format_text(self, self._rows)
+        return format_text(self, self._rows)
 
     @property
     def summary(self):
@@ -287,7 +287,7 @@ class RestorationReport:
                 "afterwards."
             )
         if self.prior is not None:
-            notes.append(_describe_prior(self.prior, self.evidence))
+            notes.append(describe_prior(self.prior, self.evidence))
         if self.output == "sample":
             notes.append(
                 "The estimates are random draws: they have the power of the signal, and a larger "
@@ -399,79 +399,3 @@ class RestorationReport:
 
         options = dict(title=title, section=section, tags=tags, replace=replace)
         add_restoration(mne_report, self, n_channels=n_channels, **options)
-
-
-def _describe_prior(prior, evidence):
-    """Return sentences about the prior that was used, and what its cohort is worth."""
-    names = {
-        "bundled": "the prior in the package",
-        "fitted": "a fitted prior",
-        "another": "another prior than that in the package",
-    }
-    text = (
-        f"Other subjects' recordings are from {names.get(prior['name'], prior['name'])}: "
-        f"{prior['n_recordings']} recordings of {prior['n_subjects']} subjects"
-    )
-    if prior["n_cohort"]:
-        text += f", of which {prior['n_cohort']} of {prior['n_cohort_subjects']} are the cohort"
-    if prior["cohort_weight"] is not None:
-        text += f", which weighs {prior['cohort_weight']:.0%} in the mixture for these data"
-    scores = {} if evidence is None else evidence.scores
-    if "bundled" in scores:
-        text += (
-            f". The NMSE of hidden good channels is {scores['spatial']:.2f} with the cohort and "
-            f"{scores['bundled']:.2f} without it"
-        )
-    return f"{text}."
-
-
-def _extent(row):
-    """Return how much of a channel was restored, in words."""
-    if row["whole"]:
-        return "whole channel"
-    return "1 segment" if row["n_segments"] == 1 else f"{row['n_segments']} segments"
-
-
-def _format_text(report, rows):
-    """Return the report as lines of text."""
-    lines = textwrap.wrap(f"mne_gram {__version__}: {report.summary}", _WIDTH)
-    if not rows:
-        return "\n".join(lines)
-    lines += ["", *_format_channels(rows), ""]
-    if report.evidence is not None:
-        lines += [*_format_evidence(report.evidence, report.method), ""]
-    for note in report.notes:
-        lines += textwrap.wrap(note, _WIDTH)
-    return "\n".join(lines)
-
-
-def _format_number(value, missing):
-    """Return a number with two decimals, or a substitute for one that is unknown."""
-    return f"{value:.2f}" if np.isfinite(value) else missing
-
-
-def _format_channels(rows):
-    """Return the table of channels as lines."""
-    width = max(7, *(len(row["channel"]) for row in rows))
-    lines = [f"{'channel':{width}}  restored     seconds  expected NMSE  expected r"]
-    for row in rows:
-        nmse, r = (_format_number(row[key], "?") for key in ("expected_nmse", "expected_r"))
-        lines.append(
-            f"{row['channel']:{width}}  {_extent(row):13}{row['seconds']:7.1f}  {nmse:>13}  {r:>10}"
-        )
-        if row["invented"]:
-            lines.append(f"{'':{width}}  {row['invented']:.1f} s of these invented")
-    return lines
-
-
-def _format_evidence(evidence, method):
-    """Return the table of experts as lines."""
-    chosen, title = evidence.find_chosen(method), evidence.title
-    lines = textwrap.wrap(f"{title[0].upper()}{title[1:]}:", _WIDTH)
-    width = max(6, *(len(expert) for expert in evidence.experts)) if evidence.experts else 6
-    lines.append(f"{'expert':{width}}  NMSE     r  weight")
-    for expert, *values in evidence.to_table():
-        nmse, r, weight = (_format_number(value, "") for value in values)
-        mark = "  (used)" if expert == chosen else ""
-        lines.append(f"{expert:{width}}  {nmse:>4}  {r:>4}  {weight:>6}{mark}".rstrip())
-    return lines + textwrap.wrap(evidence.calibration_note, _WIDTH)

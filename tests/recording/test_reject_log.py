@@ -102,7 +102,7 @@ def test_wrong_logs_are_refused(epochs):
         read(epochs, make_log(epochs, labels=log.labels[:, 1:]))
     with pytest.raises(ValueError, match="must be 0"):
         read(epochs, make_log(epochs, labels=log.labels + 1))
-    with pytest.raises(ValueError, match="no channel of these data"):
+    with pytest.raises(ValueError, match="no channel in common"):
         read(epochs, make_log(epochs, ch_names=[f"E{k}" for k in range(12)]))
     raw = mne.io.RawArray(epochs.get_data()[0], epochs.info, verbose="error")
     with pytest.raises(TypeError, match="RejectLog is for must be .*Epochs"):

@@ -1,0 +1,87 @@
+# Authors: The mne_gram developers
+# SPDX-License-Identifier: BSD-3-Clause
+"""The report of a restoration as text."""
+
+import textwrap
+
+import numpy as np
+
+from .. import __version__
+
+_WIDTH = 72
+
+
+def describe_prior(prior, evidence):
+    """Return sentences about the prior that was used, and what its cohort is worth."""
+    names = {
+        "bundled": "the prior in the package",
+        "fitted": "a fitted prior",
+        "another": "another prior than that in the package",
+    }
+    text = (
+        f"Other subjects' recordings are from {names.get(prior['name'], prior['name'])}: "
+        f"{prior['n_recordings']} recordings of {prior['n_subjects']} subjects"
+    )
+    if prior["n_cohort"]:
+        text += f", of which {prior['n_cohort']} of {prior['n_cohort_subjects']} are the cohort"
+    if prior["cohort_weight"] is not None:
+        text += f", which weighs {prior['cohort_weight']:.0%} in the mixture for these data"
+    scores = {} if evidence is None else evidence.scores
+    if "bundled" in scores:
+        text += (
+            f". The NMSE of hidden good channels is {scores['spatial']:.2f} with the cohort and "
+            f"{scores['bundled']:.2f} without it"
+        )
+    return f"{text}."
+
+
+def describe_extent(row):
+    """Return how much of a channel was restored, in words."""
+    if row["whole"]:
+        return "whole channel"
+    return "1 segment" if row["n_segments"] == 1 else f"{row['n_segments']} segments"
+
+
+def format_text(report, rows):
+    """Return the report as lines of text."""
+    lines = textwrap.wrap(f"mne_gram {__version__}: {report.summary}", _WIDTH)
+    if not rows:
+        return "\n".join(lines)
+    lines += ["", *_format_channels(rows), ""]
+    if report.evidence is not None:
+        lines += [*_format_evidence(report.evidence, report.method), ""]
+    for note in report.notes:
+        lines += textwrap.wrap(note, _WIDTH)
+    return "\n".join(lines)
+
+
+def _format_number(value, missing):
+    """Return a number with two decimals, or a substitute for one that is unknown."""
+    return f"{value:.2f}" if np.isfinite(value) else missing
+
+
+def _format_channels(rows):
+    """Return the table of channels as lines."""
+    width = max(7, *(len(row["channel"]) for row in rows))
+    lines = [f"{'channel':{width}}  restored     seconds  expected NMSE  expected r"]
+    for row in rows:
+        nmse, r = (_format_number(row[key], "?") for key in ("expected_nmse", "expected_r"))
+        lines.append(
+            f"{row['channel']:{width}}  {describe_extent(row):13}{row['seconds']:7.1f}  {nmse:>13}  {r:>10}"
+        )
+        if row["invented"]:
+            lines.append(f"{'':{width}}  {row['invented']:.1f} s of these invented")
+    return lines
+
+
+def _format_evidence(evidence, method):
+    """Return the table of experts as lines."""
+    chosen, title = evidence.find_chosen(method), evidence.title
+    lines = textwrap.wrap(f"{title[0].upper()}{title[1:]}:", _WIDTH)
+    width = max(6, *(len(expert) for expert in evidence.experts)) if evidence.experts else 6
+    lines.append(f"{'expert':{width}}  NMSE     r  weight")
+    for expert, *values in evidence.to_table():
+        nmse, r, weight = (_format_number(value, "") for value in values)
+        mark = "  (used)" if expert == chosen else ""
+        lines.append(f"{expert:{width}}  {nmse:>4}  {r:>4}  {weight:>6}{mark}".rstrip())
+    return lines + textwrap.wrap(evidence.calibration_note, _WIDTH)
