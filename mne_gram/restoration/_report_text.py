@@ -66,9 +66,8 @@ def _format_channels(rows):
     lines = [f"{'channel':{width}}  restored     seconds  expected NMSE  expected r"]
     for row in rows:
         nmse, r = (_format_number(row[key], "?") for key in ("expected_nmse", "expected_r"))
-        lines.append(
-            f"{row['channel']:{width}}  {describe_extent(row):13}{row['seconds']:7.1f}  {nmse:>13}  {r:>10}"
-        )
+        start = f"{row['channel']:{width}}  {describe_extent(row):13}"
+        lines.append(f"{start}{row['seconds']:7.1f}  {nmse:>13}  {r:>10}")
         if row["invented"]:
             lines.append(f"{'':{width}}  {row['invented']:.1f} s of these invented")
     return lines
