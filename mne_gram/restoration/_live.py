@@ -103,10 +103,11 @@ class LiveRestorer:
             raise ValueError(
                 f"delay must be 0 or from {MIN_DELAY} to {MAX_DELAY} seconds, got {delay}."
             )
-        self._fit, self._given_bads = restorer._trial_fit, restorer.bads or ()
+        self._fit, bads = restorer._trial_fit, restorer.bads or ()
+        self._given_bads = () if isinstance(bads, str) else tuple(bads)
         if delay and self._fit.head is not None:
             raise ValueError("Splines are the same in all frequency bands: use delay=0.")
-        if detect and self._fit.check is None:
+        if detect and self._fit.window_check is None:
             raise ValueError(
                 "Fewer than four channels were good in fit, which is too few to find bad channels: "
                 "use detect=False."
@@ -145,7 +146,7 @@ class LiveRestorer:
         self._check = self._line = None
         if self._detect:
             args = (self._present, self._sfreq, self._line_freq)
-            self._check = RunningCheck(self._fit.check, *args)
+            self._check = RunningCheck(self._fit.window_check, *args)
         if self._wanted_delay:
             operators = self._fit.spatial.operators
             self._line = DelayLine(operators, self._wanted_delay, self._sfreq)

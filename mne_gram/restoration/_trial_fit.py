@@ -42,7 +42,7 @@ class TrialFit:
     spatial: SpatialFit
     head: Head | None  # for splines; None restores by the covariance
     still: np.ndarray
-    check: WindowCheck | None  # finds bad channels; None where too few were good
+    window_check: WindowCheck | None  # for streams; None where too few channels were good
 
     @property
     def covariance(self):
@@ -119,8 +119,8 @@ def fit_trials(recording, prior, with_spline):
     spatial = fit_spatial(recording, statistics, Settings(prior=prior, on_missing="ignore"))
     head = fit_head(recording.info) if with_spline else None
     carries_reference = statistics.places.carries_reference
-    check = fit_window_check(recording, spatial.operators.cov, carries_reference, still)
-    return TrialFit(recording.info, spatial, head, still, check)
+    windows = fit_window_check(recording, spatial.operators.cov, carries_reference, still)
+    return TrialFit(recording.info, spatial, head, still, windows)
 
 
 def hide_channels(channels, n_times):
