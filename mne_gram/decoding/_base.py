@@ -5,6 +5,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from mne.utils import warn
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -94,6 +95,24 @@ def check_classes(classes):
     if len(classes) < 2:
         found = f"only one class ({classes.tolist()[0]!r})" if len(classes) else "no class"
         raise ValueError(f"Found {found} in y; a classifier needs at least two classes.")
+
+
+def check_aligned_classes(subjects, codes):
+    """Raise if every subject has trials of one class only, warn if some have; both (n_trials,)."""
+    names = np.unique(subjects).tolist()
+    alone = [name for name in names if len(np.unique(codes[subjects == name])) == 1]
+    if not alone:
+        return
+    what = "align compares trials with the mean of the same subject's trials, but"
+    if len(alone) == len(names):
+        raise ValueError(
+            f"{what} each subject has trials of one class only, so that the difference between the "
+            "classes would be subtracted. Set align=None."
+        )
+    warn(
+        f"{what} there is only one class of {', '.join(map(str, alone))}. Leave these subjects "
+        "out, or set align=None."
+    )
 
 
 def draw_seed(random_state):

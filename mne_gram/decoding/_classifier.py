@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Classification of trials, with the interface of scikit-learn."""
 
+from numbers import Integral
+
 import numpy as np
 from mne.utils import _check_option
 from scipy.special import log_softmax, softmax
@@ -16,11 +18,13 @@ from ._base import (
     DEFAULT_FEATURES,
     TrialEstimator,
     TrialLabels,
+    check_aligned_classes,
     check_classes,
     check_labels,
     draw_seed,
 )
-from ._input_formats import read_groups
+from ._inner_folds import can_fold
+from ._input_formats import find_subjects, read_groups
 from ._linear_probe import learn_probe, make_layout
 
 
@@ -113,14 +117,16 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
 
     One linear model is fitted to the covariances of all bands together and one to each band alone,
     including 8 to 30 Hz, each with the embedding. They are averaged with the weights
-    ``exp(-n * loss)``, where ``n`` is the number of trials (of groups, if passed) and ``loss`` the
-    log loss over the folds; all bands together have half of the prior weight. With few trials of
-    one subject, a single band often has most of the weight. With more than 2000 trials, only the
-    model of all bands together is fitted.
+    ``exp(-n * loss)``, where ``n`` is the number of trials (of groups) and ``loss`` the log loss
+    over the folds; all bands together have half of the prior weight. With few trials of one
+    subject, a single band often has most of the weight. With more than 2000 trials, only the model
+    of all bands together is fitted.
 
     ``groups`` (such as subjects) passed to `fit` are kept together, both in the folds that choose
-    ``C`` and in the validation trials of ``"lora"`` and ``"full"``. Without groups, folds contain
-    consecutive trials.
+    ``C`` and in the validation trials of ``"lora"`` and ``"full"``. With trials of several
+    subjects this matters: otherwise the penalty is too weak for new subjects. Without groups, the
+    subjects in the epochs' metadata are kept together if there are at least two of each class (or
+    as many as there are folds); without metadata, folds contain consecutive trials.
 
     ``"full"`` follows Li et al. (2025): AdamW, learning rates that decrease by a factor of 0.65
     from each layer to the one below, weight decay 0.05, label smoothing 0.1, warm-up for 5 of 50
@@ -204,7 +210,8 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
             The weight of each trial. Trials of weight 0 are left out.
         groups : array-like, shape (n_epochs,) | None
             Trials of one group, such as a subject, are not split between training and validation.
-            With ``align``, they are the subjects of trials without metadata.
+            None takes the column ``"subject"`` of the epochs' metadata, if there is one. With
+            ``align``, they are the subjects of trials without metadata.
 
         Returns
         -------
@@ -214,9 +221,9 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         Raises
         ------
         ValueError
-            If there is only one class, labels and trials differ in number, a class has fewer
-            trials (groups) than there are folds, or all trials are of one group; and as in
-            :func:`mne_gram.preprocess`.
+            If there is only one class, with ``align`` also only one of each subject, labels and
+            trials differ in number, a class has fewer trials (groups) than there are folds, or all
+            trials are of one group; and as in :func:`mne_gram.preprocess`.
         """
         self._check_settings()
         y = check_labels(X, y)
@@ -226,8 +233,10 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         self._forget()
         trials = self._fit_read(X, groups)
         self.classes_ = classes
-        labels = self._label(trials, y, sample_weight, groups)
+        labels = self._label(X, trials, y, sample_weight, groups)
         check_classes(classes[np.unique(labels.codes[labels.rows])])
+        if trials.subjects is not None:
+            check_aligned_classes(trials.subjects[labels.rows], labels.codes[labels.rows])
         learn = self._learn_probe if self.adapt == "probe" else self._learn_network
         learn(trials, labels, former)
         return self
@@ -355,17 +364,21 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         chosen = self.probe_.chosen  # of the first view only if C was set
         return self.layout_.views[: len(chosen.weights)], chosen
 
-    def _label(self, trials, y, sample_weight, groups):
+    def _label(self, X, trials, y, sample_weight, groups):
         """Return the `TrialLabels` of trials."""
-        n = len(trials)
-        if groups is None and trials.subjects is not None and len(set(trials.subjects)) > 1:
-            groups = trials.subjects
-        weights = _check_sample_weight(sample_weight, np.empty(n), ensure_non_negative=True)
-        if groups is not None:
-            groups = read_groups(groups, n)
+        weights = _check_sample_weight(sample_weight, np.empty(len(y)), ensure_non_negative=True)
         if self.class_weight is not None:
             weights = weights * compute_sample_weight(self.class_weight, y)
-        return TrialLabels(np.searchsorted(self.classes_, y), weights, groups)
+        codes = np.searchsorted(self.classes_, y)
+        groups = None if groups is None else read_groups(groups, len(y))
+        if trials.subjects is not None and (groups is None or len(set(groups)) == 1):
+            groups = trials.subjects if len(set(trials.subjects)) > 1 else None
+        elif groups is None:
+            groups, used = find_subjects(X), weights > 0
+            n_folds = self.cv if isinstance(self.cv, Integral) else 2
+            if groups is not None and not can_fold(codes[used], groups[used], n_folds):
+                groups = None
+        return TrialLabels(codes, weights, groups)
 
     def _learn_network(self, trials, labels, former):
         """Fine-tune the network and keep what changed."""

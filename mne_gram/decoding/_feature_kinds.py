@@ -149,7 +149,8 @@ def warn_of_few(subjects, known=()):
     ]
     if few:
         warn(
-            f"align compares trials with the mean of the subject's own trials, but there are fewer "
-            f"than {_FEW} trials of {', '.join(few)}. Pass more trials of these subjects together, "
-            "of all classes, or set align=None."
+            "align compares trials with the mean of the subject's own trials, but there are fewer "
+            f"than {_FEW} trials of {', '.join(few)}; single trials are compared with the mean "
+            "over the subjects of fit. Pass more trials of these subjects together, of all "
+            "classes, or set align=None."
         )

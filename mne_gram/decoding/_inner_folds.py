@@ -70,11 +70,11 @@ def _select_folds(y, groups, cv, rows):
     return folds
 
 
-def can_fold(y, groups):
-    """Return whether there are two classes, each with trials (or groups) for two folds."""
+def can_fold(y, groups, n_folds=2):
+    """Return whether there are two classes, each with trials (or groups) for all folds."""
     units = np.arange(len(y)) if groups is None else groups
     counts = [len(np.unique(units[y == code])) for code in np.unique(y)]
-    return len(counts) > 1 and min(counts) >= 2
+    return len(counts) > 1 and min(counts) >= n_folds
 
 
 def check_groups(groups):

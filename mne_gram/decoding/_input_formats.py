@@ -124,12 +124,23 @@ def read_subjects(x, column, groups=None):
             "cross_val_predict and scorers by name do not pass groups to predict. Or pass "
             "mne.EpochsArray(X, info, metadata=...), or set align=None."
         )
-    n_missing = sum(value is None or value != value for value in values)
+    n_missing = sum(map(_is_missing, values))
     if n_missing:
         raise ValueError(
             f"{n_missing} values of {where} are missing. Fill them in, or drop these epochs."
         )
     return np.array(values)
+
+
+def find_subjects(x):
+    """Return the metadata column "subject", shape (n_trials,), or None if it is incomplete."""
+    insts = [x] if isinstance(x, mne.BaseEpochs) else x
+    if not all(isinstance(inst, mne.BaseEpochs) for inst in insts):
+        return None
+    if not all("subject" in _list_columns(inst.metadata) for inst in insts):
+        return None
+    values = [value for inst in insts for value in _get_column(inst.metadata, "subject")]
+    return None if any(_is_missing(value) for value in values) else np.array(values)
 
 
 def read_groups(groups, n_trials):
@@ -141,6 +152,10 @@ def read_groups(groups, n_trials):
             f"{groups.shape}."
         )
     return groups
+
+
+def _is_missing(value):
+    return value is None or value != value
 
 
 def _list_columns(metadata):

@@ -94,23 +94,26 @@ class Recentring:
         weights = np.ones(len(measured)) if weights is None else weights
         self.mean, self.own_means = np.average(measured, axis=0, weights=weights), {}
         for subject in [] if subjects is None else np.unique(subjects[weights > 0]).tolist():
-            rows = subjects == subject
-            own = np.average(measured[rows], axis=0, weights=weights[rows])
-            self.own_means[subject] = own
+            rows = (subjects == subject) & (weights > 0)
+            if rows.sum() > 1:
+                own = np.average(measured[rows], axis=0, weights=weights[rows])
+                self.own_means[subject] = own
         return self
 
     def recentre(self, measured, subjects=None):
         """Return features (n_trials, n_features) of measurements relative to the mean.
 
-        Subjects that were not in `fit_mean` are compared with the mean of their trials here.
+        Subjects that were not in `fit_mean` are compared with the mean of their trials here, and
+        single trials with the mean over all subjects: nothing of them would be left otherwise.
         """
         if subjects is None:
             return self._compare(measured, self.mean)
         features = None
         for subject in np.unique(subjects).tolist():
             rows = subjects == subject
-            is_known = subject in self.own_means
-            mean = self.own_means[subject] if is_known else measured[rows].mean(axis=0)
+            mean = self.own_means.get(subject)
+            if mean is None:
+                mean = measured[rows].mean(axis=0) if rows.sum() > 1 else self.mean
             part = self._compare(measured[rows], mean)
             if features is None:
                 features = np.empty((len(measured), part.shape[1]))

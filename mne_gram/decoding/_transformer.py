@@ -70,8 +70,11 @@ class GramFeatures(TransformerMixin, TrialEstimator):
     doi:10.1109/TBME.2019.2913914), also for band power and the embedding. Subjects often differ
     more than conditions do, so this often improves the accuracy considerably. It needs unlabelled
     trials of each new subject, passed together, in which the classes are about as frequent as in
-    the training data: with trials at rest only, it would remove the resting activity itself.
-    Subjects that were present in `fit` keep the mean they had there.
+    the training data: with trials at rest only, it would remove the resting activity itself, and
+    predictions would be no better than chance. This cannot be noticed in trials without labels.
+    Subjects that were present in `fit` keep the mean they had there. A single trial of another
+    subject is compared with the mean over the subjects in `fit`, as without ``align``; there is a
+    warning below ten trials.
 
     Examples
     --------

@@ -35,6 +35,14 @@ def make_subjects(n_subjects=6, n_each=12, seed=0):
 SETTINGS = dict(features="tangent", line_freq=False)
 
 
+@pytest.fixture(scope="module")
+def routed():
+    """Return the trials as Epochs and arrays, with settings for the latter."""
+    epochs, y, subjects = make_subjects()
+    settings = dict(SETTINGS, align="subject", info=epochs.info)
+    return epochs, epochs.get_data(), y, subjects, settings
+
+
 @pytest.mark.filterwarnings("ignore:A high-pass")
 def test_alignment_takes_away_what_differs_between_subjects():
     epochs, y, subjects = make_subjects()
@@ -56,6 +64,53 @@ def test_known_subjects_need_no_further_trials():
     epochs.metadata["subject"] = "somebody else"
     with pytest.warns(RuntimeWarning, match=r"fewer than 10 trials of somebody else \(4\)"):
         classifier.predict(epochs[:4])
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass")
+def test_few_trials_of_a_new_subject(routed):
+    """Two trials of both classes are enough; one alone is classified as without alignment."""
+    epochs, x, y, subjects, settings = routed
+    rows = np.flatnonzero(subjects != "p1")
+    classifier = GramClassifier(C=1.0, **settings).fit(x[rows], y[rows], groups=subjects[rows])
+    own = np.flatnonzero(subjects == "p1")
+    right, odds = [], []
+    for pair in own.reshape(-1, 2):
+        with pytest.warns(RuntimeWarning, match="p1 \\(2\\)"):
+            right += (classifier.predict(x[pair], groups=["p1", "p1"]) == y[pair]).tolist()
+        with pytest.warns(RuntimeWarning, match="p1 \\(1\\); single trials are compared with the"):
+            odds.append(classifier.decision_function(x[pair[:1]], groups=["p1"])[0])
+    assert np.mean(right) > 0.8
+    assert np.isfinite(odds).all() and np.ptp(odds) > 0.1
+    with pytest.warns(RuntimeWarning, match="p1"):  # one class: safe, though it cannot be right
+        assert np.isfinite(classifier.predict_proba(x[own[::2]], groups=subjects[own[::2]])).all()
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass", "ignore:.*fewer than 10 trials of p1")
+def test_subjects_of_one_class(routed):
+    epochs, x, y, subjects, settings = routed
+    classifier = GramClassifier(C=1.0, **settings)
+    rows = np.flatnonzero((subjects != "p1") | (y == "move"))
+    with pytest.warns(RuntimeWarning, match="only one class of p1. Leave these subjects out"):
+        classifier.fit(x[rows], y[rows], groups=subjects[rows])
+    with pytest.raises(ValueError, match="each subject has trials of one class only"):
+        classifier.fit(x, np.where(subjects < "p3", "move", "rest"), groups=subjects)
+
+
+@pytest.mark.filterwarnings("ignore:A high-pass")
+def test_subjects_in_metadata_are_groups(routed):
+    """Without groups, the folds that choose settings keep the subjects in the metadata apart."""
+    epochs, _, y, subjects, _ = routed
+    found = GramClassifier(**SETTINGS).fit(epochs, y)
+    expected = GramClassifier(**SETTINGS).fit(epochs, y, groups=subjects)
+    np.testing.assert_array_equal(found.probe_.losses[0], expected.probe_.losses[0])
+    bare = epochs.copy()
+    bare.metadata = None
+    other = GramClassifier(**SETTINGS).fit(bare, y)
+    assert not np.array_equal(found.probe_.losses[0], other.probe_.losses[0])
+    # One subject, or fewer than folds, leaves trials as they are.
+    bare.metadata = pd.DataFrame({"subject": np.repeat(["p0", "p1"], [66, 6])})
+    again = GramClassifier(cv=5, **SETTINGS).fit(bare, y)
+    np.testing.assert_array_equal(again.probe_.losses[0], other.probe_.losses[0])
 
 
 @pytest.mark.filterwarnings("ignore:A high-pass")
@@ -97,14 +152,9 @@ def test_one_subject_can_be_aligned():
     epochs, y, _ = make_subjects(n_subjects=1, n_each=30)
     classifier = GramClassifier(align="subject", **SETTINGS).fit(epochs, y)
     assert classifier.score(epochs, y) > 0.8
-
-
-@pytest.fixture(scope="module")
-def routed():
-    """Return the trials as Epochs and arrays, with settings for the latter."""
-    epochs, y, subjects = make_subjects()
-    settings = dict(SETTINGS, align="subject", info=epochs.info)
-    return epochs, epochs.get_data(), y, subjects, settings
+    by_group = GramClassifier(align="subject", info=epochs.info, **SETTINGS)
+    by_group.fit(epochs.get_data(), y, groups=["p0"] * 30)
+    assert by_group.score(epochs.get_data(), y, groups=["p0"] * 30) == classifier.score(epochs, y)
 
 
 @pytest.mark.filterwarnings("ignore:A high-pass")

@@ -95,6 +95,24 @@ def test_known_subjects_keep_their_mean_and_new_ones_get_theirs(kind):
 
 
 @KINDS
+def test_single_trials_are_compared_with_the_mean_of_all(kind):
+    """Relative to themselves, nothing of them would be left."""
+    measured = kind().measure(make_trials())
+    subjects = np.repeat(["a", "b"], 6)
+    learnt = kind().fit_mean(measured, subjects)
+    alone = learnt.recentre(measured[:1], np.array(["c"]))
+    assert_allclose(alone, kind().fit_mean(measured).recentre(measured[:1]))
+    assert np.abs(alone).max() > 0.1
+    subjects = np.array(["a"] * 6 + ["b"] * 5 + ["c"])
+    learnt = kind().fit_mean(measured, subjects)
+    found = learnt.recentre(measured, subjects)
+    assert_allclose(found[-1:], kind().fit_mean(measured).recentre(measured[-1:]))
+    # More trials of that subject give it a mean of its own.
+    later = learnt.recentre(measured[:6], np.repeat("c", 6))
+    assert_allclose(later, found[:6], atol=1e-12)
+
+
+@KINDS
 def test_one_name_per_feature(kind):
     measured = kind().measure(make_trials())
     features = kind().fit_mean(measured)
