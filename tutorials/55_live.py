@@ -113,7 +113,7 @@ for delay in (0.0, 0.3, 0.825):
 errors
 
 # %%
-# Caps with many electrodes, as this one, gain nothing from a delay; those with 19 do. The
+# Caps with many electrodes, as this one, gain little or nothing from a delay; those with 19 do. The
 # :doc:`benchmarks </benchmarks>` have the figures.
 #
 # With MNE-LSL

@@ -33,6 +33,8 @@ class LiveRestorer:
         The sampling rate in Hz. None takes that of the data passed to `fit`, or of the LSL stream.
     detect : bool
         Whether to find channels that go bad while data arrive, and to restore them from then on.
+        Channels that were bad throughout the data passed to `fit` are then always restored, since
+        it is unknown what is usual for them.
     delay : float
         The delay of all channels in seconds. 0 restores bad channels by weights that are the same
         at all frequencies. From 0.2 to 0.825, each frequency band has its own weights, as in
@@ -114,6 +116,9 @@ class LiveRestorer:
             )
         self._detect, self._wanted_delay = detect, float(delay)
         fitted = self._fit.info
+        unjudged = np.array(fitted["ch_names"])[self._fit.spatial.whole]
+        if detect and len(unjudged):
+            logger.info("Bad in fit, and therefore always restored: %s", ", ".join(unjudged))
         ch_names = fitted["ch_names"] if ch_names is None else ch_names
         self._start(make_array_info(None, ch_names, fitted["sfreq"] if sfreq is None else sfreq))
 

@@ -296,7 +296,9 @@ def test_bad_in_fit(restorer, raw, clean):
     train = raw.copy().crop(0, 15).set_montage(template_montage())
     train.info["bads"] = ["Cz"]
     fitted = Restorer(bads=["O1"], method="spline").fit(train)
-    live = LiveRestorer(fitted)
+    with catch_logging(verbose="info") as log:
+        live = LiveRestorer(fitted)
+    assert "always restored: Cz\n" in log.getvalue()
     data = clean.copy()
     rows = [live.ch_names.index(name) for name in ("Cz", "O1")]
     data[rows] = 1.0
