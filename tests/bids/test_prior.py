@@ -21,9 +21,9 @@ import pytest
 import mne_gram
 from mne_gram import run_bids
 from mne_gram._files import select_recordings
-from mne_gram.bids import _library, _prior
+from mne_gram.bids import _library, _prior, _prior_files
 from mne_gram.bids._cohort import read_record
-from mne_gram.covariance import N_BANDS, load_prior
+from mne_gram.covariance import N_BANDS, _prior_file, load_prior
 
 VALIDATOR = shutil.which("bids-validator-deno")
 CHANNELS = ["Fp1", "F3", "C3", "P3", "O1", "F7", "T7", "Fz", "Cz", "Pz", "F4", "C4", "P4", "O2"]
@@ -204,7 +204,7 @@ def test_resumes(root, done):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-@pytest.mark.parametrize("step", ["measure", "save", "store"])
+@pytest.mark.parametrize("step", ["measure", pytest.param("save", marks=pytest.mark.slow), "store"])
 def test_survives_a_kill(root, done, step):
     """A run killed while it measures, saves, or between the sidecar and the prior, is completed."""
     if step == "measure":
@@ -237,6 +237,18 @@ def test_survives_a_kill(root, done, step):
     assert records == {p: p.stat().st_mtime_ns for p in records}
     assert _read_results(folder) == _read_results(done.folder)
     assert not list(folder.glob(".mne_gram/staging/*"))
+
+
+def test_what_a_run_left_that_was_killed_while_saving_is_removed(tmp_path, monkeypatch):
+    """The folder of a random name, in which a file is until it is complete, is in a known one."""
+    places, real = [], _prior_file.staged
+    monkeypatch.setattr(_prior_file, "staged", lambda *a: places.append(a[0]) or real(*a))
+    staging = tmp_path / ".mne_gram" / "staging"
+    (staging / "prior" / ".mne_gram-1a2b").mkdir(parents=True)
+    (staging / "prior" / ".mne_gram-1a2b" / "prior.npz").write_bytes(b"half")
+    path = _prior_files.save_temporary(load_few(), tmp_path, "prior.npz")
+    assert places[0].parent == staging / "prior" and list(staging.iterdir()) == [path]
+    assert len(mne_gram.read_prior(path).recordings) == len(load_few().recordings)
 
 
 def test_new_subjects_use_the_stored_prior(root):
