@@ -61,6 +61,13 @@ def add_bids(commands):
         choices=["BrainVision", "EDF"],
         help="format of restored recordings (default: BrainVision)",
     )
+    add(
+        "--naming",
+        default="derivative",
+        choices=["derivative", "raw"],
+        help="names of restored recordings: with desc-restored (default), or those of the source, "
+        "as MNE-BIDS-Pipeline reads them",
+    )
     add("--std", action="store_true", help="also write the standard deviation of the error")
     add("--pool", default="cls", choices=POOLS, help="pooling of embeddings (default: cls)")
     add_encoding_options(parser)
@@ -107,6 +114,7 @@ def _run_bids(args, parser):
             line_freq=args.line_freq,
             format=args.format,
             save_std=args.std,
+            naming=args.naming,
             pool=args.pool,
             window=args.window,
             overlap=args.overlap,

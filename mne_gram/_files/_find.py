@@ -66,9 +66,13 @@ class BidsRecording:
         return self.root / self.path
 
     def rename(self, description, suffix):
-        """Return the name, without extension, of a derivative of this recording."""
+        """Return the name, without extension, of a derivative of this recording.
+
+        Without a description, it is that of the recording itself.
+        """
         kept = {k: v for k, v in self.entities.items() if k not in ("desc", "split")}
-        return "_".join([*(f"{k}-{v}" for k, v in kept.items()), f"desc-{description}", suffix])
+        kept |= {"desc": description} if description is not None else {}
+        return "_".join([*(f"{k}-{v}" for k, v in kept.items()), suffix])
 
 
 def list_recordings(root):

@@ -40,10 +40,11 @@ prior.json
 _README = """\
 # Derivatives of mne_gram
 
-`desc-restored` recordings are those of the source data set with bad channels and bad segments
-restored. Good samples are unchanged, within the precision of the file format. `channels.tsv` lists
-the restored channels and their expected error, `events.tsv` the restored segments. `desc-std`
-recordings contain the standard deviation of the error of each restored sample.
+Recordings with `desc-restored` in their names, or without `desc`, are those of the source data set
+with bad channels and bad segments restored. Good samples are unchanged, within the precision of the
+file format. `channels.tsv` lists the restored channels and their expected error, `events.tsv` the
+restored segments. `desc-std` recordings contain the standard deviation of the error of each
+restored sample.
 `prior.npz`, described in `prior.json`, is what was learned from the recordings of the data set
 about how electrodes covary, and is used to restore them.
 `_embedding.npz` and `_tokens.npz` contain the embedding and the tokens of a recording.

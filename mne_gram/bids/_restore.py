@@ -177,7 +177,9 @@ def _write_std(recording, settings, target, inst, report):
     info = mne.pick_info(inst.info, picks)
     info["bads"] = []
     std = report.get_std(names)
-    path = target.with_name(target.name.replace("_desc-restored_", "_desc-std_"))
+    suffix = "epo" if recording.is_epochs else "eeg"
+    name = recording.rename("std", suffix)
+    path = target.with_name(f"{name}{target.suffix}")
     sidecar = dict(
         Description="Standard deviation of the error of each restored sample; 0 where nothing was "
         "restored.",

@@ -42,6 +42,7 @@ def run_bids(
     random_state=None,
     format="BrainVision",
     save_std=False,
+    naming="derivative",
     pool="cls",
     window=None,
     overlap=0.0,
@@ -109,6 +110,9 @@ def run_bids(
         samples, including good ones, to 16 bits. Epochs are written to fif.
     save_std : bool
         Whether to also write the standard deviation of the error of each restored sample.
+    naming : "derivative" | "raw"
+        Whether restored recordings have ``desc-restored`` in their names, or the names of their
+        source, by which MNE-BIDS-Pipeline finds them; see :doc:`/bids`.
     pool : ``"cls"`` | ``"mean"`` | ``"channels"`` | ``"times"`` | ``"patches"``
         As in :func:`mne_gram.compute_embedding`.
     window : float | None
@@ -178,7 +182,7 @@ def run_bids(
     >>> report.failures  # doctest: +SKIP
     []
     """
-    _check_arguments(job, on_error, format, pool, n_jobs)
+    _check_arguments(job, on_error, format, pool, naming, n_jobs)
     check_prior(prior, refit_prior, job, shard)
     check_options(
         method=method, output=output, all_channel_gaps=all_channel_gaps, random_state=random_state
@@ -205,6 +209,7 @@ def run_bids(
         random_state=None if random_state is None else int(random_state),
         extension=_EXTENSIONS[format],
         save_std=bool(save_std),
+        naming=naming,
         pool=pool,
         window=window,
         overlap=overlap,
@@ -228,7 +233,7 @@ def run_bids(
     return done
 
 
-def _check_arguments(job, on_error, format, pool, n_jobs):
+def _check_arguments(job, on_error, format, pool, naming, n_jobs):
     """Raise if an argument has an invalid value."""
     from ..models import POOLS
 
@@ -236,6 +241,7 @@ def _check_arguments(job, on_error, format, pool, n_jobs):
     _check_option("on_error", on_error, ("continue", "raise"))
     _check_option("format", format, tuple(_EXTENSIONS))
     _check_option("pool", pool, POOLS)
+    _check_option("naming", naming, ("derivative", "raw"))
     _validate_type(n_jobs, ("int-like", None), "n_jobs")
     if n_jobs == 0:
         raise ValueError("n_jobs must be a number of processes, or -1 for all cores, got 0.")

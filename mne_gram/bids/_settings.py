@@ -42,6 +42,7 @@ class Settings:
     random_state: int | None = None
     extension: str = ".vhdr"
     save_std: bool = False
+    naming: str = "derivative"
     pool: str = "cls"
     window: float | None = None
     overlap: float = 0.0
@@ -60,10 +61,16 @@ class Settings:
         if self.job == "restore":
             own = {*OPTIONS, "extension", "save_std"}
             own |= {"model"} if METHODS[self.method].needs_network else set()
+            own |= {"naming"} if self.naming == "raw" else set()
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name in shared | own}
         if "model" in chosen:  # results do not depend on its folder
             chosen["model"] = Path(self.model).name
         return chosen
+
+    @property
+    def description(self):
+        """The description in the names of restored recordings, None without."""
+        return None if self.naming == "raw" else "restored"
 
     def get_target(self, recording):
         """Return the name of the main output file of a recording, relative to the folder."""
@@ -74,9 +81,9 @@ class Settings:
             description = "gramEpochs" if recording.is_epochs else "gram"
             name = f"{recording.rename(description, suffix)}.npz"
         elif recording.is_epochs:
-            name = f"{recording.rename('restored', 'epo')}.fif"
+            name = f"{recording.rename(self.description, 'epo')}.fif"
         else:
-            name = f"{recording.rename('restored', 'eeg')}{self.extension}"
+            name = f"{recording.rename(self.description, 'eeg')}{self.extension}"
         return (recording.path.parent / name).as_posix()
 
     @property

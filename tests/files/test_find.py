@@ -62,6 +62,7 @@ def test_names():
         Path("/r"), Path("sub-1/eeg/sub-1_ses-2_task-x_run-03_split-01_desc-old_eeg.fif")
     )
     assert recording.rename("restored", "eeg") == "sub-1_ses-2_task-x_run-03_desc-restored_eeg"
+    assert recording.rename(None, "eeg") == "sub-1_ses-2_task-x_run-03_eeg"
     assert recording.entities["run"] == "03" and recording.name.endswith("_desc-old_eeg")
     assert BidsRecording(Path("/r"), Path("sub-1/eeg/sub-1_epo.fif.gz")).name == "sub-1_epo"
 
