@@ -7,8 +7,7 @@ from functools import lru_cache, partial
 
 import mne
 import numpy as np
-from _uses import use
-from _uses_sklearn import (
+from _trials import (
     ARRAY,
     NAMES,
     SFREQ,
@@ -20,6 +19,7 @@ from _uses_sklearn import (
     make_epochs,
     make_features,
 )
+from _uses import use
 
 moabb_use = partial(use, "MOABB")
 braindecode_use = partial(use, "braindecode")

@@ -39,6 +39,18 @@ _EDGES = ("edge", "bad_acq_skip")  # annotations across which MNE does not filte
 _FIR_SECONDS = 3.3  # the length of a Hamming window is 3.3 / (transition bandwidth in Hz)
 
 
+def measure_level(data):
+    """Return the median absolute value of data (..., n_times) without offsets; None if all NaN."""
+    step = max(1, data.shape[-1] // 20_000)  # enough for a median
+    data = np.asarray(data)[..., ::step]
+    seen = np.isfinite(data).any(axis=-1)
+    if not seen.any():
+        return None
+    data = data[seen]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nanmedian(np.abs(data - np.nanmedian(data, axis=-1, keepdims=True)))
+
+
 def check_units(data):
     """Raise an error if the amplitude shows that data are not in volts.
 
@@ -58,15 +70,8 @@ def check_units(data):
     The median of each channel is subtracted because amplifiers without a high-pass, such as
     BioSemi's, record electrode offsets of tens of millivolts.
     """
-    step = max(1, data.shape[-1] // 20_000)  # enough for a median
-    data = np.asarray(data)[..., ::step]
-    seen = np.isfinite(data).any(axis=-1)
-    if not seen.any():
-        return
-    data = data[seen]
-    with np.errstate(over="ignore", invalid="ignore"):
-        level = np.nanmedian(np.abs(data - np.nanmedian(data, axis=-1, keepdims=True)))
-    if 1e-9 <= level <= 1e-2:
+    level = measure_level(data)
+    if level is None or 1e-9 <= level <= 1e-2:
         return
     if level == 0:
         remedy = "The channels are flat: add those without a signal to info['bads']."

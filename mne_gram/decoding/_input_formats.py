@@ -268,7 +268,11 @@ def _stack(arrays, marks=None):
 
 def _read_arrays(x):
     """Return the trials of an array or a list of arrays, (n, n_channels, n_times) or flattened."""
-    if isinstance(x, list | tuple) and len(x) and all(isinstance(item, tuple) for item in x):
+    if (
+        isinstance(x, list | tuple)
+        and len(x)
+        and all(isinstance(item, tuple) and item for item in x)
+    ):
         x = [item[0] for item in x]  # windows with their labels
     if isinstance(x, list | tuple) and len(x) and all(np.ndim(item) == 2 for item in x):
         arrays = [_as_floats(item) for item in x]

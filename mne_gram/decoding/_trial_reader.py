@@ -12,7 +12,7 @@ from .._checks import describe_strays, find_strays, measure_levels
 from .._marks import find_broken
 from ..models import PATCH_LENGTH
 from ..montage import CH_NAMES, match_channels
-from ..preprocessing import SFREQ, check_units, find_line_freq
+from ..preprocessing import SFREQ, check_units, find_line_freq, measure_level
 from ..restoration import harmonize
 from ._input_formats import UNITS, TrialStack, read_input, read_subjects
 from ._trial_filter import preprocess_trials, to_epochs, warn_of_info, warn_once
@@ -246,12 +246,13 @@ def _check_units(data, unit):
     try:
         check_units(data)
     except ValueError as error:
-        others = _LARGER if np.nanmax(np.abs(data)) > 1e-2 else _SMALLER
-        if unit not in others or not data.any():
+        level = measure_level(data)
+        other = (_LARGER if level > 1e-2 else _SMALLER).get(unit)
+        if other is None or level == 0:
             raise
         raise ValueError(
-            f"{str(error).split('. ')[0]}, so X is not in {unit}. Set unit={others[unit]!r} if it "
-            f"is in {_NAMES[others[unit]]}. {_SCALED}"
+            f"{str(error).split('. ')[0]}, so X is not in {unit}. Set unit={other!r} if it is in "
+            f"{_NAMES[other]}. {_SCALED}"
         ) from None
 
 
@@ -263,9 +264,10 @@ def _warn_of_scaling(trials):
     parts = [stack.data[..., ::step].swapaxes(0, 1) for stack in trials.stacks]
     data = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
     data = data[data.any(axis=1)] / UNITS[trials.unit]
-    sizes = data.std(axis=1), np.subtract(*np.percentile(data, [75, 25], axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = data.std(axis=1), np.subtract(*np.percentile(data, [75, 25], axis=1))
     if any(len(size) and np.all(np.abs(size - 1) < _NEAR) for size in sizes):
         warn_once(
-            f"All channels of X have a standard deviation or an interquartile range of 1 "
+            "All channels of X have a standard deviation, or an interquartile range, of 1 "
             f"{trials.unit}. {_SCALED}"
         )

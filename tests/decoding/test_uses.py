@@ -140,6 +140,19 @@ def test_wrong_unit(unit, factor, match):
         _make(unit=unit).fit(factor * _draw(), Y)
 
 
+def test_unit_despite_artefacts():
+    """Huge artefacts, offsets and NaN do not change which unit is named."""
+    data = _draw()
+    data[3, 2, :50] = 1.0
+    with pytest.raises(ValueError, match="Set unit='V'"):
+        _make(unit="uV").fit(data, Y)
+    with pytest.raises(ValueError, match="channels are flat"):
+        _make(unit="uV").fit(np.full(data.shape, 1e5), Y)
+    data[3, 2, :50] = [np.nan, np.inf] * 25
+    with pytest.raises(ValueError, match="NaN, infinite.*in C4"):
+        _make(unit="uV").fit(1e6 * data, Y)
+
+
 @pytest.mark.parametrize("how", ["mean", "median", "columns"])
 def test_scaled(how):
     """Scaled data have no unit, which is an error, or a warning if they pass for microvolts."""
