@@ -40,6 +40,9 @@ TASKS = {
     "mdd": "eyes open or closed (mdd)",
     "eegmmi": "imagined fist, across subjects (eegmmi)",
     "eegmmi-within": "imagined fist, within subjects (eegmmi)",
+    "eegmat-heldout": "rest or arithmetic (eegmat)",
+    "mdd-heldout": "eyes open or closed (mdd)",
+    "eegmmi-heldout": "imagined fist (eegmmi)",
 }
 DECODERS = {
     "csp-lda": "common spatial patterns, LDA",

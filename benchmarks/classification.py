@@ -9,7 +9,9 @@ Run ::
 ``eegmat``: rest or arithmetic; ``mdd``: eyes closed or open; both in windows of 4 s of recordings
 that are preprocessed as a whole, with subjects in five folds (``GroupKFold``, shuffled by seed).
 ``eegmmi``: imagery of the left or right fist, the 4 s after the cue, across subjects in the same
-way; ``eegmmi-within``: each subject's 30 trials in five stratified folds.
+way; ``eegmmi-within``: each subject's 30 trials in five stratified folds. ``eegmat-heldout``,
+``mdd-heldout`` and ``eegmmi-heldout``: four fifths of the subjects that the model was pre-trained
+on, drawn by seed, against all others, with at most 8 windows per recording (imagery: 30).
 
 Scores are pooled over the folds of a seed, never averaged over them; intervals are over subjects.
 The bundled model was pre-trained on the signals (without labels) of three quarters of these
@@ -23,6 +25,7 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 from _cost import format_costs, measure_cost
 
 from mne_gram._files import list_recordings
@@ -47,14 +50,16 @@ WINDOW = 4.0  # seconds
 STATES = dict(eegmat=("rest", "arithmetic"), mdd=("eyesopen", "eyesclosed"))
 IMAGERY = dict(left="T1", right="T2")
 TASKS = (*STATES, "eegmmi", "eegmmi-within")
+HELD_OUT = tuple(f"{name}-heldout" for name in (*STATES, "eegmmi"))
 METHODS = (*DEFAULT, "gram-probe+align=subject")
 
 
 def load_task(name, shared, max_subjects=None):
     """Read a task; return it and the subjects that the bundled model was not pre-trained on."""
-    dataset, _, within = name.partition("-")
+    dataset, _, protocol = name.partition("-")
     root = shared / "eeg" / dataset
     subjects = sorted({path.subject for path in list_recordings(root)})
+    held_out = split_subjects(subjects)[1]
     options = dict(length=WINDOW, subjects=subjects[:max_subjects], transform=make_transform())
     options["verbose"] = "error"  # the data were filtered before, as the README describes
     if dataset in STATES:
@@ -67,10 +72,13 @@ def load_task(name, shared, max_subjects=None):
         name,
         recordings,
         labels=labels,
-        protocol=within or "across",
+        protocol={"": "across", "heldout": "held-out"}.get(protocol, protocol),
+        max_windows=8 if name in HELD_OUT and dataset in STATES else None,
         band=STATE_BAND if dataset in STATES else IMAGERY_BAND,
     )
-    return task, split_subjects(subjects)[1]
+    is_test = np.isin(task.subjects, held_out)
+    task.epochs.metadata["part"] = np.where(is_test, "test", "train")
+    return task, held_out
 
 
 def parse_args(argv=None):
@@ -101,9 +109,9 @@ def parse_args(argv=None):
     args = parser.parse_args(argv)
     args.tasks = args.tasks.split(",")
     args.methods = re.split(",(?=[a-z])", args.methods)  # not within [[8,13],[13,30]]
-    unknown = ", ".join(sorted({*args.tasks} - {*TASKS}))
+    unknown = ", ".join(sorted({*args.tasks} - {*TASKS, *HELD_OUT}))
     if unknown:
-        parser.error(f"unknown tasks: {unknown}; there are {', '.join(TASKS)}")
+        parser.error(f"unknown tasks: {unknown}; there are {', '.join((*TASKS, *HELD_OUT))}")
     try:
         for name in args.methods:
             parse_method(name)

@@ -194,7 +194,10 @@ def write_classification(folder, name="classification"):
         for method in sort_decoders(rows):
             told = _format_classifier(rows[method], summary, gaps)
             table.append([name_task(task), name_decoder(method), *told])
-    write_rows(name, CLASSIFIERS, table)
+    header = CLASSIFIERS
+    if name == "heldout":  # these are all subjects
+        header = [column.replace("all", "held-out") for column in CLASSIFIERS[:-1]]
+    write_rows(name, header, [row[: len(header)] for row in table])
 
 
 def _format_classifier(row, summary, gaps):
@@ -243,6 +246,7 @@ def main(argv=None):
     parser.add_argument("--restoration", type=Path, help="what restoration.py --csv wrote")
     parser.add_argument("--classification", type=Path, help="folder of classification.py --out")
     parser.add_argument("--finetuning", type=Path, help="another one, of the fine-tuned networks")
+    parser.add_argument("--heldout", type=Path, help="another one, of the tasks *-heldout")
     parser.add_argument("--uses", type=Path, nargs="+", help="what uses.py --csv wrote")
     args = parser.parse_args(argv)
     if args.restoration:
@@ -251,6 +255,8 @@ def main(argv=None):
         write_classification(args.classification)
     if args.finetuning:
         write_classification(args.finetuning, "finetuning")
+    if args.heldout:
+        write_classification(args.heldout, "heldout")
     if args.uses:
         write_uses(args.uses)
 

@@ -38,7 +38,8 @@ def compare_classifiers(
     n_folds : int
         The number of folds. In the protocol ``"across"``, the subjects of the test set are not in
         the training set; in ``"within"``, each subject is split separately, with stratified
-        folds; in ``"published"``, there is a single fold.
+        folds; in ``"published"``, there is a single fold. In ``"held-out"``, one fold of the
+        training subjects is left out, another one with each seed; the test set is always the same.
     n_jobs : int
         The number of processes.
     verbose : bool | str | int | None

@@ -108,7 +108,7 @@ def simulate_chance(task, subjects=None, level="window"):
     keep = np.ones(len(task.y), bool)
     if subjects is not None:
         keep = np.isin(task.subjects, list(subjects))
-    if task.protocol == "published":
+    if task.protocol in ("published", "held-out"):
         keep &= task.epochs.metadata["part"].to_numpy(str) == "test"
     y = np.array([task.labels.index(label) for label in task.y[keep]])
     guesses = np.arange(len(y))

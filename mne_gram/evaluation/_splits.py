@@ -25,10 +25,16 @@ def split_task(task, n_folds=5, seed=0):
 
     ``"across"``: shuffled folds of subjects. ``"within"``: stratified, shuffled folds of each
     subject's windows. ``"published"``: the parts ``train`` and ``validation`` against ``test``.
+    ``"held-out"``: all but one fold of the subjects in ``train`` against ``test``, a single fold.
     """
     if n_folds < 2:
         raise ValueError(f"n_folds must be at least 2, got {n_folds}.")
-    split = dict(across=_split_subjects, within=_split_windows, published=_split_parts)
+    split = {
+        "across": _split_subjects,
+        "within": _split_windows,
+        "published": _split_parts,
+        "held-out": _draw_training,
+    }
     folds = split[task.protocol](task, n_folds, seed)
     for fold in folds:
         for train, test in fold.pairs:
@@ -79,6 +85,14 @@ def _split_parts(task, n_folds, seed):
             "expected some of both: is the data set complete?"
         )
     return [Fold(0, ((train, test),))]
+
+
+def _draw_training(task, n_folds, seed):
+    """Return one fold: the test part, and a training part without some subjects."""
+    ((train, test),) = _split_parts(task, n_folds, seed)[0].pairs
+    subjects = np.random.default_rng(seed).permutation(np.unique(task.subjects[train]))
+    drawn = subjects[len(subjects) // n_folds :]
+    return [Fold(0, ((train[np.isin(task.subjects[train], drawn)], test),))]
 
 
 def _check(task, train, test):

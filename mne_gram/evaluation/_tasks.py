@@ -18,7 +18,7 @@ from ..datasets import RECIPES, read_bids_epochs, read_bids_windows
 from ..preprocessing import preprocess
 from ..restoration import restore
 
-PROTOCOLS = ("across", "within", "published")
+PROTOCOLS = ("across", "within", "published", "held-out")
 IMAGERY_BAND, STATE_BAND = (8.0, 30.0), (4.0, 40.0)  # Hz
 
 
@@ -32,10 +32,10 @@ class Task:
         The name of the task in tables.
     epochs : mne.Epochs
         The windows, preprocessed and in memory. Their metadata have the columns ``subject``,
-        ``recording``, ``label`` and, in the published protocol, ``part``.
+        ``recording``, ``label`` and, in the protocols with a test set, ``part``.
     labels : tuple of str
         The classes in order.
-    protocol : "across" | "within" | "published"
+    protocol : "across" | "within" | "published" | "held-out"
         How windows are split: by subject, within each subject, or as published.
     reference : "average" | None
         The reference of the windows, for classifiers that would set it.
@@ -137,7 +137,7 @@ def make_task(name, recordings, *, labels=None, protocol="across", max_windows=N
         ``label``.
     labels : list of str | None
         The classes in order; None takes those that occur, sorted.
-    protocol : "across" | "within" | "published"
+    protocol : "across" | "within" | "published" | "held-out"
         How windows are split: by subject, within each subject, or as published.
     max_windows : int | None
         The maximum number of windows per recording, spread over it; None for all.

@@ -54,6 +54,7 @@ def test_benchmark(script, shared, tmp_path, capsys):
     task, held_out = script.load_task("eegmat", shared, 4)
     assert tuple(held_out) == ("03", "07", "11", "15", "19", "23")  # of all 26 subjects
     assert task.labels == ("rest", "arithmetic") and len(task.epochs.ch_names) == 19
+    assert (task.epochs.metadata.groupby("subject")["part"].first() == "test").sum() == 1
 
 
 def test_benchmark_arguments(script, tmp_path, capsys):

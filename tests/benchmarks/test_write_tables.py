@@ -183,6 +183,15 @@ def test_classification(make_tables, tmp_path):
     assert classical["method"] == "common spatial patterns, LDA" and chance["method"] == "chance"
     assert classical["difference from the best classical decoder"] == ""
     assert classical["whole recordings"] == ""
+    gram, *_ = make_tables("heldout", "--heldout", tmp_path)
+    assert list(gram) == [
+        "task",
+        "method",
+        "held-out subjects",
+        "difference from the best classical decoder",
+        "whole recordings",
+    ]
+    assert gram["held-out subjects"] == "0.750 (0.650 to 0.850)"
 
 
 def test_names_of_classifiers(monkeypatch):

@@ -155,6 +155,21 @@ def test_published_folds(toy):
         split_task(make_task("toy", mixed, protocol="published"))
 
 
+def test_held_out_folds(toy):
+    """The test set is always the same, and each seed leaves other training subjects out."""
+    parts = ["train"] * 6 + ["test"] * 2
+    found = [toy.epochs(f"s{k}", ["a", "b"], k, part=part) for k, part in enumerate(parts)]
+    task = make_task("toy", found, protocol="held-out")
+    drawn = []
+    for seed in (0, 0, 1):
+        (fold,) = split_task(task, 3, seed)
+        ((train, test),) = fold.pairs
+        assert {*task.subjects[test]} == {"s6", "s7"} and len(test) == 4
+        drawn.append({*task.subjects[train]})
+        assert len(drawn[-1]) == 4 and len(train) == 8
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_bad_folds(toy, task):
     with pytest.raises(ValueError, match="8 subjects, fewer than the 9 folds"):
         split_task(task, 9)
