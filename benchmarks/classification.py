@@ -147,7 +147,7 @@ def main(argv=None):
             n_jobs=args.jobs,
         )
         n_failed += len(failures)
-        groups = {"held-out": held_out}
+        groups = {} if name in HELD_OUT else {"held-out": held_out}
         rows, own, differences = write_comparison(args.out, task, results, groups)
         folds, summary = folds + rows, summary + own
         # Printed at once, because the next task may take long.
