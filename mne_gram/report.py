@@ -199,7 +199,7 @@ def _format_table(rows):
 
 
 def _format_bads(report):
-    """Return a BadsReport as HTML: its text, and a table of the channels that are bad at times."""
+    """Return a BadsReport as HTML: its summary, and a table of channels that are bad at times."""
     scores = report.scores
     scores = scores[scores["bad"] | (scores["seconds"] > 0)]
     head = ["Channel", "Bad throughout", "Bad segments (s)", "Misfit", "Correlation", "Line (µV)"]
@@ -208,7 +208,7 @@ def _format_bads(report):
         values = row["misfit"], row["correlation"], 1e6 * row["line"]
         cells = [name, row["why"], f"{row['seconds']:.1f}" if row["seconds"] else ""]
         lines.append(cells + ["not known" if np.isnan(v) else f"{v:.2f}" for v in values])
-    text = "".join(f"<p>{escape(line)}</p>" for line in str(report).splitlines())
+    text = "".join(f"<p>{escape(line)}</p>" for line in report.summary.splitlines())
     return text + (_format_cells(head, lines) if lines else "")
 
 

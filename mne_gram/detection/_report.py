@@ -299,8 +299,9 @@ class BadsReport:
                 "checked. Pass those data, or call find_bads on these."
             )
 
-    def __str__(self):
-        """Return the report as text."""
+    @property
+    def summary(self):
+        """What was found, one sentence per line."""
         seconds = sum(span.stop - span.start for span in self.spans)
         total = (self.n_epochs or 1) * (self.stop - self.start) * len(self.ch_names)
         channels = ", ".join(f"{name} ({why})" for name, why in self.reasons.items()) or "none"
@@ -318,6 +319,11 @@ class BadsReport:
             pairs = ", ".join("-".join(pair) for pair in self.bridged[:_SHOWN])
             more = ", ..." if len(self.bridged) > _SHOWN else ""
             lines.append(f"Possibly bridged: {pairs}{more}.")
+        return "\n".join(lines)
+
+    def __str__(self):
+        """Return the report as text."""
+        lines = self.summary.splitlines()
         if self.channels or self.spans:
             lines.append("Nothing is marked yet: use report.mark(inst) or report.mask(inst).")
         wrapped = [textwrap.wrap(line, _WIDTH, subsequent_indent="  ") for line in lines]

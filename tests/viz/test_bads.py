@@ -114,6 +114,7 @@ def test_section_of_a_report(tmp_path):
     )
     assert "Bad channels: summary" in saved and "Bad channels: over time" in saved
     assert saved.count("data:image/") >= 1 and "Checked 10 EEG channels." in saved
+    assert "Nothing is marked" in str(report) and "Nothing is marked" not in saved
     report.add_to(page, section="Bads", replace=True)
     assert len(page) == 2
     with pytest.raises(TypeError, match="mne_report must be"):
