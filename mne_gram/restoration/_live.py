@@ -46,7 +46,7 @@ class LiveRestorer:
     ch_names : list of str
         The channels of the data.
     bads : list of str
-        The channels that are bad at present, whether found or marked.
+        The channels that are bad at present, found or marked, and restored.
     annotations : mne.Annotations
         When which channel was found to be bad, in seconds since the first sample.
     delay : float
@@ -140,7 +140,7 @@ class LiveRestorer:
         # Of each channel that is present: its index in the fit, and its row in the data.
         self._index = np.array([k for k, name in enumerate(names) if name in present])
         self._rows = np.array([self.ch_names.index(present[names[k]]) for k in self._index])
-        self._present = np.isin(names, list(present))
+        self._present = np.isin(names, list(present)) & self._fit.known
         self._always = np.isin(names, self._given_bads)
         if self._detect:  # what is usual for these is unknown
             self._always |= self._fit.spatial.whole
@@ -295,7 +295,7 @@ class LiveRestorer:
             changes = self._check.add(seen, missing, marked)
         if self._line is not None:
             good = np.flatnonzero(self._present & ~whole)
-            bad = np.flatnonzero(self._fit.known & whole)
+            bad = np.flatnonzero(whole)
             raw, filled, written = self._line(raw, filled, written, good, bad)
         restored = raw.copy()
         restored[rows] = np.where(written[index], filled[index] / scale[rows], raw[rows])
@@ -322,7 +322,7 @@ class LiveRestorer:
         stuck = False
         for start, stop, _ in find_runs(bad & self._present[:, None], [(0, bad.shape[1])]):
             good = np.flatnonzero(self._present & ~bad[:, start])
-            wanted = np.flatnonzero(self._fit.known & self._present & bad[:, start])
+            wanted = np.flatnonzero(self._present & bad[:, start])
             stuck |= len(good) < MIN_GOOD
             if len(good) < MIN_GOOD or not len(wanted):
                 continue

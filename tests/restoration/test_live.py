@@ -311,6 +311,22 @@ def test_bad_in_fit(restorer, raw, clean):
         LiveRestorer(fitted, delay=0.5)
 
 
+def test_unknown_channel(raw, clean):
+    """A channel of which nothing is known is returned unchanged, and is no evidence."""
+    train = raw.copy().crop(0, 15).rename_channels({"Cz": "X1"}).set_montage(None)
+    train.info["bads"] = ["X1"]
+    live = LiveRestorer(Restorer().fit(train))
+    data, row = clean.copy(), train.ch_names.index("X1")
+    data[row] = 1e-3 * np.random.default_rng(0).standard_normal(clean.shape[1])
+    marks = np.isin(live.ch_names, ["C3", "X1"])
+    restored = live.process(data, mask=marks)
+    assert (restored[row] == data[row]).all() and live.bads == ["C3"]
+    c3 = live.ch_names.index("C3")
+    assert ((restored - clean)[c3] ** 2).sum() < 0.5 * (clean[c3] ** 2).sum()
+    without = live.process(clean, mask=np.isin(live.ch_names, "C3"))
+    assert np.abs(without - restored)[c3].max() < 1e-12
+
+
 def test_errors(restorer, clean, raw):
     """What cannot be right is refused, and the state stays as it was."""
     with pytest.raises(TypeError, match="restorer must be an instance of Restorer"):
