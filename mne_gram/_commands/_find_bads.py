@@ -5,6 +5,7 @@
 # Imports are nested, so that --help and wrong arguments are answered at once.
 import json
 import os
+import sys
 
 from .. import __version__
 from ._shared import (
@@ -123,25 +124,21 @@ def _run_in_data_set(args):
     from .._files import check_output
     from ..bids import find_bads_in, select_for_marks
 
-    if args.table:
-        check_output(args.table, overwrite=args.overwrite)
-    rows = []
+    out = None if args.json else sys.stdout  # the library prints to the standard error
     with log_to_stderr(args.verbose):
-        recordings = select_for_marks(args.input, get_selection(args))
-    calls = find_bads_in(
-        recordings,
-        write=args.write and not args.dry_run,
-        prepare=lambda inst: complete_input(inst, args),
-        **_get_options(args),
-    )
-    while True:  # each recording is reported before the next one begins
-        with log_to_stderr(args.verbose):
-            row = next(calls, None)
-        if row is None:
-            break
-        rows.append(row)
-        if not args.json:
-            print("\n".join(_describe_row(row, args)), flush=True)
+        if args.table:
+            check_output(args.table, overwrite=args.overwrite)
+        calls = find_bads_in(
+            select_for_marks(args.input, get_selection(args)),
+            write=args.write and not args.dry_run,
+            show=lambda row: _print(_describe_row(row), out),
+            prepare=lambda inst: complete_input(inst, args),
+            **_get_options(args),
+        )
+        rows = []
+        for row in calls:
+            rows.append(row)
+            _print(_describe_outcome(row, args), out)
     if args.table:
         _write_table(rows, args)
     if args.json:
@@ -152,11 +149,14 @@ def _run_in_data_set(args):
         raise RuntimeError(f"{len(failed)} of {len(rows)} recordings failed: {names}.")
 
 
-def _describe_row(row, args):
-    """Yield the lines that report what was found in a recording, and where it is marked."""
-    if row["status"] == "failed":
-        yield f"{row['recording']}: failed: {row['why']}"
-        return
+def _print(lines, out):
+    """Print lines to a stream, if there is one."""
+    for line in lines if out else ():
+        print(line, file=out, flush=True)
+
+
+def _describe_row(row):
+    """Yield the lines that report what was found in a recording."""
     found = row["found"]
     n_new = int((row["table"]["marked"] == "new").sum())
     yield (
@@ -166,11 +166,17 @@ def _describe_row(row, args):
     if len(row["table"]):
         table = row["table"].drop(columns="whole").round(dict(start=3, stop=3))
         yield from (f"  {line}" for line in table.to_string(index=False).splitlines())
-    if args.write and row["files"]:
+
+
+def _describe_outcome(row, args):
+    """Yield the lines that report which files were changed, or why not."""
+    if row["status"] == "failed":
+        yield f"{row['recording']}: failed: {row['why']}"
+    elif args.write and row["files"]:
         done = "Would write" if args.dry_run else "Wrote"
         yield f"  {done} {', '.join(row['files'])}."
-    if row["backup"]:
-        yield f"  Backup: {row['backup']}."
+        if row["backup"]:
+            yield f"  Backup: {row['backup']}."
 
 
 def _write_table(rows, args):
@@ -180,6 +186,7 @@ def _write_table(rows, args):
     from .._files import staged
 
     tables = [row["table"].assign(recording=row["recording"]) for row in rows]
+    tables = [table for table in tables if len(table)] or tables
     with staged(args.table, args.overwrite) as file:
         pd.concat(tables).to_csv(file, index=False)
     if not args.json:

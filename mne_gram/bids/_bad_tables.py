@@ -9,7 +9,6 @@ and only the cells and rows that are new.
 import os
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 
@@ -158,9 +157,11 @@ def _format(seconds):
 def write_tables(root, tables, backup):
     """Replace the tables of a recording, after copying those that exist to the folder ``backup``.
 
-    ``tables`` has the content in bytes by path. Either all of them are replaced or none.
+    ``tables`` has the content in bytes by path. Either all of them are replaced or none. Returns
+    the folder as text, None if there was nothing to copy.
     """
-    for path in filter(Path.exists, tables):
+    replaced = [path for path in tables if path.exists()]
+    for path in replaced:
         copy = backup / path.relative_to(root)
         check_folders(root, copy.parent.relative_to(root))
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -171,5 +172,6 @@ def write_tables(root, tables, backup):
                 new.write(content)
                 new.flush()
                 os.fsync(new.fileno())
-            if path.exists():
+            if path in replaced:
                 shutil.copymode(path, file)
+    return str(backup) if replaced else None

@@ -9,16 +9,18 @@ from pathlib import Path
 from .._files import BidsRecording, read_recording, select_recordings
 from ..detection import find_bads
 from ._bad_tables import BACKUPS, plan_tables, write_tables
+from ._process import describe_failure
 
 
-def find_bads_in(recordings, *, write=False, prepare=None, **options):
+def find_bads_in(recordings, *, write=False, show=None, prepare=None, **options):
     """Find bad channels and segments of recordings of a data set, and mark them in its tables.
 
     Yields one dict per recording: ``recording``, ``status`` (``"new"``, ``"unchanged"`` or
     ``"failed"``), ``why`` it failed, ``found`` (a BadsReport, None if it failed), ``table`` (what
     was found, with a column ``marked``: ``"new"`` or ``"already"``), ``files`` (those that are or,
     without ``write``, would be changed) and ``backup`` (the folder with copies, None without).
-    ``prepare`` completes each recording in place; ``options`` are those of `find_bads`.
+    ``show`` is called with this dict before files are changed, ``prepare`` completes each recording
+    in place; ``options`` are those of `find_bads`.
     """
     backup = _find_backup(recordings[0].root)
     for recording in recordings:
@@ -26,10 +28,13 @@ def find_bads_in(recordings, *, write=False, prepare=None, **options):
         row.update(found=None, table=_tabulate(None, [], []), files=[], backup=None)
         if not recording.problem:
             try:
-                row.update(_mark(recording, write, backup, prepare, options))
-            except (OSError, RuntimeError, TypeError, ValueError) as exc:
-                # One broken recording must not end the batch.
-                row["why"] = " ".join(str(exc).split())
+                tables = _find(recording, row, prepare, options)
+                if show is not None:
+                    show(row)
+                if write and tables:
+                    row["backup"] = write_tables(recording.root, tables, backup)
+            except Exception as exc:  # one broken recording must not end the batch
+                row.update(status="failed", why=describe_failure(exc, recording)["why"])
         yield row
 
 
@@ -40,25 +45,20 @@ def _find_backup(root):
     return next(root / BACKUPS / name for name in names if not (root / BACKUPS / name).exists())
 
 
-def _mark(recording, write, backup, prepare, options):
-    """Find what is bad in a recording, and mark it; return what is new in its row."""
+def _find(recording, row, prepare, options):
+    """Find what is bad in a recording, and complete its row; return the content of new tables."""
     inst = read_recording(recording)
     if prepare is not None:
         prepare(inst)
     found = find_bads(inst, **options)
     tables, channels, spans = plan_tables(recording, inst, found)
-    files = [path.relative_to(recording.root).as_posix() for path in tables]
-    replaced = any(path.exists() for path in tables)
-    if write and tables:
-        write_tables(recording.root, tables, backup)
-    return dict(
+    row.update(
         status="new" if tables else "unchanged",
-        why="",
         found=found,
         table=_tabulate(found, channels, spans),
-        files=files,
-        backup=str(backup) if write and replaced else None,
+        files=[path.relative_to(recording.root).as_posix() for path in tables],
     )
+    return tables
 
 
 def _tabulate(found, channels, spans):

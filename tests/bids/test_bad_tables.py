@@ -93,6 +93,19 @@ def test_again(recording):
     assert _read_tree(recording.root) == before
 
 
+def test_shown_before_written(recording):
+    """The row with the table is shown before any file changes."""
+    before, seen = _read_tree(recording.root), []
+
+    def show(row):
+        seen.append((list(row["table"]["channel"]), row["files"]))
+        assert _read_tree(recording.root) == before
+
+    row = _mark(recording, show=show)
+    assert row["status"] == "new" and _read_tree(recording.root) != before
+    assert seen == [(["Cz", "CP2", "O1", "Pz"], row["files"])]
+
+
 def test_without_write(recording):
     """Without ``write``, the files are listed and nothing is changed."""
     before = _read_tree(recording.root)
@@ -185,8 +198,8 @@ def test_failure_leaves_both_tables(recording, monkeypatch):
     """If one table cannot be written, the other one is not changed either."""
     before = _read_tree(recording.root)
     monkeypatch.setattr("os.fsync", lambda file: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        _mark(recording)
+    row = _mark(recording)
+    assert (row["status"], row["why"]) == ("failed", "ZeroDivisionError: division by zero")
     assert _read_tree(recording.root) == before
 
 
