@@ -5,22 +5,15 @@
 - ``_io.py``: recordings in and out
 - ``_brainvision.py``, ``_edf.py``: what MNE does not read or write in these formats
 - ``_find.py``: the recordings of a BIDS data set
-- ``_bids_recording.py``: one of them, with its sidecars
+- ``_bids_recording.py``: one of them, with its sidecars (``_bids_sidecars.py``) and events
+  (``_bids_events.py``)
 - ``_logs.py``: the log of a training run
 - ``_tsv.py``: tables that are changed in place
 """
 
 from .._formats import staged, staged_together
-from ._bids_recording import (
-    find_sidecars,
-    get_object,
-    list_input_files,
-    read_json,
-    read_path,
-    read_recording,
-    read_table,
-    read_tsv,
-)
+from ._bids_recording import list_input_files, read_path, read_recording
+from ._bids_sidecars import find_sidecars, get_object, read_json, read_table, read_tsv
 from ._find import BidsRecording, list_recordings, parse_entities, select_recordings, take_shard
 from ._io import (
     CUT_SHORT,

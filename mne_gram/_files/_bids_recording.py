@@ -4,7 +4,6 @@
 
 import contextlib
 import re
-import warnings
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,6 +12,16 @@ import numpy as np
 from mne.utils import warn
 
 from .._formats import read_json_object
+from ._bids_events import set_events
+from ._bids_sidecars import (
+    find_sidecars,
+    get_object,
+    quote,
+    read_json,
+    read_table,
+    read_tsv,
+    to_numbers,
+)
 from ._content import list_companions
 from ._find import BidsRecording, parse_entities
 from ._io import read_inst
@@ -46,59 +55,6 @@ _LENGTHS = dict(m=1.0, cm=1e-2, mm=1e-3)
 _LANDMARK_UNIT = "AnatomicalLandmarkCoordinateUnits"
 
 
-def find_sidecars(recording, suffix, extension):
-    """List the sidecars that apply to a recording, by the inheritance principle.
-
-    ``suffix`` and ``extension`` are such as ``"channels"`` and ``".tsv"``. The most general sidecar
-    comes first.
-    """
-    folders = [recording.root / parent for parent in reversed(recording.path.parents)]
-    found = []
-    for folder in folders:
-        here = []
-        for path in folder.glob(f"*{suffix}{extension}"):
-            name = path.name.removesuffix(extension)
-            own = parse_entities(name)
-            own.pop("space", None)  # an entity of electrodes, not of recordings
-            if name.split("_")[-1] == suffix and own.items() <= recording.entities.items():
-                here.append((len(own), path.name, path))
-        found += [path for *_, path in sorted(here)]
-    return found
-
-
-def read_json(recording, suffix):
-    """Return the content of the JSON sidecars of a recording, merged by inheritance."""
-    content = {}
-    for path in find_sidecars(recording, suffix, ".json"):
-        content.update(read_json_object(path))
-    return content
-
-
-def read_table(recording, suffix):
-    """Return a TSV sidecar of a recording as a DataFrame of text, None if there is none."""
-    paths = find_sidecars(recording, suffix, ".tsv")
-    return read_tsv(paths[-1]) if paths else None
-
-
-def read_tsv(path):
-    """Return a TSV file as a DataFrame of text, without the blanks around cells.
-
-    Raises ValueError if it is not a table.
-    """
-    import pandas as pd
-
-    options = dict(sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    with warnings.catch_warnings():
-        # A tab at the end of each row begins another, empty column.
-        warnings.filterwarnings("ignore", "Length of header", pd.errors.ParserWarning)
-        try:
-            table = pd.read_csv(path, index_col=False, **options)
-        except ValueError as exc:  # parser errors are ValueErrors
-            raise ValueError(f"{path} is not a table ({exc}). Correct it.") from None
-    table.columns = table.columns.str.strip()
-    return table.apply(lambda column: column.str.strip())
-
-
 def list_input_files(recording):
     """List the files of a recording, the one that a reader opens first, and its sidecars."""
     file = recording.file
@@ -127,7 +83,7 @@ def read_recording(recording):
     line_freq = read_json(recording, "eeg").get("PowerLineFrequency")
     if isinstance(line_freq, int | float) and line_freq > 0:
         inst.info["line_freq"] = float(line_freq)
-    _set_events(inst, recording)
+    set_events(inst, recording)
     return inst
 
 
@@ -174,8 +130,8 @@ def _set_channels(raw, recording):
     missing = ~known if kinds is None else ~known & (kinds == "EEG")
     if missing.any() or not known.any():
         raise ValueError(
-            f"channels.tsv lists {_quote(table['name'][~known])}, which {recording.path.name} "
-            f"does not have; its channels are {_quote(raw.ch_names)}. Correct the table."
+            f"channels.tsv lists {quote(table['name'][~known])}, which {recording.path.name} "
+            f"does not have; its channels are {quote(raw.ch_names)}. Correct the table."
         )
     rest = [name for name in raw.ch_names if name not in set(table["name"])]
     if rest:
@@ -201,7 +157,7 @@ def set_positions(raw, recording):
     scale = _LENGTHS.get(frame.get("EEGCoordinateUnits"))
     if scale is None or not {"name", "x", "y", "z"} <= set(table.columns):
         return
-    points = np.stack([_to_numbers(table, key, paths[-1].name) for key in "xyz"], axis=1) * scale
+    points = np.stack([to_numbers(table, key, paths[-1].name) for key in "xyz"], axis=1) * scale
     own = {name.strip(): name for name in raw.ch_names}
     positions = {
         own[name]: point
@@ -227,121 +183,3 @@ def set_positions(raw, recording):
     if positions:
         montage = mne.channels.make_dig_montage(positions, **options)
         raw.set_montage(montage, on_missing="ignore", verbose="error")
-
-
-def _set_events(raw, recording):
-    """Set annotations from ``events.tsv``, in place; BAD and EDGE of the file itself are kept."""
-    table = read_table(recording, "events")
-    if table is None:
-        return
-    own = _list_bad_spans(raw)
-    texts = _name_events(table)
-    where = f"events.tsv of {recording.path.name}"
-    onsets, durations = (_to_numbers(table, name, where) for name in ("onset", "duration"))
-    about = get_object(read_json(recording, "events"), "channel", "events.json")
-    delimiter = about.get("Delimiter")
-    columns = table["channel"] if "channel" in table else ["n/a"] * len(table)
-    names = [
-        _split_names(cell, delimiter, raw.ch_names)
-        if text.upper().startswith("BAD") and cell not in ("", "n/a")
-        else ()
-        for text, cell in zip(texts, columns, strict=True)
-    ]
-    kept = np.flatnonzero(np.isfinite(onsets) & (np.array(texts) != ""))
-    annotations = mne.Annotations(
-        onsets[kept],
-        np.nan_to_num(durations[kept]).clip(0),
-        [texts[k] for k in kept],
-        ch_names=[names[k] for k in kept],
-    )
-    raw.set_annotations(annotations, emit_warning=False)
-    _add_spans(raw, own)
-
-
-def _name_events(table):
-    """Return the description of each event, as MNE-BIDS does; empty for those without a type."""
-    column = next((name for name in ("trial_type", "stim_type", "value") if name in table), None)
-    if column is None:
-        return ["n/a"] * len(table)
-    if "value" in table and (table[column] == "n/a").all():
-        column = "value"
-    texts = table[column]
-    if "value" in table and column != "value":
-        # A type with several values is several events: "stimulus/1", "stimulus/2". The descriptions
-        # of bad segments are not changed, as they have a meaning.
-        several = table["value"].groupby(texts).transform("nunique") > 1
-        several &= ~texts.str.upper().str.startswith(("BAD", "N/A"))
-        texts = texts.where(~several, texts + "/" + table["value"].replace("n/a", "na"))
-    return list(texts.replace("n/a", ""))
-
-
-def _to_numbers(table, name, where):
-    """Return a column as numbers, NaN where there is none; ``where`` is the table, for errors."""
-    if name not in table:
-        raise ValueError(f"{where} has no column {name!r}. Correct it.")
-    try:
-        return table[name].replace({"n/a": "nan", "": "nan"}).to_numpy(float)
-    except ValueError as exc:
-        raise ValueError(f"{where}, column {name!r}: {exc}. Correct it.") from None
-
-
-def get_object(content, key, where):
-    """Return an object in the content of a JSON file, empty if it is missing."""
-    found = content.get(key, {})
-    if not isinstance(found, dict):
-        raise ValueError(f"{key!r} in {where} is not a JSON object. Correct it.")
-    return found
-
-
-def _quote(names):
-    """Return names on one line; characters that cannot be seen are shown."""
-    plain = [name.isprintable() and name == name.strip() for name in names]
-    return ", ".join(n if ok else ascii(n) for n, ok in zip(names, plain, strict=True))
-
-
-def _split_names(text, delimiter, known):
-    """Return the channel names in a cell of ``events.tsv``."""
-    known = {name.strip(): name for name in known}
-    if text in known:
-        return (known[text],)
-    for mark in [delimiter] if delimiter else [",", ";", "|"]:
-        names = tuple(name.strip(" []\"'") for name in text.split(mark))
-        if set(names) <= set(known):
-            return tuple(known[name] for name in names)
-    raise ValueError(
-        f"events.tsv marks {text!r} as bad, expected channels of the recording: "
-        f"{_quote(known)}. Correct the column 'channel', or its Delimiter in events.json."
-    )
-
-
-def _list_bad_spans(raw):
-    """List BAD and EDGE annotations as tuples of onset, duration, description and channels."""
-    annotations = raw.annotations
-    onsets = annotations.onset - raw.first_time
-    columns = (onsets, annotations.duration, annotations.description, annotations.ch_names)
-    return [
-        (float(onset), float(duration), str(text), tuple(names))
-        for onset, duration, text, names in zip(*columns, strict=True)
-        if text.upper().startswith(("BAD", "EDGE"))
-    ]
-
-
-def _add_spans(raw, spans):
-    """Add annotations that are missing, in place; add channel names to those that are there."""
-    annotations = raw.annotations.copy()
-    annotations.onset -= raw.first_time
-    for onset, duration, text, names in spans:
-        near = np.abs(annotations.onset - onset) < 1.0 / raw.info["sfreq"]
-        near &= np.abs(annotations.duration - duration) < 1.0 / raw.info["sfreq"]
-        near &= annotations.description == text
-        there = [set(annotations.ch_names[k]) for k in np.flatnonzero(near)]
-        if set(names) in there or (there and not names):
-            continue  # the table has it, perhaps with more detail
-        free = [k for k in np.flatnonzero(near) if not annotations.ch_names[k]]
-        if free:
-            annotations.ch_names[free[0]] = tuple(names)
-        else:
-            annotations.append(onset, duration, text, [names])
-    if annotations.orig_time is not None:  # otherwise onsets count from the first sample
-        annotations.onset += raw.first_time
-    raw.set_annotations(annotations, emit_warning=False)

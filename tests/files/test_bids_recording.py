@@ -11,12 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mne_gram._files._bids_recording import (
-    find_sidecars,
-    list_input_files,
-    read_json,
-    read_recording,
-)
+from mne_gram._files._bids_recording import list_input_files, read_recording
+from mne_gram._files._bids_sidecars import find_sidecars, read_json
 from mne_gram._files._find import select_recordings
 
 STEM = "sub-01_task-rest_run-01"
