@@ -45,13 +45,19 @@ class BadSpans:
 
     def join(self, other):
         """Return the spans that are bad in either."""
-        pairs = zip(self.spans, other.spans, strict=True)
-        return BadSpans(tuple(merge_spans(np.concatenate(p)) for p in pairs), self.n_times)
+        joined = (
+            merge_spans(np.concatenate([mine, theirs])) if len(theirs) else mine
+            for mine, theirs in zip(self.spans, other.spans, strict=True)
+        )
+        return BadSpans(tuple(joined), self.n_times)
 
     def subtract(self, other):
         """Return the spans that are bad here and not there."""
         spans = []
         for mine, theirs in zip(self.spans, other.spans, strict=True):
+            if not len(mine) or not len(theirs):
+                spans.append(mine)
+                continue
             cuts = np.unique(np.concatenate([mine, theirs]))
             left = is_inside(mine, cuts) & ~is_inside(theirs, cuts)
             spans.append(merge_spans(np.stack([cuts[:-1], cuts[1:]], axis=1)[left[:-1]]))
@@ -67,6 +73,8 @@ class BadSpans:
         stop = self.n_times if stop is None else stop
         mask = np.zeros((len(self.spans), max(0, -(-(stop - start) // step))), bool)
         for row, spans in zip(mask, self.spans, strict=True):
+            if not len(spans):
+                continue
             # The first sample at or after a border.
             for a, b in -(-(spans.clip(start, stop) - start) // step):
                 row[a:b] = True

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ._bands import N_BANDS, degrees_of_freedom
-from ._prior_file import pack_symmetric, unpack_symmetric
 
 # How sharply the library is weighted by fit (per degree of freedom) at first; in how many steps the
 # weights are improved, first for all bands alike, then for each (of fewer contrasts than that a
@@ -316,18 +315,17 @@ def mix_library(candidates, target, weights):
     n_recordings, n_bands, n = candidates.shape[:3]
     present = np.flatnonzero(trace(target) > 0)
     weights = np.exp(_rate_library(candidates, target, weights))
-    flat = pack_symmetric(candidates[:, present].swapaxes(0, 1)).astype(float)
-    twice = pack_symmetric(2.0 - np.eye(n))  # products of symmetric matrices from their triangles
-    target = target[present]
+    flat = candidates[:, present].swapaxes(0, 1).reshape(len(present), n_recordings, n * n)
+    flat, target = flat.astype(float), target[present]
     found = np.repeat(weights[None] / weights.sum(), len(present), axis=0)
     for step in range(_N_SHARED + (_N_OWN if n >= _MIN_CONTRASTS else 0)):
-        mixed = unpack_symmetric((found[:, None] @ flat)[:, 0], n)
+        mixed = (found[:, None] @ flat).reshape(len(present), n, n)
         inverse = np.linalg.inv(mixed)
         inverse = (inverse + np.swapaxes(inverse, -1, -2)) / 2
         # Only shapes are compared: the sizes of the bands are fitted later.
         seen = inverse @ target @ inverse * (n / trace(inverse @ target))[:, None, None]
-        gain = (flat @ (twice * pack_symmetric(seen))[..., None])[..., 0]
-        cost = (flat @ (twice * pack_symmetric(inverse))[..., None])[..., 0]
+        both = np.stack([seen, inverse], axis=-1).reshape(len(present), n * n, 2)
+        gain, cost = np.moveaxis(flat @ both, -1, 0)
         if step < _N_SHARED:
             gain, cost = gain.sum(axis=0), cost.sum(axis=0)
         found = found * np.sqrt(gain / cost)
