@@ -20,8 +20,10 @@ from ._conditional import (
     Moments,
     adapt_covariance,
     expect_covariance,
+    find_precision,
     interpolation_operators,
     mix_covariance,
+    precision_operators,
     trace,
     update_covariance,
 )

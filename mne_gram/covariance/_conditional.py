@@ -103,6 +103,35 @@ def interpolation_operators(cov, carries_reference, good, bad, ridge=_TINY):
     return weights + np.outer(carries_reference[bad], mean), error
 
 
+def find_precision(cov, carries_reference, ridge=_TINY):
+    """Invert a covariance (..., n, n) independently of the reference.
+
+    ``precision @ carries_reference`` is 0. ``(precision @ x)[i] / precision[i, i]`` is the error of
+    predicting channel i from all others, and ``1 / precision[i, i]`` the expected square of it.
+    """
+    ones = np.asarray(carries_reference, float)
+    n = len(ones)
+    frame = np.eye(n) - np.outer(ones, ones) / max(ones.sum(), 1)
+    cov = frame @ cov @ frame.T
+    scale = trace(cov)[..., None, None] / n
+    # No variance is left along ones: any variance there makes the matrix invertible.
+    inverse = np.linalg.inv(cov + scale * (ridge * np.eye(n) + np.outer(ones, ones) / n))
+    if not ones.any():
+        return inverse
+    along = inverse @ ones
+    return inverse - along[..., :, None] * along[..., None, :] / (along @ ones)[..., None, None]
+
+
+def precision_operators(precision, good, bad):
+    """Do what `interpolation_operators` does, from what `find_precision` returns of all channels.
+
+    Fast where few channels are bad. All channels are either good or bad.
+    """
+    own = precision[..., bad[:, None], bad]
+    error = np.linalg.inv(own)
+    return -error @ precision[..., bad[:, None], good], error
+
+
 # ---------------------------------------------------------------------------------------------
 # From the population to this recording
 

@@ -9,9 +9,8 @@ expected one.
 
 import numpy as np
 
-from ..covariance import Moments, adapt_covariance, interpolation_operators, trace
+from ..covariance import Moments, adapt_covariance, find_precision, interpolation_operators
 
-_TINY = 1e-9  # of the mean variance: keeps systems solvable
 # No prediction has exactly the right gain: this share of the predicted power counts as expected
 # error. Otherwise a blink would make every frontal channel look bad.
 _GAIN_ERROR = 0.1
@@ -151,25 +150,6 @@ def nanmedian(values, axis):
 
 # ---------------------------------------------------------------------------------------------
 # Windows: each channel predicted from all others, in closed form
-
-
-def find_precision(cov, carries_reference, ridge=_TINY):
-    """Invert a covariance (..., n, n) independently of the reference.
-
-    ``precision @ carries_reference`` is 0. ``(precision @ x)[i] / precision[i, i]`` is the error of
-    predicting channel i from all others, and ``1 / precision[i, i]`` the expected square of it.
-    """
-    ones = np.asarray(carries_reference, float)
-    n = len(ones)
-    frame = np.eye(n) - np.outer(ones, ones) / max(ones.sum(), 1)
-    cov = frame @ cov @ frame.T
-    scale = trace(cov)[..., None, None] / n
-    # No variance is left along ones: any variance there makes the matrix invertible.
-    inverse = np.linalg.inv(cov + scale * (ridge * np.eye(n) + np.outer(ones, ones) / n))
-    if not ones.any():
-        return inverse
-    along = inverse @ ones
-    return inverse - along[..., :, None] * along[..., None, :] / (along @ ones)[..., None, None]
 
 
 def drop_channel(precision, channel):

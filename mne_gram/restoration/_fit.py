@@ -12,11 +12,13 @@ from .._recording import find_all_channel_gaps, measure_moments
 from ..covariance import (
     Prior,
     channel_rows,
+    find_precision,
     fit_sources,
     forward_components,
     interpolation_operators,
     leave_out_own,
     mix_covariance,
+    precision_operators,
     resolve_prior,
     update_covariance,
 )
@@ -192,17 +194,37 @@ class Operators:
         """Return the weights per band, those for all bands at once, and the error's covariances."""
         key = (good.tobytes(), bad.tobytes())
         if key not in self._kept:
+            if len(self._kept) > MAX_PATTERNS:  # neighbours in time repeat, distant ones seldom do
+                self._kept.clear()
             carries = self.carries_reference
             bands, error = interpolation_operators(self.cov, carries, good, bad)
             total, _ = interpolation_operators(self.cov.sum(axis=0), carries, good, bad)
-            if len(self._kept) > MAX_PATTERNS:  # neighbours in time repeat, distant ones seldom do
-                self._kept.clear()
             self._kept[key] = bands, total, error
         return self._kept[key]
 
+    def prepare(self, channels):
+        """Return a function of good and bad that is faster for many patterns of some channels."""
+        cov = np.concatenate([self.cov, self.cov.sum(axis=0)[None]])
+        cov = cov[:, channels[:, None], channels]
+        precision = np.zeros((len(cov), *self.cov.shape[1:]))
+        precision[:, channels[:, None], channels] = find_precision(
+            cov, self.carries_reference[channels]
+        )
+
+        def operate(good, bad):
+            """Return what the Operators do; good and bad are all of the channels."""
+            weights, error = precision_operators(precision, good, bad)
+            return weights[:-1], weights[-1], error[:-1]
+
+        return operate
+
     def spread(self, good, bad):
         """Return the standard deviation of the error of each bad channel."""
-        return self.excess * np.sqrt(np.einsum("bii->i", self(good, bad)[2]).clip(0))
+        return self.scale(self(good, bad)[2])
+
+    def scale(self, error):
+        """Return the standard deviations that follow from an error's covariances."""
+        return self.excess * np.sqrt(np.einsum("bii->i", error).clip(0))
 
     def size(self, good, bad):
         """Return the standard deviation of bad channels, relative to the mean of the good ones."""

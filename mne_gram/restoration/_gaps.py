@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 _LONGEST = 2.0  # seconds of lag after which nothing is correlated
-_REACH = 0.3  # seconds of good samples on either side that predict into the gap
+REACH = 0.3  # seconds of good samples on either side that predict into the gap
 _LEVEL_PART = 0.5  # seconds; the variance of the means of such parts shows if there is an offset
 _DOUBT = 4.0  # how many squared standard errors an offset has to exceed to be believed at all
 CONTEXT = 2.0  # seconds on either side of a gap in which the miss is measured
@@ -22,6 +22,7 @@ _BLEND = 0.05  # seconds over which two estimates of one gap are cross-faded
 _DEFAULT_DECAY = ((0.6, 0.02), (0.4, 0.15))
 _DEFAULT_SECONDS = 4.0  # how many seconds of the recording's own miss weigh as much
 _RAMP = 0.1  # seconds over which a step that is too large is removed
+_DENSE, _MOST_NEAR = 20.0, 16  # gaps per second from where so many samples on a side predict
 _STEP_WINDOW = 2.0  # seconds around a gap in which the usual size of steps is measured
 STEP_QUANTILE = 0.99
 
@@ -154,6 +155,7 @@ def bridge(block, gaps, surroundings, miss, fill_gaps):
     """
     kernel, spreads = miss
     estimates = []
+    most = _MOST_NEAR if len(gaps) > _DENSE * block.n_times / block.sfreq else None
     for (channel, a, b, _, joined), around in zip(gaps, surroundings, strict=True):
         if joined is None and (not fill_gaps or around.is_alone):
             continue  # nothing before and nothing after to continue
@@ -165,7 +167,7 @@ def bridge(block, gaps, surroundings, miss, fill_gaps):
             estimate, spread = values[a - left : b - left], std[a - left : b - left]
             if channel in spreads:  # the miss around the gaps weighs as much as the model
                 spread = np.sqrt((spread**2 + spreads[channel] ** 2) / 2)
-        correction, share = _predict(around, a, b, kernel, block.sfreq)
+        correction, share = _predict(around, a, b, kernel, block.sfreq, most)
         values, std = estimate + correction, spread * share
         estimates.append(Estimate(channel, a, b, values, std, joined is None))
     return estimates
@@ -185,13 +187,13 @@ def _fit_kernel(misses, sfreq):
     """Estimate the autocorrelation of the miss up to the reach, one for all channels."""
     lags = np.arange(round(_LONGEST * sfreq) + 1)
     kernel = sum(share * np.exp(-lags / (decay * sfreq)) for share, decay in _DEFAULT_DECAY)
-    n_lags = round(_REACH * sfreq) + 1
+    n_lags = round(REACH * sfreq) + 1
     products, seconds = np.zeros(n_lags), 0.0
     for times, miss in misses:
-        for part in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times) > 1) + 1):
-            if len(part) < 2 * n_lags:
-                continue
-            x = miss[part] - miss[part].mean()
+        cuts = np.r_[0, np.flatnonzero(np.diff(times) > 1) + 1, len(times)]
+        long = np.diff(cuts) >= 2 * n_lags
+        for a, b in zip(cuts[:-1][long], cuts[1:][long], strict=True):
+            x = miss[a:b] - miss[a:b].mean()
             power = x @ x
             if power <= 0:
                 continue
@@ -207,16 +209,23 @@ def _fit_kernel(misses, sfreq):
     return kernel
 
 
-def _predict(around, start, stop, kernel, sfreq):
-    """Krige the miss into a part of a gap; also the share of its deviation that stays."""
+def _predict(around, start, stop, kernel, sfreq, most=None):
+    """Krige the miss into a part of a gap; also the share of its deviation that stays.
+
+    ``most`` is how many samples on either side are used, if that is limited.
+    """
     times, miss = around.times, around.miss
     nothing = np.zeros(stop - start), np.ones(stop - start)
     if not len(times):
         return nothing
     level = _find_level(miss, sfreq)
-    reach = round(_REACH * sfreq)
+    reach = round(REACH * sfreq)
     near = (times >= around.start - reach) & (times < around.stop + reach)
     times, miss = times[near], miss[near] - level
+    if most is not None:
+        first = np.searchsorted(times, around.start)
+        some = slice(max(0, first - most), first + most)
+        times, miss = times[some], miss[some]
     if not len(times):
         return nothing[0] + level, nothing[1]
 

@@ -12,14 +12,29 @@ The order of things:
    but without a step where the set of good channels changes.
 """
 
+from functools import partial
+
 import numpy as np
 
-from ..covariance import MIN_GOOD, filter_length, sum_bands
+from ..covariance import MIN_GOOD, filter_length, split_bands, sum_bands
 from ._fit import Plan, fit_spatial, measure_statistics
-from ._gaps import CONTEXT, Estimate, Gap, bridge, join_runs, limit_steps, look_around, measure_miss
+from ._gaps import (
+    CONTEXT,
+    REACH,
+    Estimate,
+    Gap,
+    bridge,
+    join_runs,
+    limit_steps,
+    look_around,
+    measure_miss,
+)
 from ._noise import colour_noise, read_noise
 
 _CHUNK_SECONDS = 60.0
+_SHARED_SECONDS = 8.0  # of signals that are filtered for many runs at once
+_MANY = 50  # times that a sample may be estimated, on average, before runs get less context
+_MOST_SPREADS = 500  # in a block, of channels that are bad throughout
 
 
 def fit(recording, settings):
@@ -131,16 +146,25 @@ def find_gaps(block, spatial):
     others = np.flatnonzero(~spatial.whole)
     intermittent = block.mask & ~spatial.whole[:, None]
     runs = find_runs(intermittent, block.segments)
-    _fill_roughly(block.data, intermittent, others, runs, spatial.operators)
-    estimates = {}
+    operators, estimate = spatial.operators, partial(_estimate, block, spatial.noise)
     margin = round(CONTEXT * block.sfreq)
+    if 2 * margin * len(runs) > _MANY * block.n_times:
+        margin = round(REACH * block.sfreq)
+    n_values = sum(intermittent[:, a].sum() * (b - a + 2 * margin) for a, b, _ in runs)
+    if n_values > len(others) * block.n_times:  # then it is faster to filter the good channels
+        operators = operators.prepare(others)
+        if spatial.noise is None:
+            estimate = SharedBands(block, others)
+    _fill_roughly(block.data, intermittent, others, runs, operators)
+    estimates = {}
     for a, b, segment in runs:
         good, bad = _split(intermittent[:, a], others)
         if len(good) < MIN_GOOD:
             continue
         left, right = max(segment[0], a - margin), min(segment[1], b + margin)
-        found = _estimate(block, good, bad, (left, right), segment, spatial)
-        spread = spatial.operators.spread(good, bad)
+        weights, _, error = operators(good, bad)
+        found = estimate(good, bad, weights, error, (left, right), segment)
+        spread = spatial.operators.scale(error)
         for row, channel in enumerate(bad):
             estimates[int(channel), a] = (left, right, found[row], spread[row])
     enough = (~block.mask).sum(axis=0) >= MIN_GOOD
@@ -178,22 +202,58 @@ def _fill_roughly(data, mask, others, runs, operators):
             data[bad, a:b] = before[:, None] + (after - before)[:, None] * ramp
 
 
-def _estimate(block, good, bad, span, segment, spatial):
-    """Estimate bad channels band by band over a span of a segment, in chunks: (n_bad, n_times)."""
+def _estimate(block, noise, good, bad, weights, error, span, segment):
+    """Estimate bad channels band by band over a span of a segment, in chunks: (n_bad, n_times).
+
+    ``weights`` and ``error`` are what `Operators` returns per band.
+    """
     sfreq, first, (start, stop) = block.sfreq, block.first, span
     half = filter_length(sfreq) // 2
-    weights, _, error = spatial.operators(good, bad)
     found = np.empty((len(bad), stop - start))
     chunk = max(1, round(_CHUNK_SECONDS * sfreq))
     for a in range(start, stop, chunk):
         b = min(a + chunk, stop)
         left, right = max(segment[0], a - half), min(segment[1], b + half)
         parts = weights @ block.data[good, left:right]
-        if spatial.noise is not None:
-            noise = read_noise(spatial.noise, first + left, first + right, sfreq)
-            parts += colour_noise(error, sfreq) @ noise[:, bad]
+        if noise is not None:
+            drawn = read_noise(noise, first + left, first + right, sfreq)
+            parts += colour_noise(error, sfreq) @ drawn[:, bad]
         found[:, a - start : b - start] = sum_bands(parts, sfreq, (a - left, right - b))
     return found
+
+
+class SharedBands:
+    """Estimates bad channels as `_estimate` does; neighbouring spans share the filtered signals.
+
+    Spans come in the order of time, and the block does not change.
+    """
+
+    def __init__(self, block, channels):
+        self._block, self._channels = block, channels
+        self._row = np.zeros(len(block.data), int)
+        self._row[channels] = np.arange(len(channels))
+        self._start = self._stop = 0
+        self._parts = None  # (n_channels * n_bands, n_times) from start to stop
+
+    def __call__(self, good, bad, weights, error, span, segment):
+        """Return the estimates over a span of a segment, (n_bad, n_times)."""
+        start, stop = span
+        if not self._start <= start <= stop <= self._stop or self._segment != segment:
+            self._read(start, stop, segment)
+        rows = np.zeros((len(bad), len(weights), len(self._channels)))
+        rows[:, :, self._row[good]] = weights.swapaxes(0, 1)
+        rows = rows.reshape(len(bad), -1)
+        return rows @ self._parts[:, start - self._start : stop - self._start]
+
+    def _read(self, start, stop, segment):
+        """Filter the signals of a span, and some more after it."""
+        sfreq = self._block.sfreq
+        half = filter_length(sfreq) // 2
+        stop = min(segment[1], max(stop, start + round(_SHARED_SECONDS * sfreq)))
+        left, right = max(segment[0], start - half), min(segment[1], stop + half)
+        parts = split_bands(self._block.data[self._channels, left:right], sfreq)
+        self._parts = parts[..., start - left : stop - left].reshape(-1, stop - start)
+        self._start, self._stop, self._segment = start, stop, segment
 
 
 # ---------------------------------------------------------------------------------------------
@@ -207,12 +267,18 @@ def _estimate_whole(block, runs, spatial):
         return []
     data, mask, operators = block.data, block.mask, spatial.operators
     std = np.repeat(operators.spread(good, bad)[:, None], block.n_times, axis=1)
-    for a, b, _ in runs:  # the error is larger where neighbours are estimates themselves
-        kept = good[~mask[good, a]]
+    # The error is larger where neighbours are estimates themselves.
+    step = -(-len(runs) // _MOST_SPREADS)
+    for some in (runs[k : k + step] for k in range(0, len(runs), step or 1)):
+        a, b = some[0][0], some[-1][1]
+        kept = good[~mask[good, some[0][0]]]
         if len(kept) >= MIN_GOOD:
             std[:, a:b] = operators.spread(kept, bad)[:, None]
+    weights, _, error = operators(good, bad)
     for segment in block.segments:
-        data[bad, segment[0] : segment[1]] = _estimate(block, good, bad, segment, segment, spatial)
+        data[bad, slice(*segment)] = _estimate(
+            block, spatial.noise, good, bad, weights, error, segment, segment
+        )
     # Where no channel is good, the others are inventions, and so is what is made of them.
     enough = (~mask).sum(axis=0) >= MIN_GOOD
     std[:, ~enough] = np.hypot(std[:, ~enough], operators.size(good, bad)[:, None])

@@ -29,6 +29,7 @@ _NOISE = 0.2  # of the mean variance
 MAX_CONTRASTS = 32  # of the library, in a trial: enough to compare experts
 _MIN_FOR_SPHERE = 8  # good channels: fewer contain little information about sources
 _MIN_SAMPLES = 3  # hidden in a row
+_MOST_GAPS = 200  # in a span of time that is hidden
 
 
 # ---------------------------------------------------------------------------------------------
@@ -272,6 +273,9 @@ def _hide_spans(recording, rng):
     gaps = sorted((a, b) for k, rows in enumerate(bad.spans) if not whole[k] for a, b in rows)
     if not gaps:
         return
+    # Where gaps are many, shorter spans have enough of them.
+    length = min(length, max(_MIN_SECONDS * recording.sfreq, _MOST_GAPS * n_times / len(gaps)))
+    length = round(length)
     picks = rng.permutation(len(gaps))[:_N_SPANS]
     centers = sorted((gaps[k][0] + gaps[k][1]) // 2 for k in picks)
     spans = []
