@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 _LONGEST = 2.0  # seconds of lag after which nothing is correlated
 REACH = 0.3  # seconds of good samples on either side that predict into the gap
@@ -23,6 +23,7 @@ _DEFAULT_DECAY = ((0.6, 0.02), (0.4, 0.15))
 _DEFAULT_SECONDS = 4.0  # how many seconds of the recording's own miss weigh as much
 _RAMP = 0.1  # seconds over which a step that is too large is removed
 _DENSE, _MOST_NEAR = 20.0, 16  # gaps per second from where so many samples on a side predict
+_SHARED_STEP = 0.5  # seconds
 _STEP_WINDOW = 2.0  # seconds around a gap in which the usual size of steps is measured
 STEP_QUANTILE = 0.99
 
@@ -98,6 +99,9 @@ def join_runs(estimates, channel, start, stop, mask, sfreq):
     runs = [(a, b, estimates.get((channel, a))) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
     if any(run[2] is None for run in runs):
         return None
+    if len(runs) == 1:
+        first, last, estimate, spread = runs[0][2]
+        return first, estimate, np.full(last - first, spread)
     left, right = runs[0][2][0], runs[-1][2][1]
     values, std = np.zeros(right - left), np.zeros(right - left)
     weight = np.zeros(right - left)
@@ -229,19 +233,23 @@ def _predict(around, start, stop, kernel, sfreq, most=None):
     if not len(times):
         return nothing[0] + level, nothing[1]
 
-    def correlate(a, b):
-        lag = np.abs(a[:, None] - b[None])
-        return np.where(lag < len(kernel), kernel[np.minimum(lag, len(kernel) - 1)], 0.0)
+    tapered = np.append(kernel, 0.0)
 
-    system = correlate(times, times) + 1e-4 * kernel[0] * np.eye(len(times))
-    factor = cho_factor(_make_positive(system))
+    def correlate(a, b):
+        return tapered[np.minimum(np.abs(a[:, None] - b[None]), len(kernel))]
+
+    system = correlate(times, times)
+    np.fill_diagonal(system, system.diagonal() + 1e-4 * kernel[0])
+    factor, failed = dpotrf(system)  # without the checks of SciPy's cho_factor, which take longer
+    if failed:
+        factor, _ = dpotrf(_make_positive(system))
     # Only the ends of a long gap are correlated with what is around it.
     gap = np.arange(start, stop)
     ends = np.minimum(gap - around.start, around.stop - 1 - gap) < len(kernel)
     if not ends.any():
         return nothing[0] + level, nothing[1]
     across = correlate(gap[ends], times)
-    weights = cho_solve(factor, across.T).T
+    weights = dpotrs(factor, across.T)[0].T
     correction, share = nothing[0] + level, nothing[1]
     correction[ends] += weights @ miss
     left_over = 1 - (weights * across).sum(axis=1) / kernel[0]
@@ -257,8 +265,11 @@ def _find_level(miss, sfreq):
     n_parts = max(2, round(len(miss) / (_LEVEL_PART * sfreq)))
     if len(miss) < n_parts:
         return 0.0
-    means = np.array([part.mean() for part in np.array_split(miss, n_parts)])
-    level, variance = means.mean(), means.var(ddof=1) / n_parts
+    edges = np.arange(n_parts + 1) * (len(miss) // n_parts)
+    edges += np.minimum(np.arange(n_parts + 1), len(miss) % n_parts)
+    means = np.add.reduceat(miss, edges[:-1]) / np.diff(edges)
+    level = means.sum() / n_parts
+    variance = ((means - level) ** 2).sum() / (n_parts - 1) / n_parts
     return level * max(0.0, 1 - _DOUBT * variance / level**2) if level else 0.0
 
 
@@ -285,12 +296,19 @@ def limit_steps(block, estimates, known=None):
     ``known`` maps (channel, start) to a usual step that the block does not show.
     """
     data, mask, sfreq, known = block.data, block.mask, block.sfreq, known or {}
+    near, last = 0.0, {}  # where gaps are dense, those nearby share a limit
+    if len(estimates) > _DENSE * block.n_times / sfreq:
+        near = _SHARED_STEP * sfreq
     for estimate in estimates:
         start, stop = block.find_segment(estimate.start)
+        before = last.get(estimate.channel)
         if (estimate.channel, estimate.start) in known:
             limit = known[estimate.channel, estimate.start]
+        elif before is not None and 0 <= estimate.start - before[0] < near:
+            limit = before[1]
         else:
             limit = usual_step(block, estimate, (start, stop))
+            last[estimate.channel] = estimate.start, limit
         if limit is None:
             continue
         length = estimate.stop - estimate.start

@@ -32,7 +32,9 @@ from ._gaps import (
 from ._noise import colour_noise, read_noise
 
 _CHUNK_SECONDS = 60.0
-_SHARED_SECONDS = 8.0  # of signals that are filtered for many runs at once
+# Where estimates have this many times the samples of the block, all runs share filtered signals, of
+# so many seconds at once.
+_MIN_SHARED, _SHARED_SECONDS = 1.0, 8.0
 _MANY = 50  # times that a sample may be estimated, on average, before runs get less context
 _MOST_SPREADS = 500  # in a block, of channels that are bad throughout
 
@@ -151,7 +153,7 @@ def find_gaps(block, spatial):
     if 2 * margin * len(runs) > _MANY * block.n_times:
         margin = round(REACH * block.sfreq)
     n_values = sum(intermittent[:, a].sum() * (b - a + 2 * margin) for a, b, _ in runs)
-    if n_values > len(others) * block.n_times:  # then it is faster to filter the good channels
+    if n_values > _MIN_SHARED * len(others) * block.n_times:
         operators = operators.prepare(others)
         if spatial.noise is None:
             estimate = SharedBands(block, others)

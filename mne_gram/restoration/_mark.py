@@ -123,11 +123,17 @@ def _annotate(annotations, inst, picks, spans):
         text = _INVENTED if span.invented else _RESTORED
         key = (span.start, span.stop, text)
         together.setdefault(key, []).append(inst.ch_names[picks[span.channel]])
-    sfreq = inst.info["sfreq"]
-    for (start, stop, text), channels in together.items():
-        annotations.append(
-            start / sfreq + inst.first_time, (stop - start) / sfreq, text, [tuple(channels)]
-        )
+    if not together:
+        return
+    starts, stops, texts = zip(*together, strict=True)
+    starts, stops = np.array(starts), np.array(stops)
+    # All at once, since MNE sorts them each time.
+    annotations.append(
+        starts / inst.info["sfreq"] + inst.first_time,
+        (stops - starts) / inst.info["sfreq"],
+        list(texts),
+        [tuple(channels) for channels in together.values()],
+    )
 
 
 def _release_annotations(annotations, inst, picks, done):

@@ -273,10 +273,11 @@ def _hide_spans(recording, rng):
     gaps = sorted((a, b) for k, rows in enumerate(bad.spans) if not whole[k] for a, b in rows)
     if not gaps:
         return
-    # Where gaps are many, shorter spans have enough of them.
-    length = min(length, max(_MIN_SECONDS * recording.sfreq, _MOST_GAPS * n_times / len(gaps)))
-    length = round(length)
-    picks = rng.permutation(len(gaps))[:_N_SPANS]
+    # Where gaps are many, fewer and shorter spans have enough of them.
+    spacing = n_times / len(gaps)
+    length = round(min(length, max(_MIN_SECONDS * recording.sfreq, _MOST_GAPS * spacing)))
+    n_spans = int(np.clip(_N_SPANS * _MOST_GAPS * spacing / length, 1, _N_SPANS))
+    picks = rng.permutation(len(gaps))[:n_spans]
     centers = sorted((gaps[k][0] + gaps[k][1]) // 2 for k in picks)
     spans = []
     for center in centers:

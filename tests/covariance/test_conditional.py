@@ -19,8 +19,10 @@ from mne_gram.covariance._conditional import (
     complete_covariance,
     contrast_basis,
     expect_covariance,
+    find_precision,
     interpolation_operators,
     mix_library,
+    precision_operators,
     stein_divergence,
 )
 from mne_gram.covariance._places import Places, channel_rows
@@ -98,6 +100,21 @@ def test_operators_are_the_conditional_mean_of_derivations(seed):
     assert_allclose(weights, expected, atol=1e-9)
     left = cov[np.ix_(bad, bad)] - expected @ cov[np.ix_(good, bad)]
     assert_allclose(error, left, atol=1e-9)
+
+
+@some
+@given(seed=st.integers(0, 1000), n_bad=st.integers(1, 6), bipolar=st.integers(0, 2))
+def test_operators_follow_from_the_precision(seed, n_bad, bipolar):
+    """Whatever carries the reference, both ways give the same weights and errors."""
+    cov, good, bad = draw_problem(seed, n_bad=n_bad)
+    carries_reference = np.ones(9)
+    carries_reference[np.random.default_rng(seed).permutation(9)[:bipolar]] = 0.0
+    if not carries_reference[good].any():
+        return
+    expected = interpolation_operators(np.array([cov, 2 * cov]), carries_reference, good, bad)
+    precision = find_precision(np.array([cov, 2 * cov]), carries_reference)
+    for one, other in zip(precision_operators(precision, good, bad), expected, strict=True):
+        assert_allclose(one, other, atol=1e-5)
 
 
 @some

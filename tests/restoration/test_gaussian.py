@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram._recording import Recording, Samples, find_spans
-from mne_gram.covariance._bands import N_BANDS, STATISTICS_EDGES
+from mne_gram.covariance._bands import N_BANDS, STATISTICS_EDGES, split_bands, sum_bands
 from mne_gram.covariance._conditional import interpolation_operators
 from mne_gram.restoration import _fit, _gaussian
 from mne_gram.restoration._fit import Settings, find_baselines, fit_covariance
@@ -409,6 +409,47 @@ def test_a_piece_without_anything_good_is_left_alone():
         data, mask, segments, SFREQ, same_in_all_bands(cov), np.ones(N_CHANNELS), fill_gaps=True
     )
     assert [(s.channel, s.start, s.stop) for s in estimates] == [(7, 0, 400), (7, 450, N_TIMES)]
+
+
+def test_many_patterns_share_what_is_costly(monkeypatch):
+    """A scattered mask needs few solves and filters, and the estimates are as good as without."""
+    cov = draw_cov()
+    truth = draw_data(cov, 600)
+    truth = np.apply_along_axis(np.convolve, 1, truth, np.hanning(9), "same")
+    mask = np.random.default_rng(0).random(truth.shape) < 0.3
+    mask[-2:] = False
+    calls = dict(solves=0, filters=0)
+
+    def count(name, function):
+        def counted(*args, **kwargs):
+            calls[name] += 1
+            return function(*args, **kwargs)
+
+        return counted
+
+    found = []
+    solve, shares = interpolation_operators, _gaussian._MANY
+    for many in (np.inf, shares):
+        monkeypatch.setattr(_gaussian, "_MANY", many)
+        monkeypatch.setattr(_fit, "interpolation_operators", count("solves", solve))
+        monkeypatch.setattr(_gaussian, "split_bands", count("filters", split_bands))
+        monkeypatch.setattr(_gaussian, "sum_bands", count("filters", sum_bands))
+        calls.update(solves=0, filters=0)
+        data = np.where(mask, np.nan, truth)
+        repair(data, mask, [(0, 250), (250, 600)], SFREQ, same_in_all_bands(cov), np.ones(8))
+        assert calls["solves"] == 0 and calls["filters"] <= 4
+        assert_array_equal(data[~mask], truth[~mask])
+        found.append(data)
+    error, limited = (((data - truth)[mask] ** 2).sum() for data in found)
+    assert limited < 1.05 * error
+    # The same, run by run.
+    monkeypatch.setattr(_gaussian, "_MANY", np.inf)
+    monkeypatch.setattr(_gaussian, "_MIN_SHARED", np.inf)
+    data = np.where(mask, np.nan, truth)
+    calls.update(solves=0, filters=0)
+    repair(data, mask, [(0, 250), (250, 600)], SFREQ, same_in_all_bands(cov), np.ones(8))
+    assert calls["solves"] > 100 and calls["filters"] > 100
+    assert_allclose(data, found[0], atol=1e-6)
 
 
 def test_draws_have_the_covariance_of_the_error():
