@@ -24,8 +24,8 @@ from ._base import (
     draw_seed,
 )
 from ._inner_folds import can_fold
-from ._input_formats import find_subjects, read_groups
 from ._linear_probe import learn_probe, make_layout
+from ._subjects import find_subjects, read_groups
 
 
 @fill_doc

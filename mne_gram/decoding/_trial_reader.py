@@ -14,7 +14,8 @@ from ..models import PATCH_LENGTH
 from ..montage import CH_NAMES, match_channels
 from ..preprocessing import SFREQ, check_units, find_line_freq, measure_level
 from ..restoration import harmonize
-from ._input_formats import UNITS, TrialStack, read_input, read_subjects
+from ._input_formats import UNITS, TrialStack, read_input
+from ._subjects import read_subjects
 from ._trial_filter import preprocess_trials, to_epochs, warn_of_info, warn_once
 
 _N_SAMPLES = 2**20  # used to check the unit
