@@ -80,12 +80,13 @@ def run_pipeline(root, out):
 def read_report(path):
     """Return the titles of the sections of a report, its number of figures, and its text."""
     html = path.read_text(encoding="utf-8")
-    titles = re.findall(r'data-mne-title="([^"]*)"|<h[2-5][^>]*>([^<]+)</h', html)
-    titles = [unescape(one or other).strip() for one, other in titles]
-    figures = len(re.findall(r"data:image/|<svg", html))
-    text = re.sub(r"<(script|style).*?</\1>", " ", html, flags=re.S)
-    text = " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
-    return list(dict.fromkeys(titles)), figures, text
+    body = html[html.rfind("<body") :]  # scripts before it have the same word
+    names = list(dict.fromkeys(re.findall(r'id="accordion-collapse-([^"]+)"', body)))
+    parts = {name for name in names for other in names if name.startswith(f"{other}-")}
+    titles = [re.sub("_+", " ", name).strip() for name in names if name not in parts]
+    figures = body.count('src="data:image/')
+    text = re.sub(r"<[^>]*>", " ", re.sub(r'src="data:[^"]*"', "", body))
+    return titles, figures, " ".join(unescape(text).split())
 
 
 def show(name, out):
@@ -93,13 +94,13 @@ def show(name, out):
     for path in sorted(out.rglob("*_report.html")):
         titles, figures, text = read_report(path)
         print(f"{name}, {path.name}: {figures} figures, {path.stat().st_size / 1e6:.1f} MB")
-        print(f"    sections: {'; '.join(titles)}")
-        bads = re.findall(r"Bad channels? ?:? ?([^.]{0,60})", text, re.IGNORECASE)
-        print(f"    bad channels: {'; '.join(dict.fromkeys(bads)) or 'not mentioned'}")
+        print(f"    sections: {', '.join(titles)}")
+        bads = re.findall(r"Bad channels marked in original data: ((?:[A-Z]\w*(?:, )?)+)", text)
+        print(f"    bad channels of its recordings: {'; '.join(bads) or 'not mentioned'}")
     for path in sorted(out.rglob("*_proc-clean_epo.fif")):
         epochs = mne.read_epochs(path, preload=False, verbose="error")
-        counts = {key: len(epochs[key]) for key in epochs.event_id}
-        print(f"    {path.name}: {counts} epochs, bad channels {epochs.info['bads']}")
+        counts = ", ".join(f"{len(epochs[key])} of {key}" for key in epochs.event_id)
+        print(f"    {path.name}: {counts}; bad channels {epochs.info['bads']}")
 
 
 def main():

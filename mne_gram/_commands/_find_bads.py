@@ -164,8 +164,18 @@ def _describe_row(row):
         f"{n_new} of them new"
     )
     if len(row["table"]):
-        table = row["table"].drop(columns="whole").round(dict(start=3, stop=3))
+        table = _join_channels(row["table"], len(found.ch_names) - len(found.channels))
+        table = table.drop(columns="whole").round(dict(start=3, stop=3))
         yield from (f"  {line}" for line in table.to_string(index=False).splitlines())
+
+
+def _join_channels(table, n_channels):
+    """Return a table in which segments of all ``n_channels`` channels are one row."""
+    same = ["start", "stop", "why", "whole"]
+    sizes = table.groupby(same)["channel"].transform("size")
+    of_all = (sizes >= max(n_channels, 2)) & ~table["whole"].astype(bool)
+    table = table.assign(channel=table["channel"].where(~of_all, "all"))
+    return table[~of_all | ~table.duplicated(["channel", *same])]
 
 
 def _describe_outcome(row, args):

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._files import TsvText, find_sidecars
 from .._formats import check_folders, staged_together
+from ..detection import BAD_PREFIX
 from ._sidecars import CHANNEL_TYPES
 
 BACKUPS = "sourcedata/mne_gram_backup"
@@ -43,7 +44,8 @@ def plan_tables(recording, inst, found):
         tables[path] = _mark_channels(table, inst, found, channels)
     if spans:
         path, table = _open_table(recording, "events", lambda: b"onset\tduration\ttrial_type\n")
-        tables[path] = _add_events(table, inst, found, spans)
+        needed = set(found.ch_names) - {*found.channels, *known}
+        tables[path] = _add_events(table, inst, _join(spans, needed))
     return tables, channels, spans
 
 
@@ -63,6 +65,18 @@ def _is_annotated(span, annotated, step):
         for start, stop, names in annotated
         if not names or span.channel in names
     )
+
+
+def _join(spans, needed):
+    """Return spans; those of all needed channels at the same time once, with the channel n/a."""
+    same = {}
+    for span in spans:
+        same.setdefault((span.start, span.stop, span.why), []).append(span)
+    joined = []
+    for group in same.values():
+        of_all = len(needed) > 1 and needed <= {span.channel for span in group}
+        joined += [group[0]._replace(channel="n/a")] if of_all else group
+    return joined
 
 
 def _open_table(recording, suffix, make):
@@ -120,7 +134,7 @@ def _mark_channels(table, inst, found, channels):
     return table.to_bytes()
 
 
-def _add_events(table, inst, found, spans):
+def _add_events(table, inst, spans):
     """Return the content of ``events.tsv`` with rows for spans, in the order of onsets."""
     if "trial_type" not in table.columns:
         # Events keep the names that readers gave them before.
@@ -130,15 +144,13 @@ def _add_events(table, inst, found, spans):
     if "channel" not in table.columns:
         table.add_column("channel", ["n/a"] * len(table.get("onset")))
     sfreq = inst.info["sfreq"]
-    texts = found.to_annotations(inst).description
-    texts = dict(zip(found.spans, texts, strict=True))
     for span in spans:
         onsets = [_to_number(cell) for cell in table.get("onset")]
         place = max(np.flatnonzero(np.array(onsets) <= span.start), default=-1) + 1
         cells = dict(
             onset=_format(span.start),
             duration=_format(span.stop - span.start),
-            trial_type=str(texts[span]),
+            trial_type=f"{BAD_PREFIX}{span.why}",
             channel=span.channel.strip(),
             sample=str(round(span.start * sfreq)),
         )

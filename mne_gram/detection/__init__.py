@@ -3,7 +3,7 @@
 """Find bad channels and segments."""
 
 from ._find_bads import find_bads
-from ._report import BadsReport
+from ._report import BAD_PREFIX, BadsReport
 from ._running_check import RunningCheck
 from ._window_check import WindowCheck, fit_window_check
 

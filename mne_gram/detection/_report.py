@@ -13,7 +13,7 @@ from mne.utils import _validate_type, warn
 
 from .._docs import fill_doc
 
-_PREFIX = "BAD_gram_"
+BAD_PREFIX = "BAD_gram_"
 _SHOWN = 8  # pairs of bridged channels in the printed report
 _WIDTH = 72  # columns of the printed report
 
@@ -190,7 +190,7 @@ class BadsReport:
         return mne.Annotations(
             [span.start + shift for span in self.spans],
             [span.stop - span.start for span in self.spans],
-            [_PREFIX + span.why for span in self.spans],
+            [BAD_PREFIX + span.why for span in self.spans],
             orig_time=inst.annotations.orig_time,
             ch_names=[(span.channel,) for span in self.spans],
         )

@@ -212,6 +212,22 @@ def test_segments_of_bad_channels(recording, find, monkeypatch):
     assert list(row["table"]["marked"]) == ["new", "already", "already", "already"]
 
 
+def test_segments_of_all_channels(recording, find, monkeypatch):
+    """A segment of all channels that are good otherwise is one event without a channel."""
+    names = read_recording(recording).ch_names
+    spans = [Span(name, 4.0, 4.5, "flat") for name in names if name not in ("CP2", "Cz", "FT8")]
+    for number, channels in ((len(spans), ["n/a"]), (2, ["FC3", "FC5"])):
+        monkeypatch.setattr(
+            _find_bads, "find_bads", lambda inst, n=number, **kw: find(inst, spans[:n])
+        )
+        path = recording.root / f"{STEM}_events.tsv"
+        path.write_text("onset\tduration\ttrial_type\n")
+        assert _mark(recording)["status"] == "new"
+        rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+        assert [row[3] for row in rows] == channels
+        assert {tuple(row[:3]) for row in rows} == {("4", "0.5", "BAD_gram_flat")}
+
+
 def test_blank_lines_and_ends():
     """Rows go before blank lines at the end; values are set by row and column."""
     table = TsvText(b"a\tb\n1\t2\n\n", "x")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import mne_gram
+from mne_gram._commands._find_bads import _join_channels
 from mne_gram._commands._main import main
 
 
@@ -159,6 +160,15 @@ def test_find_bads_in_data_set(bids_copy, capsys):
     assert {found["channel"] for found in row["found"] if found["whole"]} == {"CP2", "FT8"}
     table = pd.read_csv(tables[0], sep="\t").set_index("name")
     assert table["status"]["CP2"] == "bad" and "misfit" in table["status_description"]["CP2"]
+
+
+def test_segments_of_all_channels_are_one_row():
+    """In the printed table only, and next to segments of single channels."""
+    rows = [("A", 0, 1), ("B", 0, 1), ("C", 0, 9), ("A", 3, 4)]
+    table = pd.DataFrame(rows, columns=["channel", "start", "stop"])
+    table = table.assign(why="flat", whole=[False, False, True, False], marked="new")
+    joined = _join_channels(table, 2)
+    assert list(joined["channel"]) == ["all", "C", "A"] and list(joined["stop"]) == [1, 9, 4]
 
 
 def test_find_bads_in_file_of_data_set(bids_copy, tmp_path, capsys):
