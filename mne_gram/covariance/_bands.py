@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
-from scipy.signal import firwin
 
 # The borders of the partition delta, theta, alpha, beta, above. Every frequency belongs to one
 # band, so the parts of a signal add up to the signal.
@@ -37,11 +36,21 @@ def lowpass_taps(sfreq, edges=BAND_EDGES, n_taps=None):
     taps = np.zeros((len(edges), n_taps))
     for row, edge in zip(taps, edges, strict=True):
         if edge + _TRANSITION / 2 < sfreq / 2:
-            row[:] = firwin(n_taps, edge, fs=sfreq)
+            row[:] = _design_lowpass(n_taps, 2 * edge / sfreq)
         else:
             row[n_taps // 2] = 1.0
     taps.flags.writeable = False
     return taps
+
+
+def _design_lowpass(n_taps, edge):
+    """Do what ``scipy.signal.firwin`` does, the import of which takes a second.
+
+    ``edge`` is relative to the Nyquist frequency, the window is Hamming's.
+    """
+    times = np.arange(n_taps) - (n_taps - 1) / 2
+    taps = edge * np.sinc(edge * times) * np.hamming(n_taps)
+    return taps / taps.sum()
 
 
 def sum_bands(parts, sfreq, pad=None):

@@ -3,7 +3,6 @@
 """Noise for draws from the posterior: the same at the same time, wherever reading begins."""
 
 import numpy as np
-from scipy.signal import oaconvolve
 
 from ..covariance import N_BANDS, STATISTICS_EDGES, WINDOW, band_products, lowpass_taps
 
@@ -42,6 +41,8 @@ class Noise:
 
 def read_noise(noise, start, stop, sfreq):
     """Return white noise per band, the highest ending where its covariance was measured."""
+    from scipy.signal import oaconvolve  # takes a second to import
+
     taps = lowpass_taps(sfreq, STATISTICS_EDGES[-1:])[0]
     half = len(taps) // 2
     drawn = noise.read(start, stop + 2 * half)  # the noise at time t lies half a filter later
