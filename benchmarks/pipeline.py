@@ -95,7 +95,7 @@ def show(name, out):
         titles, figures, text = read_report(path)
         print(f"{name}, {path.name}: {figures} figures, {path.stat().st_size / 1e6:.1f} MB")
         print(f"    sections: {', '.join(titles)}")
-        bads = re.findall(r"Bad channels marked in original data: ((?:[A-Z]\w*(?:, )?)+)", text)
+        bads = re.findall(r"marked in original data: (.*?) (?:Bad channels|Raw)", text)
         print(f"    bad channels of its recordings: {'; '.join(bads) or 'not mentioned'}")
     for path in sorted(out.rglob("*_proc-clean_epo.fif")):
         epochs = mne.read_epochs(path, preload=False, verbose="error")
