@@ -7,6 +7,9 @@ Run ``python benchmarks/speed.py``: 10 minutes of 64 channels at 160 Hz, 4 of th
 Run ``python benchmarks/speed.py --hours 24 --channels 19``: a recording on disk of that length at
 200 Hz, restored by the command line; two whole channels and 300 segments of single channels are
 bad. It takes about 5 GB in the temporary folder.
+
+Run ``OMP_NUM_THREADS=1 python benchmarks/speed.py --sweep`` for the cost by channels, rate, length
+and kind of mask; with ``--csv doc/tables/speed.csv`` it writes the table of the documentation.
 """
 
 import argparse
@@ -21,6 +24,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
+from _sweep import CASES, sweep
 
 import mne_gram
 
@@ -116,7 +120,12 @@ def main():
     parser.add_argument("--hours", type=float, help="a recording on disk of that length instead")
     parser.add_argument("--channels", type=int, default=19, help="how many it has")
     parser.add_argument("--extension", default=".fif", help="format that it is written to")
+    parser.add_argument("--sweep", action="store_true", help="channels, rates, lengths, masks")
+    parser.add_argument("--csv", help="file for the table of the sweep")
     args = parser.parse_args()
+    if args.sweep:
+        sweep(CASES, args.csv)
+        return
     if args.hours:
         stream(args.hours, args.channels, args.extension)
         return
