@@ -120,7 +120,7 @@ def test_reasons(tmp_path, error):
     "args",
     [
         ["restore", "IN", "OUT/a.xyz"],
-        ["restore", "IN", "OUT/a.set"],
+        ["restore", "IN", "OUT/a.cnt"],
         ["restore", "IN", "OUT/a.FIF"],
         ["find-bads", "IN", "--output", "OUT/a.txt"],
         ["embed", "IN", "OUT/a.fif"],
