@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri
 
 from ._bands import N_BANDS, degrees_of_freedom
 
@@ -185,9 +186,24 @@ def stein_divergence(covs, target):
     Returns Stein's loss for the best scale, per dimension, up to a constant of the target.
     """
     n = target.shape[-1]
-    log_det = np.linalg.slogdet(covs)[1]
-    fit = trace(np.linalg.solve(covs, np.broadcast_to(target, covs.shape)))
-    return log_det / n + np.log(fit / n)
+    inverse, log_det = _invert(covs.reshape(-1, n, n))
+    fit = (inverse * target).sum(axis=(1, 2))
+    return (log_det / n + np.log(fit / n)).reshape(covs.shape[:-2])
+
+
+def _invert(matrices):
+    """Return inverses and log determinants of covariances (k, n, n); faster than by NumPy."""
+    inverse, log_det = np.empty(matrices.shape), np.empty(len(matrices))
+    for number, matrix in enumerate(matrices):
+        factor, failed = dpotrf(matrix, lower=1)
+        if failed:  # rounding made it indefinite
+            inverse[number] = np.linalg.inv(matrix)
+            log_det[number] = np.linalg.slogdet(matrix)[1]
+            continue
+        log_det[number] = 2 * np.log(np.diagonal(factor)).sum()
+        inverse[number] = dpotri(factor, lower=1, overwrite_c=1)[0]  # its lower triangle
+    lower = np.tri(matrices.shape[-1], k=-1, dtype=bool)
+    return np.where(lower.T, np.swapaxes(inverse, -1, -2), inverse), log_det
 
 
 class Mixture(NamedTuple):
@@ -349,8 +365,7 @@ def mix_library(candidates, target, weights):
     found = np.repeat(weights[None] / weights.sum(), len(present), axis=0)
     for step in range(_N_SHARED + (_N_OWN if n >= _MIN_CONTRASTS else 0)):
         mixed = (found[:, None] @ flat).reshape(len(present), n, n)
-        inverse = np.linalg.inv(mixed)
-        inverse = (inverse + np.swapaxes(inverse, -1, -2)) / 2
+        inverse, _ = _invert(mixed)
         # Only shapes are compared: the sizes of the bands are fitted later.
         seen = inverse @ target @ inverse * (n / trace(inverse @ target))[:, None, None]
         both = np.stack([seen, inverse], axis=-1).reshape(len(present), n * n, 2)

@@ -10,6 +10,7 @@ from scipy.optimize import nnls
 
 from ..montage import electrode_positions, template_sphere
 from ._conditional import contrast_basis
+from ._prior_file import pack_symmetric
 
 _N_DIPOLES = 3000
 _DEPTHS = (0.30, 0.50, 0.65, 0.77, 0.87)  # of the head radius; cortex ends at about 0.87
@@ -76,11 +77,13 @@ def fit_sources(components, cov, rows, carries_reference=None, own=None):
     parts = onto @ components @ onto.T
     if own is not None:
         parts = parts + basis @ own @ basis.T
-    design = parts.reshape(len(parts), -1).T
+    # Of symmetric matrices, triangles are enough if what they have once weighs half.
+    n = len(basis)
+    share = pack_symmetric(np.sqrt(2.0 - np.eye(n)))
+    design = (share * pack_symmetric(parts)).T
     basis_of_fit, factor = np.linalg.qr(design)  # bands share it, and it is small
-    fitted = []
-    for seen in basis @ cov @ basis.T:
-        amount, _ = nnls(factor, basis_of_fit.T @ seen.ravel())
-        amount[-1] = max(amount[-1], 0.01 * amount.sum())
-        fitted.append(np.tensordot(amount, components, axes=1))
-    return np.array(fitted)
+    seen = (share * pack_symmetric(basis @ cov @ basis.T)) @ basis_of_fit
+    amounts = np.array([nnls(factor, one)[0] for one in seen])
+    amounts[:, -1] = np.maximum(amounts[:, -1], 0.01 * amounts.sum(axis=1))
+    fitted = amounts @ components.reshape(len(components), -1)
+    return fitted.reshape(len(cov), *components.shape[1:])
