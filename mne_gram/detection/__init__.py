@@ -5,6 +5,7 @@
 from ._find_bads import find_bads
 from ._report import BAD_PREFIX, BadsReport
 from ._running_check import RunningCheck
+from ._trial_check import TrialCheck, find_training_bads
 from ._window_check import WindowCheck, fit_window_check
 
-__all__ = ["BadsReport", "find_bads"]
+__all__ = ["BadsReport", "find_bads", "find_training_bads"]

@@ -16,6 +16,23 @@ _MAX_WINDOWS = 80  # in the sample; more of them hardly change what is found
 _LARGEST = 1e6  # volts
 
 
+def cut_half_overlapping(segments, length):
+    """Cut segments into windows that overlap by half; shorter segments have none.
+
+    Returns lists of their starts and of the time that each stands for, (start, stop): its middle,
+    and at the ends of a segment all up to the edge, so that nothing is left out.
+    """
+    hop, starts, cover = max(1, length // 2), [], []
+    for a, b in segments:
+        if b - a < length:
+            continue
+        own = [*range(a, b - length, hop), b - length]
+        middles = [(s + t + length) // 2 for s, t in zip(own[:-1], own[1:], strict=True)]
+        starts += own
+        cover += zip([a, *middles], [*middles, b], strict=True)
+    return starts, cover
+
+
 class Signals:
     """Selected channels of Raw or Epochs, epochs laid end to end, cut into windows."""
 
@@ -41,22 +58,10 @@ class Signals:
         self._cut()
 
     def _cut(self):
-        """Place windows in the segments, half overlapping: length, starts (n_windows,), cover.
-
-        ``cover`` (n_windows, 2) is the time that each window stands for: its middle, and at the
-        ends of a segment all up to the edge, so that nothing is left out.
-        """
+        """Place windows in the segments: length, starts (n_windows,), cover (n_windows, 2)."""
         longest = max((b - a for a, b in self.segments), default=0)
         self.length = min(round(WINDOW * self.sfreq), longest)
-        hop = max(1, self.length // 2)
-        starts, cover = [], []
-        for a, b in self.segments:
-            if b - a < self.length:
-                continue
-            own = [*range(a, b - self.length, hop), b - self.length]
-            middles = [(s + t + self.length) // 2 for s, t in zip(own[:-1], own[1:], strict=True)]
-            starts += own
-            cover += zip([a, *middles], [*middles, b], strict=True)
+        starts, cover = cut_half_overlapping(self.segments, self.length)
         self.starts = np.array(starts, int)
         self.cover = np.array(cover, int).reshape(-1, 2)
 

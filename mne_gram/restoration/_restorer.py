@@ -18,6 +18,7 @@ from .._recording import (
     read_reject_log,
 )
 from ..covariance import resolve_prior
+from ..detection import find_training_bads
 from ._trial_fit import fit_trials, hide_channels
 from ._trial_input import check_list, copy_inst, is_inst, is_list_of_epochs, make_epochs, read_array
 from ._trials import restore_trials, warn_of_unused
@@ -35,9 +36,11 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     Parameters
     ----------
-    bads : list of str | None
-        Channels that are bad in all data passed to `transform`, in addition to those that are
-        marked there.
+    bads : "auto" | list of str | None
+        Bad channels of the data passed to `transform`, in addition to those that are marked there:
+        with ``"auto"``, those that do not fit the others, found in each trial (and, with
+        :func:`mne_gram.find_bads`, in the data passed to `fit`); or the names of channels that are
+        bad in all of them.
     %(restoration_prior)s
     method : "spatial" | "spline"
         As in :func:`mne_gram.restore`: a conditional Gaussian, or the spherical splines of MNE,
@@ -145,12 +148,20 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_positions(inst.info)
         names = [inst.ch_names[k] for k in picks]
         self._check_bads(names)
-        recording = open_recording(inst, picks, collect_spans(inst, picks, mask))
+        bad = collect_spans(inst, picks, mask)
+        if self._finds_bads():
+            bad = bad.join(collect_spans(inst, picks, find_training_bads(inst, self.prior)))
+        recording = open_recording(inst, picks, bad)
         strays = find_stray_channels(recording)
         warn_of_unused(names, strays)
         recording = recording.hide(hide_channels(strays, recording.n_times))
         check_recording(recording)
-        self._trial_fit = fit_trials(recording, self.prior, self.method == "spline")
+        self._trial_fit = fit_trials(
+            recording,
+            self.prior,
+            with_spline=self.method == "spline",
+            with_check=self._finds_bads(),
+        )
         self._fitted_info = inst.info.copy()
         self._fitted_info["bads"] = []
         self.covariance_ = self._trial_fit.covariance
@@ -182,7 +193,9 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         check_is_fitted(self)
         self._check_bads(self.ch_names_)
-        bads = self.bads or ()
+        bads = () if self._finds_bads() else self.bads or ()
+        if self._finds_bads() and self._trial_fit.check is None:
+            raise ValueError("bads='auto' was set after fit: fit the Restorer again.")
         if is_list_of_epochs(X):
             check_list(X)
             if is_reject_log(mask):
@@ -249,12 +262,19 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _check_bads(self, names):
         """Validate the parameter ``bads``."""
-        _validate_type(self.bads, (None, list, tuple), "bads", "a list of channel names or None")
+        _validate_type(self.bads, (None, str, list, tuple), "bads")
+        if isinstance(self.bads, str):
+            _check_option("bads", self.bads, ("auto",), "when it is a str")
+            return
         unknown = sorted(set(self.bads or ()) - set(names))
         if unknown:
             raise ValueError(
                 f"bads contains channels that are not among the EEG: {', '.join(unknown)}."
             )
+
+    def _finds_bads(self):
+        """Return whether bad channels are to be found."""
+        return isinstance(self.bads, str)
 
     def _describe(self, fitted=None, ch_names=None):
         """Return the info of arrays; ``fitted`` is that of the data passed to fit."""

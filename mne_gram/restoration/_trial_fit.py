@@ -15,7 +15,7 @@ from .._recording import (
     find_stray_channels,
 )
 from ..covariance import MIN_GOOD
-from ..detection import WindowCheck, fit_window_check
+from ..detection import TrialCheck, WindowCheck, fit_window_check
 from ._blocks import restore_blocks
 from ._fit import Plan, Settings, SpatialFit, fit_spatial, measure_statistics, move_fit
 from ._methods import METHODS
@@ -43,6 +43,7 @@ class TrialFit:
     head: Head | None  # for splines; None restores by the covariance
     still: np.ndarray
     window_check: WindowCheck | None  # for streams; None where too few channels were good
+    check: TrialCheck | None  # finds bad channels of new data; None trusts their marks
 
     @property
     def covariance(self):
@@ -66,17 +67,20 @@ class TrialFit:
             return find_weights(self.head, good, bad)
         return self.spatial.operators(good, bad)[1]
 
-    def restore(self, trial, added):
+    def restore(self, trial, added, is_raw):
         """Restore a trial in place, a Recording; ``added (n_channels,)`` are channels of NaN."""
         if added.any():
             self._predict(trial, added)
+        unknown = hide_channels(~self.known, trial.n_times)
+        if self.check is not None:
+            trial = trial.hide(self.check(trial.hide(unknown), is_raw))
         _check_broken(trial)
         wanted = trial.bad
         unused = np.zeros(len(wanted), bool)
         if not wanted.n_bad.any():
             return RestoredTrial([], wanted, unused)
         unused = find_stray_channels(trial) | (find_flat_channels(trial) & ~self.still)
-        trial = trial.hide(hide_channels(unused | ~self.known, trial.n_times))
+        trial = trial.hide(unknown).hide(hide_channels(unused, trial.n_times))
         if (~trial.bad.whole).sum() < MIN_GOOD:
             return RestoredTrial([], wanted, unused)
         plan = SplinePlan(head=self.head)
@@ -110,7 +114,7 @@ class _Spans:
         ]
 
 
-def fit_trials(recording, prior, with_spline):
+def fit_trials(recording, prior, *, with_spline=False, with_check=False):
     """Learn from a recording; returns a `TrialFit`."""
     still = find_flat_channels(recording)
     if still.sum() != 1:
@@ -120,7 +124,15 @@ def fit_trials(recording, prior, with_spline):
     head = fit_head(recording.info) if with_spline else None
     carries_reference = statistics.places.carries_reference
     windows = fit_window_check(recording, spatial.operators.cov, carries_reference, still)
-    return TrialFit(recording.info, spatial, head, still, windows)
+    check = None
+    if with_check:
+        check = TrialCheck(
+            recording,
+            spatial.operators.cov,
+            carries_reference,
+            lambda part: measure_statistics(part, prior).adapt(),
+        )
+    return TrialFit(recording.info, spatial, head, still, windows, check)
 
 
 def hide_channels(channels, n_times):

@@ -35,10 +35,10 @@ def restore_trials(inst, mask, bads, fit):
     picks = np.array([inst.ch_names.index(name) for name in names])
     _check_level(inst, picks, bad)
     info = mne.pick_info(inst.info, picks)
-    trials = [fit.restore(trial, added) for trial in _cut_trials(inst, picks, bad, info)]
+    is_raw = isinstance(inst, BaseRaw)
+    trials = [fit.restore(trial, added, is_raw) for trial in _cut_trials(inst, picks, bad, info)]
     done = _join_trials(trials)
     warn_of_unused(names, done.unused)
-    is_raw = isinstance(inst, BaseRaw)
     mark(inst, picks, done.bad, done.spans, reset_bads=True, annotate=is_raw)
     _warn_of_left(names, done, is_raw)
     others = [name for name in list_eeg(inst) if name not in names]

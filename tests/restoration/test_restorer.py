@@ -47,6 +47,12 @@ def restorer(train):
     return Restorer().fit(train)
 
 
+@pytest.fixture(scope="module")
+def finder(train):
+    """Return one that finds bad channels."""
+    return Restorer(bads="auto").fit(train)
+
+
 def _read(inst):
     return inst.get_data(copy=True)
 
@@ -177,22 +183,121 @@ def test_weights(restorer, train, test):
 
 
 # ---------------------------------------------------------------------------------------------
+# Channels that are found
+
+
+def _damage(kind, signal, size, other, rng):
+    """Return a signal in place of that of a good channel."""
+    n_times = len(signal)
+    seconds = np.arange(n_times) / 200.0
+    if kind == "noise":  # of the usual size
+        return size * rng.standard_normal(n_times)
+    if kind == "stranger":
+        return other * size / other.std()
+    if kind == "flat":
+        return np.zeros(n_times)
+    if kind == "rail":
+        wave = 1.2 * np.sin(2 * np.pi * 0.4 * seconds)
+        return 5 * size * np.clip(signal / (5 * size) + wave, -1, 1)
+    if kind == "line":
+        return signal + 3 * size * np.sin(2 * np.pi * 50 * seconds)
+    if kind == "pop":
+        return signal + 10 * size * np.exp(-np.maximum(seconds - 0.8, 0) / 0.3) * (seconds > 0.8)
+    if kind == "loud":
+        return 6 * signal
+    if kind == "NaN":
+        return np.where(seconds == 0.5, np.nan, signal)
+    raise ValueError(kind)
+
+
+KINDS = ("noise", "stranger", "flat", "rail", "line", "pop", "loud", "NaN")
+
+
+@pytest.fixture(scope="module")
+def damaged(epochs):
+    """Return trials with up to eight bad channels each, which these are, and the original."""
+    rng = np.random.default_rng(0)
+    truth = _read(epochs[20:])
+    stranger, _ = mne_gram.simulation.simulate_raw(20.0, seed=4, artefacts=(), verbose="error")
+    others = stranger.get_data().reshape(19, 10, 400)
+    x, kinds = truth.copy(), np.full(truth.shape[:2], "", object)
+    for trial in range(1, len(x)):
+        for k, channel in enumerate(rng.choice(19, trial % 9, replace=False)):
+            kind = kinds[trial, channel] = KINDS[(trial + k) % len(KINDS)]
+            size = np.median(truth[trial].std(axis=1))
+            other = others[channel, trial]
+            x[trial, channel] = _damage(kind, truth[trial, channel], size, other, rng)
+    return x, kinds, truth
+
+
+def test_auto(finder, damaged, test):
+    """Every kind of bad channel is found, in each trial, however many others are bad."""
+    x, kinds, truth = damaged
+    restored = finder.transform(x)
+    assert np.isfinite(restored).all()
+    same = (restored == x) | (np.isnan(restored) & np.isnan(x))
+    found = ~same.all(axis=2)
+    bad = kinds != ""
+    assert set(kinds[bad]) == set(KINDS)
+    few = bad.sum(axis=1) <= 3  # otherwise there is little to judge by, or to restore from
+    assert found[few][bad[few]].all()
+    assert found[bad].mean() > 0.9, kinds[bad & ~found]
+    assert found[~bad].mean() < 0.03
+    assert _error(truth[few][bad[few]], restored[few][bad[few]]) < 1
+    spans = [finder.transform(x[k : k + 1])[0] for k in range(3)]
+    assert (np.array(spans) == restored[:3]).all()
+    inst = mne.EpochsArray(x, test.info, verbose="error")
+    assert (_read(finder.transform(inst)) == restored).all()
+
+
+def test_auto_of_raw(finder, damaged, test):
+    """In a Raw, the seconds are found in which a channel is bad."""
+    x, _, truth = damaged
+    clean = np.concatenate(truth, axis=1)
+    row = test.ch_names.index("P3")
+    data = clean.copy()
+    data[row, 1000:1800] = clean[row].std() * np.random.default_rng(0).standard_normal(800)
+    raw = mne.io.RawArray(data, test.info, verbose="error")
+    restored = finder.transform(raw)
+    changed = restored.get_data() != data
+    assert changed[row, 1100:1700].all() and changed[row].mean() < 0.4
+    assert np.delete(changed, row, axis=0).mean() < 0.03
+    assert "RESTORED" in restored.annotations.description
+    part = slice(1000, 1800)
+    assert _error(clean[row, part], restored.get_data()[row, part]) < 1
+
+
+def test_auto_is_fitted(restorer, train, damaged):
+    """Bad channels of the data of fit are found, too; a change after fit is an error."""
+    x = _read(train)
+    x[:, 5] = 1e-5 * np.random.default_rng(0).standard_normal((20, 400))
+    fitted = Restorer(bads="auto", info=train.info).fit(x)
+    again = x.copy()
+    again[:, 5] *= 3
+    other = Restorer(bads="auto", info=train.info).fit(again)
+    assert (fitted.covariance_ == other.covariance_).all()
+    with pytest.raises(ValueError, match="set after fit"):
+        pickle.loads(pickle.dumps(restorer)).set_params(bads="auto").transform(x)
+
+
+# ---------------------------------------------------------------------------------------------
 # No leak
 
 
-@pytest.mark.parametrize("kind", ["bads", "mask", "spline"])
-def test_trials_are_independent(kind, restorer, train, test):
+@pytest.mark.parametrize("kind", ["bads", "mask", "auto", "spline"])
+def test_trials_are_independent(kind, restorer, finder, train, test):
     """A trial alone gives what it gives among others, and nothing that was fitted changes."""
     mask = np.zeros((len(test), 19, 400), bool)
-    transformer = restorer
+    transformer = finder if kind == "auto" else restorer
     if kind == "spline":
         transformer = Restorer(method="spline", bads=BROKEN).fit(train)
     elif kind == "bads":
         transformer = pickle.loads(pickle.dumps(restorer)).set_params(bads=BROKEN)
-    else:
+    elif kind == "mask":
         mask[:, 4, 50:150] = mask[:, 5, 100:300] = True
     x = _read(test)
     x[:, 9] += 2e-4  # an offset of one electrode
+    x[2, 8] = 1e-5 * np.random.default_rng(0).standard_normal(400)
     before = pickle.dumps(transformer)
     together = transformer.transform(x, mask=mask)
     assert (together != x).any()
@@ -284,7 +389,7 @@ def test_prior(train, test, tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        (dict(bads="all"), TypeError, "bads must be"),
+        (dict(bads="all"), ValueError, "bads"),
         (dict(bads=["Nz"]), ValueError, "not among the EEG: Nz"),
         (dict(method="auto"), ValueError, "method"),
         (dict(sfreq=None), ValueError, "channels are unknown"),
