@@ -8,4 +8,13 @@ from ._running_check import RunningCheck
 from ._trial_check import TrialCheck, find_training_bads
 from ._window_check import WindowCheck, fit_window_check
 
-__all__ = ["BadsReport", "find_bads", "find_training_bads"]
+__all__ = [
+    "BAD_PREFIX",
+    "BadsReport",
+    "RunningCheck",
+    "TrialCheck",
+    "WindowCheck",
+    "find_bads",
+    "find_training_bads",
+    "fit_window_check",
+]
