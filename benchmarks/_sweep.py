@@ -10,6 +10,7 @@ import csv
 import multiprocessing
 import resource
 import time
+from functools import partial
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -101,27 +102,31 @@ def prepare(case, method):
         mask = mask[:, :: round(EPOCH * case.sfreq)].T[: len(data)]
         if method == "auto":
             return lambda: mne_gram.restore(data, mask=mask)
-        return lambda: interpolate_epochs(data, mask)
+        return lambda: interpolate_epochs(data, mask, get_interpolation(method))
     if method == "auto":
         return lambda: mne_gram.restore(raw, mask=mask)
     if not (mask == mask[:, :1]).all():
         return None  # MNE and autoreject interpolate whole channels
     raw.info["bads"] = [name for name, bad in zip(raw.ch_names, mask[:, 0], strict=True) if bad]
+    return partial(get_interpolation(method), raw)
+
+
+def get_interpolation(method):
+    """Return a function that interpolates the bads of an inst, in place or as a result."""
     if method == "interpolate_bads":
-        return raw.interpolate_bads
+        return lambda inst: inst.interpolate_bads()
     from autoreject.utils import interpolate_bads
 
-    picks = np.arange(case.n_channels)
-    return lambda: interpolate_bads(raw, picks)
+    return lambda inst: interpolate_bads(inst, np.arange(len(inst.ch_names)))
 
 
-def interpolate_epochs(epochs, mask):
-    """Interpolate channels epoch by epoch, as autoreject and pyprep do, with MNE."""
+def interpolate_epochs(epochs, mask, interpolate):
+    """Interpolate bad channels epoch by epoch."""
     for number, bad in enumerate(mask):
         one = epochs[number]
         one.info["bads"] = [name for name, k in zip(epochs.ch_names, bad, strict=True) if k]
         if one.info["bads"]:
-            one.interpolate_bads()
+            interpolate(one)
 
 
 def _measure(case, method, queue):
