@@ -218,3 +218,23 @@ def test_figures_of_the_tables(make_tables, rows, tmp_path, monkeypatch):
     script.plot_headline(fig, script.read_table("restoration_headlines"))
     labels = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     assert labels == [DEFAULT, "ridge on own clean data"]
+
+
+def test_uses(make_tables, tmp_path):
+    """Uses of several files are in one table, where the later file counts, and in a summary."""
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    header = "package,use,works,message\n"
+    first.write_text(header + "skorch,a net,no,broken\nskorch,a grid,yes,\n", "utf-8")
+    second.write_text(header + "skorch,a net,yes,\nMOABB,arrays,message,set unit\n", "utf-8")
+    rows = make_tables("uses", "--uses", first, second)
+    assert [tuple(row.values()) for row in rows] == [
+        ("MOABB", "arrays", "no; the error names the cure"),
+        ("skorch", "a grid", "yes"),
+        ("skorch", "a net", "yes"),
+    ]
+    counts = make_tables("uses_counts", "--uses", first, second)
+    assert [list(row.values()) for row in counts] == [
+        ["MOABB", "0", "1", "0"],
+        ["skorch", "2", "0", "0"],
+        ["all", "2", "1", "0"],
+    ]
