@@ -35,7 +35,8 @@ from mne_gram._recording import (
 )
 from mne_gram.covariance import channel_rows, load_prior
 from mne_gram.covariance._bands import degrees_of_freedom, split_bands
-from mne_gram.covariance._conditional import adapt_covariance, contrast_basis
+from mne_gram.covariance._conditional import contrast_basis
+from mne_gram.covariance._mixture import adapt_covariance
 from mne_gram.montage import match_channels
 from mne_gram.restoration import METHODS, Settings
 

@@ -17,7 +17,8 @@ from scipy.stats import wasserstein_distance
 
 from mne_gram._files import list_recordings
 from mne_gram._recording._windows import find_segments
-from mne_gram.covariance._conditional import contrast_basis, stein_divergence
+from mne_gram.covariance._conditional import contrast_basis
+from mne_gram.covariance._mixture import stein_divergence
 from mne_gram.montage import CH_NAMES, ELECTRODES, electrode_positions, match_channels
 from mne_gram.preprocessing import SFREQ, VOLTS_TO_MODEL, preprocess
 from mne_gram.simulation import _artefacts as artefacts

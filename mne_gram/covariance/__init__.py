@@ -18,11 +18,9 @@ from ._bands import (
 from ._conditional import (
     MIN_GOOD,
     Moments,
-    adapt_covariance,
     expect_covariance,
     find_precision,
     interpolation_operators,
-    mix_covariance,
     precision_operators,
     trace,
     update_covariance,
@@ -40,6 +38,7 @@ from ._estimate import (
     round_recording,
 )
 from ._forward import fit_sources, forward_components, solve_sphere
+from ._mixture import adapt_covariance, mix_covariance
 from ._own import leave_out_own
 from ._places import channel_rows, sphere_kernel
 from ._prior import (

@@ -11,20 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.covariance import _conditional
+from mne_gram.covariance import _mixture
 from mne_gram.covariance._bands import N_BANDS
 from mne_gram.covariance._conditional import (
     Moments,
-    adapt_covariance,
     complete_covariance,
     contrast_basis,
     expect_covariance,
     find_precision,
     interpolation_operators,
-    mix_library,
     precision_operators,
-    stein_divergence,
 )
+from mne_gram.covariance._mixture import adapt_covariance, mix_library, stein_divergence
 from mne_gram.covariance._places import Places, channel_rows
 from mne_gram.covariance._prior import RecordingCovariance, complete_recording, read_recordings
 from mne_gram.covariance._prior_file import pack_symmetric, unpack_symmetric
@@ -299,10 +297,10 @@ def test_a_large_library_is_pruned(monkeypatch):
         compared.append(candidates.shape[0])
         return mix_library(candidates, *args)
 
-    monkeypatch.setattr(_conditional, "mix_library", count)
-    whole = _conditional.mix_covariance(prior, places, moments)
-    monkeypatch.setattr(_conditional, "_MAX_MIXED", 10)
-    pruned = _conditional.mix_covariance(prior, places, moments)
+    monkeypatch.setattr(_mixture, "mix_library", count)
+    whole = _mixture.mix_covariance(prior, places, moments)
+    monkeypatch.setattr(_mixture, "_MAX_MIXED", 10)
+    pruned = _mixture.mix_covariance(prior, places, moments)
     assert compared == [n_recordings, 10]
     assert pruned.weights.shape == whole.weights.shape
     assert (pruned.weights.any(axis=0).sum() == 10) and pruned.weights[:, [7, 23, 31]].all()
