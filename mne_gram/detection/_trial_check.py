@@ -31,7 +31,7 @@ _FLAT = 1e-3  # likewise
 # subjects.
 _BAND_SHARE = 0.8
 _LEAST_TYPICAL = -0.5
-_LEAST_SPREAD = np.array([0.1, 0.15, 0.05])
+_LEAST_SPREAD = np.array([0.1, 0.15, 0.1])
 _THRESHOLD = 5.0
 # Below this share of the median correlation with its prediction, a channel to learn from is bad.
 _UNRELATED = 0.45
