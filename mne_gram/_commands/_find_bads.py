@@ -77,8 +77,7 @@ def _run_find_bads(args, parser):
     check_input(args, parser)
     if args.dry_run and not args.write:
         parser.error("--dry-run is for --write")
-    description = os.path.join(args.input or "", "dataset_description.json")
-    is_root = not args.sample and os.path.isfile(description)
+    is_root = not args.sample and _is_root(args.input)
     if (is_root or args.write) and args.output:
         parser.error("--output is for a single recording, without --write")
     if args.write and args.sample:
@@ -89,6 +88,12 @@ def _run_find_bads(args, parser):
         if any(get_selection(args).values()):
             parser.error("--subject, --session, --task and --run are for a BIDS root")
         _run_in_file(args, parser)
+
+
+def _is_root(path):
+    """Return whether the input is meant as a BIDS root; folders of recordings have extensions."""
+    is_folder = os.path.isdir(path) and not os.path.splitext(os.path.abspath(path))[1]
+    return is_folder or os.path.isfile(os.path.join(path, "dataset_description.json"))
 
 
 def _get_options(args):
@@ -160,13 +165,17 @@ def _describe_row(row):
     found = row["found"]
     n_new = int((row["table"]["marked"] == "new").sum())
     yield (
-        f"{row['recording']}: {len(found.channels)} bad channels, {len(found.spans)} bad segments, "
-        f"{n_new} of them new"
+        f"{row['recording']}: {_count(found.channels, 'bad channel')}, "
+        f"{_count(found.spans, 'bad segment')}, {n_new} of them new"
     )
     if len(row["table"]):
         table = _join_channels(row["table"], len(found.ch_names) - len(found.channels))
         table = table.drop(columns="whole").round(dict(start=3, stop=3))
         yield from (f"  {line}" for line in table.to_string(index=False).splitlines())
+
+
+def _count(items, what):
+    return f"{len(items)} {what}{'s' * (len(items) != 1)}"
 
 
 def _join_channels(table, n_channels):

@@ -27,7 +27,7 @@ PRECISION = {
 }
 SINGLE_FIF = "fif of 32-bit floats, as in the input"
 EPOCHS_FIF = ("epo.fif", "epo.fif.gz")
-EVOKED_FIF = ("ave.fif", "ave.fif.gz")
+EVOKED_FIF = ("-ave.fif", "-ave.fif.gz", "_ave.fif", "_ave.fif.gz")
 LARGE = 2**29  # bytes in double precision, above which recordings are not held in memory
 # The warnings of MNE when a file ends before its last sample.
 CUT_SHORT = "Invalid tag with only|Number of records from the header does not match"
@@ -228,6 +228,11 @@ def get_format(inst, path):
             f"The format of the output {name} is not supported. Its name has to end in .fif, "
             ".fif.gz, .edf, .bdf, .vhdr or .set, in lower case."
         )
+    if name.endswith(EPOCHS_FIF + EVOKED_FIF):
+        raise ValueError(
+            f"The output {name} has the name of epochs or evoked data, but is a continuous "
+            "recording. Its name has to end in -raw.fif, for example."
+        )
     if extension == ".set" and importlib.util.find_spec("eeglabio") is None:
         raise RuntimeError("Writing .set needs the package eeglabio: pip install eeglabio")
     if extension == ".bdf" and not mne.utils.check_version("mne", "1.11"):
@@ -241,6 +246,6 @@ def _check_fif(name, what):
     if not name.endswith(endings):
         raise ValueError(
             f"The output {name} is for {what}, which are only written to fif. Its name has to end "
-            f"in -{endings[0]} or -{endings[1]}, in lower case."
+            f"in -{endings[0].lstrip('-')} or -{endings[1].lstrip('-')}, in lower case."
         )
     return ".fif"

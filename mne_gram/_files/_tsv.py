@@ -50,12 +50,14 @@ class TsvText:
         """Change a cell; rows count from 0, without the header."""
         self._rows[row][self.columns.index(column)] = value
 
-    def add_column(self, column, values):
-        """Add a column at the right."""
-        self.columns.append(column)
-        self._lines[0][0].append(column)
+    def set_column(self, column, values):
+        """Change the cells of a column; a new one is added at the right."""
+        if column not in self.columns:
+            self.columns.append(column)
+            self._lines[0][0].append(column)
+        place = self.columns.index(column)
         for row, value in zip(self._rows, values, strict=True):
-            row.append(value)
+            row[place : place + 1] = [value]
 
     def insert(self, row, cells):
         """Insert a row before another one, or at the end; cells that are not given are n/a."""

@@ -6,6 +6,7 @@ This is the only module that changes files of a source data set: after a backup,
 and only the cells and rows that are new.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -121,9 +122,9 @@ def _mark_channels(table, inst, found, channels):
             names.append(name.strip())
     checked = {name.strip() for name in found.ch_names}
     if "status" not in table.columns:
-        table.add_column("status", ["good" if name in checked else "n/a" for name in names])
+        table.set_column("status", ["good" if name in checked else "n/a" for name in names])
     if "status_description" not in table.columns:
-        table.add_column("status_description", ["n/a"] * len(names))
+        table.set_column("status_description", ["n/a"] * len(names))
     before = table.get("status_description")
     for name in channels:
         row = names.index(name.strip())
@@ -136,13 +137,11 @@ def _mark_channels(table, inst, found, channels):
 
 def _add_events(table, inst, spans):
     """Return the content of ``events.tsv`` with rows for spans, in the order of onsets."""
-    if "trial_type" not in table.columns:
-        # Events keep the names that readers gave them before.
-        column = next((name for name in _NAMED_BY if name in table.columns), None)
-        n_rows = len(table.get("onset"))
-        table.add_column("trial_type", table.get(column) if column else ["n/a"] * n_rows)
+    names, empty = _name_events(table), ["n/a"] * len(table.get("onset"))
+    if "trial_type" not in table.columns or names != table.get("trial_type"):
+        table.set_column("trial_type", names)
     if "channel" not in table.columns:
-        table.add_column("channel", ["n/a"] * len(table.get("onset")))
+        table.set_column("channel", empty)
     sfreq = inst.info["sfreq"]
     for span in spans:
         onsets = [_to_number(cell) for cell in table.get("onset")]
@@ -156,6 +155,17 @@ def _add_events(table, inst, spans):
         )
         table.insert(int(place), cells)
     return table.to_bytes()
+
+
+def _name_events(table):
+    """Return the cells of ``trial_type`` with which events keep the names that readers gave them.
+
+    Readers take ``value`` where no event has a type, which bad segments would end.
+    """
+    column = next((name for name in _NAMED_BY if name in table.columns), None)
+    empty = ["n/a"] * len(table.get("onset"))
+    names = table.get(column) if column else empty
+    return table.get("value") if names == empty and "value" in table.columns else names
 
 
 def _to_number(cell):
@@ -173,11 +183,31 @@ def write_tables(root, tables, backup):
     the folder as text, None if there was nothing to copy.
     """
     replaced = [path for path in tables if path.exists()]
-    for path in replaced:
+    try:
+        _back_up(root, replaced, backup)
+        _replace(tables, replaced)
+    except BaseException as exc:
+        _undo(root, tables, replaced, backup)
+        if isinstance(exc, PermissionError) or getattr(exc, "errno", None) == errno.EROFS:
+            raise PermissionError(
+                f"The tables in {root} cannot be changed ({exc}). Change the permissions, or write "
+                "a marked copy of the recording with --output."
+            ) from exc
+        raise
+    return str(backup) if replaced else None
+
+
+def _back_up(root, paths, backup):
+    """Copy files of a data set to the folder ``backup``."""
+    for path in paths:
         copy = backup / path.relative_to(root)
         check_folders(root, copy.parent.relative_to(root))
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, copy)
+
+
+def _replace(tables, replaced):
+    """Write all tables; those that are replaced keep their permissions."""
     with staged_together(list(tables), True) as files:
         for file, (path, content) in zip(files, tables.items(), strict=True):
             with file.open("wb") as new:
@@ -186,4 +216,14 @@ def write_tables(root, tables, backup):
                 os.fsync(new.fileno())
             if path in replaced:
                 shutil.copymode(path, file)
-    return str(backup) if replaced else None
+
+
+def _undo(root, tables, replaced, backup):
+    """Restore the tables that were written already when writing was interrupted."""
+    for path, content in tables.items():
+        if not path.is_file() or path.read_bytes() != content:
+            continue
+        if path in replaced:
+            shutil.copy2(backup / path.relative_to(root), path)
+        else:
+            path.unlink()

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bad channels and segments in the tables of a data set: these change, and nothing else does."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 
@@ -201,6 +203,46 @@ def test_failure_leaves_both_tables(recording, monkeypatch):
     row = _mark(recording)
     assert (row["status"], row["why"]) == ("failed", "ZeroDivisionError: division by zero")
     assert _read_tree(recording.root) == before
+
+
+def test_interrupted_between_two_tables(recording, monkeypatch):
+    """If it is stopped when one of two tables is in its place, both are as before."""
+    (recording.root / f"{STEM}_events.tsv").unlink()
+    before, replace = _read_tree(recording.root), os.replace
+
+    def stop(file, target):
+        if str(target).endswith("_channels.tsv"):
+            assert _read_tree(recording.root).keys() > before.keys()
+            raise KeyboardInterrupt
+        replace(file, target)
+
+    monkeypatch.setattr("os.replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        _mark(recording)
+    assert _read_tree(recording.root) == before
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "no"), OSError(errno.EROFS, "no")])
+def test_read_only(recording, monkeypatch, error):
+    """What to do where a data set cannot be changed."""
+    monkeypatch.setattr("shutil.copy2", lambda *args: _throw(error))
+    row = _mark(recording)
+    assert row["status"] == "failed" and "write a marked copy" in row["why"]
+
+
+def _throw(error):
+    raise error
+
+
+@pytest.mark.parametrize("names", ["trial_type\tvalue", "stim_type\tvalue"])
+def test_events_named_by_value(recording, names):
+    """Events that have no type, and are named by their value, keep this name."""
+    path = recording.root / f"{STEM}_events.tsv"
+    path.write_text(f"onset\tduration\t{names}\n1\t0\tn/a\t7\n2\t0\tn/a\t8\n")
+    assert list(read_recording(recording).annotations.description) == ["7", "8"]
+    assert _mark(recording)["status"] == "new"
+    texts = ["BAD_gram_misfit", "7", "8", "BAD_gram_flat"]
+    assert list(read_recording(recording).annotations.description) == texts
 
 
 def test_segments_of_bad_channels(recording, find, monkeypatch):

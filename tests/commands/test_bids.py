@@ -5,12 +5,15 @@
 import json
 
 import mne
+import numpy as np
 import pandas as pd
 import pytest
 
 import mne_gram
-from mne_gram._commands._find_bads import _join_channels
+from mne_gram._commands._find_bads import _describe_row, _join_channels
 from mne_gram._commands._main import main
+from mne_gram.detection import BadsReport
+from mne_gram.detection._report import Span
 
 
 def _run(root, *args):
@@ -135,6 +138,8 @@ def test_find_bads_wrong_input(recording, tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
     assert main(["find-bads", str(recording), "--bads", "X1"]) == 1
     assert "no channel X1" in capsys.readouterr().err
+    assert main(["find-bads", str(tmp_path)]) == 1
+    assert "has no dataset_description.json" in capsys.readouterr().err
     for args in ([], ["a.fif", "--sample"], ["a.fif", "--table", "a.txt"]):
         with pytest.raises(SystemExit) as exc:
             main(["find-bads", *args])
@@ -160,6 +165,16 @@ def test_find_bads_in_data_set(bids_copy, capsys):
     assert {found["channel"] for found in row["found"] if found["whole"]} == {"CP2", "FT8"}
     table = pd.read_csv(tables[0], sep="\t").set_index("name")
     assert table["status"]["CP2"] == "bad" and "misfit" in table["status_description"]["CP2"]
+
+
+def test_counts_are_singular_or_plural():
+    """The line of a recording reads as English."""
+    spans = [Span("Pz", 3.0, 3.5, "flat")]
+    info = mne.create_info(["Pz", "Cz"], 100.0, "eeg")
+    found = BadsReport(mne.io.RawArray(np.zeros((2, 900)), info), [0, 1], {}, spans, {}, [])
+    table = found.to_data_frame().assign(marked="new")
+    line, *_ = _describe_row(dict(recording="a.edf", found=found, table=table))
+    assert line == "a.edf: 0 bad channels, 1 bad segment, 1 of them new"
 
 
 def test_segments_of_all_channels_are_one_row():

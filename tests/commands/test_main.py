@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -455,6 +456,14 @@ def test_restore_evokeds(evokeds, tmp_path, capsys):
     assert _run(evokeds, out, "--json", "--overwrite") == 0
     conditions = json.loads(capsys.readouterr().out)["conditions"]
     assert [len(one["channels"]) for one in conditions] == [2, 2]
+
+
+@pytest.mark.filterwarnings("ignore:This filename")
+def test_raw_named_like_evokeds(source, tmp_path):
+    """A recording whose name ends in a word such as wave is no file of evoked data."""
+    path = tmp_path / "wave.fif"
+    shutil.copy(source, path)
+    assert _run(path, tmp_path / "out_raw.fif", "--method", "spline") == 0
 
 
 def test_wrong_evokeds(evokeds, tmp_path, capsys):

@@ -256,6 +256,10 @@ def test_output_format(raw, epochs, tmp_path):
         _io.check_output(tmp_path / "a.set", inst=epochs)
     with pytest.raises(ValueError, match="in lower case"):
         _io.check_output(tmp_path / "k-EPO.FIF", inst=epochs)
+    for name in ("k-epo.fif", "k_ave.fif.gz"):  # it could not be read again
+        with pytest.raises(ValueError, match="the name of epochs or evoked data"):
+            _io.check_output(tmp_path / name, inst=raw)
+    _io.check_output(tmp_path / "shockwave.fif", inst=raw)
     (tmp_path / "a.fif").mkdir()
     with pytest.raises(IsADirectoryError, match="a.fif is a folder"):
         _io.check_output(tmp_path / "a.fif", inst=raw, overwrite=True)
