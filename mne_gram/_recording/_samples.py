@@ -21,13 +21,13 @@ class Samples:
     """
 
     def __init__(self, data, picks, segments, holes=()):
-        self._data, self.picks, self.segments, self._holes = data, picks, segments, holes
+        self._data, self.picks, self.segments, self.holes = data, picks, segments, holes
         self.n_times = data.shape[-1] * (len(data) if data.ndim == 3 else 1)
         self.kept = {}  # what was computed of the samples, until these are written
 
     def select(self, channels):
         """Return the samples of some channels, counted in ``picks``."""
-        return Samples(self._data, self.picks[channels], self.segments, self._holes)
+        return Samples(self._data, self.picks[channels], self.segments, self.holes)
 
     def read(self, start=0, stop=None, step=1):
         """Return a copy of every ``step``-th sample, shape (n_picks, n_samples)."""
@@ -63,7 +63,7 @@ class Samples:
 
     def _empty_holes(self, values, start, stop, step=1):
         """Set every ``step``-th sample from ``start`` to 0 inside holes, in place."""
-        for hole in self._holes:
+        for hole in self.holes:
             first, last = (-(-(min(max(edge, start), stop) - start) // step) for edge in hole)
             values[:, first:last] = 0.0
 

@@ -78,13 +78,14 @@ class TrialCheck:
                 half = fit(_keep(recording, own))
             for piece in _thin(other):
                 signals, good = self._read(recording, *piece)
-                if good.sum() >= _MIN_CHANNELS:
-                    measures = self._measure(self._transform(signals, recording), good, half)
+                spectra = self._transform(signals, recording)
+                if good.sum() >= _MIN_CHANNELS and _has_band(spectra):
+                    measures = self._measure(spectra, good, half)
                     found.append(np.where(good, measures, np.nan))
         if not found:
             raise ValueError(
-                f"Found no data in fit in which {_MIN_CHANNELS} channels are good, which "
-                "bads='auto' needs. Mark bad channels yourself and set bads=None."
+                f"Found no data in fit that are long enough, with {_MIN_CHANNELS} good channels, "
+                "which bads='auto' needs. Mark bad channels yourself and set bads=None."
             )
         self._learn(np.array(found))
 
@@ -110,7 +111,7 @@ class TrialCheck:
             bad = self._judge(signals, good, recording)
             return find_spans(np.repeat(bad[:, None], recording.n_times, axis=1))
         spans = [[] for _ in recording.ch_names]
-        for start, stop, first, last in cut_pieces(recording, self._seconds):
+        for start, stop, first, last in cut_pieces(recording, self._seconds, with_short=True):
             for row in np.flatnonzero(self._judge(*self._read(recording, start, stop), recording)):
                 spans[row].append((first, last))
         return BadSpans(tuple(merge_spans(own) for own in spans), recording.n_times)
@@ -137,11 +138,12 @@ class TrialCheck:
         moved = signals - np.median(signals[left], axis=0)
         found |= left & find_line(measure_line(moved[None], sfreq, freqs)[0], left, self._size)
         left &= ~found
-        if left.sum() < _MIN_CHANNELS:
+        spectra = self._transform(signals, recording)
+        if left.sum() < _MIN_CHANNELS or not _has_band(spectra):
             return found
         seconds = signals.shape[1] / sfreq
         spread = self._spread * np.sqrt(max(1.0, self._seconds / seconds))
-        return found | self._find_misfits(self._transform(signals, recording), left, spread)
+        return found | self._find_misfits(spectra, left, spread)
 
     def _find_misfits(self, spectra, left, spread):
         """Exclude the worst channel until none misfits, then admit those that fit the others."""
@@ -208,6 +210,11 @@ class TrialCheck:
         return np.array(measures)
 
 
+def _has_band(spectra):
+    """Return whether windows are long enough for any band."""
+    return any(values.shape[-1] for values in spectra)
+
+
 def _compare(values, predicted, expected):
     """Return the log of the squared error relative to the expected one, (n_channels,)."""
     power = (np.abs(predicted) ** 2).sum(axis=(0, 2))
@@ -232,16 +239,22 @@ def _lose(values, predicted, explained):
 # Pieces
 
 
-def cut_pieces(recording, seconds):
+def cut_pieces(recording, seconds, with_short=False):
     """Cut data into pieces that overlap by half: their starts, stops, and what each stands for.
 
-    Shorter data, such as epochs, are pieces themselves.
+    Where all segments are shorter, as in epochs, the longest are pieces themselves; ``with_short``
+    adds those that are shorter than a piece. Nothing was recorded in holes.
     """
-    longest = max((b - a for a, b in recording.segments), default=0)
-    length = min(round(seconds * recording.sfreq), longest)
-    segments = [segment for segment in recording.segments if segment[1] > segment[0]]
+    holes = recording.samples.holes
+    segments = [
+        (a, b) for a, b in recording.segments if not any(x <= a and b <= y for x, y in holes)
+    ]
+    length = min(round(seconds * recording.sfreq), max((b - a for a, b in segments), default=0))
     starts, cover = cut_half_overlapping(segments, length)
-    return [(a, a + length, *edges) for a, edges in zip(starts, cover, strict=True)]
+    pieces = [(a, a + length, *edges) for a, edges in zip(starts, cover, strict=True)]
+    if with_short:
+        pieces += [(a, b, a, b) for a, b in segments if b - a < length]
+    return pieces
 
 
 def _thin(pieces):

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A transformer for scikit-learn: fitted once, it restores new data trial by trial."""
 
+from copy import deepcopy
+
 import numpy as np
 from mne.utils import _check_option, _validate_type
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -13,14 +15,20 @@ from .._recording import (
     check_recording,
     collect_spans,
     find_stray_channels,
-    is_reject_log,
     open_recording,
-    read_reject_log,
 )
 from ..covariance import resolve_prior
 from ..detection import find_training_bads
 from ._trial_fit import fit_trials, hide_channels
-from ._trial_input import check_list, copy_inst, is_inst, is_list_of_epochs, make_epochs, read_array
+from ._trial_input import (
+    check_list,
+    copy_inst,
+    is_inst,
+    is_list_of_epochs,
+    make_epochs,
+    read_array,
+    split_mask,
+)
 from ._trials import restore_trials, warn_of_unused
 
 _METHODS = ("spatial", "spline")
@@ -198,10 +206,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             raise ValueError("bads='auto' was set after fit: fit the Restorer again.")
         if is_list_of_epochs(X):
             check_list(X)
-            if is_reject_log(mask):
-                mask = read_reject_log(mask, X[0].ch_names, len(X))
-            masks = [None] * len(X) if mask is None else mask[:, None]
-            insts = zip(map(copy_inst, X), masks, strict=True)
+            insts = zip(map(copy_inst, X), split_mask(mask, X), strict=True)
             return [restore_trials(inst, own, bads, self._trial_fit) for inst, own in insts]
         if is_inst(X):
             return restore_trials(copy_inst(X), mask, bads, self._trial_fit)
@@ -285,5 +290,9 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if ch_names is None:
             return info
         part = make_array_info(None, ch_names, info["sfreq"])
+        known = {ch["ch_name"]: ch for ch in info["chs"]}  # types and positions
+        for ch in part["chs"]:
+            ch.update(deepcopy(known.get(ch["ch_name"], {})))
         part["bads"] = [name for name in info["bads"] if name in part["ch_names"]]
+        part["line_freq"] = info["line_freq"]
         return part

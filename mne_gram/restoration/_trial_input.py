@@ -5,6 +5,9 @@
 import mne
 import numpy as np
 from mne.io import BaseRaw
+from mne.utils import _validate_type
+
+from .._recording import is_reject_log, read_reject_log
 
 
 def is_inst(x):
@@ -32,8 +35,23 @@ def check_list(x):
         if not isinstance(item, mne.BaseEpochs) or len(item) != 1:
             raise ValueError(
                 f"A list must contain one-epoch Epochs; item {number} is "
-                f"{item.__class__.__name__} of length {len(item)}."
+                f"{item.__class__.__name__}"
+                + (f" of {len(item)} epochs." if isinstance(item, mne.BaseEpochs) else ".")
             )
+
+
+def split_mask(mask, x):
+    """Return the mask of each item of a list of one-epoch Epochs."""
+    if mask is None:
+        return [None] * len(x)
+    if is_reject_log(mask):
+        mask = read_reject_log(mask, x[0].ch_names, len(x))
+    _validate_type(mask, np.ndarray, "mask", "a bool array or an autoreject.RejectLog")
+    if mask.shape[:1] != (len(x),):
+        raise ValueError(
+            f"mask has shape {mask.shape}, expected {len(x)} epochs, as many as in the list."
+        )
+    return list(mask[:, None])
 
 
 def read_array(x):

@@ -17,6 +17,7 @@ from .._recording import (
     merge_spans,
     open_recording,
 )
+from ..covariance import MIN_GOOD
 from ..preprocessing import check_units
 from ._alignment import add_missing, list_eeg, match_names, order_channels
 from ._mark import mark
@@ -57,6 +58,12 @@ def _align(inst, mask, bads, fit):
     names = fit.info["ch_names"]
     wanted = match_names(inst, fit.info)
     added = np.isin(names, wanted.missing)
+    n_found = int((~added & fit.known).sum())
+    if added.any() and n_found < MIN_GOOD:
+        raise ValueError(
+            f"Found {n_found} channels of fit in the data, expected at least {MIN_GOOD}. The data "
+            f"have {', '.join(list_eeg(inst))}; the Restorer was fitted to {', '.join(names)}."
+        )
     unknown = added & ~fit.known
     if unknown.any():
         raise ValueError(
