@@ -59,7 +59,7 @@ mne.set_log_level("warning")
 # %%
 # The log above says which channels were found, and why: *misfit* means that the other channels do not
 # explain them. C3 is not the only one: F8, for example, has more muscle activity than in the data for ``fit``,
-# and nine seconds are too few to know what is usual, so let it be minutes. The list ``live.bads`` has the
+# and nine seconds are too few to know what is usual; use several minutes instead. The list ``live.bads`` has the
 # channels that are bad at present, and ``live.annotations`` all that were found so far, for instance to save
 # them with the recording.
 
@@ -67,7 +67,7 @@ live.annotations.to_data_frame(time_format=None)
 
 # %%
 # The first chunks of noise have passed before it is found; from then on C3 is estimated from the other
-# channels. It stays so for two seconds after the electrode is back, to be sure.
+# channels, and for two more seconds after the electrode is back.
 
 times = np.arange(data.shape[1]) / sfreq
 fig, axes = plt.subplots(3, 1, figsize=(9, 5), sharex=True, sharey=True, layout="constrained")
@@ -94,7 +94,7 @@ assert (restored[others] == data[others]).all()
 # ---------------------
 #
 # Without a delay, a channel is estimated by weights that are the same at all frequencies. Offline, each
-# frequency band has its own weights. The filters for these bands need data from later, so this is possible
+# frequency band has its own weights. The filters for these bands need later data, so this is possible
 # with a delay of all channels. ``delay=0.825`` gives the numbers of :class:`mne_gram.Restorer`; filters for
 # 0.3 seconds are about as good. A delay also lets a channel be restored before the time at which it was
 # found to be bad.
@@ -143,7 +143,7 @@ errors
 # To add an electrode that the stream is missing, but the data for ``fit`` had, call
 # ``stream.add_reference_channels("T7")`` and append it to ``stream.info["bads"]``.
 #
-# The callback is called with all that MNE-LSL has received; this is how it looks from the inside.
+# MNE-LSL calls it with each chunk that it receives; here we do the same.
 
 stream_info = raw.info.copy()
 live = mne_gram.LiveRestorer(restorer)
@@ -157,10 +157,10 @@ chunk.shape, live.annotations.ch_names
 # What to be careful about
 # ------------------------
 #
-# - What breaks is found within a second, and usually restored from then on. That second is not restored,
-#   unless a delay is longer.
+# - A channel that breaks is usually found within a second and restored from then on. That second is not
+#   restored, unless the delay is longer.
 # - Movement of the whole cap shows in all channels. If more than half of them are bad at once, none is
 #   restored.
 # - Muscle activity of a single channel is found and "restored" too. Use ``detect=False`` where this matters,
 #   and mark bad channels yourself.
-# - A restored channel has nothing that the others do not have: see :doc:`30_when_not_to_trust_it`.
+# - A restored channel contains no information that is not in the others: see :doc:`30_when_not_to_trust_it`.

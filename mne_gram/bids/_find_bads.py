@@ -75,11 +75,15 @@ def _tabulate(found, channels, spans):
 def select_for_marks(path, selection):
     """Return the continuous recordings of a BIDS root, or the one of a file in a data set.
 
-    Raises ValueError if the file does not belong to a data set, or is not named by BIDS.
+    Raises ValueError if there are only epochs, or the file does not belong to a data set or is not
+    named by BIDS.
     """
     path = Path(path).expanduser().absolute()
     if path.is_dir():
-        return [r for r in select_recordings(path, selection) if not r.is_epochs]
+        found = [r for r in select_recordings(path, selection) if not r.is_epochs]
+        if not found:
+            raise ValueError(f"Found only epochs in {path}, expected continuous recordings.")
+        return found
     given = [f"--{name.removesuffix('s')}" for name, value in selection.items() if value]
     if given:
         raise ValueError(f"{', '.join(given)} selects recordings of a data set; {path} is a file.")

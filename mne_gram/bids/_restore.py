@@ -163,14 +163,14 @@ def _write_restored(recording, settings, folder, inst, report, facts):
         write_sidecars(recording, inst, facts["channels"], sidecar, stem)
         copy_positions(recording, settings.folder)
     if settings.save_std and facts["channels"]:
-        _write_std(recording, settings, target, inst, report)
+        _write_std(recording, target, inst, report)
     main = [target.with_suffix(ext) for ext in (".vmrk", ".eeg", ".vhdr")]
     main = main if target.suffix == ".vhdr" else [target]
     others = sorted(path for path in target.parent.iterdir() if path not in main)
     return others + main
 
 
-def _write_std(recording, settings, target, inst, report):
+def _write_std(recording, target, inst, report):
     """Write the standard deviation of the error as a recording of the restored channels."""
     names = [row["channel"] for row in report.to_dict()["channels"]]
     picks = [inst.ch_names.index(name) for name in names]

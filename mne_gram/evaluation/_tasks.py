@@ -36,7 +36,8 @@ class Task:
     labels : tuple of str
         The classes in order.
     protocol : "across" | "within" | "published" | "held-out"
-        How windows are split: by subject, within each subject, or as published.
+        How windows are split: by subject, within each subject, as published, or with a test set
+        that is the same for each seed.
     reference : "average" | None
         The reference of the windows, for classifiers that would set it.
     band : tuple of float
@@ -138,7 +139,8 @@ def make_task(name, recordings, *, labels=None, protocol="across", max_windows=N
     labels : list of str | None
         The classes in order; None takes those that occur, sorted.
     protocol : "across" | "within" | "published" | "held-out"
-        How windows are split: by subject, within each subject, or as published.
+        How windows are split: by subject, within each subject, as published, or with a test set
+        that is the same for each seed.
     max_windows : int | None
         The maximum number of windows per recording, spread over it; None for all.
     **kwargs : dict

@@ -300,6 +300,11 @@ def test_selection(bids_copy, tmp_path):
     """A root is all its recordings or those selected; a file is itself, inside a data set only."""
     assert len(select_for_marks(bids_copy, {})) == 3
     assert len(select_for_marks(bids_copy, dict(subjects=["02"]))) == 1
+    epochs = bids_copy / "sub-03" / "eeg" / "sub-03_task-rest_epo.fif"
+    epochs.parent.mkdir(parents=True)
+    epochs.touch()
+    with pytest.raises(ValueError, match="Found only epochs"):
+        select_for_marks(bids_copy, dict(subjects=["03"]))
     (one,) = select_for_marks(bids_copy / f"{STEM}_eeg.vhdr", dict(subjects=None))
     assert one.path.as_posix() == f"{STEM}_eeg.vhdr"
     with pytest.raises(ValueError, match="--subject selects recordings"):
