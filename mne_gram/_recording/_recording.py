@@ -93,6 +93,12 @@ class Recording:
         """Segments of continuous time."""
         return self.samples.segments
 
+    @property
+    def recorded(self):
+        """Segments of continuous time that are no holes."""
+        holes = self.samples.holes
+        return [(a, b) for a, b in self.segments if not any(x <= a and b <= y for x, y in holes)]
+
     def select(self, channels):
         """Return some of the channels."""
         return Recording(

@@ -243,12 +243,9 @@ def cut_pieces(recording, seconds, with_short=False):
     """Cut data into pieces that overlap by half: their starts, stops, and what each stands for.
 
     Where all segments are shorter, as in epochs, the longest are pieces themselves; ``with_short``
-    adds those that are shorter than a piece. Nothing was recorded in holes.
+    adds those that are shorter than a piece. Holes are left out.
     """
-    holes = recording.samples.holes
-    segments = [
-        (a, b) for a, b in recording.segments if not any(x <= a and b <= y for x, y in holes)
-    ]
+    segments = recording.recorded
     length = min(round(seconds * recording.sfreq), max((b - a for a, b in segments), default=0))
     starts, cover = cut_half_overlapping(segments, length)
     pieces = [(a, a + length, *edges) for a, edges in zip(starts, cover, strict=True)]

@@ -23,7 +23,7 @@ def fit_window_check(recording, cov, carries_reference, still):
     channel is always flat, being the reference.
     """
     starts, length, good = choose_windows(
-        recording.bad, recording.segments, recording.sfreq, _MAX_WINDOWS
+        recording.bad, recording.recorded, recording.sfreq, _MAX_WINDOWS
     )
     used = good.any(axis=0)
     if used.sum() < _MIN_CHANNELS:

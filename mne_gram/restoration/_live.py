@@ -75,9 +75,9 @@ class LiveRestorer:
     whole recording is disturbed, and the list of bad channels remains as it is. Changes are logged.
 
     NaN and infinite samples are restored one by one; a channel of which more than half a window is
-    missing is bad. Where fewer than two channels are good, data are returned unchanged. After a
-    jump of the timestamps by more than 0.1 s, judging starts again with an empty window. A delayed
-    stream starts with copies of its first sample.
+    missing is bad. Where fewer than two channels are good (with splines, four), data are returned
+    unchanged. After a jump of the timestamps by more than 0.1 s, judging starts again with an empty
+    window. A delayed stream starts with copies of its first sample.
 
     Examples
     --------
@@ -99,6 +99,7 @@ class LiveRestorer:
 
         _validate_type(restorer, Restorer, "restorer")
         check_is_fitted(restorer)
+        restorer._check_bads(restorer.ch_names_)
         _validate_type(detect, bool, "detect")
         _validate_type(delay, "numeric", "delay")
         if delay != 0 and not MIN_DELAY <= delay <= MAX_DELAY:
@@ -323,13 +324,15 @@ class LiveRestorer:
         for start, stop, _ in find_runs(bad & self._present[:, None], [(0, bad.shape[1])]):
             good = np.flatnonzero(self._present & ~bad[:, start])
             wanted = np.flatnonzero(self._present & bad[:, start])
-            stuck |= len(good) < MIN_GOOD
-            if len(good) < MIN_GOOD or not len(wanted):
+            stuck |= len(good) < self._fit.min_good
+            if len(good) < self._fit.min_good or not len(wanted):
                 continue
             data[wanted, start:stop] = self._weigh(good, wanted) @ data[good, start:stop]
             written[wanted, start:stop] = True
         if stuck and not self._stuck:
-            logger.warning("Fewer than two channels are good: data are returned unchanged.")
+            logger.warning(
+                "Fewer than %d channels are good: data are returned unchanged.", self._fit.min_good
+            )
         self._stuck = stuck
         left = missing & ~written
         if left.any():  # filters and windows get the last value in place of NaN

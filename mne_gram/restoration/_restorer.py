@@ -197,7 +197,8 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Raises
         ------
         ValueError
-            If good samples are NaN, the data are not in volts, or the mask does not fit them.
+            If good samples are NaN, the data are not in volts, the mask does not fit them, or they
+            have hardly any of the channels of fit.
         """
         check_is_fitted(self)
         self._check_bads(self.ch_names_)

@@ -13,7 +13,7 @@ from ._fit import MAX_PATTERNS, Plan
 from ._gaps import Estimate
 from ._gaussian import find_runs, list_gaps
 
-_MIN_GOOD = 4  # good channels
+MIN_SPLINE = 4  # good channels
 _FAR = 3.0  # times the median distance, from where an electrode is not on the head
 _OUTLYING = 0.3  # of the radius: electrodes of a head are closer to its sphere
 
@@ -108,10 +108,10 @@ def estimate_spline(block, head):
     for a, b, _ in find_runs(mask, block.segments):
         bad = np.flatnonzero(mask[:, a])
         good = np.flatnonzero(~mask[:, a])
-        if len(good) < _MIN_GOOD:
+        if len(good) < MIN_SPLINE:
             continue
         data[bad, a:b] = head(good, bad) @ data[good, a:b]
-    enough = (~mask).sum(axis=0) >= _MIN_GOOD
+    enough = (~mask).sum(axis=0) >= MIN_SPLINE
     return [
         Estimate(channel, a, b, data[channel, a:b].copy(), np.full(b - a, np.nan))
         for channel, a, b, _ in list_gaps(mask & enough, block.segments)

@@ -19,7 +19,7 @@ from ..detection import TrialCheck, WindowCheck, fit_window_check
 from ._blocks import restore_blocks
 from ._fit import Plan, Settings, SpatialFit, fit_spatial, measure_statistics, move_fit
 from ._methods import METHODS
-from ._spline import Head, SplinePlan, find_weights, fit_head
+from ._spline import MIN_SPLINE, Head, SplinePlan, find_weights, fit_head
 from ._tally import RestoredSpan
 
 
@@ -57,6 +57,11 @@ class TrialFit:
         known[list(self.spatial.lost)] = False
         return known
 
+    @property
+    def min_good(self):
+        """How many good channels are needed to restore others."""
+        return MIN_GOOD if self.head is None else MIN_SPLINE
+
     def weights(self, good, bad):
         """Return broadband weights (n_bad, n_good): ``bad = weights @ good``, sample by sample.
 
@@ -81,7 +86,7 @@ class TrialFit:
             return RestoredTrial([], wanted, unused)
         unused = find_stray_channels(trial) | (find_flat_channels(trial) & ~self.still)
         trial = trial.hide(unknown).hide(hide_channels(unused, trial.n_times))
-        if (~trial.bad.whole).sum() < MIN_GOOD:
+        if (~trial.bad.whole).sum() < self.min_good:
             return RestoredTrial([], wanted, unused)
         plan = SplinePlan(head=self.head)
         if self.head is None:

@@ -13,6 +13,7 @@ from .._recording import (
     Recording,
     Samples,
     collect_spans,
+    find_holes,
     find_spans,
     merge_spans,
     open_recording,
@@ -85,10 +86,12 @@ def _cut_trials(inst, picks, bad, info):
     if isinstance(inst, BaseRaw):
         yield open_recording(inst, picks, bad)
         return
-    n_times = len(inst.times)
+    n_times, holes = len(inst.times), find_holes(inst)
     for k, data in enumerate(inst._data):
-        own = find_spans(bad.paint(k * n_times, (k + 1) * n_times))
-        yield Recording(Samples(data, picks, [(0, n_times)]), own, info)
+        start = k * n_times
+        own = find_spans(bad.paint(start, start + n_times))
+        missing = [(a - start, b - start) for a, b in holes]
+        yield Recording(Samples(data, picks, [(0, n_times)], missing), own, info)
 
 
 def _join_trials(trials):

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Data that arrive chunk by chunk are restored as they would be offline."""
 
+import pickle
+
 import mne
 import numpy as np
 import pytest
@@ -239,7 +241,7 @@ def test_all_bad(restorer, clean):
         assert live.bads == live.ch_names[1:]
         restored = live.process(data[:, :160], mask=np.arange(19) > 0)
     assert (restored == data[:, :160]).all()
-    assert log.getvalue().count("Fewer than two channels are good") == 1
+    assert log.getvalue().count("Fewer than 2 channels are good") == 1
 
 
 def test_microvolts(restorer, clean):
@@ -336,6 +338,8 @@ def test_errors(restorer, clean, raw):
     for delay in (0.1, 1.0, -1.0, np.nan):
         with pytest.raises(ValueError, match="delay must be 0 or from 0.2 to 0.825"):
             LiveRestorer(restorer, delay=delay)
+    with pytest.raises(ValueError, match="not among the EEG: X1"):
+        LiveRestorer(pickle.loads(pickle.dumps(restorer)).set_params(bads=["X1"]))
     with pytest.raises(ValueError, match="Found 1 channels of the restorer"):
         LiveRestorer(restorer, ch_names=["Cz", "A", "B"])
     with pytest.warns(RuntimeWarning, match="Only 3 channels are good"):

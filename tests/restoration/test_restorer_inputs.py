@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mne_gram
-from mne_gram import Restorer
+from mne_gram import LiveRestorer, Restorer
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,41 @@ def test_hole(finder, raw):
     restored = finder.transform(raw)
     assert restored.info["bads"] == []
     assert set(restored.annotations.description) == {"BAD_ACQ_SKIP", "RESTORED"}
+
+
+def test_long_hole_in_fit(raw):
+    """What is usual for the signals is learnt where there are any."""
+    longer = mne.concatenate_raws([raw.copy() for _ in range(3)], verbose="error")
+    longer._data[:, 4000:] = 0
+    longer.set_annotations(mne.Annotations([20.0], [40.0], ["BAD_ACQ_SKIP"]))
+    data = raw.get_data()
+    data[3, 2000:] = 0
+    live = LiveRestorer(Restorer().fit(longer))
+    live.process(data)
+    assert live.bads == [raw.ch_names[3]]
+
+
+def test_hole_in_epochs(restorer, raw):
+    """Epochs across a hole may have anything there."""
+    raw = raw.copy()
+    raw._data[:, 2000:2300] = np.nan
+    raw.set_annotations(mne.Annotations([10.0], [1.5], ["BAD_ACQ_SKIP"]))
+    epochs = mne.make_fixed_length_epochs(
+        raw, 2.0, preload=True, reject_by_annotation=False, verbose="error"
+    )
+    epochs.info["bads"] = ["C3"]
+    restored = restorer.transform(epochs)
+    assert restored.info["bads"] == [] and np.isfinite(restored.get_data("C3")).all()
+
+
+def test_few_channels_for_splines(epochs, raw):
+    """With splines, nothing is restored from fewer than four channels, nor in a stream."""
+    fitted = Restorer(method="spline").fit(epochs)
+    live, data = LiveRestorer(fitted, detect=False), raw.get_data()
+    mask = np.arange(19) >= 3
+    assert (live.process(data, mask=mask) == data).all()
+    mask[3] = False
+    assert (live.process(data, mask=mask)[4:] != data[4:]).any(axis=1).all()
 
 
 @pytest.mark.parametrize("n_times", [1, 40, 300])
