@@ -247,7 +247,8 @@ def _as_floats(x):
         return array.astype(float, copy=False)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            "X must be mne.Epochs, an array of real numbers (n_epochs, n_channels, n_times) in "
-            "volts, or a list of one-epoch Epochs or of arrays (n_channels, n_times); got "
+            "X must be mne.Epochs, an array of real numbers (n_epochs, n_channels, n_times), a "
+            "list of one-epoch Epochs or of arrays (n_channels, n_times), or a data set of windows "
+            "of braindecode; got "
             f"{x.__class__.__name__} ({error})."
         ) from None

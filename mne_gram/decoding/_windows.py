@@ -17,7 +17,8 @@ def find_recordings(x):
         if isinstance(inst, mne.BaseEpochs | mne.io.BaseRaw):
             _check_cut(x)
             return [inst]
-    return find_recordings(x.dataset) if hasattr(x, "dataset") else []  # a subset
+    is_subset = hasattr(x, "dataset") and hasattr(x, "__getitem__")  # a DataLoader is none
+    return find_recordings(x.dataset) if is_subset else []
 
 
 def _check_cut(x):

@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people pass to the estimators: rows, other units, scaled data, data sets of windows."""
+"""What users pass to the estimators: rows, other units, scaled data, data sets of windows."""
 
 import mne
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.multiclass import OneVsOneClassifier, OutputCodeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Subset
 
 from mne_gram.decoding import GramClassifier, GramFeatures
 
@@ -221,7 +221,9 @@ def test_windows():
 
 
 def test_wrong_windows():
-    """Continuous recordings and recordings of other channels raise an error."""
+    """Continuous recordings, recordings of other channels and loaders of batches are errors."""
+    with pytest.raises(TypeError, match="or a data set of windows of braindecode; got DataLoader"):
+        _make().fit(DataLoader(_make_windows(), batch_size=1), Y)
     with pytest.raises(ValueError, match="Recording 1 of X has other channels"):
         _make().fit(_make_windows(slice(0, 3)), Y)
     whole = _make_windows().datasets[0]
