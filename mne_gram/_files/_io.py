@@ -233,6 +233,13 @@ def get_format(inst, path):
             f"The output {name} has the name of epochs or evoked data, but is a continuous "
             "recording. Its name has to end in -raw.fif, for example."
         )
+    wrong = [ch for ch in inst.ch_names if len(ch) > 16 or not ch.isascii()]
+    if wrong and extension in (".edf", ".bdf"):
+        raise ValueError(
+            f"{extension[1:].upper()} stores names of channels of up to 16 ASCII characters, "
+            f"unlike {', '.join(wrong)}. Rename these channels, or give an output in another "
+            "format."
+        )
     if extension == ".set" and importlib.util.find_spec("eeglabio") is None:
         raise RuntimeError("Writing .set needs the package eeglabio: pip install eeglabio")
     if extension == ".bdf" and not mne.utils.check_version("mne", "1.11"):

@@ -260,6 +260,11 @@ def test_output_format(raw, epochs, tmp_path):
         with pytest.raises(ValueError, match="the name of epochs or evoked data"):
             _io.check_output(tmp_path / name, inst=raw)
     _io.check_output(tmp_path / "shockwave.fif", inst=raw)
+    odd = raw.copy().rename_channels({"C3": "C3 µ", "C4": "C4, a name too long"})
+    for name in ("a.edf", "a.bdf"):
+        with pytest.raises(ValueError, match="unlike C3 µ, C4, a name too long. Rename"):
+            _io.check_output(tmp_path / name, inst=odd)
+    _io.check_output(tmp_path / "a.vhdr", inst=odd)
     (tmp_path / "a.fif").mkdir()
     with pytest.raises(IsADirectoryError, match="a.fif is a folder"):
         _io.check_output(tmp_path / "a.fif", inst=raw, overwrite=True)
