@@ -175,6 +175,16 @@ def check_samples(inst, good):
         )
 
 
+def _check_band_edges(l_freq, h_freq, sfreq):
+    """Refuse frequencies that are not positive, and band-stop filters."""
+    for name, freq in (("l_freq", l_freq), ("h_freq", h_freq), ("sfreq", sfreq)):
+        _validate_type(freq, "numeric" if name == "sfreq" else ("numeric", None), name)
+        if freq is not None and not freq > 0:
+            raise ValueError(f"{name} must be a positive frequency in Hz, got {freq}.")
+    if None not in (l_freq, h_freq) and l_freq >= h_freq:
+        raise ValueError(f"l_freq must be below h_freq, got {l_freq} and {h_freq}.")
+
+
 def check_band(info, l_freq, h_freq):
     """Warn if the recording was filtered to a narrower band than the model expects."""
     found = []
@@ -381,7 +391,8 @@ def preprocess(
     ------
     ValueError
         If there are no good EEG channels, samples that are not marked as bad are NaN, the data are
-        not in volts or are current source density, or projectors are not applied.
+        not in volts or are current source density, projectors are not applied, or a frequency is
+        not positive.
 
     Notes
     -----
@@ -398,6 +409,7 @@ def preprocess(
     _check_option("reference", reference, ("average", None))
     if line_freq is True or (line_freq is not None and line_freq is not False and line_freq <= 0):
         raise ValueError(f"line_freq must be a positive frequency, False or None, got {line_freq}.")
+    _check_band_edges(l_freq, h_freq, sfreq)
     inst = inst.copy().load_data()
     filled = fill_missing(inst)
     process(inst, line_freq, l_freq, h_freq, reference, sfreq)

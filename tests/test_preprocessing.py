@@ -234,6 +234,21 @@ def test_line_freq_must_be_a_frequency(line_freq):
         preprocess(make_raw(), line_freq=line_freq)
 
 
+@pytest.mark.parametrize(
+    "kwargs, match",
+    [
+        (dict(l_freq=0), "l_freq must be a positive"),
+        (dict(h_freq=np.nan), "h_freq must be a positive"),
+        (dict(sfreq=-5), "sfreq must be a positive"),
+        (dict(l_freq=30, h_freq=10), "l_freq must be below h_freq"),
+    ],
+)
+def test_frequencies_must_be_possible(kwargs, match):
+    """No band-stop filter takes the place of the band-pass, either."""
+    with pytest.raises(ValueError, match=match):
+        preprocess(make_raw(), **kwargs)
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     line=st.sampled_from([50.0, 60.0]),

@@ -54,8 +54,8 @@ class RestorationReport:
     found : BadsReport | None
         What :func:`mne_gram.find_bads` found, with ``mask="auto"``.
     prior : dict | None
-        The prior that was used: its ``name`` (``"bundled"``, ``"fitted"`` or that of a file), and
-        what ``Prior.describe`` returns, such as ``n_recordings`` and ``n_cohort``; and
+        The prior that was used: its ``name`` (``"bundled"``, ``"fitted"``, ``"another"`` or that of
+        a file), and what ``Prior.describe`` returns, such as ``n_recordings`` and ``n_cohort``; and
         ``cohort_weight``, the weight of the cohort in the mixture of recordings (0 to 1, None
         without a cohort). None if nothing was restored or the method has no prior.
     """

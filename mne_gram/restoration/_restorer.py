@@ -205,6 +205,8 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         bads = () if self._finds_bads() else self.bads or ()
         if self._finds_bads() and self._trial_fit.check is None:
             raise ValueError("bads='auto' was set after fit: fit the Restorer again.")
+        if (self.method == "spline") != (self._trial_fit.head is not None):
+            raise ValueError("The method was changed after fit: fit the Restorer again.")
         if is_list_of_epochs(X):
             check_list(X)
             insts = zip(map(copy_inst, X), split_mask(mask, X), strict=True)

@@ -278,6 +278,8 @@ def test_auto_is_fitted(restorer, train, damaged):
     assert (fitted.covariance_ == other.covariance_).all()
     with pytest.raises(ValueError, match="set after fit"):
         pickle.loads(pickle.dumps(restorer)).set_params(bads="auto").transform(x)
+    with pytest.raises(ValueError, match="method was changed after fit"):
+        pickle.loads(pickle.dumps(restorer)).set_params(method="spline").transform(x)
 
 
 # ---------------------------------------------------------------------------------------------
