@@ -10,6 +10,7 @@ import csv
 import multiprocessing
 import resource
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -129,30 +130,24 @@ def interpolate_epochs(epochs, mask, interpolate):
             interpolate(one)
 
 
-def _measure(case, method, queue):
-    """Put the seconds of the processor and the memory in MB that a case takes."""
+def _measure(case, method):
+    """Return the seconds of the processor and the memory in MB that a case takes."""
     mne.set_log_level("ERROR")
     function = prepare(case, method)
     if function is None:
-        queue.put((np.nan, np.nan))
-        return
+        return np.nan, np.nan
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.process_time()
     function()
     seconds = time.process_time() - start
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    queue.put((seconds, (after - before) / 1e3))
+    return seconds, (after - before) / 1e3
 
 
 def measure(case, method):
     """Measure a case in a process that has imported everything and loaded the prior."""
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    process = context.Process(target=_measure, args=(case, method, queue))
-    process.start()
-    found = queue.get()
-    process.join()
-    return found
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        return pool.submit(_measure, case, method).result()
 
 
 def sweep(cases, fname=None):
