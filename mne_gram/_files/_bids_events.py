@@ -37,13 +37,23 @@ def set_events(raw, recording):
     _add_spans(raw, own)
 
 
+def find_name_column(table):
+    """Return the column of ``events.tsv`` that names events, as for MNE-BIDS, or None.
+
+    ``table`` is a DataFrame of text or a TsvText.
+    """
+    columns = list(table.columns)
+    column = next((name for name in ("trial_type", "stim_type", "value") if name in columns), None)
+    if column and "value" in columns and all(cell == "n/a" for cell in table.get(column)):
+        return "value"
+    return column
+
+
 def _name_events(table):
     """Return the description of each event, as MNE-BIDS does; empty for those without a type."""
-    column = next((name for name in ("trial_type", "stim_type", "value") if name in table), None)
+    column = find_name_column(table)
     if column is None:
         return ["n/a"] * len(table)
-    if "value" in table and (table[column] == "n/a").all():
-        column = "value"
     texts = table[column]
     if "value" in table and column != "value":
         # A type with several values is several events: "stimulus/1", "stimulus/2". The descriptions

@@ -13,15 +13,13 @@ import shutil
 
 import numpy as np
 
-from .._files import TsvText, find_sidecars
+from .._files import TsvText, find_name_column, find_sidecars
 from .._formats import check_folders, staged_together
 from ..detection import BAD_PREFIX
 from ._sidecars import CHANNEL_TYPES
 
 BACKUPS = "sourcedata/mne_gram_backup"
 _MAKER = "mne_gram find-bads"
-# The columns that name events, in the order in which readers look for them.
-_NAMED_BY = ("trial_type", "stim_type", "value")
 
 
 def plan_tables(recording, inst, found):
@@ -137,9 +135,10 @@ def _mark_channels(table, inst, found, channels):
 
 def _add_events(table, inst, spans):
     """Return the content of ``events.tsv`` with rows for spans, in the order of onsets."""
-    names, empty = _name_events(table), ["n/a"] * len(table.get("onset"))
-    if "trial_type" not in table.columns or names != table.get("trial_type"):
-        table.set_column("trial_type", names)
+    empty = ["n/a"] * len(table.get("onset"))
+    column = find_name_column(table)
+    if column != "trial_type":  # events keep the names that readers gave them
+        table.set_column("trial_type", table.get(column) if column else empty)
     if "channel" not in table.columns:
         table.set_column("channel", empty)
     sfreq = inst.info["sfreq"]
@@ -155,17 +154,6 @@ def _add_events(table, inst, spans):
         )
         table.insert(int(place), cells)
     return table.to_bytes()
-
-
-def _name_events(table):
-    """Return the cells of ``trial_type`` with which events keep the names that readers gave them.
-
-    Readers take ``value`` where no event has a type, which bad segments would end.
-    """
-    column = next((name for name in _NAMED_BY if name in table.columns), None)
-    empty = ["n/a"] * len(table.get("onset"))
-    names = table.get(column) if column else empty
-    return table.get("value") if names == empty and "value" in table.columns else names
 
 
 def _to_number(cell):

@@ -115,6 +115,21 @@ def test_an_event_without_onset(bids_copy):
     assert "blink" not in raw.annotations.description
 
 
+@pytest.mark.parametrize("columns", ["value", "trial_type\tvalue", "stim_type"])
+def test_events_without_trial_type(bids_copy, columns):
+    """Their names are found in the results, next to RESTORED segments, as in the source."""
+    cells = "n/a\t{}" if "\t" in columns else "{}"
+    lines = [f"{t}\t0\t{cells.format(name)}" for t, name in ((1, "7"), (2, "BAD_x"), (3, "8"))]
+    (bids_copy / f"{FIRST}_events.tsv").write_text(
+        "\n".join([f"onset\tduration\t{columns}", *lines])
+    )
+    report = _run(bids_copy, subjects="01", runs=1)
+    (recording,) = select_recordings(report.folder, {})
+    texts = list(read_recording(recording).annotations.description)
+    assert "RESTORED" in texts
+    assert [text for text in texts if text != "RESTORED"] == ["7", "BAD_x", "8"]
+
+
 def test_blanks_in_tables_do_not_matter(bids_copy):
     """Neither in names of columns, nor in cells, nor a tab at the end of each row."""
     recording = select_recordings(bids_copy, {})[0]
