@@ -37,7 +37,7 @@ def _complete(shell, root):
 
 
 def _set_kinds(parser, file, folder):
-    """Tell which arguments of a parser and its commands are files or folders."""
+    """Mark the arguments of a parser and its commands that are files or folders."""
     for action in parser._actions:
         if action.metavar in _FILES + _FOLDERS:
             action.complete = folder if action.metavar in _FOLDERS else file

@@ -66,7 +66,7 @@ def _tabulate(found, channels, spans):
     import pandas as pd
 
     if found is None:
-        return pd.DataFrame(columns=["channel", "start", "stop", "why", "marked"])
+        return pd.DataFrame(columns=["channel", "start", "stop", "why", "whole", "marked"])
     table = found.to_data_frame().drop(columns=["epoch", "score"])
     new = [*(name in channels for name in found.channels), *(span in spans for span in found.spans)]
     return table.assign(marked=["new" if is_new else "already" for is_new in new])

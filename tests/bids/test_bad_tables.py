@@ -173,6 +173,7 @@ def test_odd_tables(recording, content, text):
     before = _read_tree(recording.root)
     row = _mark(recording)
     assert row["status"] == "failed" and text in row["why"] and "events.tsv" in row["why"]
+    assert row["table"].columns.tolist() == ["channel", "start", "stop", "why", "whole", "marked"]
     assert _read_tree(recording.root) == before and not (recording.root / "sourcedata").exists()
 
 
