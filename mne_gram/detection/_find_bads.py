@@ -169,7 +169,7 @@ def _check_amount(signals):
     if len(signals.names) < _MIN_CHANNELS:
         raise ValueError(
             f"Found {len(signals.names)} EEG channels, expected at least {_MIN_CHANNELS}: with "
-            "fewer, it cannot be told which of them is bad."
+            "fewer, it is unknown which of them is bad."
         )
     seconds = signals.n_times / signals.sfreq
     if seconds < _MIN_SECONDS or len(signals.starts) == 0:

@@ -187,7 +187,8 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         mask : array of bool | autoreject.RejectLog | None
             Additional bad samples, True where bad, as in :func:`mne_gram.restore`.
         ch_names : list of str | None
-            The channels of an array, if these are not those of the data passed to `fit`.
+            The channels of an array, if these are not those of the data passed to `fit`. Those that
+            were not present there are taken to be EEG.
 
         Returns
         -------
