@@ -86,7 +86,8 @@ STAGE_2 = [
 def rename(network, patterns, prefix=""):
     """Return the tensors of a network under their published names."""
     tensors = {}
-    for name, tensor in {**dict(network.named_buffers()), **network.state_dict()}.items():
+    tables = {name: x for name, x in network.named_buffers() if ".positions." in name}
+    for name, tensor in {**tables, **network.state_dict()}.items():
         if ".positions." in name:  # published tables have an axis in front
             tensor = tensor[None]
         for pattern, replacement in BLOCKS + patterns:
