@@ -69,6 +69,8 @@ class Codebook:
         self.started = False
         # Frequency of each class, as a multiple of 1 / K.
         self.usage = torch.ones(len(self.vectors), device=self.vectors.device)
+        # The share of classes that were used in the latest step, in all processes together.
+        self.share_used = self.usage.new_zeros(())
         self._forget()
 
     def _forget(self):
@@ -105,6 +107,7 @@ class Codebook:
         """
         sums, counts = add_up(self.sums), add_up(self.counts)
         used = counts > 0
+        self.share_used = used.float().mean()
         means = F.normalize(sums, dim=-1)
         moved = F.normalize(self.decay * self.vectors + (1 - self.decay) * means, dim=-1)
         self.vectors.copy_(torch.where(used[:, None], moved, self.vectors))

@@ -89,10 +89,9 @@ class TokenizerStage:
         """Move the codebook; return the values to log. ``progress`` is the share of the run."""
         if not self.codebook.started:
             return {}
-        used = (self.codebook.counts > 0).float().mean()
         # Classes revived near the end would not settle.
         n_revived = self.codebook.update(generator, revive=progress < 0.8)
-        return {"revived": n_revived, "classes_used": used}
+        return {"revived": n_revived, "classes_used": self.codebook.share_used}
 
     def get_state(self):
         """Return what a checkpoint contains in addition to the weights."""
