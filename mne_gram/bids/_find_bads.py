@@ -46,7 +46,7 @@ def _find_backup(root):
 
 
 def _find(recording, row, prepare, options):
-    """Find what is bad in a recording, and complete its row; return the content of new tables."""
+    """Find bad channels and segments, and complete the row; return the content of new tables."""
     inst = read_recording(recording)
     if prepare is not None:
         prepare(inst)

@@ -38,7 +38,9 @@ _UNRELATED = 0.45
 
 
 def find_training_bads(inst, prior):
-    """Return the mask of what is bad in data to learn from, as `find_bads` and correlations show.
+    """Return the mask of bad channels and segments in training data.
+
+    They are those of `find_bads`, and channels that the others do not predict.
 
     White noise as large as the EEG may have a misfit that is not unusual, but is not predicted.
     """

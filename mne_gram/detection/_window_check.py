@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Judge windows of new data by a covariance that was learnt from earlier data."""
+"""Judge windows of new data by a covariance that was estimated from earlier data."""
 
 import numpy as np
 

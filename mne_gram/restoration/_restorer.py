@@ -39,8 +39,8 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Learn from clean data how channels covary, and restore bad channels of new data.
 
     In contrast to :func:`mne_gram.restore`, which adapts to the data that it restores, this is a
-    transformer for a pipeline of scikit-learn: `transform` restores each trial by what was learnt
-    in `fit`, so that neither other trials nor the test set influence it.
+    transformer for a pipeline of scikit-learn: `transform` restores each trial by the covariance
+    estimated in `fit`, so that neither other trials nor the test set influence it.
 
     Parameters
     ----------

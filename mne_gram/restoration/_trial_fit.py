@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was learnt from earlier data, and how it restores trials one by one."""
+"""A fit to earlier data, and how it restores trials one by one."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -59,7 +59,7 @@ def test_pieces_without_joins():
     assert split_recording(raw) == [(0, 700)]
     onset = raw.first_time + 2
     raw.set_annotations(mne.Annotations([onset], [1], ["BAD"], orig_time=raw.info["meas_date"]))
-    assert split_recording(raw) == [(0, 700)]  # bad, but time goes on
+    assert split_recording(raw) == [(0, 700)]  # bad, but without a gap in time
 
 
 @pytest.mark.parametrize("meas_date", [None, 1_000_000_000])
