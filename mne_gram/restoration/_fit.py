@@ -26,11 +26,11 @@ from ..montage import match_channels
 from ._evidence import Evidence
 from ._gaps import Miss
 from ._noise import Noise, measure_slow
+from ._patterns import Patterns
 
 _BASELINE_SECONDS = 30.0
 _POOLED = 5.0  # seconds: shorter segments, such as epochs, share their baseline
 _OFFSET = 5.0  # times a channel's median absolute deviation: then baselines are subtracted
-MAX_PATTERNS = 64  # of good channels whose weights are kept
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,7 +175,7 @@ def _find_lost(recording, statistics, on_missing):
 # The spatial estimate
 
 
-class Operators:
+class Operators(Patterns):
     """Interpolation weights by pattern of good channels, each computed once.
 
     ``cov (n_bands, n_channels, n_channels)`` is the covariance per band, and ``excess`` how much
@@ -184,23 +184,14 @@ class Operators:
 
     def __init__(self, cov, carries_reference, excess=1.0):
         self.cov, self.carries_reference, self.excess = cov, carries_reference, excess
-        self._kept = {}
+        super().__init__()
 
-    def __getstate__(self):
-        """Return what is pickled: the weights can be computed again."""
-        return vars(self) | dict(_kept={})
-
-    def __call__(self, good, bad):
+    def compute(self, good, bad):
         """Return the weights per band, those for all bands at once, and the error's covariances."""
-        key = (good.tobytes(), bad.tobytes())
-        if key not in self._kept:
-            if len(self._kept) > MAX_PATTERNS:  # neighbours in time repeat, distant ones seldom do
-                self._kept.clear()
-            carries = self.carries_reference
-            bands, error = interpolation_operators(self.cov, carries, good, bad)
-            total, _ = interpolation_operators(self.cov.sum(axis=0), carries, good, bad)
-            self._kept[key] = bands, total, error
-        return self._kept[key]
+        carries = self.carries_reference
+        bands, error = interpolation_operators(self.cov, carries, good, bad)
+        total, _ = interpolation_operators(self.cov.sum(axis=0), carries, good, bad)
+        return bands, total, error
 
     def prepare(self, channels):
         """Return a function of good and bad that is faster for many patterns of some channels."""

@@ -9,16 +9,17 @@ import numpy as np
 from mne.channels.interpolation import _make_interpolation_matrix
 
 from ..montage import find_placed, fit_sphere, template_sphere
-from ._fit import MAX_PATTERNS, Plan
+from ._fit import Plan
 from ._gaps import Estimate
 from ._gaussian import find_runs, list_gaps
+from ._patterns import Patterns
 
 MIN_SPLINE = 4  # good channels
 _FAR = 3.0  # times the median distance, from where an electrode is not on the head
 _OUTLYING = 0.3  # of the radius: electrodes of a head are closer to its sphere
 
 
-class Head:
+class Head(Patterns):
     """Where electrodes are: all that a spline needs; the weights of splines, each computed once.
 
     ``places`` are (n_channels, 3), the ``origin`` is (3,).
@@ -26,20 +27,11 @@ class Head:
 
     def __init__(self, places, origin):
         self.places, self.origin = places, origin
-        self._kept = {}
+        super().__init__()
 
-    def __getstate__(self):
-        """Return what is pickled: the weights can be computed again."""
-        return vars(self) | dict(_kept={})
-
-    def __call__(self, good, bad):
+    def compute(self, good, bad):
         """Return the weights of channels, given as indices, (n_bad, n_good)."""
-        key = (good.tobytes(), bad.tobytes())
-        if key not in self._kept:
-            if len(self._kept) >= MAX_PATTERNS:
-                self._kept.clear()
-            self._kept[key] = find_weights(self, good, bad)
-        return self._kept[key]
+        return find_weights(self, good, bad)
 
 
 @dataclass(frozen=True, eq=False)
