@@ -5,6 +5,7 @@
 # Imports are nested, so that --help and argument errors are fast.
 from pathlib import Path
 
+from .._counts import count
 from ._shared import add_command, log_to_stderr
 
 _RECIPES = ("tuev", "hmc", "seedv", "shumi")
@@ -123,7 +124,9 @@ def _run_classify(args, parser):
     print(f"Tables and figures are in {args.out}.")
     if failures:
         where, reason = failures[0]
-        raise RuntimeError(f"{len(failures)} fits failed, the first ({where}) with {reason}")
+        raise RuntimeError(
+            f"{count(len(failures), 'fit')} failed, the first ({where}) with {reason}"
+        )
 
 
 def _check_arguments(args, parser):

@@ -8,6 +8,7 @@ import os
 import sys
 
 from .. import __version__
+from .._counts import count
 from ._shared import (
     RECORDINGS,
     add_command,
@@ -46,6 +47,7 @@ def add_find_bads(commands):
     add = parser.add_argument
     add_input(parser, "; or a BIDS root")
     add_input_options(parser)
+    add("--picks", nargs="+", metavar="NAME", help="channels to check (default: all EEG channels)")
     add(
         "--channel-threshold",
         type=float,
@@ -99,6 +101,7 @@ def _is_root(path):
 def _get_options(args):
     """Return the options of `mne_gram.find_bads`."""
     return dict(
+        picks=args.picks,
         line_freq=args.line_freq,
         prior=args.prior,
         channel_threshold=args.channel_threshold,
@@ -165,17 +168,13 @@ def _describe_row(row):
     found = row["found"]
     n_new = int((row["table"]["marked"] == "new").sum())
     yield (
-        f"{row['recording']}: {_count(found.channels, 'bad channel')}, "
-        f"{_count(found.spans, 'bad segment')}, {n_new} of them new"
+        f"{row['recording']}: {count(len(found.channels), 'bad channel')}, "
+        f"{count(len(found.spans), 'bad segment')}, {n_new} of them new"
     )
     if len(row["table"]):
         table = _join_channels(row["table"], len(found.ch_names) - len(found.channels))
         table = table.drop(columns="whole").round(dict(start=3, stop=3))
         yield from (f"  {line}" for line in table.to_string(index=False).splitlines())
-
-
-def _count(items, what):
-    return f"{len(items)} {what}{'s' * (len(items) != 1)}"
 
 
 def _join_channels(table, n_channels):

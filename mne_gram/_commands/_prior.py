@@ -4,9 +4,18 @@
 
 # Imports are nested, so that --help and wrong arguments are answered at once.
 import json
+from pathlib import Path
 
 from .. import __version__
-from ._shared import add_command, add_figure, file_name, log_to_stderr
+from .._counts import count
+from ._shared import (
+    add_command,
+    add_figure,
+    add_selection,
+    file_name,
+    get_selection,
+    log_to_stderr,
+)
 
 
 def add_prior(commands):
@@ -37,11 +46,14 @@ def _add_fit(actions):
         example="mne_gram prior fit --bids-root /data/study --out lab.npz\n"
         "mne_gram prior fit sub-*_raw.fif --out lab.npz\n"
         "mne_gram restore raw.edf repaired_raw.fif --prior lab.npz",
-        note="Bad channels and segments are left out. Without --bids-root, each file is a subject.",
+        note="Bad channels and segments are left out. A subject counts once, however many "
+        "recordings there are.\nThe subject of a file is given by --subject or by its name "
+        "(sub-01_raw.fif);\notherwise each file is a subject.",
     )
     add = parser.add_argument
     add("input", nargs="*", metavar="IN", help="recordings, in any format that MNE reads")
     add("--bids-root", metavar="ROOT", help="all recordings of a BIDS data set")
+    add_selection(parser, subject="; or, without --bids-root, the subject of each IN, in order")
     add("--out", required=True, type=file_name(".npz"), metavar="FILE", help="file to write")
     add("--find-bads", action="store_true", help="also leave out what find-bads detects")
     add("--no-base", action="store_true", help="leave out the bundled library")
@@ -54,13 +66,25 @@ def _run_fit(args, parser):
     """Estimate a prior and write it."""
     if (args.bids_root is None) == (not args.input):
         parser.error("give either recordings or --bids-root")
-    from .._files import check_output
+    selection = get_selection(args)
+    if args.input and any(selection[name] for name in ("sessions", "tasks", "runs")):
+        parser.error("--session, --task and --run are for --bids-root")
+    if args.input and args.subjects and len(args.subjects) != len(args.input):
+        parser.error(
+            f"--subject has to name the subject of each of the {len(args.input)} recordings, "
+            f"got {len(args.subjects)}"
+        )
+    from .._files import check_output, select_recordings
     from ..cohort import fit_prior
 
     check_output(args.out, overwrite=args.overwrite)
     with log_to_stderr(verbose=True):
+        insts, subjects = args.input, args.subjects
+        if args.bids_root is not None:
+            insts, subjects = select_recordings(Path(args.bids_root), selection), None
         prior = fit_prior(
-            args.bids_root if args.bids_root is not None else args.input,
+            insts,
+            subjects=subjects,
             base=None if args.no_base else "bundled",
             mask="auto" if args.find_bads else None,
             n_jobs=args.n_jobs,
@@ -106,10 +130,13 @@ def _format(prior):
     lines = []
     for recording in cohort:
         data_set, subject, name = recording.source
-        lines.append(f"{data_set}: {subject}: {name}: {len(recording.channels)} electrodes")
+        lines.append(
+            f"{data_set}: {subject}: {name}: {count(len(recording.channels), 'electrode')}"
+        )
     subjects = {recording.source[:2] for recording in cohort}
-    lines.append(f"{len(cohort)} recordings of {len(subjects)} subjects.")
-    lines.append(f"{n_base} recordings of the bundled library." if n_base else "Nothing else.")
+    lines.append(f"{count(len(cohort), 'recording')} of {count(len(subjects), 'subject')}.")
+    base = f"{count(n_base, 'recording')} of the bundled library."
+    lines.append(base if n_base else "Nothing else.")
     electrodes = ", ".join(f"{name} {n}" for name, n in _count_electrodes(prior).items())
     lines.append(f"Recordings by electrode: {electrodes or 'none'}.")
     return lines

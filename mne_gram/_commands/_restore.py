@@ -10,6 +10,7 @@ from .. import __version__
 from ._shared import (
     RECORDINGS,
     add_command,
+    add_device,
     add_figure,
     add_input,
     add_input_options,
@@ -18,6 +19,7 @@ from ._shared import (
     add_prior_option,
     check_format,
     check_input,
+    check_names,
     complete_input,
     file_name,
     log_to_stderr,
@@ -47,6 +49,7 @@ def add_restore(commands):
     add("--find-bads", action="store_true", help="also detect bad channels and segments")
     add_prior_option(parser)
     add_restoration_options(parser)
+    add_device(parser)
     add_figure(parser, "the recording before and after")
     add(
         "--report",
@@ -68,13 +71,14 @@ def add_restoration_options(parser):
     from ..restoration import METHODS, OPTIONS
 
     for option in OPTIONS.values():
-        default = "" if option.default is None else f" (default: {option.default})"
+        default = f" (default: {option.default})" if option.default else ""
         parser.add_argument(
             f"--{option.name.replace('_', '-')}",
             dest=f"restore_{option.name}",  # OUT is `output`
             default=option.default,
             choices=option.choices,
             type=option.type,
+            nargs=option.nargs,
             metavar=option.metavar,
             help=option.help + default,
         )
@@ -107,6 +111,7 @@ def _run_restore(args, parser):
             check_output(path, source=args.input, overwrite=args.overwrite)
         for inst in insts:
             complete_input(inst, args)
+            check_names(inst, args.restore_exclude, "--exclude")
         if is_evoked:
             text = _restore_evokeds(insts, args)
         else:
@@ -140,6 +145,8 @@ def _restore(inst, args):
         **get_restoration_options(args),
         prior=args.prior,
         line_freq=args.line_freq,
+        device=args.device,
+        batch_size=args.batch_size,
         return_report=True,
         copy=False,
     )

@@ -56,15 +56,16 @@ def add_input_options(parser):
     add("--line-freq", type=float, metavar="HZ", help="power line frequency in Hz")
 
 
-def add_selection(parser):
-    """Add the options that select recordings of a BIDS data set."""
+def add_selection(parser, subject=""):
+    """Add the options that select recordings of a BIDS data set; ``subject`` adds to its help."""
     for entity in ENTITIES:
         parser.add_argument(
             f"--{entity}",
             dest=f"{entity}s",
             nargs="+",
             metavar="LABEL",
-            help=f"only these {entity}s, such as {dict(run='1', task='rest').get(entity, '01')}",
+            help=f"only these {entity}s, such as {dict(run='1', task='rest').get(entity, '01')}"
+            + (subject if entity == "subject" else ""),
         )
 
 
@@ -98,6 +99,12 @@ def add_encoding_options(parser):
     add("--window", type=float, metavar="S", help="window length in seconds (default: 16)")
     help_overlap = "overlap of windows in seconds (default: 0)"
     add("--overlap", type=float, default=0.0, metavar="S", help=help_overlap)
+    add_device(parser)
+
+
+def add_device(parser):
+    """Add the options of how a network is run."""
+    add = parser.add_argument
     add("--device", metavar="NAME", help="device for the network: cpu (default) or cuda")
     add("--batch-size", type=int, metavar="N", help="windows per batch")
 
@@ -163,15 +170,20 @@ def complete_input(inst, args):
     """Apply ``--bads`` and ``--montage`` to a recording, in place."""
     from ..montage import set_montage
 
-    unknown = [name for name in args.bads if name not in inst.ch_names]
-    if unknown:
-        raise ValueError(
-            f"The recording has no channel {', '.join(unknown)}, named by --bads; its channels are "
-            f"{', '.join(inst.ch_names)}."
-        )
+    check_names(inst, args.bads, "--bads")
     inst.info["bads"] += [name for name in args.bads if name not in inst.info["bads"]]
     if args.montage is not None:
         set_montage(inst, args.montage)
+
+
+def check_names(inst, names, option):
+    """Raise ValueError if a recording lacks channels that an option names."""
+    unknown = [name for name in names if name not in inst.ch_names]
+    if unknown:
+        raise ValueError(
+            f"The recording has no channel {', '.join(unknown)}, named by {option}; its channels "
+            f"are {', '.join(inst.ch_names)}."
+        )
 
 
 def name_input(args):

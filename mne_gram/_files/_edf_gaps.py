@@ -8,6 +8,8 @@ import mne
 import numpy as np
 from mne.utils import warn
 
+from .._counts import count
+
 _SHIFTED = 0.5  # samples by which a record has to be late to count
 
 
@@ -42,9 +44,9 @@ def complete_gaps(path, raw):
         annotations.append([onset] * 2, 0.0, ["BAD boundary", "EDGE boundary"])
     raw.set_annotations(annotations, emit_warning=False)
     warn(
-        f"{path.name} has {len(joins)} gaps ({steps[joins - 1].sum():.4g} s), at which recorded "
-        "samples are joined. The joins are annotated as EDGE boundary, and times count recorded "
-        "samples only."
+        f"{path.name} has {count(len(joins), 'gap')} ({steps[joins - 1].sum():.4g} s), at which "
+        "recorded samples are joined. The joins are annotated as EDGE boundary, and times count "
+        "recorded samples only."
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mne.utils import logger, warn
 
+from .._counts import count
 from ._ignored import read_ignored
 
 _EXTENSIONS = [".edf", ".vhdr", ".set", ".bdf", ".fif"]
@@ -128,7 +129,7 @@ def _find_recordings(root, with_epochs=True):
     ignored = {path for path in paths if is_ignored(path.as_posix())}
     note = ""
     if ignored:
-        note = f" {len(ignored)} recordings are left out, as .bidsignore lists them."
+        note = f" Left out {count(len(ignored), 'recording')} that .bidsignore lists."
         logger.info("%s", note.strip())
     if len(paths) == len(ignored):
         what = "*_eeg.* or *_epo.fif" if with_epochs else "*_eeg.*"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mne
 
+from .._counts import count
 from .._formats import check_free, make_scratch_folder, staged
 from .._recording import Scratch, check_room, load_raw
 from ._brainvision import complete_brainvision, write_brainvision
@@ -142,9 +143,9 @@ def _warn_of_lost_channels(path, inst):
     )
     if n_bad:
         mne.utils.warn(
-            f"{path.name} has {n_bad} annotation(s) of bad segments. Its format does not store the "
-            "channels of annotations, so they apply to all channels. Use a fif, BrainVision or EDF "
-            "file if they are meant for some channels only."
+            f"{path.name} has {count(n_bad, 'annotation')} of bad segments. Its format does not "
+            "store the channels of annotations, so they apply to all channels. Use a fif, "
+            "BrainVision or EDF file if they are meant for some channels only."
         )
 
 
@@ -200,9 +201,9 @@ def _write_eeglab(path, raw):
     n_bad = sum(text.upper().startswith("BAD") and len(names) > 0 for text, names in marks)
     if n_bad:
         mne.utils.warn(
-            f"EEGLAB files do not store the channels of annotations, so {n_bad} bad segment(s) of "
-            "single channels will apply to all channels. Write a fif, BrainVision or EDF file to "
-            "keep them."
+            f"EEGLAB files do not store the channels of annotations, so "
+            f"{count(n_bad, 'bad segment')} of single channels will apply to all channels. Write a "
+            "fif, BrainVision or EDF file to keep them."
         )
     with mne.utils.use_log_level("error"):
         mne.export.export_raw(path, raw)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from pooch import file_hash
 
+from .._counts import count
 from ..covariance import PRIOR_FILE, load_prior
 
 _MOST_TEXT = 200  # characters of a name in a prior
@@ -66,8 +67,7 @@ class Library:
 
 def format_cohort(n_recordings, n_subjects):
     """Return the size of a cohort as text."""
-    text = f"{n_recordings} recording{'s' * (n_recordings != 1)}"
-    return f"{text} of {n_subjects} subject{'s' * (n_subjects != 1)}"
+    return f"{count(n_recordings, 'recording')} of {count(n_subjects, 'subject')}"
 
 
 def get_bundled(note=""):

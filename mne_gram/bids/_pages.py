@@ -11,6 +11,7 @@ import numpy as np
 from mne.utils import use_log_level
 
 from .. import __version__
+from .._counts import count
 from ..report import describe_summary, format_summary, list_figures
 from ._dataset import read_title
 from ._journal import PRIVATE, Journal, get_temporary, write_text
@@ -122,16 +123,17 @@ def _is_within(path, folder):
 def _format_facts(row):
     """Return the facts and warnings of a recording as HTML."""
     facts = [
-        f"{row['duration']:.1f} s of {row['n_channels']} channels at {row['sfreq']:g} Hz; "
+        f"{row['duration']:.1f} s of {count(row['n_channels'], 'channel')} at {row['sfreq']:g} Hz; "
         f"computed in {row['compute_seconds']:.1f} s.",
         f"Channels marked as bad: {', '.join(row['bads']) or 'none'}.",
     ]
     if row.get("found"):
         found = row["found"]["channels"]
         names = ", ".join(f"{name} ({why})" for name, why in found.items()) or "none"
-        facts.append(f"Channels detected as bad: {names}; {row['found']['n_spans']} bad segments.")
+        n_found = count(row["found"]["n_spans"], "bad segment")
+        facts.append(f"Channels detected as bad: {names}; {n_found}.")
     if "n_windows" in row:
-        facts.append(f"{row['n_windows']} windows, {row['good']:.0%} of the patches are good.")
+        facts.append(f"{count(row['n_windows'], 'window')}, {row['good']:.0%} of patches good.")
     if row.get("prior"):
         facts.append(f"{_format_prior(row['prior'])}.")
     facts += [f"Warning: {note}" for note in row.get("notes", [])]
@@ -167,8 +169,9 @@ def _format_index(folder, subjects):
     seconds = sum(entry["row"]["compute_seconds"] for entry in done)
     parts = [
         f"<h1>{escape(read_title(folder))}</h1>",
-        f"<p>{len(done)} recordings done, {len(failed)} failed; {len(subjects)} subjects; "
-        f"{sum(len(r['row'].get('channels', [])) for r in done)} channels restored; "
+        f"<p>{count(len(done), 'recording')} done, {len(failed)} failed; "
+        f"{count(len(subjects), 'subject')}; "
+        f"{count(sum(len(r['row'].get('channels', [])) for r in done), 'channel')} restored; "
         f"{seconds:.0f} s of computation.</p>",
         *_list_priors(done),
         *_format_failures(failed),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mne.utils import ProgressBar, logger
 
+from .._counts import count
 from .._workers import end_workers
 from ._process import process_recording
 from ._restore import load_cached
@@ -145,10 +146,10 @@ def _describe_result(row):
     if row["job"] == "prior":
         if row.get("excluded"):
             return f"not used, {row['excluded']}"
-        return f"{len(row['electrodes'])} electrodes measured, {row['seconds']:.1f} s"
+        return f"{count(len(row['electrodes']), 'electrode')} measured, {row['seconds']:.1f} s"
     if row["job"] != "restore":
-        return f"{row['n_windows']} windows, {row['seconds']:.1f} s"
+        return f"{count(row['n_windows'], 'window')}, {row['seconds']:.1f} s"
     if not row["channels"]:
         return f"no bad channels or segments, {row['seconds']:.1f} s"
     r = "" if row["expected_r"] is None else f" (expected r {row['expected_r']:.2f})"
-    return f"{len(row['channels'])} channels restored{r}, {row['seconds']:.1f} s"
+    return f"{count(len(row['channels']), 'channel')} restored{r}, {row['seconds']:.1f} s"

@@ -15,6 +15,7 @@ from pathlib import Path
 from mne.utils import _validate_type, logger
 from pooch import file_hash
 
+from .._counts import count
 from .._files import list_input_files
 from ..cohort import Measurement, combine_measurements
 from ..covariance import Prior, load_prior
@@ -181,7 +182,7 @@ def _describe_plan(selected, settings):
     journal = Journal(settings.folder)
     known = sum(journal.read(r, "prior").get("status") == "done" for r in selected)
     cohort = format_cohort(len(selected), _count_subjects(selected))
-    return f"to be estimated from {cohort}, of which {known} recordings are measured"
+    return f"to be estimated from {cohort}, of which {known} measured"
 
 
 def store_object(prior, folder):
@@ -237,7 +238,8 @@ def measure_recordings(selected, settings, n_jobs, on_error, log_path):
             rows[row["recording"]] = row
         waiting = [r for r in waiting if rows[r.label]["status"] == "busy"]
         if waiting:
-            logger.info("Waiting for %d recordings that another run measures.", len(waiting))
+            what = count(len(waiting), "recording")
+            logger.info("Waiting for %s that another run measures.", what)
             time.sleep(_PAUSE)
     return [rows[recording.label] for recording in selected]
 
@@ -255,7 +257,8 @@ def _read_records(selected, rows, settings, n_jobs, on_error, log_path):
     records, excluded = {}, {}
     damaged = _collect(selected, rows, settings, records, excluded)
     if damaged:
-        logger.info("%d measurements are missing or were changed, and are repeated.", len(damaged))
+        what = count(len(damaged), "measurement")
+        logger.info("Missing or changed, and repeated: %s.", what)
         again = replace(settings, overwrite=True)
         rows = measure_recordings(damaged, again, n_jobs, on_error, log_path)
         damaged = _collect(damaged, rows, settings, records, excluded)

@@ -180,7 +180,7 @@ def compute_key(recording, settings, entry):
 
 def _attempt(step, recording, settings, *args):
     """Return the result of a step, or the facts of its failure."""
-    with warnings.catch_warnings(record=True) as caught, use_log_level("error"):
+    with warnings.catch_warnings(record=True) as caught, use_log_level("warning"):
         warnings.simplefilter("always")
         try:
             return step(recording, settings, *args, caught)

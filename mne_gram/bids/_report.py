@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The report of a run over a data set."""
 
+from collections import Counter
+
+from .._counts import count
+
 _COLUMNS = (
     "recording",
     "status",
@@ -60,11 +64,9 @@ class BidsReport:
     @property
     def summary(self):
         """The number of recordings of each status, in one line."""
-        counts = {}
-        for row in self.rows:
-            counts[row["status"]] = counts.get(row["status"], 0) + 1
-        parts = ", ".join(f"{number} {status}" for status, number in counts.items())
-        return f"{len(self.rows)} recordings: {parts or 'none'}."
+        numbers = Counter(row["status"] for row in self.rows)
+        parts = ", ".join(f"{number} {status}" for status, number in numbers.items())
+        return f"{count(len(self.rows), 'recording')}: {parts or 'none'}."
 
     def to_data_frame(self):
         """Convert to a DataFrame.
@@ -117,14 +119,14 @@ def _format_row(row):
         bads = ", ".join(row["bads"]) or "none"
         parts += [
             f"bad: {bads}",
-            f"{row['n_spans']} bad segments",
+            count(row["n_spans"], "bad segment"),
             f"run time about {row['estimate']:.0f} s",
         ]
     elif row["job"] == "prior" and row["status"] != "failed":
-        used = f"{len(row['electrodes'])} electrodes" if "electrodes" in row else "not used"
+        used = count(len(row["electrodes"]), "electrode") if "electrodes" in row else "not used"
         parts += [text for text in (used, row.get("excluded")) if text]
     elif "channels" in row and row["status"] != "failed":
-        parts.append(f"{len(row['channels'])} channels restored")
+        parts.append(f"{count(len(row['channels']), 'channel')} restored")
     if row.get("expected_r") is not None:
         parts.append(f"expected r {row['expected_r']:.2f}")
     if row.get("why"):

@@ -7,6 +7,7 @@ from shutil import disk_usage
 
 import mne
 import numpy as np
+from mne.utils import warn
 
 from .. import __version__
 from .._files import loaded, read_json, read_recording, write_inst
@@ -63,6 +64,14 @@ def find_seed(recording, settings):
     return int(state.generate_state(1)[0])
 
 
+def _find_excluded(inst, names):
+    """Return the excluded channels that a recording has; warn of the others."""
+    missing = [name for name in names if name not in inst.ch_names]
+    if missing:
+        warn(f"The recording has no channel {', '.join(missing)}, which exclude names.")
+    return [name for name in names if name in inst.ch_names]
+
+
 def find_prior(recording, settings):
     """Return the Prior to restore a recording with, None without, and the facts of it."""
     if settings.library is None:
@@ -84,6 +93,7 @@ def restore_recording(recording, settings, folder):
         model = load_cached(model, settings.device)
     options = {name: getattr(settings, name) for name in OPTIONS}
     options["random_state"] = find_seed(recording, settings)
+    options["exclude"] = _find_excluded(inst, settings.exclude)
     prior, facts["prior"] = find_prior(recording, settings)
     with loaded(inst, folder):
         restored, report = restore(

@@ -40,6 +40,7 @@ def run_bids(
     line_freq=None,
     all_channel_gaps="keep",
     random_state=None,
+    exclude=(),
     format="BrainVision",
     save_std=False,
     naming="derivative",
@@ -105,6 +106,9 @@ def run_bids(
         As in :func:`mne_gram.restore`.
     random_state : int | None
         The seed for ``output="sample"``, from which the seed of each recording is derived.
+    exclude : list of str
+        Channels to leave out, as in :func:`mne_gram.restore`. A recording that has no channel of
+        such a name is restored without it, and its notes report this.
     format : "BrainVision" | "EDF"
         The format of restored recordings. BrainVision stores single precision; EDF rounds all
         samples, including good ones, to 16 bits. Epochs are written to fif.
@@ -185,7 +189,11 @@ def run_bids(
     _check_arguments(job, on_error, format, pool, naming, n_jobs)
     check_prior(prior, refit_prior, job, shard)
     check_options(
-        method=method, output=output, all_channel_gaps=all_channel_gaps, random_state=random_state
+        method=method,
+        output=output,
+        all_channel_gaps=all_channel_gaps,
+        random_state=random_state,
+        exclude=exclude,
     )
     _validate_type(root, "path-like", "root")
     root = Path(root).expanduser().absolute()
@@ -207,6 +215,7 @@ def run_bids(
         line_freq=None if line_freq is None else float(line_freq),
         all_channel_gaps=all_channel_gaps,
         random_state=None if random_state is None else int(random_state),
+        exclude=sorted(set(exclude)),
         extension=_EXTENSIONS[format],
         save_std=bool(save_std),
         naming=naming,

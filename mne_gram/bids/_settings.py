@@ -40,6 +40,7 @@ class Settings:
     line_freq: float | None = None
     all_channel_gaps: str = "keep"
     random_state: int | None = None
+    exclude: list = field(default_factory=list)
     extension: str = ".vhdr"
     save_std: bool = False
     naming: str = "derivative"
@@ -60,6 +61,7 @@ class Settings:
             own = {"window", "overlap", "model"}
         if self.job == "restore":
             own = {*OPTIONS, "extension", "save_std"}
+            own -= set() if self.exclude else {"exclude"}
             own |= {"model"} if METHODS[self.method].needs_network else set()
             own |= {"naming"} if self.naming == "raw" else set()
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name in shared | own}

@@ -6,6 +6,7 @@ import mne
 import numpy as np
 from mne.utils import ProgressBar, _check_option, _validate_type, logger, verbose
 
+from .._counts import count
 from .._docs import fill_doc
 from .._workers import end_workers
 from ..covariance import (
@@ -182,16 +183,16 @@ def _summarise(prior, cohort, number):
     subjects = {r.source[:2] for r in cohort}
     covered = np.unique(np.concatenate([r.channels for r in cohort]))
     logger.info(
-        "Prior: %d of %d recordings of %d subjects, with %d of %d electrodes, %s.",
+        "Prior: %d of %s of %s, with %d of %d electrodes, %s.",
         len(cohort),
-        number,
-        len(subjects),
+        count(number, "recording"),
+        count(len(subjects), "subject"),
         len(covered),
         len(ELECTRODES),
-        f"and {len(prior.base.library)} others" if prior.base is not None else "no others",
+        f"and {count(len(prior.base.library), 'other')}" if prior.base is not None else "no others",
     )
     if len(subjects) < _FEW and prior.base is None:
         mne.utils.warn(
-            f"The prior is fitted to {len(subjects)} subject(s) alone, so it will fit others "
-            "poorly. Add subjects, or use base='bundled'."
+            f"The prior is fitted to {count(len(subjects), 'subject')} alone, so it will fit "
+            "others poorly. Add subjects, or use base='bundled'."
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from mne.utils import _validate_type
 
+from .._counts import count
 from .._docs import fill_doc
 from ..montage import (
     ELECTRODES,
@@ -118,17 +119,18 @@ class Prior:
         """Return one line."""
         about = self.describe()
         cohort = f", {self.n_cohort} in the cohort" if self.n_cohort else ""
+        size = count(about["n_recordings"], "recording")
         return (
-            f"<Prior | {about['n_recordings']} recordings of {about['n_subjects']} subjects{cohort}"
-            f", {about['n_electrodes']} electrodes>"
+            f"<Prior | {size} of {count(about['n_subjects'], 'subject')}{cohort}, "
+            f"{count(about['n_electrodes'], 'electrode')}>"
         )
 
     def _repr_html_(self):
         """Return a table for notebooks."""
         about = self.describe()
         rows = [
-            ("Recordings", f"{about['n_recordings']} of {about['n_subjects']} subjects"),
-            ("Cohort", f"{about['n_cohort']} of {about['n_cohort_subjects']} subjects"),
+            ("Recordings", f"{about['n_recordings']} of {count(about['n_subjects'], 'subject')}"),
+            ("Cohort", f"{about['n_cohort']} of {count(about['n_cohort_subjects'], 'subject')}"),
             ("Electrodes", about["n_electrodes"]),
             ("Data sets", ", ".join(f"{name} ({n})" for name, n in about["datasets"].items())),
         ]

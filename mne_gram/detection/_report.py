@@ -11,6 +11,7 @@ from mne import BaseEpochs
 from mne.io import BaseRaw
 from mne.utils import _validate_type, warn
 
+from .._counts import count
 from .._docs import fill_doc
 
 BAD_PREFIX = "BAD_gram_"
@@ -307,11 +308,11 @@ class BadsReport:
         channels = ", ".join(f"{name} ({why})" for name, why in self.reasons.items()) or "none"
         segments = "none"
         if self.spans:
-            n_channels = len({span.channel for span in self.spans})
+            where = count(len({span.channel for span in self.spans}), "channel")
             share = 100 * seconds / max(total, 1e-12)
-            segments = f"{len(self.spans)} in {n_channels} channels, {share:.2g} % of the data"
+            segments = f"{len(self.spans)} in {where}, {share:.2g} % of the data"
         lines = [
-            f"Checked {len(self.ch_names)} EEG channels.",
+            f"Checked {count(len(self.ch_names), 'EEG channel')}.",
             f"Bad channels: {channels}.",
             f"Bad segments: {segments}.",
         ]
@@ -331,11 +332,12 @@ class BadsReport:
 
     def __repr__(self):
         """Return one line."""
-        kind = "segments" if self.n_epochs is None else "epochs of single channels"
-        return f"<BadsReport | {len(self.channels)} bad channels, {len(self.spans)} bad {kind}>"
+        spans = count(len(self.spans), "bad segment" if self.n_epochs is None else "bad epoch")
+        where = "" if self.n_epochs is None else " of single channels"
+        return f"<BadsReport | {count(len(self.channels), 'bad channel')}, {spans}{where}>"
 
 
 def _describe_size(n_epochs, start, stop):
     """Return the size of data for an error message."""
-    epochs = "" if n_epochs is None else f"{n_epochs} epochs of "
+    epochs = "" if n_epochs is None else f"{count(n_epochs, 'epoch')} of "
     return f"{epochs}{start:g} to {stop:g} s"

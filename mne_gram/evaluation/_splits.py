@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
+from .._counts import count
+
 
 class Fold(NamedTuple):
     """The training and test rows of one fold."""
@@ -47,8 +49,8 @@ def _split_subjects(task, n_folds, seed):
     n_subjects = len(np.unique(task.subjects))
     if n_subjects < n_folds:
         raise ValueError(
-            f"The task {task.name} has {n_subjects} subjects, fewer than the {n_folds} folds. Use "
-            "fewer folds, or split within subjects."
+            f"The task {task.name} has {count(n_subjects, 'subject')}, fewer than the {n_folds} "
+            "folds. Use fewer folds, or split within subjects."
         )
     splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
     pairs = splitter.split(task.y, groups=task.subjects)

@@ -4,6 +4,7 @@
 
 import numpy as np
 
+from .._counts import count
 from .._files import staged
 from ._methods import BASELINES
 from ._scores import (
@@ -143,7 +144,7 @@ def _get_key(row):
 def _format_block(key, rows, gaps):
     """Return the lines of one block."""
     task, level, group = key
-    counted = f"{rows[0]['n']} {level}s of {rows[0]['n_subjects']} subjects"
+    counted = f"{count(rows[0]['n'], level)} of {count(rows[0]['n_subjects'], 'subject')}"
     width = max(12, *(len(row["method"]) for row in rows))
     names = [name for name in ("accuracy", "kappa", "weighted_f1", "roc_auc") if name in rows[0]]
     head = "".join(f"{name:>13}" for name in names)

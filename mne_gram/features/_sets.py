@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._counts import count
 from .._docs import fill_doc
 from ._files import read_features, write_features
 
@@ -51,7 +52,8 @@ class _FeatureSet:
         seconds = [f"{value:g}" for value in np.unique(self.durations)[[0, -1]]]
         length = " to ".join(dict.fromkeys(seconds))
         model = "" if self.model is None else f", {self.model}"
-        return f"{len(self)} windows of {length} s, {len(self.ch_names)} channels{model}"
+        size = count(len(self), "window")
+        return f"{size} of {length} s, {count(len(self.ch_names), 'channel')}{model}"
 
     def _tabulate(self, by_channel, by_patch):
         """Return a table of times and labels, and the indices of window, channel and patch."""

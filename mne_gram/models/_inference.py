@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 from mne.utils import ProgressBar, _check_option, verbose
 
+from .._counts import count
+
 #: Default of tokens in a batch; about 0.2 GB for the largest intermediate.
 TOKENS_PER_BATCH = 8192
 
@@ -27,8 +29,8 @@ def get_device(device=None):
         if (device.index or 0) >= n_devices:
             raise RuntimeError(
                 f"device={str(device)!r} was requested, but torch {torch.__version__} sees "
-                f"{n_devices} CUDA device(s). Use device='cpu', or install a build of torch for "
-                f"your GPU."
+                f"{count(n_devices, 'CUDA device')}. Use device='cpu', or install a build of torch "
+                "for your GPU."
             )
     elif device.type == "mps" and not torch.backends.mps.is_available():
         raise RuntimeError("device='mps' was requested, but is not available. Use device='cpu'.")
@@ -88,7 +90,7 @@ def _check_content(x, mask):
     blind = np.flatnonzero(mask.all(axis=(1, 2)))
     if len(blind):
         raise ValueError(
-            f"Every patch is masked in window(s) {list(map(int, blind[:10]))}, so there is nothing "
+            f"Every patch is masked in windows {list(map(int, blind[:10]))}, so there is nothing "
             f"to predict from. Leave these windows out."
         )
 

@@ -41,7 +41,7 @@ def find_visible(hidden):
     if fewest == 0:
         bad = torch.nonzero(n_visible == 0).flatten().tolist()
         raise ValueError(
-            f"Every patch is masked in window(s) {bad[:10]}, so there is nothing to predict from. "
+            f"Every patch is masked in windows {bad[:10]}, so there is nothing to predict from. "
             f"Leave these windows out."
         )
     index = hidden.byte().argsort(dim=1, stable=True)[:, :most]

@@ -9,6 +9,7 @@ import numpy as np
 from mne._fiff.pick import _picks_to_idx
 from mne.utils import _check_option, _validate_type, logger, verbose, warn
 
+from .._counts import count
 from ._head import (
     AGREE,
     FAR,
@@ -141,7 +142,7 @@ class ChannelMap:
         """Return one line with the number of channels by how they were matched."""
         counts = {how: self.how.count(how) for how in dict.fromkeys(self.how)}
         how = ", ".join(f"{n} {key}" for key, n in counts.items())
-        return f"<ChannelMap | {len(self)} channels: {how or 'none'}>"
+        return f"<ChannelMap | {count(len(self), 'channel')}: {how or 'none'}>"
 
     def __str__(self):
         """Return a table with one row per channel."""

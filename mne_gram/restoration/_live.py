@@ -8,6 +8,7 @@ from mne.io.constants import FIFF
 from mne.utils import _validate_type, logger
 
 from .._checks import make_array_info
+from .._counts import count
 from ..covariance import MIN_GOOD
 from ..detection import RunningCheck
 from ._gaussian import find_runs
@@ -134,9 +135,9 @@ class LiveRestorer:
         present = find_present(inst, self._fit.info)
         if len(present) < MIN_GOOD:
             raise ValueError(
-                f"Found {len(present)} channels of the restorer in the data, expected at least "
-                f"{MIN_GOOD}. The data have {', '.join(self.ch_names)}; the restorer was fitted to "
-                f"{', '.join(names)}."
+                f"Found {count(len(present), 'channel')} of the restorer in the data, expected at "
+                f"least {MIN_GOOD}. The data have {', '.join(self.ch_names)}; the restorer was "
+                f"fitted to {', '.join(names)}."
             )
         # Of each channel that is present: its index in the fit, and its row in the data.
         self._index = np.array([k for k, name in enumerate(names) if name in present])

@@ -67,7 +67,7 @@ METHODS = {
 class Option:
     """An option of `restore` that the command line and `run_bids` hand through.
 
-    ``type`` and ``metavar`` are as in argparse; with ``choices`` they are not needed.
+    ``type``, ``nargs`` and ``metavar`` are as in argparse; with ``choices`` they are not needed.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Option:
     help: str
     choices: tuple | None = None
     type: object = None
+    nargs: str | None = None
     metavar: str | None = None
 
 
@@ -95,6 +96,13 @@ OPTIONS = {
             ("keep", "fill"),
         ),
         Option("random_state", None, "seed for --output sample", type=int, metavar="SEED"),
+        Option(
+            "exclude",
+            (),
+            "channels to leave unchanged, from which no other is estimated",
+            nargs="+",
+            metavar="NAME",
+        ),
     )
 }
 
@@ -107,6 +115,7 @@ def check_options(**options):
         if OPTIONS[name].choices is not None:
             _check_option(name, value, OPTIONS[name].choices)
     _validate_type(options["random_state"], ("int-like", None), "random_state")
+    _validate_type(options["exclude"], (list, tuple), "exclude")
     method = METHODS[options["method"]]
     if options["output"] == "sample" and not method.has_posterior:
         others = " or ".join(f"method={m.name!r}" for m in METHODS.values() if m.has_posterior)

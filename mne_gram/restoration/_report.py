@@ -9,9 +9,10 @@ from statistics import NormalDist
 import mne
 import numpy as np
 from mne._fiff.pick import _picks_to_idx
-from mne.utils import _pl, _validate_type
+from mne.utils import _validate_type
 
 from .. import __version__
+from .._counts import count
 from .._docs import fill_doc
 from .._files import staged
 from .._recording import merge_spans
@@ -243,7 +244,7 @@ class RestorationReport:
 
     def __repr__(self):
         """Return one line."""
-        return f"<RestorationReport | {len(self._rows)} channels, method {self.method!r}>"
+        return f"<RestorationReport | {count(len(self._rows), 'channel')}, method {self.method!r}>"
 
     def __str__(self):
         """Return the report as text."""
@@ -259,8 +260,8 @@ class RestorationReport:
             expected = f"; median expected correlation {r:.2f}" if np.isfinite(r) else ""
             n_parts = len(self._rows) - n_whole
             text = (
-                f"Restored {n_whole} bad channel{_pl(n_whole)} and bad segments of {n_parts} "
-                f"channel{_pl(n_parts)} by method {self.method!r}{expected}."
+                f"Restored {count(n_whole, 'bad channel')} and bad segments of "
+                f"{count(n_parts, 'channel')} by method {self.method!r}{expected}."
             )
         if self._seconds_left:
             text += (

@@ -7,6 +7,7 @@ import textwrap
 import numpy as np
 
 from .. import __version__
+from .._counts import count
 
 _WIDTH = 72
 
@@ -20,7 +21,7 @@ def describe_prior(prior, evidence):
     }
     text = (
         f"Other subjects' recordings are from {names.get(prior['name'], prior['name'])}: "
-        f"{prior['n_recordings']} recordings of {prior['n_subjects']} subjects"
+        f"{count(prior['n_recordings'], 'recording')} of {count(prior['n_subjects'], 'subject')}"
     )
     if prior["n_cohort"]:
         text += f", of which {prior['n_cohort']} of {prior['n_cohort_subjects']} are the cohort"
@@ -39,7 +40,7 @@ def describe_extent(row):
     """Return how much of a channel was restored, in words."""
     if row["whole"]:
         return "whole channel"
-    return "1 segment" if row["n_segments"] == 1 else f"{row['n_segments']} segments"
+    return count(row["n_segments"], "segment")
 
 
 def format_text(report, rows):

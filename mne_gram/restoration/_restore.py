@@ -171,7 +171,11 @@ def restore(
     check_type(inst, ("Raw", "Epochs", "Evoked"))
     _check_option("on_missing", on_missing, ("raise", "warn", "ignore"))
     check_options(
-        method=method, output=output, all_channel_gaps=all_channel_gaps, random_state=random_state
+        method=method,
+        output=output,
+        all_channel_gaps=all_channel_gaps,
+        random_state=random_state,
+        exclude=exclude,
     )
     picks = _leave_out(inst, pick_eeg(inst, picks), exclude)
     if prior is not None:
@@ -232,7 +236,6 @@ def restore(
 
 def _leave_out(inst, picks, exclude):
     """Return the picks without excluded channels, which have to exist."""
-    _validate_type(exclude, (list, tuple), "exclude")
     unknown = [str(name) for name in exclude if name not in inst.ch_names]
     if unknown:
         raise ValueError(f"exclude contains unknown channels: {', '.join(unknown)}.")

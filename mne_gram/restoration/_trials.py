@@ -8,6 +8,7 @@ from mne.io import BaseRaw
 from mne.utils import logger, warn
 
 from .._checks import check_content, pick_eeg
+from .._counts import count
 from .._recording import (
     BadSpans,
     Recording,
@@ -62,8 +63,9 @@ def _align(inst, mask, bads, fit):
     n_found = int((~added & fit.known).sum())
     if added.any() and n_found < MIN_GOOD:
         raise ValueError(
-            f"Found {n_found} channels of fit in the data, expected at least {MIN_GOOD}. The data "
-            f"have {', '.join(list_eeg(inst))}; the Restorer was fitted to {', '.join(names)}."
+            f"Found {count(n_found, 'channel')} of fit in the data, expected at least {MIN_GOOD}. "
+            f"The data have {', '.join(list_eeg(inst))}; the Restorer was fitted to "
+            f"{', '.join(names)}."
         )
     unknown = added & ~fit.known
     if unknown.any():

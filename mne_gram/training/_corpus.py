@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from pooch import file_hash
 
+from .._counts import count
 from .._formats import find_place
 from ..preprocessing import SFREQ
 from ._entries import find_fault
@@ -108,8 +109,8 @@ class Corpus:
         """Return a one-line summary."""
         subjects = {(recording.dataset, recording.subject) for recording in self.recordings}
         return (
-            f"<Corpus | {len(self)} recordings of {len(subjects)} subjects, {self.hours:.2f} h, "
-            f"{self.n_tokens} channel-seconds>"
+            f"<Corpus | {count(len(self), 'recording')} of {count(len(subjects), 'subject')}, "
+            f"{self.hours:.2f} h, {self.n_tokens} channel-seconds>"
         )
 
     def __getstate__(self):

@@ -5,6 +5,7 @@
 import mne
 import numpy as np
 
+from .._counts import count
 from ..montage import ELECTRODES, electrode_positions
 from ._style import BLUE, GREY, SCALE, VERMILION, check_report, list_axes, open_frame, set_title
 
@@ -56,7 +57,7 @@ def _plot_subjects(axis, groups):
             own = [r.source[1] for r in recordings if r.source[0] == dataset]
             axis.barh(len(labels), len(set(own)), color=colour, height=0.7)
             axis.annotate(
-                f"{len(own)} recordings" if len(own) > 1 else "1 recording",
+                count(len(own), "recording"),
                 (len(set(own)), len(labels)),
                 (4, 0),
                 textcoords="offset points",

@@ -47,7 +47,7 @@ def test_benchmark(script, shared, tmp_path, capsys):
     assert script.main(list(map(str, args))) == 0
     out = capsys.readouterr().out
     assert "eegmat, 120 windows of 4 subjects" in out
-    assert "eegmat, 30 windows of 1 subjects (held-out)" in out
+    assert "eegmat, 30 windows of 1 subject (held-out)" in out
     assert "eegmat, 8 recordings of 4 subjects" in out
     assert len(pd.read_csv(tmp_path / "rows.csv")) == 4
     assert (tmp_path / "figures" / "classification.png").is_file()

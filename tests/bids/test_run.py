@@ -430,6 +430,21 @@ def test_edf(bids_source, tmp_path):
     assert "16 bits" in about["Restoration"]["Precision"]
 
 
+def test_exclude(bids_source, tmp_path):
+    """Excluded channels stay bad; one that a recording lacks is reported; a new list is new."""
+    options = dict(derivatives=tmp_path / "out", subjects="02")
+    (row,) = _run(bids_source, exclude=["CP2", "X9"], **options).rows
+    assert [channel["channel"] for channel in row["channels"]] == ["FT8"]
+    assert any("no channel X9" in note for note in row["notes"])
+    path = tmp_path / "out" / "sub-02" / "eeg" / f"{NAMES[2]}_desc-restored_channels.tsv"
+    table = pd.read_csv(path, sep="\t").set_index("name")
+    assert table.loc["CP2", ["status", "restored"]].tolist() == ["bad", "none"]
+    assert _get_statuses(_run(bids_source, exclude=("X9", "CP2"), **options)) == ["skipped"]
+    (row,) = _run(bids_source, **options).rows
+    assert (row["status"], row["why"]) == ("done", "the parameters changed")
+    assert {channel["channel"] for channel in row["channels"]} == {"CP2", "FT8"}
+
+
 def test_draws_have_seeds_of_their_own(bids_source, tmp_path):
     """The same seed gives the same draw, and two recordings get different noise."""
 

@@ -121,7 +121,7 @@ def test_command_on_a_recipe(tmp_path, capsys):
     args = (tmp_path, "--recipe", "shumi", "--out", out, "--methods", "bandpower-lr")
     assert _bench(*args, "--seeds", 1, "--ch-names", *names) == 0
     printed, err = capsys.readouterr()
-    assert "shumi, 8 windows of 1 subjects" in printed
+    assert "shumi, 8 windows of 1 subject" in printed
     assert "(5 times)" in err  # that the band is narrow, once for all
     row = _read_table(out / "shumi_summary.csv")[0]
     assert {*RECIPES["shumi"].measures} <= set(row)

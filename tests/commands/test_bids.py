@@ -25,7 +25,7 @@ def test_bids(bids_copy, capsys):
     """A table is printed, one log line per recording goes to standard error; a second run skips."""
     assert _run(bids_copy, "--subject", "02") == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[-2] == "1 recordings: 1 done."
+    assert out.splitlines()[-2] == "1 recording: 1 done."
     assert "[1/1] sub-02_task-rest_run-01_eeg.vhdr: 2 channels restored" in err
     assert _run(bids_copy, "--run", "1", "--json") == 0
     printed = json.loads(capsys.readouterr().out)

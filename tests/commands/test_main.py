@@ -115,7 +115,7 @@ def test_options_reach_restore(source, tmp_path, monkeypatch):
 
     monkeypatch.setattr("mne_gram.restoration.restore", restore)
     options = "--method gram --output sample --model folder --line-freq 60 --random-state 3"
-    options += " --prior bundled"
+    options += " --prior bundled --exclude Fz O1 --device cuda --batch-size 2"
     args = ["restore", str(source), str(tmp_path / "a.fif"), *options.split()]
     assert main([*args, "--all-channel-gaps", "fill"]) == 1
     assert got == {
@@ -128,8 +128,24 @@ def test_options_reach_restore(source, tmp_path, monkeypatch):
         "all_channel_gaps": "fill",
         "return_report": True,
         "random_state": 3,
+        "exclude": ["Fz", "O1"],
+        "device": "cuda",
+        "batch_size": 2,
         "copy": False,
     }
+
+
+def test_exclude(recording, source, tmp_path, capsys):
+    """Excluded channels are unchanged and stay bad; an unknown one is an error."""
+    first, other = recording.info["bads"]
+    assert _run(source, tmp_path / "out_raw.fif", "--exclude", first) == 0
+    restored = _io.read_inst(tmp_path / "out_raw.fif")
+    assert restored.info["bads"] == [first]
+    np.testing.assert_array_equal(restored.get_data(first), recording.get_data(first))
+    assert np.abs(restored.get_data(other) - recording.get_data(other)).max() > 1e-7
+    capsys.readouterr()
+    assert _run(source, tmp_path / "b_raw.fif", "--exclude", "X1") == 1
+    assert "no channel X1, named by --exclude" in _get_error(capsys)
 
 
 def _mark(source):

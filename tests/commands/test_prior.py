@@ -61,6 +61,28 @@ def test_fit_bids(bids_source, tmp_path, capsys):
     }
 
 
+def test_fit_selection(bids_source, tmp_path, capsys):
+    """Recordings of a data set are selected as by the other commands."""
+    args = ["prior", "fit", "--bids-root", str(bids_source), "--out", str(tmp_path / "lab.npz")]
+    assert main([*args, "--subject", "01", "--run", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "data: sub-01: sub-01_task-rest_run-02_eeg.vhdr" in out
+    assert "1 recording of 1 subject." in out
+    assert main([*args, "--overwrite", "--task", "sleep"]) == 1
+    assert "no recording with task-sleep" in capsys.readouterr().err
+
+
+def test_fit_subjects(files, tmp_path, capsys):
+    """The subjects of files can be named, one for each."""
+    args = ["prior", "fit", *map(str, files), "--out", str(tmp_path / "lab.npz"), "--subject"]
+    assert main([*args, "a", "a", "b"]) == 0
+    assert "3 recordings of 2 subjects." in capsys.readouterr().out
+    for wrong, text in ((["a", "b"], "each of the 3"), (["a"] * 3 + ["--run", "1"], "--run")):
+        with pytest.raises(SystemExit) as exc:
+            main([*args, *wrong])
+        assert exc.value.code == 2 and text in capsys.readouterr().err
+
+
 def test_show(lab, tmp_path, capsys):
     """Recordings and electrodes are printed as text and as JSON, and drawn."""
     figure = tmp_path / "lab.png"

@@ -340,7 +340,7 @@ def test_errors(restorer, clean, raw):
             LiveRestorer(restorer, delay=delay)
     with pytest.raises(ValueError, match="not among the EEG: X1"):
         LiveRestorer(pickle.loads(pickle.dumps(restorer)).set_params(bads=["X1"]))
-    with pytest.raises(ValueError, match="Found 1 channels of the restorer"):
+    with pytest.raises(ValueError, match="Found 1 channel of the restorer"):
         LiveRestorer(restorer, ch_names=["Cz", "A", "B"])
     with pytest.warns(RuntimeWarning, match="Only 3 channels are good"):
         few = Restorer().fit(raw.copy().pick(["C3", "Cz", "C4"]))

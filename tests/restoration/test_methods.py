@@ -21,7 +21,7 @@ def test_functions_follow_the_tables(function):
     function = getattr(mne_gram, function)
     parameters = inspect.signature(function).parameters
     for name, option in OPTIONS.items():
-        if name != "all_channel_gaps" or function is not mne_gram.harmonize:
+        if name in parameters or function is not mne_gram.harmonize:
             assert parameters[name].default == option.default
     listed = " | ".join(f'"{name}"' for name in METHODS)
     assert f"method : {listed}\n" in inspect.getdoc(function)
@@ -58,6 +58,11 @@ def test_options_that_do_not_go_together(method):
 def test_options_that_are_unknown(name):
     with pytest.raises(ValueError, match=f"Invalid value for the '{name}' parameter"):
         check_options(**DEFAULTS | {name: "else"})
+
+
+def test_excluded_channels_are_a_list():
+    with pytest.raises(TypeError, match="exclude must be"):
+        check_options(**DEFAULTS | dict(exclude="Fz"))
 
 
 def test_the_seed_is_a_number():

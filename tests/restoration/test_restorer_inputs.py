@@ -106,7 +106,7 @@ def test_short_trials(finder, epochs):
 
 def test_few_channels(restorer, epochs):
     """Data with hardly any channel of fit are refused."""
-    with pytest.raises(ValueError, match="Found 1 channels of fit in the data"):
+    with pytest.raises(ValueError, match="Found 1 channel of fit in the data"):
         restorer.transform(epochs.copy().pick(["Cz"]))
     with pytest.raises(ValueError, match="Found 0 channels of fit in the data"):
         restorer.transform(epochs.get_data(), ch_names=[f"X{k}" for k in range(19)])

@@ -225,6 +225,6 @@ def test_hostile_logs(tmp_path, rows):
     """Lines that are not rows of a log are left out with a warning."""
     path = tmp_path / "log.csv"
     path.write_text(f"step,split,subject,name,value\n2,train,,loss,3\n{rows}\n3,train,,loss,4\n")
-    with pytest.warns(RuntimeWarning, match=r"Line\(s\) \[3\].* are not rows of a log"):
+    with pytest.warns(RuntimeWarning, match=r"lines .* not rows of a log: \[3\]"):
         frame = read_log(tmp_path)
     assert frame["step"].tolist() == [2, 3] and frame["value"].tolist() == [3.0, 4.0]
