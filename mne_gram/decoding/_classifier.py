@@ -2,30 +2,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Classification of trials, with the interface of scikit-learn."""
 
-from numbers import Integral
-
 import numpy as np
 from mne.utils import _check_option
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._docs import fill_doc
 from ._backbone import check_same, load_backbone
-from ._base import (
-    DEFAULT_FEATURES,
-    TrialEstimator,
+from ._base import DEFAULT_FEATURES, TrialEstimator, draw_seed
+from ._labels import (
     TrialLabels,
     check_aligned_classes,
     check_classes,
     check_labels,
-    draw_seed,
+    choose_groups,
+    weigh_trials,
 )
-from ._inner_folds import can_fold
 from ._linear_probe import learn_probe, make_layout
-from ._subjects import find_subjects, read_groups
 
 
 @fill_doc
@@ -233,7 +228,10 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         self._forget()
         trials = self._fit_read(X, groups)
         self.classes_ = classes
-        labels = self._label(X, trials, y, sample_weight, groups)
+        codes = np.searchsorted(classes, y)
+        weights = weigh_trials(y, sample_weight, self.class_weight)
+        groups = choose_groups(X, trials.subjects, groups, codes, weights > 0, self.cv)
+        labels = TrialLabels(codes, weights, groups)
         check_classes(classes[np.unique(labels.codes[labels.rows])])
         if trials.subjects is not None:
             check_aligned_classes(trials.subjects[labels.rows], labels.codes[labels.rows])
@@ -363,22 +361,6 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
             return None
         chosen = self.probe_.chosen  # of the first view only if C was set
         return self.layout_.views[: len(chosen.weights)], chosen
-
-    def _label(self, X, trials, y, sample_weight, groups):
-        """Return the `TrialLabels` of trials."""
-        weights = _check_sample_weight(sample_weight, np.empty(len(y)), ensure_non_negative=True)
-        if self.class_weight is not None:
-            weights = weights * compute_sample_weight(self.class_weight, y)
-        codes = np.searchsorted(self.classes_, y)
-        groups = None if groups is None else read_groups(groups, len(y))
-        if trials.subjects is not None and (groups is None or len(set(groups)) == 1):
-            groups = trials.subjects if len(set(trials.subjects)) > 1 else None
-        elif groups is None:
-            groups, used = find_subjects(X), weights > 0
-            n_folds = self.cv if isinstance(self.cv, Integral) else 2
-            if groups is not None and not can_fold(codes[used], groups[used], n_folds):
-                groups = None
-        return TrialLabels(codes, weights, groups)
 
     def _learn_network(self, trials, labels, former):
         """Fine-tune the network and keep what changed."""

@@ -17,7 +17,7 @@ from .._docs import fill_doc
 from .._files import staged
 from .._recording import merge_spans
 from ._evidence import Evidence, to_number
-from ._report_text import describe_extent, describe_prior, format_text
+from ._report_text import describe_extent, format_text, list_notes, summarize
 from ._select import EXPERTS
 
 _EXPERTS = ("spatial", *EXPERTS, "gram")  # the same columns in every table
@@ -253,54 +253,12 @@ class RestorationReport:
     @property
     def summary(self):
         """What was done, in one line."""
-        text = "Nothing was restored."
-        if self._rows:
-            n_whole = sum(row["whole"] for row in self._rows)
-            r = np.median([row["expected_r"] for row in self._rows])
-            expected = f"; median expected correlation {r:.2f}" if np.isfinite(r) else ""
-            n_parts = len(self._rows) - n_whole
-            text = (
-                f"Restored {count(n_whole, 'bad channel')} and bad segments of "
-                f"{count(n_parts, 'channel')} by method {self.method!r}{expected}."
-            )
-        if self._seconds_left:
-            text += (
-                f" {self._seconds_left:.1f} channel-seconds were left unchanged: too few channels "
-                "are good at these times (see all_channel_gaps), or the positions of the channels "
-                "are unknown."
-            )
-        return text
+        return summarize(self, self._rows, self._seconds_left)
 
     @property
     def notes(self):
         """What to consider in further processing, a list of str."""
-        if not self._rows:
-            return []
-        notes = []
-        if self.rank_before is not None and self.rank:
-            n = self.rank["eeg"]
-            notes.append(
-                f"The rank is {self.rank_before} for the channels that are good at some time, and "
-                f"{self.rank_after} for all channels after restoration. Restored channels are "
-                "combinations of the others in each frequency band and add no measured "
-                f"information: set n_components={n} or fewer for an ICA, and rank=dict(eeg={n}), "
-                "which is report.rank, for whitening. Use one less if you set an average reference "
-                "afterwards."
-            )
-        if self.prior is not None:
-            notes.append(describe_prior(self.prior, self.evidence))
-        if self.output == "sample":
-            notes.append(
-                "The estimates are random draws: they have the power of the signal, and a larger "
-                "error than conditional means."
-            )
-        notes += [
-            "Restored channels have the reference of the data. If that is an average that included "
-            "a bad channel, set the reference again: inst.set_eeg_reference('average').",
-            "To save the good samples without rounding, write FIF with fmt='double'; BrainVision "
-            "keeps single precision, EDF 16 bits.",
-        ]
-        return notes
+        return list_notes(self) if self._rows else []
 
     # -- Files and figures ----------------------------------------------------------------------
 

@@ -12,7 +12,55 @@ from .._counts import count
 _WIDTH = 72
 
 
-def describe_prior(prior, evidence):
+def summarize(report, rows, seconds_left):
+    """Return what was done in one line, given the rows of the table."""
+    text = "Nothing was restored."
+    if rows:
+        n_whole = sum(row["whole"] for row in rows)
+        r = np.median([row["expected_r"] for row in rows])
+        expected = f"; median expected correlation {r:.2f}" if np.isfinite(r) else ""
+        n_parts = len(rows) - n_whole
+        text = (
+            f"Restored {count(n_whole, 'bad channel')} and bad segments of "
+            f"{count(n_parts, 'channel')} by method {report.method!r}{expected}."
+        )
+    if seconds_left:
+        text += (
+            f" {seconds_left:.1f} channel-seconds were left unchanged: too few channels are good "
+            "at these times (see all_channel_gaps), or the positions of the channels are unknown."
+        )
+    return text
+
+
+def list_notes(report):
+    """Return what to consider in further processing, a list of str."""
+    notes = []
+    if report.rank_before is not None and report.rank:
+        n = report.rank["eeg"]
+        notes.append(
+            f"The rank is {report.rank_before} for the channels that are good at some time, and "
+            f"{report.rank_after} for all channels after restoration. Restored channels are "
+            "combinations of the others in each frequency band and add no measured information: "
+            f"set n_components={n} or fewer for an ICA, and rank=dict(eeg={n}), which is "
+            "report.rank, for whitening. Use one less if you set an average reference afterwards."
+        )
+    if report.prior is not None:
+        notes.append(_describe_prior(report.prior, report.evidence))
+    if report.output == "sample":
+        notes.append(
+            "The estimates are random draws: they have the power of the signal, and a larger "
+            "error than conditional means."
+        )
+    notes += [
+        "Restored channels have the reference of the data. If that is an average that included a "
+        "bad channel, set the reference again: inst.set_eeg_reference('average').",
+        "To save the good samples without rounding, write FIF with fmt='double'; BrainVision keeps "
+        "single precision, EDF 16 bits.",
+    ]
+    return notes
+
+
+def _describe_prior(prior, evidence):
     """Return sentences about the prior that was used, and what its cohort is worth."""
     names = {
         "bundled": "the prior in the package",
