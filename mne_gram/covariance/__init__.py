@@ -37,7 +37,7 @@ from ._estimate import (
     normalise_covariance,
     round_recording,
 )
-from ._forward import fit_sources, forward_components, solve_sphere
+from ._forward import compute_components, fit_sources, forward_components, solve_sphere
 from ._mixture import adapt_covariance, mix_covariance
 from ._own import leave_out_own
 from ._places import channel_rows, sphere_kernel

@@ -2,23 +2,47 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How electrodes covary according to physics: covariances of cortical sources in a sphere."""
 
+import hashlib
+import io
 from functools import lru_cache
+from pathlib import Path
 
 import mne
 import numpy as np
+from mne.utils import logger
 from scipy.optimize import nnls
 
-from ..montage import electrode_positions, template_sphere
+from ..montage import ELECTRODES, electrode_positions, template_sphere
 from ._conditional import contrast_basis
-from ._prior_file import pack_symmetric
+from ._prior_file import pack_symmetric, unpack_symmetric
+
+FORWARD_FILE = Path(__file__).parents[1] / "data" / "forward.npy"
+# As benchmarks/make_forward.py writes and prints them.
+_SHA256 = "f1c9454a3d57f4804471c7878d0c33c99b47fe7c5d2cd5d4580072a34e778d71"
 
 _N_DIPOLES = 3000
 _DEPTHS = (0.30, 0.50, 0.65, 0.77, 0.87)  # of the head radius; cortex ends at about 0.87
 
 
 @lru_cache(maxsize=1)
-def forward_components(seed=0):
-    """Compute covariances of random cortical sources at the electrodes, (n_components, 114, 114).
+def forward_components():
+    """Return covariances of random cortical sources at the electrodes, (n_components, 114, 114).
+
+    They are read from the package, or computed if that file is damaged.
+    """
+    try:
+        content = FORWARD_FILE.read_bytes()
+    except OSError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != _SHA256:
+        logger.info("%s is missing or damaged: its content is computed.", FORWARD_FILE)
+        return compute_components()
+    packed = np.load(io.BytesIO(content), allow_pickle=False)
+    return unpack_symmetric(packed.astype(float), len(ELECTRODES))
+
+
+def compute_components(seed=0):
+    """Compute what `forward_components` returns.
 
     A four-shell sphere (MNE's) fitted to the template head contains dipoles at several depths, in
     eight parts of the head, radial and tangential. Each component has a mean variance of 1.

@@ -2,12 +2,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The forward model: covariances of sources, and mixtures of them that fit measurements."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
+from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_gram.covariance import N_BANDS, fit_sources, forward_components
+from mne_gram.covariance import (
+    N_BANDS,
+    _forward,
+    compute_components,
+    fit_sources,
+    forward_components,
+)
+from mne_gram.covariance._forward import FORWARD_FILE
 from mne_gram.montage import INDEX
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "make_forward.py"
 
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
 
@@ -15,6 +28,11 @@ NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
 @pytest.fixture(scope="module")
 def components():
     return forward_components()
+
+
+@pytest.fixture(scope="module")
+def computed():
+    return compute_components()
 
 
 def indices(names):
@@ -41,8 +59,8 @@ def test_components_fall_off_with_distance(components):
     assert near > 0.7 and near > far + 0.3
 
 
-def test_components_are_the_same_again(components):
-    assert_array_equal(forward_components(), components)
+def test_components_are_the_same_again(computed):
+    assert_array_equal(compute_components(), computed)
 
 
 def test_fitted_mixture_agrees_where_it_was_measured(components):
@@ -56,3 +74,34 @@ def test_fitted_mixture_agrees_where_it_was_measured(components):
     for found, true in zip(average @ fitted @ average, average @ truth @ average, strict=True):
         # At the other electrodes too, as far as physics goes.
         assert np.linalg.norm(found - true) < 0.15 * np.linalg.norm(true)
+
+
+def test_components_in_the_package_are_the_computed_ones(components, computed):
+    assert components.dtype == float
+    assert_allclose(components, computed, atol=1e-5)
+
+
+@pytest.mark.parametrize("content", [None, b"", "damaged"])
+def test_damaged_components_are_computed(content, computed, tmp_path, monkeypatch):
+    damaged = tmp_path / "forward.npy"
+    if content is not None:
+        whole = bytearray(FORWARD_FILE.read_bytes())
+        whole[len(whole) // 2] ^= 1
+        damaged.write_bytes(whole if content == "damaged" else content)
+    monkeypatch.setattr(_forward, "FORWARD_FILE", damaged)
+    monkeypatch.setattr(_forward, "compute_components", lambda: computed)
+    with catch_logging(verbose="info") as log:
+        assert forward_components.__wrapped__() is computed
+    assert "missing or damaged" in log.getvalue()
+
+
+def test_script_makes_the_components(computed, tmp_path, monkeypatch, capsys):
+    script = runpy.run_path(str(SCRIPT))
+    monkeypatch.setitem(script["main"].__globals__, "compute_components", lambda: computed)
+    made = tmp_path / "forward.npy"
+    script["main"](["--out", str(made)])
+    checksum = capsys.readouterr().out.strip()
+    monkeypatch.setattr(_forward, "FORWARD_FILE", made)
+    monkeypatch.setattr(_forward, "_SHA256", checksum)
+    monkeypatch.setattr(_forward, "compute_components", None)
+    assert_allclose(forward_components.__wrapped__(), computed, atol=1e-5)
