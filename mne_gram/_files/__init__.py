@@ -12,7 +12,7 @@
 """
 
 from .._formats import staged, staged_together
-from ._bids_events import find_name_column
+from ._bids_events import fill_names
 from ._bids_recording import list_input_files, read_path, read_recording
 from ._bids_sidecars import find_sidecars, get_object, read_json, read_table, read_tsv
 from ._find import BidsRecording, list_recordings, parse_entities, select_recordings, take_shard

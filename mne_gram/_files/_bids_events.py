@@ -7,6 +7,8 @@ import numpy as np
 
 from ._bids_sidecars import get_object, quote, read_json, read_table, to_numbers
 
+_UNNAMED = "event"  # events in a table without names, once others have one
+
 
 def set_events(raw, recording):
     """Set annotations from ``events.tsv``, in place; BAD and EDGE of the file itself are kept."""
@@ -37,7 +39,18 @@ def set_events(raw, recording):
     _add_spans(raw, own)
 
 
-def find_name_column(table):
+def fill_names(table):
+    """Return the cells of ``trial_type`` of ``events.tsv``, by which readers find all its events.
+
+    Events keep the names that readers gave them; without a column of names they are "event", as
+    readers leave out events that are n/a where others have a name. ``table`` is a DataFrame of text
+    or a TsvText.
+    """
+    column = _find_name_column(table)
+    return [_UNNAMED] * len(table.get("onset")) if column is None else list(table.get(column))
+
+
+def _find_name_column(table):
     """Return the column of ``events.tsv`` that names events, as for MNE-BIDS, or None.
 
     ``table`` is a DataFrame of text or a TsvText.
@@ -51,7 +64,7 @@ def find_name_column(table):
 
 def _name_events(table):
     """Return the description of each event, as MNE-BIDS does; empty for those without a type."""
-    column = find_name_column(table)
+    column = _find_name_column(table)
     if column is None:
         return ["n/a"] * len(table)
     texts = table[column]

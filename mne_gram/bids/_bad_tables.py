@@ -13,7 +13,7 @@ import shutil
 
 import numpy as np
 
-from .._files import TsvText, find_name_column, find_sidecars
+from .._files import TsvText, fill_names, find_sidecars
 from .._formats import check_folders, staged_together
 from ..detection import BAD_PREFIX
 from ._sidecars import CHANNEL_TYPES
@@ -136,9 +136,9 @@ def _mark_channels(table, inst, found, channels):
 def _add_events(table, inst, spans):
     """Return the content of ``events.tsv`` with rows for spans, in the order of onsets."""
     empty = ["n/a"] * len(table.get("onset"))
-    column = find_name_column(table)
-    if column != "trial_type":  # events keep the names that readers gave them
-        table.set_column("trial_type", table.get(column) if column else empty)
+    names = fill_names(table)
+    if "trial_type" not in table.columns or table.get("trial_type") != names:
+        table.set_column("trial_type", names)
     if "channel" not in table.columns:
         table.set_column("channel", empty)
     sfreq = inst.info["sfreq"]

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from .._files import find_name_column, find_sidecars, get_object, read_json, read_table
+from .._files import fill_names, find_sidecars, get_object, read_json, read_table
 from .._formats import find_place
 from ..restoration import to_number
 from ._journal import PRIVATE, write_text
@@ -150,13 +150,8 @@ def _tabulate_events(recording, inst):
     rows = []
     is_ours = lambda text: text.upper().startswith(("BAD", "RESTORED", "INVENTED"))  # noqa: E731
     if source is not None:
-        column = find_name_column(source)
-        if column not in (None, "trial_type"):  # events keep the names that readers gave them
-            source = source.assign(trial_type=source[column])
-        kinds = source["trial_type"] if column else [""] * len(source)
-        rows = [
-            row for row, k in zip(source.to_dict("records"), kinds, strict=True) if not is_ours(k)
-        ]
+        source = source.assign(trial_type=fill_names(source))
+        rows = [row for row in source.to_dict("records") if not is_ours(row["trial_type"])]
     sfreq = inst.info["sfreq"]
     for onset, duration, text, names in zip(
         inst.annotations.onset - inst.first_time,

@@ -246,6 +246,21 @@ def test_events_named_by_value(recording, names):
     assert list(read_recording(recording).annotations.description) == texts
 
 
+@pytest.mark.parametrize("extra", ["", "\tsample"])
+def test_events_without_names(recording, extra):
+    """Events in a table without names are still found, next to bad segments."""
+    path = recording.root / f"{STEM}_events.tsv"
+    cells = "\t0" if extra else ""
+    path.write_text(f"onset\tduration{extra}\n1\t0{cells}\n2\t0{cells}\n")
+    assert list(read_recording(recording).annotations.description) == ["n/a", "n/a"]
+    assert _mark(recording)["status"] == "new"
+    texts = ["BAD_gram_misfit", "event", "event", "BAD_gram_flat"]
+    assert list(read_recording(recording).annotations.description) == texts
+    bids = mne_bids.get_bids_path_from_fname(recording.file, verbose="error")
+    bids.update(root=recording.root)
+    assert list(mne_bids.read_raw_bids(bids, verbose="error").annotations.description) == texts
+
+
 def test_segments_of_bad_channels(recording, find, monkeypatch):
     """Segments of channels that are bad anyway, or within bad segments, are not marked."""
     spans = [Span("FT8", 1.0, 2.0, "flat"), Span("FC5", 2.5, 3.0, "misfit", 7.0)]

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import mne
+import mne_bids
 import pandas as pd
 import pytest
 
@@ -128,6 +129,18 @@ def test_events_without_trial_type(bids_copy, columns):
     texts = list(read_recording(recording).annotations.description)
     assert "RESTORED" in texts
     assert [text for text in texts if text != "RESTORED"] == ["7", "BAD_x", "8"]
+
+
+def test_events_without_names(bids_copy):
+    """They are found in the results next to RESTORED segments, by this reader and MNE-BIDS."""
+    (bids_copy / f"{FIRST}_events.tsv").write_text("onset\tduration\n1\t0.5\n3\t0\n")
+    report = _run(bids_copy, subjects="01", runs=1, find_bads=True)
+    (recording,) = select_recordings(report.folder, {})
+    path = mne_bids.BIDSPath(root=report.folder, description="restored", datatype="eeg")
+    path.update(subject="01", task="rest", run="01", suffix="eeg", extension=".vhdr")
+    for raw in (read_recording(recording), mne_bids.read_raw_bids(path, verbose="error")):
+        found = [a["onset"] for a in raw.annotations if a["description"] == "event"]
+        assert found == [1.0, 3.0]
 
 
 def test_blanks_in_tables_do_not_matter(bids_copy):
