@@ -6,8 +6,11 @@ The options that several commands have in common are in ``_shared.py``.
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 
@@ -23,14 +26,15 @@ from ._restore import add_restore
 from ._sys_info import add_sys_info
 from ._weights import add_weights
 
-_BROKEN_PIPE = 141  # as of programs that the signal ends
+# As of programs that the signals end.
+_INTERRUPTED, _BROKEN_PIPE, _TERMINATED = 130, 141, 143
 
 
 def main(argv=None):
     """Run the command line with ``argv`` (None: those of the process).
 
     Returns 0 on success, 1 after an error, 130 after Ctrl-C, 141 if the output is not read to its
-    end; wrong arguments exit with code 2.
+    end, 143 after SIGTERM; wrong arguments exit with code 2.
     """
     parser = _build_parser()
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -38,7 +42,7 @@ def main(argv=None):
         argv[0] = "sys-info"
     args = parser.parse_args(argv)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _terminable():
             warnings.showwarning = _show_warning
             args.run(args, args.parser)
             sys.stdout.flush()
@@ -53,8 +57,30 @@ def main(argv=None):
         return 1
     except KeyboardInterrupt as exc:
         print(f"mne_gram: {str(exc) or 'stopped.'}", file=sys.stderr)
-        return 130
+        return _TERMINATED if isinstance(exc, _Terminated) else _INTERRUPTED
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which has to clean up like Ctrl-C."""
+
+
+@contextlib.contextmanager
+def _terminable():
+    """Let SIGTERM raise an exception during the context."""
+    is_main = threading.current_thread() is threading.main_thread()  # which alone gets signals
+    if not is_main or "LOCAL_RANK" in os.environ:  # torchrun ends its processes at once
+        yield
+        return
+    old = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def _terminate(number, frame):
+    raise _Terminated
 
 
 def _get_line(exc):

@@ -181,7 +181,7 @@ def _reporting_interruption(out, overwrite=False):
 
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as exc:
         if not _is_first():
             raise SystemExit(130) from None
         saved = [path for pattern in (NAME, f"*/{NAME}") for path in Path(out).glob(pattern)]
@@ -189,7 +189,7 @@ def _reporting_interruption(out, overwrite=False):
         if saved:
             again = "Repeat the command" + (" without --overwrite" if overwrite else "")
             text = f"stopped. The last checkpoint is kept. {again} to resume from it."
-        raise KeyboardInterrupt(text) from None
+        raise type(exc)(text) from None
 
 
 def _run_prepare(args, parser):
@@ -215,9 +215,9 @@ def _run_prepare(args, parser):
                 n_jobs=args.jobs,
                 overwrite=args.overwrite,
             )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as exc:
         text = "stopped. Finished recordings are kept. Repeat the command to do the others."
-        raise KeyboardInterrupt(text) from None
+        raise type(exc)(text) from None
     for source, reason in corpus.failures:
         reason = " ".join(reason.split())
         print(f"mne_gram: warning: left out {source}: {reason}", file=sys.stderr)

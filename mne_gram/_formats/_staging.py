@@ -5,6 +5,8 @@
 import errno
 import os
 import re
+import signal
+import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,9 +53,14 @@ def check_free(files, overwrite):
         raise IsADirectoryError(f"{', '.join(folders)} is a folder. Give another output.")
     taken = [str(file) for file in files if os.path.lexists(file)]
     if taken and not overwrite:
-        raise FileExistsError(
-            f"{', '.join(taken)} already exists. Give another output, or allow overwriting."
-        )
+        raise _refuse(taken)
+
+
+def _refuse(taken):
+    """Return the error that files exist."""
+    return FileExistsError(
+        f"{', '.join(taken)} already exists. Give another output, or allow overwriting."
+    )
 
 
 @contextmanager
@@ -67,7 +74,9 @@ def staged(path, overwrite):
 def staged_together(paths, overwrite):
     """Yield temporary paths for several files: in the end, all of them are moved or none.
 
-    The first file is moved last, and files that were written beside one are moved with it.
+    The first file is moved last, and files that were written beside one are moved with it. An
+    interrupt waits for the moves, and after an error those that were done are undone. Only a
+    process that is killed between two moves leaves some of the files.
     """
     paths = [Path(path) for path in paths]
     with writing(paths[0].parent), ExitStack() as stack:
@@ -79,8 +88,69 @@ def staged_together(paths, overwrite):
             files = sorted(folder.iterdir(), key=lambda file, name=path.name: file.name == name)
             moves.update({file: path.parent / file.name for file in files})
         check_free(moves.values(), overwrite)
-        for file, target in moves.items():
-            os.replace(file, target)
+        with _uninterrupted():
+            _move_all(moves, overwrite)
+
+
+def _move_all(moves, overwrite):
+    """Move files to their targets; after an error, all targets are as before."""
+    begun = []
+    try:
+        for number, (file, target) in enumerate(moves.items()):
+            begun.append((target, file.with_name(f".old-{number}")))
+            if overwrite and len(moves) > 1 and os.path.lexists(target):
+                _keep(*begun[-1])
+            _move(file, target, overwrite)
+    except BaseException:
+        for number, (target, old) in reversed(list(enumerate(begun, 1))):
+            is_moved = number < len(begun)  # the last one failed
+            if os.path.lexists(old) and (is_moved or not os.path.lexists(target)):
+                os.replace(old, target)
+            elif is_moved:
+                os.unlink(target)
+        raise
+
+
+def _keep(target, path):
+    """Make a file available under another path, and leave it in its place if possible."""
+    try:
+        os.link(target, path, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # not all file systems have links
+        os.replace(target, path)
+
+
+def _move(file, target, overwrite):
+    """Move a file; one that appeared in the meantime is only replaced if that is allowed."""
+    if not overwrite:
+        try:
+            os.link(file, target)
+            return
+        except FileExistsError:
+            raise _refuse([str(target)]) from None
+        except (OSError, NotImplementedError):
+            pass  # not all file systems have links
+    os.replace(file, target)
+
+
+@contextmanager
+def _uninterrupted():
+    """Let signals that Python handles, such as Ctrl-C, wait until the end."""
+    if threading.current_thread() is not threading.main_thread():  # which alone gets them
+        yield
+        return
+    waiting = []
+    names = (signal.SIGINT, signal.SIGTERM)
+    handlers = {name: signal.getsignal(name) for name in names}
+    handlers = {name: handler for name, handler in handlers.items() if callable(handler)}
+    for name in handlers:
+        signal.signal(name, lambda *args: waiting.append(args))
+    try:
+        yield
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
+    for name, frame in waiting:
+        handlers[name](name, frame)
 
 
 def make_scratch_folder(folder):

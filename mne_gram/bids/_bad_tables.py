@@ -175,7 +175,6 @@ def write_tables(root, tables, backup):
         _back_up(root, replaced, backup)
         _replace(tables, replaced)
     except BaseException as exc:
-        _undo(root, tables, replaced, backup)
         if isinstance(exc, PermissionError) or getattr(exc, "errno", None) == errno.EROFS:
             raise PermissionError(
                 f"The tables in {root} cannot be changed ({exc}). Change the permissions, or write "
@@ -204,14 +203,3 @@ def _replace(tables, replaced):
                 os.fsync(new.fileno())
             if path in replaced:
                 shutil.copymode(path, file)
-
-
-def _undo(root, tables, replaced, backup):
-    """Restore the tables that were written already when writing was interrupted."""
-    for path, content in tables.items():
-        if not path.is_file() or path.read_bytes() != content:
-            continue
-        if path in replaced:
-            shutil.copy2(backup / path.relative_to(root), path)
-        else:
-            path.unlink()

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -265,6 +266,22 @@ def test_missing_input(tmp_path, capsys):
     """No file, no traceback."""
     assert _run(tmp_path / "none_raw.fif", tmp_path / "out_raw.fif") == 1
     assert "none_raw.fif does not exist" in _get_error(capsys)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signal")
+def test_terminated(source, tmp_path, capsys, monkeypatch):
+    """SIGTERM ends a command like Ctrl-C: no file is left."""
+
+    def restore(inst, **kwargs):
+        assert len(list(tmp_path.glob(".mne_gram-*"))) == 1  # the samples
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(_io, "LARGE", 0)
+    monkeypatch.setattr("mne_gram.restoration.restore", restore)
+    assert _run(source, tmp_path / "out_raw.fif") == 143
+    assert capsys.readouterr().err == "mne_gram: stopped.\n"
+    assert list(tmp_path.iterdir()) == [source]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_truncated_input(source, tmp_path, capsys):
