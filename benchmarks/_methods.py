@@ -33,7 +33,6 @@ from mne_gram.covariance import (
     extend_prior,
     forward_components,
     load_prior,
-    read_recordings,
 )
 from mne_gram.restoration import EXPERTS, _gram
 
@@ -166,7 +165,7 @@ def load_priors(fname, datasets):
     """Return the prior (key None), and estimates that leave out each data set, by its name."""
     priors = {None: load_prior(fname)}
     if datasets:
-        recordings, components = read_recordings(fname), forward_components()
+        recordings, components = load_prior(fname).recordings, forward_components()
         for dataset in datasets:
             rest = [r for r in recordings if r.source[0] != dataset]
             priors[dataset] = estimate_prior(rest, components)

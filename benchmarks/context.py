@@ -31,9 +31,9 @@ from mne_gram._recording import (
     choose_windows,
     find_spans,
     measure_moments,
-    window_products,
+    subtract_mean,
 )
-from mne_gram.covariance import channel_rows, load_prior
+from mne_gram.covariance import band_products, channel_rows, load_prior
 from mne_gram.covariance._bands import degrees_of_freedom, split_bands
 from mne_gram.covariance._conditional import contrast_basis
 from mne_gram.covariance._mixture import adapt_covariance
@@ -60,7 +60,8 @@ def measure_delays(raw, prior, rng):
     real = adapt_covariance(prior, places, measure_moments(recording, carries_reference))
     starts, length, good = choose_windows(bad, segments, sfreq, 400)
     windows = np.stack([seen[:, a : a + length] for a in starts])
-    products = window_products(windows, good, sfreq, carries_reference)
+    spectra, largest = band_products(windows, sfreq), np.abs(windows).max(axis=2)
+    products = subtract_mean(spectra, largest, good, carries_reference)
     complex_cov = np.array([np.einsum("wcf,wdf->cd", z, z.conj()) / len(z) for z in products])
     dof = degrees_of_freedom(len(windows))[:, None, None]
     # Weighted as the real part is against the prior.

@@ -34,7 +34,6 @@ from mne_gram.covariance import (
     estimate_prior,
     forward_components,
     load_prior,
-    read_recordings,
 )
 from mne_gram.montage import electrode_positions, match_channels
 from mne_gram.training import split_subjects
@@ -288,7 +287,7 @@ def run(args):
     for dataset in args.datasets:
         prior = load_prior()
         if args.leave_out:
-            rest = [r for r in read_recordings() if r.source[0] != dataset]
+            rest = [r for r in load_prior().recordings if r.source[0] != dataset]
             prior = estimate_prior(rest, forward_components())
         paths = list_recordings(args.shared / "eeg" / dataset)
         train, test = split_subjects([path.subject for path in paths])

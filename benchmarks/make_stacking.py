@@ -22,7 +22,7 @@ from mne_gram.covariance import (
     estimate_prior,
     extend_prior,
     forward_components,
-    read_recordings,
+    load_prior,
 )
 from mne_gram.montage import CH_NAMES, ELECTRODES, electrode_positions
 from mne_gram.preprocessing import SFREQ, VOLTS_TO_MODEL
@@ -172,7 +172,7 @@ def learn_defaults(corpus, *, per_subject=1, n_jobs=1):
     """
     from joblib import Parallel, delayed
 
-    priors = make_priors(read_recordings(), {r.dataset for r in corpus.recordings})
+    priors = make_priors(load_prior().recordings, {r.dataset for r in corpus.recordings})
     counts, picks = {}, []
     for k, recording in enumerate(corpus.recordings):
         subject = (recording.dataset, recording.subject)

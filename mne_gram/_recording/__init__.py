@@ -29,5 +29,5 @@ from ._windows import (
     group_products,
     measure_moments,
     split_recording,
-    window_products,
+    subtract_mean,
 )

@@ -76,7 +76,7 @@ def measure_moments(recording, carries_reference, max_windows=_MAX_WINDOWS):
     if not len(starts):
         return []
     spectra, largest = _transform_windows(recording.samples, sfreq, starts, length, good)
-    return group_products(_subtract_mean(spectra, largest, good, carries_reference), good)
+    return group_products(subtract_mean(spectra, largest, good, carries_reference), good)
 
 
 class WindowSpectra(NamedTuple):
@@ -117,18 +117,12 @@ def _transform_windows(samples, sfreq, starts, length, good):
     return spectra, largest
 
 
-def window_products(windows, good, sfreq, carries_reference):
-    """Compute each window's cross-products per band, relative to the mean of its good channels.
+def subtract_mean(spectra, largest, good, carries_reference):
+    """Return spectra of windows relative to the mean of the good channels, 0 for the others.
 
-    Takes windows ``(n_windows, n_channels, n_times)`` and ``good (n_windows, n_channels)``, returns
-    one array ``(n_windows, n_channels, n_frequencies)`` per band.
+    ``spectra`` are arrays (n_windows, n_channels, n_frequencies), one per band; ``largest`` and
+    ``good`` are (n_windows, n_channels).
     """
-    largest = np.abs(windows).max(axis=2)
-    return _subtract_mean(band_products(windows, sfreq), largest, good, carries_reference)
-
-
-def _subtract_mean(spectra, largest, good, carries_reference):
-    """Return spectra of windows relative to the mean of the good channels, 0 for the others."""
     carried = good * carries_reference
     share = carried / np.maximum(carried.sum(axis=1, keepdims=True), 1)
     products = [

@@ -75,13 +75,13 @@ def get_bundled(note=""):
     return Library("bundled", PRIOR_FILE, file_hash(PRIOR_FILE), note=note)
 
 
-def open_library(kind, path, note=""):
+def open_library(kind, path):
     """Return the Library in a file; ValueError or OSError if it is not one."""
     checksum = file_hash(path)
     prior = load_prior(path)
     cohort = _get_cohort(prior)
     subjects = {prior.recordings[k].source[:2] for k in cohort}
-    return Library(kind, path, checksum, len(subjects), len(cohort), note)
+    return Library(kind, path, checksum, len(subjects), len(cohort))
 
 
 def _get_cohort(prior):

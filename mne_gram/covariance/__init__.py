@@ -50,7 +50,6 @@ from ._prior import (
     describe_prior,
     load_prior,
     read_prior,
-    read_recordings,
     resolve_prior,
 )
 from ._prior_file import pack_recordings, pack_symmetric, unpack_recordings

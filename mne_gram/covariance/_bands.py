@@ -140,9 +140,9 @@ def _fourier_transform(n_times, sfreq):
     return np.ascontiguousarray(waves).view(float), freqs
 
 
-def degrees_of_freedom(n_windows, window=WINDOW, overlap=0.5):
+def degrees_of_freedom(n_windows):
     """Return about how many independent samples each band's covariance rests on, shape (n_bands,).
 
-    That is twice the bandwidth times the time; windows are in seconds and overlap by a share.
+    That is twice the bandwidth times the time; windows overlap by half.
     """
-    return 2 * np.diff(STATISTICS_EDGES) * window * (1 - overlap) * n_windows
+    return 2 * np.diff(STATISTICS_EDGES) * WINDOW * 0.5 * n_windows

@@ -283,8 +283,3 @@ def describe_prior(prior):
     elif not isinstance(prior, Prior):
         name = Path(prior).name
     return dict(name=name, **found.describe())
-
-
-def read_recordings(fname=None):
-    """Return the RecordingCovariances that a prior was estimated from; None for the bundled one."""
-    return list(load_prior(fname).recordings)

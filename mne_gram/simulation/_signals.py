@@ -8,6 +8,7 @@ import torch
 from scipy.fft import next_fast_len
 
 _LOWEST = 0.1  # Hz
+_PACE = 0.7  # seconds between independent values of an envelope
 _LONG = 2**18  # samples; longer signals are drawn one at a time to save memory
 
 
@@ -122,16 +123,15 @@ def peaks(grid, centre, width, harmonic=None):
     return normalise(power, grid.share)
 
 
-def wander(shape, grid, spread, generator, pace=0.7):
+def wander(shape, grid, spread, generator):
     """Draw slowly changing positive factors (*shape, n_times) with a mean square of 1.
 
-    ``spread`` is the standard deviation of the logarithm, ``pace`` the seconds between independent
-    values.
+    ``spread`` is the standard deviation of the logarithm.
     """
-    n_knots = math.ceil(grid.n_times / (pace * grid.sfreq)) + 2
+    n_knots = math.ceil(grid.n_times / (_PACE * grid.sfreq)) + 2
     shape, generator = (*shape, n_knots), grid.choose(generator)
     knots = torch.randn(shape, generator=generator)
     knots = torch.exp(spread * knots - spread**2)
-    size = round((n_knots - 1) * pace * grid.sfreq) + 1
+    size = round((n_knots - 1) * _PACE * grid.sfreq) + 1
     factor = torch.nn.functional.interpolate(knots, size, mode="linear", align_corners=True)
     return factor[..., : grid.n_times]

@@ -14,7 +14,6 @@ from mne_gram._files import list_recordings
 from mne_gram.covariance import (
     N_BANDS,
     load_prior,
-    read_recordings,
 )
 from mne_gram.montage import ELECTRODES, INDEX
 
@@ -101,7 +100,7 @@ def test_command_line(bids_root, tmp_path, capsys):
     prior = load_prior(out)
     assert_array_equal(prior.weights, [1, 0.5, 0.5, 1])
     assert {source[1] for source in prior.sources} == {"sub-01", "sub-02", "sub-05"}
-    assert set(read_recordings(out)[0].channels.tolist()) == set(indices(NAMES).tolist())
+    assert set(load_prior(out).recordings[0].channels.tolist()) == set(indices(NAMES).tolist())
     assert prior.population.shape == (N_BANDS, len(ELECTRODES), len(ELECTRODES))
 
 

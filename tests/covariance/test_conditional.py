@@ -24,7 +24,7 @@ from mne_gram.covariance._conditional import (
 )
 from mne_gram.covariance._mixture import adapt_covariance, mix_library, stein_divergence
 from mne_gram.covariance._places import Places, channel_rows
-from mne_gram.covariance._prior import RecordingCovariance, complete_recording, read_recordings
+from mne_gram.covariance._prior import RecordingCovariance, complete_recording, load_prior
 from mne_gram.covariance._prior_file import pack_symmetric, unpack_symmetric
 from mne_gram.montage import (
     ELECTRODES,
@@ -420,7 +420,7 @@ def test_without_data_it_is_the_population(prior, map_names):
 def test_the_library_entry_like_the_recording_is_preferred(prior, place, map_names):
     """The good channels of somebody in the library tell what the bad ones look like."""
     sought = {INDEX["CP3"], INDEX["FC4"], INDEX["PO7"]}
-    known = [k for k, r in enumerate(read_recordings()) if sought <= set(r.channels.tolist())]
+    known = [k for k, r in enumerate(load_prior().recordings) if sought <= set(r.channels.tolist())]
     k = known[round(place * (len(known) - 1))]
     names = [*TEN_TWENTY, "CP3", "FC4", "PO7"]
     places = rows, own, carries, known = channel_rows(map_names(names), prior)

@@ -19,7 +19,6 @@ from mne_gram.covariance._places import channel_rows, sphere_kernel
 from mne_gram.covariance._prior import (
     complete_recording,
     load_prior,
-    read_recordings,
 )
 from mne_gram.montage import (
     BIPOLAR,
@@ -85,7 +84,7 @@ def test_prior_file():
 
 
 def test_prior_keeps_covariances_only(prior):
-    recordings = read_recordings()
+    recordings = load_prior().recordings
     assert [r.source for r in recordings] == list(prior.sources)
     for r in recordings:
         n = len(r.channels)
@@ -123,7 +122,7 @@ def test_prior_from_another_file(tmp_path, prior):
 
 
 def test_completed_recording_agrees_with_the_recording(prior):
-    recording = read_recordings()[0]
+    recording = load_prior().recordings[0]
     full = complete_recording(recording, prior.population, shrinkage=0.0)
     basis = np.zeros((len(recording.channels) - 1, 114))
     basis[:, recording.channels] = contrast_basis(np.ones(len(recording.channels)))

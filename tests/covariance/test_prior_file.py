@@ -20,7 +20,6 @@ from mne_gram.covariance import (
     load_prior,
     normalise_covariance,
     read_prior,
-    read_recordings,
     resolve_prior,
 )
 from mne_gram.montage import INDEX
@@ -112,7 +111,7 @@ def test_estimates_are_saved_to_the_precision_of_files(tmp_path):
     assert_array_equal(again.kernel, prior.kernel)
     assert_allclose(again.population, prior.population, atol=1e-4)
     assert_allclose(again.library, prior.library, atol=0.05)
-    for one, other in zip(read_recordings(tmp_path / "prior.npz"), recordings, strict=True):
+    for one, other in zip(load_prior(tmp_path / "prior.npz").recordings, recordings, strict=True):
         assert_array_equal(one.channels, other.channels)
         assert_allclose(one.cov, other.cov, atol=5e-3)
 

@@ -17,7 +17,7 @@ from mne_gram._recording import (
     group_products,
     measure_moments,
     split_recording,
-    window_products,
+    subtract_mean,
 )
 from mne_gram.covariance import band_products
 
@@ -85,6 +85,12 @@ def cut_windows(data, mask, segments, sfreq, max_windows):
     for window, start, usable in zip(windows, starts, good, strict=True):
         window[usable] = data[usable, start : start + length]
     return windows, good
+
+
+def window_products(windows, good, sfreq, carries_reference):
+    """Return the spectra of windows relative to the mean of good channels."""
+    largest = np.abs(windows).max(axis=2)
+    return subtract_mean(band_products(windows, sfreq), largest, good, carries_reference)
 
 
 def group_moments(windows, good, sfreq, carries_reference):

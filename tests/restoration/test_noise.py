@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.signal import butter, sosfiltfilt
 
-from mne_gram._recording import Recording, Samples, find_spans, group_products, window_products
+from mne_gram._recording import Recording, Samples, find_spans, group_products, subtract_mean
+from mne_gram.covariance import band_products
 from mne_gram.restoration._fit import Settings, fit_covariance
 from mne_gram.restoration._gaussian import estimate_spatial
 from mne_gram.restoration._noise import Noise, measure_slow, read_noise
@@ -65,7 +66,8 @@ def test_draws_have_the_power_of_slow_waves(seed):
     windows = truth.reshape(n_channels, -1, round(SFREQ)).swapaxes(0, 1)
     carries_reference = np.ones(n_channels)
     good = np.ones(windows.shape[:2], bool)
-    (moments,) = group_products(window_products(windows, good, SFREQ, carries_reference), good)
+    spectra, largest = band_products(windows, SFREQ), np.abs(windows).max(axis=2)
+    (moments,) = group_products(subtract_mean(spectra, largest, good, carries_reference), good)
     mask = np.zeros(truth.shape, bool)
     mask[0] = True
     samples = Samples(truth.copy(), np.arange(n_channels), [(0, n_times)])
