@@ -76,8 +76,9 @@ class BadSpans:
             if not len(spans):
                 continue
             # The first sample at or after a border.
-            for a, b in -(-(spans.clip(start, stop) - start) // step):
-                row[a:b] = True
+            edges = -(-(spans.clip(start, stop) - start) // step)
+            lengths = np.diff(edges.ravel(), prepend=0, append=len(row))
+            row[:] = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
         return mask
 
 

@@ -21,7 +21,7 @@ from ._conditional import (
     expect_covariance,
     find_precision,
     interpolation_operators,
-    precision_operators,
+    invert_parts,
     trace,
     update_covariance,
 )

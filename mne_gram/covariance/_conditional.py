@@ -9,6 +9,7 @@ again in the end.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri
 
 from ._bands import N_BANDS, degrees_of_freedom
 
@@ -108,14 +109,20 @@ def find_precision(cov, carries_reference, ridge=_TINY):
     return inverse - along[..., :, None] * along[..., None, :] / (along @ ones)[..., None, None]
 
 
-def precision_operators(precision, good, bad):
-    """Do what `interpolation_operators` does, from what `find_precision` returns of all channels.
+def invert_parts(precision, bad):
+    """Return the inverses of ``precision[:, bad, bad]``, from `find_precision`, (n, n_bad, n_bad).
 
-    Fast where few channels are bad. All channels are either good or bad.
+    They are the covariances of the error of estimating bad channels from all others.
     """
-    own = precision[..., bad[:, None], bad]
-    error = np.linalg.inv(own)
-    return -error @ precision[..., bad[:, None], good], error
+    parts = precision[:, bad[:, None], bad]
+    for part in parts:
+        factor, failed = dpotrf(part.T, lower=1)
+        if failed:  # rounding made it indefinite
+            part[:] = np.linalg.inv(part)
+        else:
+            lower = dpotri(factor, lower=1, overwrite_c=1)[0]
+            part[:] = lower + np.tril(lower, -1).T
+    return parts
 
 
 # ---------------------------------------------------------------------------------------------

@@ -16,15 +16,15 @@ from .._recording import find_all_channel_gaps
 from ..covariance import filter_length
 from ._gaps import (
     CONTEXT,
-    STEP_QUANTILE,
     Estimate,
     Gap,
     Surroundings,
     look_around,
     measure_miss,
-    usual_steps,
 )
-from ._gaussian import find_gaps, list_gaps
+from ._gaussian import find_gaps
+from ._runs import list_gaps
+from ._seams import find_limit, usual_steps
 
 _BLOCK_SECONDS = 600.0
 _SHORTEST_SECONDS = 60.0
@@ -133,7 +133,7 @@ def _look_around(recording, spatial, gap):
             block.data[row] -= baseline(block.times)
         _, found = find_gaps(block, spatial)
         found = next(g for g in found if (g.channel, g.start) == (channel, inside.start))
-        around = look_around(block, found)
+        (around,) = look_around(block, [found])
         times.append(around.times + left)
         misses.append(around.miss)
     steps = np.concatenate(steps)
@@ -143,7 +143,7 @@ def _look_around(recording, spatial, gap):
         np.concatenate(times),
         np.concatenate(misses),
         is_alone=(start, stop) == segment,
-        step=np.quantile(steps, STEP_QUANTILE) if len(steps) else None,
+        step=find_limit(steps) if len(steps) else None,
     )
 
 

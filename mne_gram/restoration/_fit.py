@@ -18,7 +18,6 @@ from ..covariance import (
     interpolation_operators,
     leave_out_own,
     mix_covariance,
-    precision_operators,
     resolve_prior,
     update_covariance,
 )
@@ -193,21 +192,12 @@ class Operators(Patterns):
         total, _ = interpolation_operators(self.cov.sum(axis=0), carries, good, bad)
         return bands, total, error
 
-    def prepare(self, channels):
-        """Return a function of good and bad that is faster for many patterns of some channels."""
+    def find_precisions(self, channels):
+        """Return the inverse of the covariance of some channels, per band and of all bands."""
         cov = np.concatenate([self.cov, self.cov.sum(axis=0)[None]])
         cov = cov[:, channels[:, None], channels]
-        precision = np.zeros((len(cov), *self.cov.shape[1:]))
-        precision[:, channels[:, None], channels] = find_precision(
-            cov, self.carries_reference[channels]
-        )
-
-        def operate(good, bad):
-            """Return what the Operators do; good and bad are all of the channels."""
-            weights, error = precision_operators(precision, good, bad)
-            return weights[:-1], weights[-1], error[:-1]
-
-        return operate
+        found = find_precision(cov, self.carries_reference[channels])
+        return found[:-1], found[-1]
 
     def spread(self, good, bad):
         """Return the standard deviation of the error of each bad channel."""

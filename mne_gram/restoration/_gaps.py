@@ -10,22 +10,18 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dposv
 
 _LONGEST = 2.0  # seconds of lag after which nothing is correlated
 REACH = 0.3  # seconds of good samples on either side that predict into the gap
 _LEVEL_PART = 0.5  # seconds; the variance of the means of such parts shows if there is an offset
 _DOUBT = 4.0  # how many squared standard errors an offset has to exceed to be believed at all
 CONTEXT = 2.0  # seconds on either side of a gap in which the miss is measured
-_BLEND = 0.05  # seconds over which two estimates of one gap are cross-faded
 # Autocorrelation of the miss where a recording has too little data: a fast and a slow part.
 _DEFAULT_DECAY = ((0.6, 0.02), (0.4, 0.15))
 _DEFAULT_SECONDS = 4.0  # how many seconds of the recording's own miss weigh as much
-_RAMP = 0.1  # seconds over which a step that is too large is removed
-_DENSE, _MOST_NEAR = 20.0, 16  # gaps per second from where so many samples on a side predict
-_SHARED_STEP = 0.5  # seconds
-_STEP_WINDOW = 2.0  # seconds around a gap in which the usual size of steps is measured
-STEP_QUANTILE = 0.99
+DENSE, _MOST_NEAR = 20.0, 16  # gaps per second from where so many samples on a side predict
+_TOGETHER, _MOST_VALUES = 1024, 2**20  # gaps, and values of their systems, at once
 
 
 @dataclass(eq=False)
@@ -43,8 +39,8 @@ class Estimate:
 class Gap(NamedTuple):
     """A bad span of one channel, as far as it lies in the block at hand.
 
-    ``segment`` is the segment of continuous time that it is in, ``joined`` what `join_runs`
-    returned for it.
+    ``segment`` is the segment of continuous time that it is in, ``joined`` its first
+    sample, values and standard deviations from `JoinedRuns`, None where too few channels are good.
     """
 
     channel: int
@@ -85,70 +81,26 @@ class Surroundings:
         )
 
 
-# ---------------------------------------------------------------------------------------------
-# Estimates of one gap from several sets of good channels
-
-
-def join_runs(estimates, channel, start, stop, mask, sfreq):
-    """Join the estimates of the runs of one gap: first sample, values and std, or None.
-
-    ``estimates`` maps (channel, start) to first and last sample, values and std, with margins.
-    """
-    inside = (mask[:, start + 1 : stop] != mask[:, start : stop - 1]).any(axis=0)
-    cuts = [start, *(np.flatnonzero(inside) + start + 1).tolist(), stop]
-    runs = [(a, b, estimates.get((channel, a))) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
-    if any(run[2] is None for run in runs):
-        return None
-    if len(runs) == 1:
-        first, last, estimate, spread = runs[0][2]
-        return first, estimate, np.full(last - first, spread)
-    left, right = runs[0][2][0], runs[-1][2][1]
-    values, std = np.zeros(right - left), np.zeros(right - left)
-    weight = np.zeros(right - left)
-    for number, (a, b, (first, last, estimate, spread)) in enumerate(runs):
-        # Full weight inside, fading into the neighbour: no step where the good channels change.
-        share = np.ones(last - first)
-        times = np.arange(first, last)
-        if number > 0:
-            share *= _fade(times - a, b - a, sfreq)
-        if number < len(runs) - 1:
-            share *= _fade(b - 1 - times, b - a, sfreq)
-        target = slice(first - left, last - left)
-        values[target] += share * estimate
-        std[target] += share * spread
-        weight[target] += share
-    return left, values / weight, std / weight
-
-
-def _fade(distance, length, sfreq):
-    """Rise from 0 to 1 around an edge, over a time that fits into a run."""
-    width = max(1.0, min(_BLEND * sfreq, length / 2))
-    return np.clip(0.5 + distance / (2 * width), 1e-9, 1)
-
-
-# ---------------------------------------------------------------------------------------------
-# The miss around gaps, predicted into them
-
-
-def look_around(block, gap):
-    """Find good samples around a gap and what the estimate misses there."""
-    channel, start, stop, segment, joined = gap
-    reach = round(CONTEXT * block.sfreq)
-    left, right = max(segment[0], start - reach), min(segment[1], stop + reach)
-    times = np.r_[left:start, stop:right]
-    times = times[~block.mask[channel, times]]
-    miss = block.data[channel, times]
-    if joined is not None:
-        estimated = (times >= joined[0]) & (times < joined[0] + len(joined[1]))
-        times, miss = times[estimated], miss[estimated]
-        miss = miss - joined[1][times - joined[0]]
-    return Surroundings(start, stop, times, miss, is_alone=(start, stop) == tuple(segment))
+def look_around(block, gaps):
+    """Find good samples around each gap and what the estimate misses there."""
+    reach, good = round(CONTEXT * block.sfreq), ~block.mask
+    found = []
+    for channel, start, stop, segment, joined in gaps:
+        left, right = max(segment[0], start - reach), min(segment[1], stop + reach)
+        if joined is not None:
+            left, right = max(left, joined[0]), min(right, joined[0] + len(joined[1]))
+        times = np.flatnonzero(good[channel, left:right])
+        times += left
+        miss = block.data[channel, times]
+        if joined is not None:
+            miss -= joined[1][times - joined[0]]
+        found.append(Surroundings(start, stop, times, miss, (start, stop) == tuple(segment)))
+    return found
 
 
 def measure_miss(channels, surroundings, sfreq):
     """Learn from the surroundings of gaps, and the channel of each, what estimates miss."""
-    misses = [(around.times, around.miss) for around in surroundings]
-    return Miss(_fit_kernel(misses, sfreq), _channel_spreads(channels, misses))
+    return Miss(_fit_kernel(surroundings, sfreq), _channel_spreads(channels, surroundings))
 
 
 def bridge(block, gaps, surroundings, miss, fill_gaps):
@@ -157,43 +109,67 @@ def bridge(block, gaps, surroundings, miss, fill_gaps):
     Gaps without an estimate have a line drawn across in the block; they are left out, or filled
     from past and future samples alone with ``fill_gaps``.
     """
-    kernel, spreads = miss
+    most = _MOST_NEAR if len(gaps) > DENSE * block.n_times / block.sfreq else None
+    kept = [
+        (gap, around)
+        for gap, around in zip(gaps, surroundings, strict=True)
+        # Else there is nothing before and nothing after to continue.
+        if gap.joined is not None or (fill_gaps and not around.is_alone)
+    ]
     estimates = []
-    most = _MOST_NEAR if len(gaps) > _DENSE * block.n_times / block.sfreq else None
-    for (channel, a, b, _, joined), around in zip(gaps, surroundings, strict=True):
-        if joined is None and (not fill_gaps or around.is_alone):
-            continue  # nothing before and nothing after to continue
-        # Where nothing is known at all, the line that was drawn across the gap stays.
-        estimate = np.zeros(b - a) if len(around.times) else block.data[channel, a:b].copy()
-        spread = spreads.get(channel, 0.0)
-        if joined is not None:
-            left, values, std = joined
-            estimate, spread = values[a - left : b - left], std[a - left : b - left]
-            if channel in spreads:  # the miss around the gaps weighs as much as the model
-                spread = np.sqrt((spread**2 + spreads[channel] ** 2) / 2)
-        correction, share = _predict(around, a, b, kernel, block.sfreq, most)
-        values, std = estimate + correction, spread * share
-        estimates.append(Estimate(channel, a, b, values, std, joined is None))
+    for some in (kept[k : k + _TOGETHER] for k in range(0, len(kept), _TOGETHER)):
+        estimates += _bridge_some(block, some, miss, most)
     return estimates
 
 
-def _channel_spreads(channels, misses):
+def _bridge_some(block, gaps, miss, most):
+    """Return the Estimates of some gaps, given as (Gap, Surroundings)."""
+    values, std = [], []
+    for (channel, a, b, _, joined), around in gaps:
+        if joined is not None:
+            inside = slice(a - joined[0], b - joined[0])
+            values.append(joined[1][inside])
+            std.append(joined[2][inside])
+        else:  # where nothing is known at all, the line that was drawn across the gap stays
+            values.append(np.zeros(b - a) if len(around.times) else block.data[channel, a:b])
+            std.append(np.full(b - a, miss.spreads.get(channel, 0.0)))
+    spans = np.array([(gap.start, gap.stop) for gap, _ in gaps])
+    correction, share = _predict(
+        [around for _, around in gaps], spans, miss.kernel, block.sfreq, most
+    )
+    values, std = np.concatenate(values) + correction, np.concatenate(std)
+    # The miss around the gaps weighs as much as the model.
+    sizes = spans[:, 1] - spans[:, 0]
+    seen = np.repeat([miss.spreads.get(gap.channel, np.nan) for gap, _ in gaps], sizes)
+    std = share * np.where(np.isnan(seen), std, np.sqrt((std**2 + seen**2) / 2))
+    ends = np.cumsum(sizes).tolist()
+    return [
+        Estimate(gap.channel, gap.start, gap.stop, values[a:b], std[a:b], gap.joined is None)
+        for (gap, _), a, b in zip(gaps, [0, *ends], ends, strict=False)
+    ]
+
+
+def _channel_spreads(channels, surroundings):
     """Return the size of the miss around each channel's gaps."""
-    squares, counts = {}, {}
-    for channel, (_, miss) in zip(channels, misses, strict=True):
-        if len(miss) > 1:
-            squares[channel] = squares.get(channel, 0.0) + ((miss - miss.mean()) ** 2).sum()
-            counts[channel] = counts.get(channel, 0) + len(miss)
-    return {channel: np.sqrt(squares[channel] / counts[channel]) for channel in squares}
+    misses = {}
+    for channel, around in zip(channels, surroundings, strict=True):
+        if len(around.miss) > 1:
+            misses.setdefault(channel, []).append(around.miss)
+    spreads = {}
+    for channel, own in misses.items():
+        sizes, flat = np.array([len(miss) for miss in own]), np.concatenate(own)
+        flat -= np.repeat(np.add.reduceat(flat, np.cumsum(sizes) - sizes) / sizes, sizes)
+        spreads[channel] = np.sqrt(flat @ flat / len(flat))
+    return spreads
 
 
-def _fit_kernel(misses, sfreq):
+def _fit_kernel(surroundings, sfreq):
     """Estimate the autocorrelation of the miss up to the reach, one for all channels."""
     lags = np.arange(round(_LONGEST * sfreq) + 1)
     kernel = sum(share * np.exp(-lags / (decay * sfreq)) for share, decay in _DEFAULT_DECAY)
     n_lags = round(REACH * sfreq) + 1
     products, seconds = np.zeros(n_lags), 0.0
-    for times, miss in misses:
+    for times, miss in ((a.times, a.miss) for a in surroundings if len(a.times) >= 2 * n_lags):
         cuts = np.r_[0, np.flatnonzero(np.diff(times) > 1) + 1, len(times)]
         long = np.diff(cuts) >= 2 * n_lags
         for a, b in zip(cuts[:-1][long], cuts[1:][long], strict=True):
@@ -213,64 +189,89 @@ def _fit_kernel(misses, sfreq):
     return kernel
 
 
-def _predict(around, start, stop, kernel, sfreq, most=None):
-    """Krige the miss into a part of a gap; also the share of its deviation that stays.
+def _predict(surroundings, spans, kernel, sfreq, most=None):
+    """Krige the miss into gaps ``(n, 2)``; also the share of its deviation that stays.
 
-    ``most`` is how many samples on either side are used, if that is limited.
+    Both are arrays of all gaps end to end. ``most`` is how many samples on either side are used,
+    if that is limited.
     """
-    times, miss = around.times, around.miss
-    nothing = np.zeros(stop - start), np.ones(stop - start)
-    if not len(times):
-        return nothing
-    level = _find_level(miss, sfreq)
-    reach = round(REACH * sfreq)
-    near = (times >= around.start - reach) & (times < around.stop + reach)
-    times, miss = times[near], miss[near] - level
-    if most is not None:
-        first = np.searchsorted(times, around.start)
-        some = slice(max(0, first - most), first + most)
-        times, miss = times[some], miss[some]
-    if not len(times):
-        return nothing[0] + level, nothing[1]
-
-    tapered = np.append(kernel, 0.0)
-
-    def correlate(a, b):
-        return tapered[np.minimum(np.abs(a[:, None] - b[None]), len(kernel))]
-
-    system = correlate(times, times)
-    np.fill_diagonal(system, system.diagonal() + 1e-4 * kernel[0])
-    factor, failed = dpotrf(system)  # without the checks of SciPy's cho_factor, which take longer
-    if failed:
-        factor, _ = dpotrf(_make_positive(system))
+    reach, levels = round(REACH * sfreq), _find_levels([a.miss for a in surroundings], sfreq)
+    same = {}  # gaps with so many samples near
+    for number, (around, level) in enumerate(zip(surroundings, levels, strict=True)):
+        first, middle, last = around.times.searchsorted(
+            (around.start - reach, around.start, around.stop + reach)
+        )
+        if most is not None:
+            first, last = max(first, middle - most), min(last, middle + most)
+        if last > first:
+            near = around.times[first:last], around.miss[first:last] - level
+            same.setdefault(int(last - first), []).append((number, *near))
+    sizes = spans[:, 1] - spans[:, 0]
+    correction, share = np.repeat(levels, sizes), np.ones(sizes.sum())
     # Only the ends of a long gap are correlated with what is around it.
-    gap = np.arange(start, stop)
-    ends = np.minimum(gap - around.start, around.stop - 1 - gap) < len(kernel)
-    if not ends.any():
-        return nothing[0] + level, nothing[1]
-    across = correlate(gap[ends], times)
-    weights = dpotrs(factor, across.T)[0].T
-    correction, share = nothing[0] + level, nothing[1]
-    correction[ends] += weights @ miss
-    left_over = 1 - (weights * across).sum(axis=1) / kernel[0]
-    share[ends] = np.sqrt(left_over.clip(0.01, 1))
+    edges = np.array([(around.start, around.stop) for around in surroundings])
+    owner = np.repeat(np.arange(len(spans)), sizes)
+    gap = np.arange(len(owner)) + np.repeat(spans[:, 1] - np.cumsum(sizes), sizes)
+    depth = np.minimum(gap - edges[owner, 0], edges[owner, 1] - 1 - gap)
+    places = np.flatnonzero(depth < len(kernel))
+    cuts = np.searchsorted(owner[places], np.arange(len(spans) + 1))
+    tapered = np.append(kernel, 0.0)
+    for n_near, group in same.items():
+        # So many at once that memory stays small.
+        size = max(1, _MOST_VALUES // n_near // (n_near + sizes.max()))
+        for some in (group[k : k + size] for k in range(0, len(group), size)):
+            numbers, times, miss = zip(*some, strict=True)
+            own = [places[cuts[k] : cuts[k + 1]] for k in numbers]
+            found = _krige(np.array(times), np.array(miss), [gap[place] for place in own], tapered)
+            own = np.concatenate(own)
+            correction[own] += found[0]
+            share[own] = found[1]
     return correction, share
 
 
-def _find_level(miss, sfreq):
-    """Return the constant part of the miss, as far as it exceeds its fluctuations.
+def _krige(times, miss, gaps, tapered):
+    """Predict ``miss (n, n_near)`` at ``times (n, n_near)`` to the samples of n gaps."""
+    system = tapered.take(np.abs(times[:, :, None] - times[:, None]), mode="clip")
+    diagonal = np.arange(times.shape[1])
+    system[:, diagonal, diagonal] += 1e-4 * tapered[0]
+    ends = np.cumsum([len(gap) for gap in gaps])
+    owner = np.repeat(np.arange(len(gaps)), [len(gap) for gap in gaps])
+    across = np.concatenate(gaps)[:, None] - times[owner]
+    across = tapered.take(np.abs(across, out=across), mode="clip")
+    prediction, explained = np.empty((2, len(across)))
+    for matrix, row, a, b in zip(system, miss, [0, *ends], ends, strict=False):
+        # Without the checks of SciPy's cho_solve, which take longer.
+        _, weights, failed = dposv(matrix, across[a:b].T)
+        if failed:
+            _, weights, _ = dposv(_make_positive(matrix), across[a:b].T)
+        prediction[a:b] = row @ weights
+        explained[a:b] = np.einsum("ij,ji->i", across[a:b], weights)
+    return prediction, np.sqrt((1 - explained / tapered[0]).clip(0.01, 1))
+
+
+def _find_levels(misses, sfreq):
+    """Return the constant part of each miss, as far as it exceeds its fluctuations.
 
     An amplifier without a high-pass has electrode offsets that no other channel shows.
     """
-    n_parts = max(2, round(len(miss) / (_LEVEL_PART * sfreq)))
-    if len(miss) < n_parts:
-        return 0.0
-    edges = np.arange(n_parts + 1) * (len(miss) // n_parts)
-    edges += np.minimum(np.arange(n_parts + 1), len(miss) % n_parts)
-    means = np.add.reduceat(miss, edges[:-1]) / np.diff(edges)
-    level = means.sum() / n_parts
-    variance = ((means - level) ** 2).sum() / (n_parts - 1) / n_parts
-    return level * max(0.0, 1 - _DOUBT * variance / level**2) if level else 0.0
+    sizes = np.array([len(miss) for miss in misses])
+    n_parts = np.maximum(2, np.round(sizes / (_LEVEL_PART * sfreq)).astype(int))
+    levels = np.zeros(len(misses))
+    enough = np.flatnonzero(sizes >= n_parts)
+    if not len(enough):
+        return levels
+    sizes, n_parts = sizes[enough], n_parts[enough]
+    # Parts of nearly the same length, of all misses end to end.
+    owner = np.repeat(np.arange(len(enough)), n_parts)
+    part = np.arange(len(owner)) - (np.cumsum(n_parts) - n_parts)[owner]
+    lengths = (sizes // n_parts)[owner] + (part < (sizes % n_parts)[owner])
+    flat = np.concatenate([misses[k] for k in enough])
+    means = np.add.reduceat(flat, np.cumsum(lengths) - lengths) / lengths
+    level = np.bincount(owner, means) / n_parts
+    variance = np.bincount(owner, (means - level[owner]) ** 2) / (n_parts - 1) / n_parts
+    doubt = np.divide(_DOUBT * variance, level**2, out=np.ones(len(level)), where=level != 0)
+    levels[enough] = level * np.maximum(0.0, 1 - doubt)
+    return levels
 
 
 def _make_positive(matrix):
@@ -284,64 +285,3 @@ def _make_positive(matrix):
         else:
             break
     return matrix + extra * np.eye(len(matrix))
-
-
-# ---------------------------------------------------------------------------------------------
-# Steps at the seams
-
-
-def limit_steps(block, estimates, known=None):
-    """Ramp out steps at seams above the 99th percentile of the channel's steps nearby, in place.
-
-    ``known`` maps (channel, start) to a usual step that the block does not show.
-    """
-    data, mask, sfreq, known = block.data, block.mask, block.sfreq, known or {}
-    near, last = 0.0, {}  # where gaps are dense, those nearby share a limit
-    if len(estimates) > _DENSE * block.n_times / sfreq:
-        near = _SHARED_STEP * sfreq
-    for estimate in estimates:
-        start, stop = block.find_segment(estimate.start)
-        before = last.get(estimate.channel)
-        if (estimate.channel, estimate.start) in known:
-            limit = known[estimate.channel, estimate.start]
-        elif before is not None and 0 <= estimate.start - before[0] < near:
-            limit = before[1]
-        else:
-            limit = usual_step(block, estimate, (start, stop))
-            last[estimate.channel] = estimate.start, limit
-        if limit is None:
-            continue
-        length = estimate.stop - estimate.start
-        if length == 1:  # one sample has to fit both neighbours, or its only one
-            ends = [t for t in (estimate.start - 1, estimate.stop) if start <= t < stop]
-            ends = data[estimate.channel, [t for t in ends if not mask[estimate.channel, t]]]
-            if not len(ends):
-                continue
-            low, high = ends.max() - limit, ends.min() + limit
-            middle = np.array([ends.mean()])
-            estimate.values[:] = np.clip(estimate.values, low, high) if low <= high else middle
-            continue
-        ramp_length = min(max(1, round(_RAMP * sfreq)), max(1, length // 2))
-        ramp = (1 + np.cos(np.pi * np.arange(ramp_length) / ramp_length)) / 2
-        if estimate.start > start and not mask[estimate.channel, estimate.start - 1]:
-            step = estimate.values[0] - data[estimate.channel, estimate.start - 1]
-            estimate.values[:ramp_length] -= np.sign(step) * max(0.0, abs(step) - limit) * ramp
-        if estimate.stop < stop and not mask[estimate.channel, estimate.stop]:
-            step = estimate.values[-1] - data[estimate.channel, estimate.stop]
-            excess = np.sign(step) * max(0.0, abs(step) - limit)
-            estimate.values[length - ramp_length :] -= excess * ramp[::-1]
-
-
-def usual_step(block, gap, segment):
-    """Return the 99th percentile of a channel's good steps in the 2 s around a gap, or None."""
-    steps = usual_steps(block, gap, segment)
-    return np.quantile(steps, STEP_QUANTILE) if len(steps) else None
-
-
-def usual_steps(block, gap, segment):
-    """Return the absolute good steps of a channel in the 2 s around a gap, shape (n_steps,)."""
-    reach = round(_STEP_WINDOW * block.sfreq)
-    left, right = max(segment[0], gap.start - reach), min(segment[1], gap.stop + reach)
-    row = block.data[gap.channel, left:right]
-    good = ~block.mask[gap.channel, left:right]
-    return np.abs(np.diff(row))[good[1:] & good[:-1]]

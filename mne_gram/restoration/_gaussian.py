@@ -12,11 +12,9 @@ The order of things:
    but without a step where the set of good channels changes.
 """
 
-from functools import partial
-
 import numpy as np
 
-from ..covariance import MIN_GOOD, filter_length, split_bands, sum_bands
+from ..covariance import MIN_GOOD, filter_length, sum_bands
 from ._fit import Plan, fit_spatial, measure_statistics
 from ._gaps import (
     CONTEXT,
@@ -24,17 +22,15 @@ from ._gaps import (
     Estimate,
     Gap,
     bridge,
-    join_runs,
-    limit_steps,
     look_around,
     measure_miss,
 )
 from ._noise import colour_noise, read_noise
+from ._runs import JoinedRuns, find_runs, list_gaps
+from ._seams import limit_steps
+from ._shared_bands import SharedBands, widen
 
 _CHUNK_SECONDS = 60.0
-# Where estimates have this many times the samples of the block, all runs share filtered signals, of
-# so many seconds at once.
-_MIN_SHARED, _SHARED_SECONDS = 1.0, 8.0
 _MANY = 50  # times that a sample may be estimated, on average, before runs get less context
 _MOST_SPREADS = 500  # in a block, of channels that are bad throughout
 
@@ -60,7 +56,10 @@ def estimate_spatial(block, spatial):
     for channel, baseline in spatial.baselines.items():
         data[channel] -= baseline(times)
     runs, gaps = find_gaps(block, spatial)
-    surroundings = [_recall(block, gap, spatial) or look_around(block, gap) for gap in gaps]
+    surroundings = look_around(block, gaps)
+    if spatial.known:
+        known = [_recall(block, gap, spatial) for gap in gaps]
+        surroundings = [a or b for a, b in zip(known, surroundings, strict=True)]
     miss = spatial.miss or measure_miss([gap.channel for gap in gaps], surroundings, block.sfreq)
     estimates = bridge(block, gaps, surroundings, miss, spatial.fill_gaps)
     write_estimates(block, estimates)
@@ -78,8 +77,10 @@ def estimate_spatial(block, spatial):
 
 def finish(block, estimates, spatial):
     """Limit the steps at the seams of estimates, and write them into the block."""
-    recalled = {(e.channel, e.start): _recall(block, e, spatial) for e in estimates}
-    known = {key: a.step for key, a in recalled.items() if a is not None and a.step is not None}
+    known = {}
+    if spatial.known:
+        recalled = {(e.channel, e.start): _recall(block, e, spatial) for e in estimates}
+        known = {key: a.step for key, a in recalled.items() if a is not None and a.step is not None}
     limit_steps(block, estimates, known)
     write_estimates(block, estimates)
 
@@ -99,44 +100,6 @@ def _recall(block, gap, spatial):
 
 
 # ---------------------------------------------------------------------------------------------
-# Where channels are bad
-
-
-def find_runs(mask, segments):
-    """Cut time where the set of bad channels changes.
-
-    Returns start, stop and segment of continuous time of each run in which something is bad.
-    """
-    changes = np.flatnonzero((mask[:, 1:] != mask[:, :-1]).any(axis=0)) + 1
-    runs = []
-    for segment in segments:
-        start, stop = segment
-        inside = changes[np.searchsorted(changes, start, "right") : np.searchsorted(changes, stop)]
-        cuts = [start, *inside.tolist(), stop]
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
-            if b > a and mask[:, a].any():
-                runs.append((a, b, segment))
-    return runs
-
-
-def list_gaps(mask, segments, enough=None):
-    """List the gaps of each channel as (channel, start, stop, segment).
-
-    They are cut where ``enough (n_times,)`` changes: whether enough channels are good.
-    """
-    enough = np.ones(mask.shape[1], bool) if enough is None else enough
-    gaps = []
-    for channel in np.flatnonzero(mask.any(axis=1)):
-        found = [
-            run
-            for part in (enough, ~enough)
-            for run in find_runs((mask[channel] & part)[None], segments)
-        ]
-        gaps += [(int(channel), a, b, segment) for a, b, segment in sorted(found)]
-    return gaps
-
-
-# ---------------------------------------------------------------------------------------------
 # Intermittent channels
 
 
@@ -148,35 +111,32 @@ def find_gaps(block, spatial):
     others = np.flatnonzero(~spatial.whole)
     intermittent = block.mask & ~spatial.whole[:, None]
     runs = find_runs(intermittent, block.segments)
-    operators, estimate = spatial.operators, partial(_estimate, block, spatial.noise)
     margin = round(CONTEXT * block.sfreq)
     if 2 * margin * len(runs) > _MANY * block.n_times:
         margin = round(REACH * block.sfreq)
-    n_values = sum(intermittent[:, a].sum() * (b - a + 2 * margin) for a, b, _ in runs)
-    if n_values > _MIN_SHARED * len(others) * block.n_times:
-        operators = operators.prepare(others)
-        if spatial.noise is None:
-            estimate = SharedBands(block, others)
-    _fill_roughly(block.data, intermittent, others, runs, operators)
-    estimates = {}
+    shared = None
+    if len(runs) * filter_length(block.sfreq) > block.n_times:
+        shared = SharedBands(block, others, spatial.operators, spatial.noise)
+    _fill_roughly(block.data, intermittent, others, runs, shared, spatial.operators)
+    enough = (~block.mask).sum(axis=0) >= MIN_GOOD
+    gaps = list_gaps(intermittent, block.segments, enough)
+    joined = JoinedRuns([g for g in gaps if enough[g[1]]], margin, block.n_times, block.sfreq)
     for a, b, segment in runs:
         good, bad = _split(intermittent[:, a], others)
         if len(good) < MIN_GOOD:
             continue
-        left, right = max(segment[0], a - margin), min(segment[1], b + margin)
-        weights, _, error = operators(good, bad)
-        found = estimate(good, bad, weights, error, (left, right), segment)
+        span = max(segment[0], a - margin), min(segment[1], b + margin)
+        if shared is not None and shared.fits(span):
+            found, error = shared.estimate(bad, span, segment)
+            chunks = [(span[0], found)]
+        else:
+            weights, _, error = spatial.operators(good, bad)
+            chunks = _estimate(block, spatial.noise, good, bad, weights, error, span, segment)
         spread = spatial.operators.scale(error)
-        for row, channel in enumerate(bad):
-            estimates[int(channel), a] = (left, right, found[row], spread[row])
-    enough = (~block.mask).sum(axis=0) >= MIN_GOOD
-    gaps = []
-    for channel, a, b, segment in list_gaps(intermittent, block.segments, enough):
-        joined = None
-        if enough[a]:
-            joined = join_runs(estimates, channel, a, b, intermittent, block.sfreq)
-        gaps.append(Gap(channel, a, b, segment, joined))
-    return runs, gaps
+        for first, found in chunks:
+            joined.add((a, b), bad, first, found, spread)
+    joined = iter(joined.finish())
+    return runs, [Gap(*gap, next(joined) if enough[gap[1]] else None) for gap in gaps]
 
 
 def _split(bad, others):
@@ -184,7 +144,7 @@ def _split(bad, others):
     return others[~bad[others]], others[bad[others]]
 
 
-def _fill_roughly(data, mask, others, runs, operators):
+def _fill_roughly(data, mask, others, runs, shared, operators):
     """Replace bad samples by the broad-band estimate, or by a line where no channel is good."""
     empty = []
     for a, b, segment in runs:
@@ -192,6 +152,8 @@ def _fill_roughly(data, mask, others, runs, operators):
         if len(good) < MIN_GOOD:
             empty.append((a, b, segment))
             data[bad, a:b] = 0.0
+        elif shared is not None:
+            data[bad, a:b] = shared.fill(bad, a, b)
         else:
             data[bad, a:b] = operators(good, bad)[1] @ data[good, a:b]
     for a, b, segment in empty:
@@ -205,57 +167,20 @@ def _fill_roughly(data, mask, others, runs, operators):
 
 
 def _estimate(block, noise, good, bad, weights, error, span, segment):
-    """Estimate bad channels band by band over a span of a segment, in chunks: (n_bad, n_times).
+    """Estimate bad channels band by band over a span of a segment.
 
-    ``weights`` and ``error`` are what `Operators` returns per band.
+    ``weights`` and ``error`` are what `Operators` returns per band. Yields the first sample of
+    chunks, and the estimates (n_bad, n_times) there.
     """
     sfreq, first, (start, stop) = block.sfreq, block.first, span
-    half = filter_length(sfreq) // 2
-    found = np.empty((len(bad), stop - start))
     chunk = max(1, round(_CHUNK_SECONDS * sfreq))
     for a in range(start, stop, chunk):
-        b = min(a + chunk, stop)
-        left, right = max(segment[0], a - half), min(segment[1], b + half)
+        left, right, pad = widen((a, min(a + chunk, stop)), segment, sfreq)
         parts = weights @ block.data[good, left:right]
         if noise is not None:
             drawn = read_noise(noise, first + left, first + right, sfreq)
             parts += colour_noise(error, sfreq) @ drawn[:, bad]
-        found[:, a - start : b - start] = sum_bands(parts, sfreq, (a - left, right - b))
-    return found
-
-
-class SharedBands:
-    """Estimates bad channels as `_estimate` does; neighbouring spans share the filtered signals.
-
-    Spans come in the order of time, and the block does not change.
-    """
-
-    def __init__(self, block, channels):
-        self._block, self._channels = block, channels
-        self._row = np.zeros(len(block.data), int)
-        self._row[channels] = np.arange(len(channels))
-        self._start = self._stop = 0
-        self._parts = None  # (n_channels * n_bands, n_times) from start to stop
-
-    def __call__(self, good, bad, weights, error, span, segment):
-        """Return the estimates over a span of a segment, (n_bad, n_times)."""
-        start, stop = span
-        if not self._start <= start <= stop <= self._stop or self._segment != segment:
-            self._read(start, stop, segment)
-        rows = np.zeros((len(bad), len(weights), len(self._channels)))
-        rows[:, :, self._row[good]] = weights.swapaxes(0, 1)
-        rows = rows.reshape(len(bad), -1)
-        return rows @ self._parts[:, start - self._start : stop - self._start]
-
-    def _read(self, start, stop, segment):
-        """Filter the signals of a span, and some more after it."""
-        sfreq = self._block.sfreq
-        half = filter_length(sfreq) // 2
-        stop = min(segment[1], max(stop, start + round(_SHARED_SECONDS * sfreq)))
-        left, right = max(segment[0], start - half), min(segment[1], stop + half)
-        parts = split_bands(self._block.data[self._channels, left:right], sfreq)
-        self._parts = parts[..., start - left : stop - left].reshape(-1, stop - start)
-        self._start, self._stop, self._segment = start, stop, segment
+        yield a, sum_bands(parts, sfreq, pad)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -278,9 +203,9 @@ def _estimate_whole(block, runs, spatial):
             std[:, a:b] = operators.spread(kept, bad)[:, None]
     weights, _, error = operators(good, bad)
     for segment in block.segments:
-        data[bad, slice(*segment)] = _estimate(
-            block, spatial.noise, good, bad, weights, error, segment, segment
-        )
+        chunks = _estimate(block, spatial.noise, good, bad, weights, error, segment, segment)
+        for start, found in chunks:
+            data[bad, start : start + found.shape[1]] = found
     # Where no channel is good, the others are inventions, and so is what is made of them.
     enough = (~mask).sum(axis=0) >= MIN_GOOD
     std[:, ~enough] = np.hypot(std[:, ~enough], operators.size(good, bad)[:, None])

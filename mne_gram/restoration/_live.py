@@ -11,9 +11,9 @@ from .._checks import make_array_info
 from .._counts import count
 from ..covariance import MIN_GOOD
 from ..detection import RunningCheck
-from ._gaussian import find_runs
 from ._live_clock import Clock
 from ._live_filter import MAX_DELAY, MIN_DELAY, DelayLine
+from ._runs import find_runs
 from ._wanted import find_present
 
 _LARGEST = 1e3  # volts

@@ -158,12 +158,13 @@ def _compare(estimates, others, n_times):
     for other in others:
         row = filled.setdefault(other.channel, np.full(n_times, np.nan))
         row[other.start : other.stop] = other.values
-    nothing = np.full(n_times, np.nan)
     changes = []
     for estimate in estimates:
-        row = filled.get(estimate.channel, nothing)[estimate.start : estimate.stop]
-        known = np.isfinite(row) & (not estimate.invented)
-        changes.append(np.where(known, row - estimate.values, 0.0))
+        if estimate.invented or estimate.channel not in filled:
+            changes.append(np.zeros(len(estimate.values)))
+            continue
+        change = filled[estimate.channel][estimate.start : estimate.stop] - estimate.values
+        changes.append(np.where(np.isfinite(change), change, 0.0))
     return changes
 
 
@@ -353,24 +354,26 @@ def combine(block, estimates, corrections, stacks, whole, draws=None):
     ``whole (n_channels,)`` are the channels that are bad throughout; ``draws (n_channels,
     n_times)`` are errors to be added, for a draw from the posterior.
     """
+    weights = {
+        kind: np.array([stack.weights[name] for name in corrections])
+        for kind, stack in stacks.items()
+    }
     groups = {}
     for number, estimate in enumerate(estimates):
         kind = "whole" if whole[estimate.channel] else "intermittent"
-        place = (estimate.start, estimate.stop) if kind == "whole" else number
-        groups.setdefault((kind, place), []).append(number)
+        if weights[kind].any():
+            place = (estimate.start, estimate.stop) if kind == "whole" else number
+            groups.setdefault((kind, place), []).append(number)
+        factor = 1.0 if estimate.invented else stacks[kind].calibration
+        estimate.std = estimate.std * factor
+        if draws is not None:
+            estimate.values += factor * draws[estimate.channel, estimate.start : estimate.stop]
     for (kind, _), numbers in groups.items():
         own = [estimates[number] for number in numbers]
         parts = [[changes[k] for k in numbers] for changes in corrections.values()]
-        weights = np.array([stacks[kind].weights[name] for name in corrections])
-        if weights.any():
-            change = _weigh(np.array(parts), weights, own[0], block)
-            for estimate, row in zip(own, change, strict=True):
-                estimate.values += row
-        for estimate in own:
-            factor = 1.0 if estimate.invented else stacks[kind].calibration
-            estimate.std = estimate.std * factor
-            if draws is not None:
-                estimate.values += factor * draws[estimate.channel, estimate.start : estimate.stop]
+        change = _weigh(np.array(parts), weights[kind], own[0], block)
+        for estimate, row in zip(own, change, strict=True):
+            estimate.values += row
 
 
 def _weigh(parts, weights, place, block):

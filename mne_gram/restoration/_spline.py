@@ -11,8 +11,8 @@ from mne.channels.interpolation import _make_interpolation_matrix
 from ..montage import find_placed, fit_sphere, template_sphere
 from ._fit import Plan
 from ._gaps import Estimate
-from ._gaussian import find_runs, list_gaps
 from ._patterns import Patterns
+from ._runs import find_runs, list_gaps
 
 MIN_SPLINE = 4  # good channels
 _FAR = 3.0  # times the median distance, from where an electrode is not on the head

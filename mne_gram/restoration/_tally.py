@@ -88,12 +88,18 @@ class Tally:
         self._seen = stop
         self._n_bad += bad.sum(axis=1)
         left = bad.copy()
-        kept_mean = block.kept_mean(self._carries_reference) if estimates else None
-        for estimate in estimates:
+        by_channel = {}
+        for number, estimate in enumerate(estimates):
             left[estimate.channel, estimate.start : estimate.stop] = False
-            self._add_estimate(estimate, kept_mean, offset)
-            if estimate.channel not in self.excerpts:
-                self.excerpts[estimate.channel] = self._cut(estimate, data, offset)
+            by_channel.setdefault(estimate.channel, []).append(number)
+        kept_mean = block.kept_mean(self._carries_reference) if estimates else None
+        spans = {}
+        for channel, numbers in by_channel.items():
+            own = [estimates[number] for number in numbers]
+            spans |= zip(numbers, self._add_channel(own, kept_mean, offset), strict=True)
+            if channel not in self.excerpts:
+                self.excerpts[channel] = self._cut(own[0], data, offset)
+        self.spans += [spans[number] for number in range(len(estimates))]
         self._keep_sample(data, left, offset)
 
     def _keep_sample(self, data, left, offset):
@@ -114,22 +120,33 @@ class Tally:
         # Garbage that was left in place must not count in the rank.
         self._sample.append((offset + first, np.where(left[:, taken], np.nan, data[:, taken])))
 
-    def _add_estimate(self, estimate, kept_mean, offset):
-        """Add one estimate to the sums of its channel."""
-        k, start, stop = estimate.channel, estimate.start, estimate.stop
-        values = estimate.values - self._carries_reference[k] * kept_mean[start:stop]
-        self._moments[k] = _merge(self._moments[k], values)
-        std = self._scale * np.asarray(estimate.std, float)
-        self._error[k] += (std**2).sum()
-        self._n_invented[k] += (stop - start) * estimate.invented
+    def _add_channel(self, estimates, kept_mean, offset):
+        """Add the estimates of a channel to its sums; return a RestoredSpan for each."""
+        k = estimates[0].channel
+        places = [slice(estimate.start, estimate.stop) for estimate in estimates]
+        mean = np.concatenate([kept_mean[place] for place in places])
+        values = np.concatenate([estimate.values for estimate in estimates])
+        self._moments[k] = _merge(self._moments[k], values - self._carries_reference[k] * mean)
+        std = self._scale * np.concatenate([estimate.std for estimate in estimates])
+        self._error[k] += std @ std
+        sizes = np.array([place.stop - place.start for place in places])
+        self._n_invented[k] += sizes @ [estimate.invented for estimate in estimates]
         # A span that was cut where a block ends is still one.
-        continues = start == 0 and offset == self._last_stop[k] and offset % self.n_times
-        self._n_segments[k] += not continues
-        self._last_stop[k] = offset + stop
-        if (std == std[0]).all() or np.isnan(std).all():
-            std = std[:1]
-        std = std.astype(np.float32)
-        self.spans.append(RestoredSpan(k, offset + start, offset + stop, estimate.invented, std))
+        continues = places[0].start == 0 and offset == self._last_stop[k] and offset % self.n_times
+        self._n_segments[k] += len(estimates) - bool(continues)
+        self._last_stop[k] = offset + places[-1].stop
+        starts = np.cumsum(sizes) - sizes
+        low, high = np.minimum.reduceat(std, starts), np.maximum.reduceat(std, starts)
+        constant = (low == high) | np.isnan(np.fmin.reduceat(std, starts))
+        stops, std = np.where(constant, starts + 1, starts + sizes), std.astype(np.float32)
+        return [
+            RestoredSpan(
+                k, offset + place.start, offset + place.stop, estimate.invented, std[a:b].copy()
+            )
+            for estimate, place, a, b in zip(
+                estimates, places, starts.tolist(), stops.tolist(), strict=True
+            )
+        ]
 
     def _cut(self, estimate, data, offset):
         """Keep what a figure needs of an estimate and some signal around, within the block."""

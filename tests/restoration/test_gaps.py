@@ -9,17 +9,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram._recording import Block
-from mne_gram.restoration._gaps import (
-    Estimate,
-    Gap,
-    bridge,
-    join_runs,
-    limit_steps,
-    look_around,
-    measure_miss,
-    usual_step,
-)
-from mne_gram.restoration._gaussian import list_gaps
+from mne_gram.restoration._gaps import Estimate, Gap, bridge, look_around, measure_miss
+from mne_gram.restoration._runs import JoinedRuns, list_gaps
+from mne_gram.restoration._seams import find_limit, limit_steps, usual_step
 
 some = settings(deadline=None, max_examples=30)
 SFREQ = 100.0
@@ -34,29 +26,22 @@ def make_block(data, mask, segments=None):
 # Joining runs
 
 
-def estimate(left, right, values, std=1.0):
-    """Return an entry of the table of estimates."""
-    return left, right, np.broadcast_to(values, right - left).astype(float), std
+def join(cuts, signals, stds, margin=100, n_times=600):
+    """Join the estimates of one gap from its runs, each with a signal (n_times,) or a level."""
+    joined = JoinedRuns([(1, cuts[0], cuts[-1], (0, n_times))], margin, n_times, SFREQ)
+    for a, b, signal, std in zip(cuts[:-1], cuts[1:], signals, stds, strict=True):
+        left, right = max(0, a - margin), min(n_times, b + margin)
+        values = np.broadcast_to(signal, n_times)[None, left:right]
+        joined.add((a, b), np.array([1]), left, values, np.array([std]))
+    return joined.finish()[0]
 
 
 def test_one_run_stays_as_it_is():
-    mask = np.zeros((3, 500), bool)
-    mask[1, 200:300] = True
-    values = np.random.default_rng(0).standard_normal(300)
-    estimates = {(1, 200): (100, 400, values, 2.0)}
-    left, joined, std = join_runs(estimates, 1, 200, 300, mask, SFREQ)
+    signal = np.random.default_rng(0).standard_normal(500)
+    left, joined, std = join((200, 300), [signal], [2.0], n_times=500)
     assert left == 100
-    assert_allclose(joined, values)
+    assert_allclose(joined, signal[100:400])
     assert_allclose(std, 2.0)
-
-
-def overlapping_mask():
-    """Return a mask where channel 1 is bad, and others are too for a part of that time."""
-    mask = np.zeros((3, 600), bool)
-    mask[1, 200:400] = True
-    mask[0, 250:320] = True
-    mask[2, 318:500] = True
-    return mask
 
 
 CUTS = (200, 250, 318, 320, 400)
@@ -64,23 +49,15 @@ CUTS = (200, 250, 318, 320, 400)
 
 def test_runs_that_agree_are_joined_exactly():
     signal = np.random.default_rng(0).standard_normal(600)
-    estimates = {
-        (1, a): (a - 100, b + 100, signal[a - 100 : b + 100], 3.0)
-        for a, b in zip(CUTS[:-1], CUTS[1:], strict=True)
-    }
-    left, joined, std = join_runs(estimates, 1, 200, 400, overlapping_mask(), SFREQ)
+    left, joined, std = join(CUTS, [signal] * 4, [3.0] * 4)
     assert left == 100 and len(joined) == 400
     assert_allclose(joined, signal[100:500])
     assert_allclose(std, 3.0)
 
 
 def test_runs_that_disagree_are_cross_faded():
-    levels = (0.0, 1.0, 5.0, 2.0)
-    estimates = {
-        (1, a): estimate(a - 100, b + 100, level, 1 + level)
-        for a, b, level in zip(CUTS[:-1], CUTS[1:], levels, strict=True)
-    }
-    left, joined, std = join_runs(estimates, 1, 200, 400, overlapping_mask(), SFREQ)
+    levels = np.array([0.0, 1.0, 5.0, 2.0])
+    left, joined, std = join(CUTS, levels, 1 + levels)
     at = joined[np.array([200, 215, 285, 360, 399]) - left]
     assert_allclose(at, [0.0, 0.0, 1.0, 2.0, 2.0], atol=1e-6)  # each its own in the middle
     assert joined.min() >= 0 and joined.max() <= 5
@@ -88,30 +65,36 @@ def test_runs_that_disagree_are_cross_faded():
     assert_allclose(std, 1 + joined, atol=1e-9)
 
 
-def test_a_run_without_estimate():
-    estimates = {(1, a): estimate(a - 10, b + 10, 0.0) for a, b in ((200, 250), (320, 400))}
-    assert join_runs(estimates, 1, 200, 400, overlapping_mask(), SFREQ) is None
+def test_gaps_of_several_channels_are_joined_each_on_its_own():
+    """Two gaps of one channel and one of another that overlaps them, in two segments."""
+    segments = (0, 60), (60, 100)
+    gaps = [(0, 10, 20, segments[0]), (0, 70, 80, segments[1]), (2, 15, 60, segments[0])]
+    joined = JoinedRuns(gaps, 30, 100, SFREQ)
+    runs = {(10, 15): [0], (15, 20): [0, 2], (20, 60): [2], (70, 80): [0]}
+    for number, ((a, b), channels) in enumerate(runs.items()):
+        segment = segments[a >= 60]
+        left, right = max(segment[0], a - 30), min(segment[1], b + 30)
+        values = np.full((len(channels), right - left), float(number))
+        values += 10 * np.array(channels)[:, None]
+        joined.add((a, b), np.array(channels), left, values, np.ones(len(channels)))
+    first, second, third = joined.finish()
+    assert [gap[0] for gap in (first, second, third)] == [0, 60, 0]
+    assert [len(gap[1]) for gap in (first, second, third)] == [50, 40, 60]
+    assert_allclose(first[1][[0, 10, 19, 49]], [0, 0, 1, 1], atol=1e-6)
+    assert_allclose(second[1], 3.0)
+    assert_allclose(third[1][[0, 15, 59]], [21, 21, 22], atol=1e-6)
+    assert_allclose(np.concatenate([gap[2] for gap in (first, second, third)]), 1.0)
 
 
 @some
 @given(seed=st.integers(0, 10_000))
 def test_joined_values_lie_between_the_estimates(seed):
     rng = np.random.default_rng(seed)
-    mask = np.zeros((4, 300), bool)
-    mask[0, 100:200] = True
-    for channel in (1, 2, 3):
-        start = rng.integers(80, 200)
-        mask[channel, start : start + rng.integers(1, 60)] = True
-    changes = np.flatnonzero((mask[:, 1:] != mask[:, :-1]).any(axis=0)) + 1
-    cuts = sorted({100, 200, *changes[(changes > 100) & (changes < 200)].tolist()})
-    estimates = {}
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
-        left, right = max(0, a - 60), min(300, b + 60)
-        estimates[0, a] = estimate(left, right, rng.uniform(-1, 1))
-    left, joined, std = join_runs(estimates, 0, 100, 200, mask, SFREQ)
+    cuts = [100, *np.sort(rng.choice(np.arange(101, 200), 4, replace=False)).tolist(), 200]
+    levels = rng.uniform(-1, 1, 5)
+    left, joined, std = join(cuts, levels, np.ones(5), margin=60, n_times=300)
     assert (left, len(joined)) == (40, 220)
-    levels = [values[0] for *_, values, _ in estimates.values()]
-    assert min(levels) - 1e-9 <= joined.min() and joined.max() <= max(levels) + 1e-9
+    assert levels.min() - 1e-9 <= joined.min() and joined.max() <= levels.max() + 1e-9
     assert_allclose(std, 1.0)
 
 
@@ -139,7 +122,7 @@ def bridge_one(signal, gaps, guess, *, fill_gaps=False, told=True):
         left, right = max(0, a - 100), min(len(signal), b + 100)
         joined = (left, guess[left:right], np.full(right - left, 1.0)) if told else None
         gaps.append(Gap(channel, a, b, segment, joined))
-    surroundings = [look_around(block, gap) for gap in gaps]
+    surroundings = look_around(block, gaps)
     miss = measure_miss([gap.channel for gap in gaps], surroundings, SFREQ)
     found = bridge(block, gaps, surroundings, miss, fill_gaps)
     return [(e.channel, e.start, e.stop, e.values, e.std, e.invented) for e in found]
@@ -222,6 +205,13 @@ def test_usual_step_by_hand():
     data[mask] = np.nan
     assert usual_step(make_block(data, mask), estimate, (0, 1000)) == 3.0  # within 2 s before
     assert usual_step(make_block(data, mask), estimate, (250, 1000)) == 1.0  # segments end it
+
+
+@some
+@given(seed=st.integers(0, 10_000), n_steps=st.integers(1, 300))
+def test_the_limit_is_a_quantile(seed, n_steps):
+    steps = np.random.default_rng(seed).exponential(size=n_steps)
+    assert find_limit(steps) == pytest.approx(np.quantile(steps, 0.99))
 
 
 def test_usual_step_of_nothing():

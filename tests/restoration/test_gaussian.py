@@ -12,11 +12,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mne_gram._recording import Recording, Samples, find_spans
 from mne_gram.covariance._bands import N_BANDS, STATISTICS_EDGES, split_bands, sum_bands
 from mne_gram.covariance._conditional import interpolation_operators
-from mne_gram.restoration import _fit, _gaussian
+from mne_gram.restoration import _fit, _gaussian, _shared_bands
 from mne_gram.restoration._fit import Settings, find_baselines, fit_covariance
 from mne_gram.restoration._gaps import Estimate
-from mne_gram.restoration._gaussian import estimate_spatial, find_runs, list_gaps
+from mne_gram.restoration._gaussian import estimate_spatial
 from mne_gram.restoration._noise import Noise
+from mne_gram.restoration._runs import find_runs, list_gaps
 
 some = settings(deadline=None, max_examples=20)
 SFREQ = 100.0
@@ -432,7 +433,7 @@ def test_many_patterns_share_what_is_costly(monkeypatch):
     for many in (np.inf, shares):
         monkeypatch.setattr(_gaussian, "_MANY", many)
         monkeypatch.setattr(_fit, "interpolation_operators", count("solves", solve))
-        monkeypatch.setattr(_gaussian, "split_bands", count("filters", split_bands))
+        monkeypatch.setattr(_shared_bands, "split_bands", count("filters", split_bands))
         monkeypatch.setattr(_gaussian, "sum_bands", count("filters", sum_bands))
         calls.update(solves=0, filters=0)
         data = np.where(mask, np.nan, truth)
@@ -444,7 +445,7 @@ def test_many_patterns_share_what_is_costly(monkeypatch):
     assert limited < 1.05 * error
     # The same, run by run.
     monkeypatch.setattr(_gaussian, "_MANY", np.inf)
-    monkeypatch.setattr(_gaussian, "_MIN_SHARED", np.inf)
+    monkeypatch.setattr(_shared_bands, "_SECONDS", 0.0)
     data = np.where(mask, np.nan, truth)
     calls.update(solves=0, filters=0)
     repair(data, mask, [(0, 250), (250, 600)], SFREQ, same_in_all_bands(cov), np.ones(8))
