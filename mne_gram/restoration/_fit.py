@@ -199,10 +199,6 @@ class Operators(Patterns):
         found = find_precision(cov, self.carries_reference[channels])
         return found[:-1], found[-1]
 
-    def spread(self, good, bad):
-        """Return the standard deviation of the error of each bad channel."""
-        return self.scale(self(good, bad)[2])
-
     def scale(self, error):
         """Return the standard deviations that follow from an error's covariances."""
         return self.excess * np.sqrt(np.einsum("bii->i", error).clip(0))

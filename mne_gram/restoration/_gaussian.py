@@ -14,7 +14,7 @@ The order of things:
 
 import numpy as np
 
-from ..covariance import MIN_GOOD, filter_length, sum_bands
+from ..covariance import MIN_GOOD, invert_parts, sum_bands
 from ._fit import Plan, fit_spatial, measure_statistics
 from ._gaps import (
     CONTEXT,
@@ -28,7 +28,7 @@ from ._gaps import (
 from ._noise import colour_noise, read_noise
 from ._runs import JoinedRuns, find_runs, list_gaps
 from ._seams import limit_steps
-from ._shared_bands import SharedBands, widen
+from ._shared_bands import SharedBands, find_crowded, widen
 
 _CHUNK_SECONDS = 60.0
 _MANY = 50  # times that a sample may be estimated, on average, before runs get less context
@@ -114,19 +114,21 @@ def find_gaps(block, spatial):
     margin = round(CONTEXT * block.sfreq)
     if 2 * margin * len(runs) > _MANY * block.n_times:
         margin = round(REACH * block.sfreq)
-    shared = None
-    if len(runs) * filter_length(block.sfreq) > block.n_times:
+    sharing = [None] * len(runs)
+    chosen = find_crowded(runs, margin, block.sfreq)
+    if chosen.any():
         shared = SharedBands(block, others, spatial.operators, spatial.noise)
-    _fill_roughly(block.data, intermittent, others, runs, shared, spatial.operators)
+        sharing = [shared if crowded else None for crowded in chosen]
+    _fill_roughly(block.data, intermittent, others, runs, sharing, spatial.operators)
     enough = (~block.mask).sum(axis=0) >= MIN_GOOD
     gaps = list_gaps(intermittent, block.segments, enough)
     joined = JoinedRuns([g for g in gaps if enough[g[1]]], margin, block.n_times, block.sfreq)
-    for a, b, segment in runs:
+    for (a, b, segment), shared in zip(runs, sharing, strict=True):
         good, bad = _split(intermittent[:, a], others)
         if len(good) < MIN_GOOD:
             continue
         span = max(segment[0], a - margin), min(segment[1], b + margin)
-        if shared is not None and shared.fits(span):
+        if shared is not None:
             found, error = shared.estimate(bad, span, segment)
             chunks = [(span[0], found)]
         else:
@@ -144,10 +146,13 @@ def _split(bad, others):
     return others[~bad[others]], others[bad[others]]
 
 
-def _fill_roughly(data, mask, others, runs, shared, operators):
-    """Replace bad samples by the broad-band estimate, or by a line where no channel is good."""
+def _fill_roughly(data, mask, others, runs, sharing, operators):
+    """Replace bad samples by the broad-band estimate, or by a line where no channel is good.
+
+    ``sharing`` are the SharedBands of each run, or None.
+    """
     empty = []
-    for a, b, segment in runs:
+    for (a, b, segment), shared in zip(runs, sharing, strict=True):
         good, bad = _split(mask[:, a], others)
         if len(good) < MIN_GOOD:
             empty.append((a, b, segment))
@@ -193,15 +198,17 @@ def _estimate_whole(block, runs, spatial):
     if not len(bad):
         return []
     data, mask, operators = block.data, block.mask, spatial.operators
-    std = np.repeat(operators.spread(good, bad)[:, None], block.n_times, axis=1)
+    weights, _, error = operators(good, bad)
+    std = np.repeat(operators.scale(error)[:, None], block.n_times, axis=1)
     # The error is larger where neighbours are estimates themselves.
     step = -(-len(runs) // _MOST_SPREADS)
+    precision = operators.find_precisions(np.arange(len(mask)))[0] if runs else None
     for some in (runs[k : k + step] for k in range(0, len(runs), step or 1)):
         a, b = some[0][0], some[-1][1]
-        kept = good[~mask[good, some[0][0]]]
-        if len(kept) >= MIN_GOOD:
-            std[:, a:b] = operators.spread(kept, bad)[:, None]
-    weights, _, error = operators(good, bad)
+        gone = good[mask[good, a]]
+        if len(good) - len(gone) >= MIN_GOOD:
+            spread = operators.scale(invert_parts(precision, np.append(bad, gone)))
+            std[:, a:b] = spread[: len(bad), None]
     for segment in block.segments:
         chunks = _estimate(block, spatial.noise, good, bad, weights, error, segment, segment)
         for start, found in chunks:

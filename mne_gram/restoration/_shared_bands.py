@@ -9,6 +9,7 @@ from ..covariance import filter_length, invert_parts, split_bands, sum_bands
 from ._noise import colour_noise, read_noise
 
 _SECONDS = 6.0  # that are filtered at once
+_CROWD = 6  # runs that begin within a filter's length of each other: sharing costs less
 
 
 class SharedBands:
@@ -26,10 +27,6 @@ class SharedBands:
         self._length = round(_SECONDS * block.sfreq)
         self._start = self._stop = 0
         self._bands = self._segment = None  # P @ x, (n_channels, n_bands, n_times), and where
-
-    def fits(self, span):
-        """Return whether a span is short enough."""
-        return span[1] - span[0] <= self._length
 
     def fill(self, bad, start, stop):
         """Return the broad-band estimates of a span, (n_bad, n_times)."""
@@ -69,6 +66,15 @@ class SharedBands:
         left, right, pad = widen(span, segment, sfreq)
         drawn = read_noise(self._noise, first + left, first + right, sfreq)
         return sum_bands(colour_noise(error, sfreq) @ drawn[:, bad], sfreq, pad)
+
+
+def find_crowded(runs, margin, sfreq):
+    """Return which runs (start, stop, segment) are short and near others, bool (n_runs,)."""
+    starts, stops = np.array([run[:2] for run in runs], int).reshape(-1, 2).T
+    reach = filter_length(sfreq)
+    last = np.searchsorted(starts, starts + reach, "right")
+    n_near = last - np.searchsorted(starts, starts - reach)
+    return (n_near >= _CROWD) & (stops - starts + 2 * margin <= round(_SECONDS * sfreq))
 
 
 def widen(span, segment, sfreq):
