@@ -4,6 +4,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,19 @@ import pytest
 # One thread, set before NumPy and torch are imported: the arrays are small, and threads that wait
 # for each other cost more than they save. Another number can be set from outside.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["MPLBACKEND"] = "agg"  # figures need no screen
 
 ROOT = Path(__file__).resolve().parents[1]
 # In the order of the sample: enough for a repair, with its bad channels.
 NAMES = "FC5 FC3 FC1 C3 Cz C4 CP2 Fp1 Fp2 F7 Fz F8 FT8 T7 T8 P3 Pz P4 O1 O2".split()
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """Close the figures that a test has left open."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

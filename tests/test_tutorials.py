@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The tutorials run from the first line to the last."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +19,8 @@ QUICK = "90_published_weights.py"
 def test_tutorial_runs(name, tmp_path):
     """Nothing fails, and nothing is written into the working directory or the repository."""
     before = sorted(FOLDER.iterdir())
-    env = {**os.environ, "MPLBACKEND": "agg"}
     command = [sys.executable, FOLDER / name]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert not list(tmp_path.iterdir())
     assert [path for path in sorted(FOLDER.iterdir()) if path.suffix != ".pyc"] == before

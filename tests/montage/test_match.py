@@ -292,7 +292,6 @@ def test_map_as_data_frame():
 
 def test_map_plots():
     plt = pytest.importorskip("matplotlib.pyplot")
-    plt.switch_backend("agg")
     channel_map = match_channels(make_info(["Cz", "T3", "Fp1-F7", "what"]), on_missing="ignore")
     fig = channel_map.plot(show=False)
     assert "1 without entry" in fig.axes[0].get_title()
@@ -300,7 +299,6 @@ def test_map_plots():
     assert texts == {"CZ", "T7", "FP1-F7"}
     _, axes = plt.subplots()
     assert channel_map.plot(axes=axes, show=False) is axes.figure
-    plt.close("all")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@
 
 from types import SimpleNamespace
 
-import matplotlib
 import mne
 import numpy as np
 import pytest
@@ -66,14 +65,11 @@ def fill():
 
 @pytest.fixture
 def figures():
-    """Draw without a screen, and leave no figure behind."""
+    """Notice figures that are left open."""
     import matplotlib.pyplot as plt
 
-    backend = matplotlib.get_backend()
-    plt.switch_backend("agg")
     yield
     assert not plt.get_fignums()
-    plt.switch_backend(backend)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@
 import importlib.util
 import math
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +16,6 @@ from mne_gram.training import _logs as logs
 from mne_gram.training._logs import Log, read_log
 from mne_gram.viz._curves import plot_learning_curve
 
-matplotlib.use("Agg")
 needs_tensorboard = pytest.mark.skipif(
     importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed."
 )
@@ -173,8 +171,6 @@ def get_lines(axis):
 
 
 def test_curves():
-    import matplotlib.pyplot as plt
-
     frame = make_frame()
     fig = plot_learning_curve(frame, show=False)
     loss, accuracy = fig.axes
@@ -191,13 +187,10 @@ def test_curves():
         "validation",
     ]
     fig.canvas.draw()
-    plt.close(fig)
 
 
 @pytest.mark.parametrize("n_names", [0, 1, 4])
 def test_curves_of_a_folder(tmp_path, without_tensorboard, n_names):
-    import matplotlib.pyplot as plt
-
     with Log(tmp_path) as log:
         for step in range(3):
             log.write(step, "train", {f"x{k}": k for k in range(n_names)})
@@ -205,4 +198,3 @@ def test_curves_of_a_folder(tmp_path, without_tensorboard, n_names):
     titles = [axis.get_title() for axis in fig.axes if axis.get_title()]
     assert titles == [f"x{k}" for k in range(n_names)]
     fig.canvas.draw()
-    plt.close(fig)

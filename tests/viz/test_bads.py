@@ -4,7 +4,6 @@
 
 import re
 
-import matplotlib
 import mne
 import numpy as np
 import pytest
@@ -15,18 +14,6 @@ from mne_gram import find_bads
 from mne_gram.viz import plot_bads
 
 NAMES = ["Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2"]
-
-
-@pytest.fixture(autouse=True)
-def figures():
-    """Use a backend without a screen, and close all figures."""
-    import matplotlib.pyplot as plt
-
-    backend = matplotlib.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
 
 
 def make_raw(flat=None):

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Figures of base classes and embeddings."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,18 +12,6 @@ from mne_gram import Embedding, Tokens
 from mne_gram.models import Gram, Tokenizer, gram_nano, tokenizer_nano
 from mne_gram.models._registry import GramModel
 from mne_gram.viz import plot_base_classes, plot_codebook_usage, plot_embedding
-
-
-@pytest.fixture(autouse=True)
-def figures():
-    """Use a backend without a screen, and close all figures."""
-    import matplotlib.pyplot as plt
-
-    backend = matplotlib.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Learning curves."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,18 +12,6 @@ from mne_gram.training._logs import Log
 from mne_gram.viz import plot_learning_curve
 
 SUBJECTS = ("a/01", "b/02")
-
-
-@pytest.fixture(autouse=True)
-def figures():
-    """Use a backend without a screen, and close all figures."""
-    import matplotlib.pyplot as plt
-
-    backend = matplotlib.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
 
 
 def make_log(n_steps=100, subjects=SUBJECTS, whole=True):

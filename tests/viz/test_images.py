@@ -61,17 +61,11 @@ PLACES = {name: _place(name) for name in NAMES}
 
 @pytest.fixture(autouse=True)
 def figures():
-    """Use a backend without a screen and default settings, and close all figures."""
-    import matplotlib.pyplot as plt
-
-    backend = matplotlib.get_backend()
-    plt.switch_backend("agg")
+    """Draw with default settings."""
     with matplotlib.rc_context():
         matplotlib.style.use("default")
         set_font_settings_for_testing()
         yield
-        plt.close("all")
-    plt.switch_backend(backend)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -12,18 +12,6 @@ from mne_gram.montage import INDEX
 from mne_gram.viz import plot_prior
 
 
-@pytest.fixture(autouse=True)
-def figures():
-    """Use a backend without a screen, and close all figures."""
-    import matplotlib.pyplot as plt
-
-    backend = matplotlib.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
-
-
 def make_recording(dataset, subject, names):
     channels = np.array([INDEX[name] for name in names])
     return RecordingCovariance((dataset, subject, ""), channels, None)

@@ -16,18 +16,6 @@ from mne_gram.restoration._evidence import Evidence
 from mne_gram.viz import plot_channel_map, plot_restoration, plot_scores
 
 
-@pytest.fixture(autouse=True)
-def figures():
-    """Use a backend without a screen, and close all figures."""
-    import matplotlib.pyplot as plt
-
-    backend = matplotlib.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
-
-
 @pytest.fixture(scope="module")
 def truth():
     raw = mne_gram.datasets.sample(return_truth=True, verbose="error")[1]
