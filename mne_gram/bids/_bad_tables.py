@@ -13,13 +13,26 @@ import shutil
 
 import numpy as np
 
-from .._files import TsvText, fill_names, find_sidecars
+from .._files import TsvText, fill_names, find_sidecars, read_table
 from .._formats import check_folders, staged_together
 from ..detection import BAD_PREFIX
 from ._sidecars import CHANNEL_TYPES
 
 BACKUPS = "sourcedata/mne_gram_backup"
 _MAKER = "mne_gram find-bads"
+
+
+def forget_marks(recording, inst):
+    """Return a copy of a recording without what earlier calls have marked in its tables."""
+    inst = inst.copy()
+    table = read_table(recording, "channels")
+    if table is not None and "status_description" in table:
+        is_own = table["status_description"].str.contains(f"({_MAKER})", regex=False)
+        own = set(table["name"][is_own])
+        inst.info["bads"] = [name for name in inst.info["bads"] if name.strip() not in own]
+    texts = inst.annotations.description
+    inst.annotations.delete([k for k, text in enumerate(texts) if text.startswith(BAD_PREFIX)])
+    return inst
 
 
 def plan_tables(recording, inst, found):

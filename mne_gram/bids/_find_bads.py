@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .._files import BidsRecording, read_recording, select_recordings
 from ..detection import find_bads
-from ._bad_tables import BACKUPS, plan_tables, write_tables
+from ._bad_tables import BACKUPS, forget_marks, plan_tables, write_tables
 from ._process import describe_failure
 
 
@@ -48,9 +48,11 @@ def _find_backup(root):
 def _find(recording, row, prepare, options):
     """Find bad channels and segments, and complete the row; return the content of new tables."""
     inst = read_recording(recording)
+    unmarked = forget_marks(recording, inst)  # so that a second call finds the same
     if prepare is not None:
         prepare(inst)
-    found = find_bads(inst, **options)
+        prepare(unmarked)
+    found = find_bads(unmarked, **options)
     tables, channels, spans = plan_tables(recording, inst, found)
     row.update(
         status="new" if tables else "unchanged",

@@ -13,7 +13,8 @@ import mne_bids
 import numpy as np
 import pytest
 
-from mne_gram._files import TsvText, read_recording, select_recordings
+import mne_gram
+from mne_gram._files import TsvText, read_recording, select_recordings, write_inst
 from mne_gram.bids import _find_bads, find_bads_in, select_for_marks
 from mne_gram.detection import BadsReport
 from mne_gram.detection._report import Span
@@ -93,6 +94,38 @@ def test_again(recording):
     row = _mark(recording)
     assert row["status"] == "unchanged" and row["files"] == [] and row["backup"] is None
     assert _read_tree(recording.root) == before
+
+
+def test_finds_the_same_again(recording, find, monkeypatch):
+    """What was marked by an earlier call is judged again, and what others have marked is not."""
+    seen = []
+
+    def find_bads(inst, **options):
+        seen.append((inst.info["bads"], list(inst.annotations.description)))
+        return find(inst)
+
+    monkeypatch.setattr(_find_bads, "find_bads", find_bads)
+    assert _mark(recording)["status"] == "new"
+    assert "Cz" in read_recording(recording).info["bads"]
+    row = _mark(recording)
+    assert row["status"] == "unchanged" and set(row["table"]["marked"]) == {"already"}
+    assert seen[0] == seen[1] == (["CP2", "FT8"], ["blink", "BAD_jump"])
+
+
+def test_real_findings_are_the_same_again(bids_copy, monkeypatch):
+    """A second call changes nothing where a misfit has been marked."""
+    monkeypatch.setattr(_find_bads, "find_bads", mne_gram.find_bads)
+    (recording,) = select_recordings(bids_copy, dict(subjects="02"))
+    raw = read_recording(recording).load_data()
+    rng = np.random.default_rng(0)
+    for name, start in (("O1", 200), ("T7", 500)):
+        raw._data[raw.ch_names.index(name), start : start + 200] += rng.normal(0, 3e-4, 200)
+    write_inst(raw, recording.file, overwrite=True)
+    row = _mark(recording, span_threshold=3.0)
+    assert len(row["found"].spans) and "new" in set(row["table"]["marked"])
+    again = _mark(recording, span_threshold=3.0)
+    assert again["status"] == "unchanged"
+    assert again["found"].spans == row["found"].spans
 
 
 def test_shown_before_written(recording):
