@@ -16,6 +16,7 @@ from ._shared import (
     get_selection,
     log_to_stderr,
 )
+from ._wording import to_options
 
 
 def add_bids(commands):
@@ -122,7 +123,7 @@ def _run_bids(args, parser):
             device=args.device,
             batch_size=args.batch_size,
         )
-    print(_to_json(report) if args.json else report)
+    print(_to_json(report) if args.json else to_options(str(report), parser))
     if report.failures:
         where = f" (see {report.log})" if report.log else ""
         names = ", ".join(row["recording"] for row in report.failures[:3])
@@ -165,6 +166,6 @@ def _to_json(report):
         index=str(report.index) if report.index else None,
         log=str(report.log) if report.log else None,
         prior=report.prior,
-        recordings=json.loads(report.to_data_frame().to_json(orient="records")),
+        recordings=json.loads(report.to_data_frame().convert_dtypes().to_json(orient="records")),
     )
     return json.dumps(content, indent=1)

@@ -26,6 +26,7 @@ from ._shared import (
     name_input,
     read_input,
 )
+from ._wording import to_options
 
 
 def add_find_bads(commands):
@@ -124,7 +125,10 @@ def _run_in_file(args, parser):
         complete_input(inst, args)
         found = find_bads(inst, **_get_options(args))
         lines = _write_found(found, inst, args)
-    print(_to_json(found, args) if args.json else "\n".join([str(found), *lines]))
+    if not args.json and not args.output and (found.channels or found.spans):
+        lines.append("Nothing is marked yet: add --output or, in a BIDS data set, --write.")
+    text = to_options(str(found), parser).strip()
+    print(_to_json(found, args) if args.json else "\n".join([text, *lines]))
 
 
 def _run_in_data_set(args):
@@ -189,7 +193,7 @@ def _join_channels(table, n_channels):
 def _describe_outcome(row, args):
     """Yield the lines that report which files were changed, or why not."""
     if row["status"] == "failed":
-        yield f"{row['recording']}: failed: {row['why']}"
+        yield f"{row['recording']}: failed: {to_options(row['why'], args.parser)}"
     elif args.write and row["files"]:
         done = "Would write" if args.dry_run else "Wrote"
         yield f"  {done} {', '.join(row['files'])}."

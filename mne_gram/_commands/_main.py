@@ -7,6 +7,7 @@ The options that several commands have in common are in ``_shared.py``.
 
 import argparse
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from ._prior import add_prior
 from ._restore import add_restore
 from ._sys_info import add_sys_info
 from ._weights import add_weights
+from ._wording import log_options, to_options
 
 # As of programs that the signals end.
 _INTERRUPTED, _BROKEN_PIPE, _TERMINATED = 130, 141, 143
@@ -42,8 +44,8 @@ def main(argv=None):
         argv[0] = "sys-info"
     args = parser.parse_args(argv)
     try:
-        with warnings.catch_warnings(), _terminable():
-            warnings.showwarning = _show_warning
+        with warnings.catch_warnings(), _terminable(), log_options(args.parser):
+            warnings.showwarning = functools.partial(_show_warning, args.parser)
             args.run(args, args.parser)
             sys.stdout.flush()
     except BrokenPipeError:
@@ -53,7 +55,7 @@ def main(argv=None):
     except Exception as exc:
         if args.verbose:
             traceback.print_exc()
-        print(f"mne_gram: error: {_get_line(exc)}", file=sys.stderr)
+        print(f"mne_gram: error: {to_options(_get_line(exc), args.parser)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as exc:
         print(f"mne_gram: {str(exc) or 'stopped.'}", file=sys.stderr)
@@ -93,9 +95,10 @@ def _get_line(exc):
     return line if expected and line else f"{type(exc).__name__}: {line}"
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
+def _show_warning(parser, message, category, filename, lineno, file=None, line=None):
     """Print a warning on one line, without its place in the code."""
-    print(f"mne_gram: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    text = to_options(" ".join(str(message).split()), parser)
+    print(f"mne_gram: warning: {text}", file=sys.stderr)
 
 
 def _build_parser():

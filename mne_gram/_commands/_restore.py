@@ -26,6 +26,7 @@ from ._shared import (
     name_input,
     read_input,
 )
+from ._wording import to_options
 
 
 def add_restore(commands):
@@ -117,7 +118,7 @@ def _run_restore(args, parser):
         else:
             with loaded(insts[0], args.tmp or os.path.dirname(os.path.abspath(args.output))):
                 text = _restore_and_write(insts[0], args)
-    print(text)
+    print(text if args.json else to_options(text, parser))
 
 
 def _read_evokeds(args, parser):

@@ -102,8 +102,8 @@ def find_bads(
     edges of bad segments are accurate to about a quarter of a second. Flat, clipped and missing
     samples are found exactly. In Epochs, a channel is bad in whole epochs. Artefacts that all
     channels share, such as movements, are not found. In a channel with neither a known name nor a
-    position, only bad segments can be found by their misfit. Once the findings are marked, the other
-    channels and segments are judged by what is left, so a second call can find more.
+    position, only bad segments can be found by their misfit. Once findings are marked, the others
+    are judged by what is left, so a second call can find more.
 
     Examples
     --------

@@ -149,4 +149,4 @@ def test_bids(bids_copy, lab, capsys):
     assert main(args) == 0
     assert "Prior: the bundled library." in capsys.readouterr().out
     assert main([*args, "--prior", "bundled", "--refit-prior"]) == 1
-    assert "refit_prior needs prior='dataset'" in capsys.readouterr().err
+    assert "--refit-prior needs --prior dataset" in capsys.readouterr().err
