@@ -12,6 +12,8 @@ value, attention as ``softmax(q k^T / sqrt(d)) v``, a one-hot matrix for the cod
 mixed precision, AdamW over lists of tensors, and a loss that is read in each step. Windows have 16
 channels and 16 s, 256 tokens, of which stage 2 hides half. Times are means over steps in a row. The
 share of the peak counts the operations of the matrix products of the plain version.
+
+Without a CUDA device it prints how many operations a step starts, by name.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from pathlib import Path
 
 import torch
 import training_speed as speed
+from _operations import count_operations
 
 import mne_gram
 from mne_gram.models import find_places, gram_base, gram_medium
@@ -32,6 +35,7 @@ from mne_gram.training._batches import Batch
 from mne_gram.training._loop import _Run
 from mne_gram.training._stages import GramStage, TokenizerStage
 
+META = torch.device("meta")
 ROOT = Path(__file__).resolve().parents[1]
 N_TOKENS = speed.N_CHANNELS * speed.N_PATCHES
 # Operations per second of dense products in bfloat16, by part of the device's name.
@@ -66,8 +70,8 @@ def make_plain_step(stage, gram, n_windows, device):
     return take
 
 
-def make_our_step(stage, gram, n_windows, device, *, compiled, folder):
-    """Return a function that takes a step of the training."""
+def make_run(stage, gram, n_windows, device, *, compiled, folder):
+    """Return the training of a stage, and a batch of it."""
     config = TrainingConfig(
         n_parts=1,
         tokens_per_part=n_windows * N_TOKENS,
@@ -80,15 +84,20 @@ def make_our_step(stage, gram, n_windows, device, *, compiled, folder):
         one.codebook.started = True
     else:
         one = GramStage(network, tokenizer, config)
-    run = _Run(one, config, Path(folder), device, {})
     x, channels, hidden = speed.draw_windows(n_windows, speed.CPU)
     batch = Batch(x, channels, hidden, "random", ("",) * n_windows, find_places(hidden.flatten(1)))
+    return _Run(one, config, Path(folder), device, {}), batch
+
+
+def make_our_step(stage, gram, n_windows, device, *, compiled, folder):
+    """Return a function that takes a step of the training."""
+    run, batch = make_run(stage, gram, n_windows, device, compiled=compiled, folder=folder)
     if device.type == "cuda":
         batch = batch.pin_memory()
 
     def take():
         run.take_step(0, range(1), [batch])
-        if len(run._recent) >= config.log_every:
+        if len(run._recent) >= run.config.log_every:
             run.check_finite()
 
     return take
@@ -218,6 +227,17 @@ def count_events(events):
     return counts, times
 
 
+def report_operations(folder, n_names=12):
+    """Print the operations that a step starts if nothing is compiled, counted without a GPU."""
+    counts = {}
+    for case, (stage, gram) in CASES.items():
+        run, batch = make_run(stage, gram, 2, META, compiled=False, folder=folder)
+        counts[case] = count_operations(run, batch)
+        names = ", ".join(f"{name} {n}" for name, n in counts[case].most_common(n_names))
+        print(f"{case:16} {counts[case].total():5} operations a step: {names}", flush=True)
+    return counts
+
+
 # ---------------------------------------------------------------------------------------------
 # Tests and training
 
@@ -294,7 +314,9 @@ def main(argv=None):
     """Run the benchmark; return the speeds, None without a GPU."""
     args = parse_args(argv)
     if not torch.cuda.is_available():
-        print("Skipped: this benchmark needs a CUDA device, and torch finds none on this machine.")
+        print("Torch finds no CUDA device on this machine, so nothing but operations is counted.")
+        with tempfile.TemporaryDirectory() as folder:
+            report_operations(folder)
         return None
     device, speeds = torch.device("cuda", 0), {}
     name = torch.cuda.get_device_name(device)

@@ -87,7 +87,7 @@ def make_networks(stage, device, sizes=None, gram=None):
     network = tokenizer = Tokenizer(dataclasses.replace(TokenizerConfig(), **sizes)).to(device)
     if stage == 2:
         tokenizer.eval().requires_grad_(False)
-        fused = {"fused_blocks": (0,)} if sizes else {}
+        fused = {"fused_blocks": (sizes["n_blocks"] - 1,)} if sizes else {}
         config = dataclasses.replace(gram or GramConfig(), **sizes, **fused)
         network = Gram(config).to(device)
     return network.train(), tokenizer

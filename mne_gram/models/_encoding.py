@@ -159,6 +159,7 @@ def _pool_latents(encoding, visible, pool):
 
 def _name_visible(tokenizer, x, channels, mask):
     """Return base classes (B, C, n), -1 where masked; only visible patches are read."""
+    from ._layers import run_blocks
     from ._visible import find_visible, put, take
 
     if not mask.any():
@@ -171,8 +172,7 @@ def _name_visible(tokenizer, x, channels, mask):
     positions = encoder.positions(channels, patches.shape[2]).expand(len(x), -1, -1)
     tokens = encoder.patch_embedding(take(patches.flatten(1, 2), visible), visible.valid)
     tokens = tokens + take(positions, visible)
-    for block in encoder.blocks:
-        tokens = block(tokens, visible.valid)
+    tokens, _ = run_blocks(encoder.blocks, tokens, visible.valid)
     features = tokenizer.code_head(encoder.norm(tokens))
     classes = (features.float() @ tokenizer.codebook.T).argmax(-1, keepdim=True)
     background = classes.new_full((len(x), mask[0].numel(), 1), -1)

@@ -20,6 +20,7 @@ from ._layers import (
     draw_weight_,
     init_weights,
     make_blocks,
+    run_blocks,
 )
 from ._visible import Visible, find_visible, put, take
 
@@ -84,11 +85,7 @@ class GramEncoder(nn.Module):
         x = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
         if valid is not None:
             valid = F.pad(valid, (1, 0), value=True)
-        outputs = []
-        for i, block in enumerate(self.blocks):
-            x = block(x, valid)
-            if i in self.fused_blocks:
-                outputs.append(x)
+        _, outputs = run_blocks(self.blocks, x, valid, self.fused_blocks)
         return self.norm(self.fusion(outputs))
 
 
@@ -123,8 +120,7 @@ class GramDecoder(nn.Module):
     def forward(self, encoded, visible, positions):
         """Turn ``encoded (B, 1 + V, d)`` into ``(B, L, 200)``, ready for the head."""
         x = self.assemble(encoded, visible, positions)
-        for block in self.blocks:
-            x = block(x)
+        x, _ = run_blocks(self.blocks, x)
         return self.norm(x)[:, 1:]
 
 

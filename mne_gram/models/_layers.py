@@ -6,6 +6,7 @@ Shapes: ``B`` windows, ``L`` tokens (a token is one patch of one channel), ``d``
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -157,10 +158,13 @@ class Attention(nn.Module):
         self.value = Linear(dim, dim)
         self.proj = Linear(dim, dim)
 
-    def forward(self, x, valid=None):
-        """Attend from tokens ``x (B, L, d)`` to those that are ``valid (B, L)`` (None: all)."""
-        if prefers_products(x):
-            x = self._attend_at_once(x, valid)
+    def forward(self, x, valid=None, packed=None):
+        """Attend from tokens ``x (B, L, d)`` to those that are ``valid (B, L)`` (None: all).
+
+        ``packed`` are the weights of this layer, if `run_blocks` has packed them.
+        """
+        if packed is not None:
+            x = self._attend_at_once(x, valid, packed)
         else:
             q, k, v = (
                 layer(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
@@ -170,22 +174,46 @@ class Attention(nn.Module):
             x = self.proj(x.transpose(1, 2).flatten(2))
         return dropout(x, self.dropout, self.training)
 
-    def _attend_at_once(self, x, valid):
+    @property
+    def is_plain(self):
+        """Whether the layers are linear; fine-tuning may have put adapters in their places."""
+        layers = (self.query, self.key, self.value, self.proj)
+        return all(isinstance(layer, Linear) for layer in layers)
+
+    def _attend_at_once(self, x, valid, packed):
         """Compute query, key and value in one product, with heads as wide as kernels want."""
-        layers = (self.query, self.key, self.value)
-        width = len(self.proj.weight) // self.n_heads
-        # Fast attention needs a multiple of 8; zeros change no product.
-        padding = -width % 8
-        weight = torch.stack([layer.weight for layer in layers])
-        weight = F.pad(weight.unflatten(1, (self.n_heads, width)), (0, 0, 0, padding))
-        bias = torch.stack([layer.bias for layer in layers])
-        bias = F.pad(bias.unflatten(1, (self.n_heads, width)), (0, padding))
-        x = F.linear(x.to(weight.dtype), weight.flatten(0, 2), bias.flatten())
+        x = F.linear(x.to(packed.weight.dtype), packed.weight, packed.bias)
         q, k, v = x.unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         rate = self.dropout if self.training else 0.0
+        width = len(self.proj.weight) // self.n_heads
         x = attend(q, k, v, valid=valid, rate=rate, scale=width**-0.5)
-        weight = F.pad(self.proj.weight.unflatten(1, (self.n_heads, width)), (0, padding))
-        return F.linear(x.transpose(1, 2).flatten(2), weight.flatten(1), self.proj.bias)
+        return F.linear(x.transpose(1, 2).flatten(2), packed.proj, self.proj.bias)
+
+
+class PackedHeads(NamedTuple):
+    """The weights of an attention layer, its ``H`` heads padded to a multiple of 8 features."""
+
+    weight: torch.Tensor  #: of query, key and value, (3 * H * width, d)
+    bias: torch.Tensor  #: likewise, (3 * H * width,)
+    proj: torch.Tensor  #: (d, H * width)
+
+
+def pack_heads(layers):
+    """Pack the weights of attention layers of one shape, all in the same few operations."""
+    n_heads, dim = layers[0].n_heads, len(layers[0].proj.weight)
+    # Fast attention needs a multiple of 8; zeros change no product.
+    padding = -(dim // n_heads) % 8
+    inputs = [linear for one in layers for linear in (one.query, one.key, one.value)]
+    weight = torch.stack([linear.weight for linear in inputs]).unflatten(1, (n_heads, -1))
+    bias = torch.stack([linear.bias for linear in inputs]).unflatten(1, (n_heads, -1))
+    proj = torch.stack([one.proj.weight for one in layers]).unflatten(2, (n_heads, -1))
+    if padding:
+        weight = F.pad(weight, (0, 0, 0, padding))
+        bias, proj = F.pad(bias, (0, padding)), F.pad(proj, (0, padding))
+    weight, bias = (
+        both.flatten(1, 2).unflatten(0, (-1, 3)).flatten(1, 2).unbind(0) for both in (weight, bias)
+    )
+    return [PackedHeads(*one) for one in zip(weight, bias, proj.flatten(2).unbind(0), strict=True)]
 
 
 class MLP(nn.Module):
@@ -208,8 +236,7 @@ class TransformerBlock(nn.Module):
     def __init__(self, dim, n_heads, *, dropout=0.0, drop_path=0.0, layer_scale=None):
         super().__init__()
         self.drop_path = drop_path
-        # A tensor, so that blocks with different rates share their compiled code.
-        self.drops = drop_path > 0
+        # A tensor on the device, where `draw_scales` needs it.
         self.register_buffer("kept", torch.tensor(1.0 - drop_path), persistent=False)
         self.norm1 = nn.LayerNorm(dim)
         self.attn = Attention(dim, n_heads, dropout)
@@ -220,21 +247,53 @@ class TransformerBlock(nn.Module):
             self.scale1 = nn.Parameter(torch.full((dim,), float(layer_scale)))
             self.scale2 = nn.Parameter(torch.full((dim,), float(layer_scale)))
 
-    def forward(self, x, valid=None):
-        """Transform ``x (B, L, d)``; ``valid (B, L)`` is False where a token is padding."""
-        x = x + self._branch(self.attn(self.norm1(x), valid), self.scale1)
-        return x + self._branch(self.mlp(self.norm2(x)), self.scale2)
+    def forward(self, x, valid=None, packed=None, scales=None):
+        """Transform ``x (B, L, d)``; ``valid (B, L)`` is False where a token is padding.
 
-    def _branch(self, x, scale):
-        if scale is not None:
-            x = x * scale
-        if self.training and self.drops:
-            if prefers_products(x):
-                x = x * ((torch.rand(len(x), 1, 1, device=x.device) < self.kept) / self.kept)
-            else:
-                keep = x.new_empty(len(x), 1, 1).bernoulli_(1 - self.drop_path)
-                x = x * (keep / (1 - self.drop_path))
-        return x
+        `run_blocks` gives the packed weights, and the scales of both branches in training with
+        stochastic depth, in place of the layer scale.
+        """
+        first, second = scales or (self.scale1, self.scale2)
+        x = x + _scale(self.attn(self.norm1(x), valid, packed), first)
+        return x + _scale(self.mlp(self.norm2(x)), second)
+
+
+def _scale(x, scale):
+    return x if scale is None else x * scale
+
+
+def run_blocks(blocks, x, valid=None, wanted=()):
+    """Return the output of the last block, and a list of those of the ``wanted`` blocks.
+
+    The other arguments are those of one block.
+    """
+    packed = scales = [None] * len(blocks)
+    layers = [block.attn for block in blocks]
+    if prefers_products(x) and all(layer.is_plain for layer in layers):
+        packed = pack_heads(layers)
+    if any(block.training and block.drop_path for block in blocks):
+        both = draw_scales(blocks, len(x)).flatten(0, 1).unbind(0)
+        scales = list(zip(both[::2], both[1::2], strict=True))
+    outputs = []
+    for i, block in enumerate(blocks):
+        x = block(x, valid, packed[i], scales[i])
+        if i in wanted:
+            outputs.append(x)
+    return x, outputs
+
+
+def draw_scales(blocks, n_windows):
+    """Return the scales of the branches in training, (n_blocks, 2, B, 1, d or 1).
+
+    They are 0 where stochastic depth leaves a branch out. The others are scaled up to the same
+    mean, and contain the layer scale.
+    """
+    kept = torch.stack([block.kept for block in blocks])[:, None, None, None, None]
+    scales = (torch.rand(len(blocks), 2, n_windows, 1, 1, device=kept.device) < kept) / kept
+    if blocks[0].scale1 is None:
+        return scales
+    layers = torch.stack([scale for block in blocks for scale in (block.scale1, block.scale2)])
+    return scales * layers.unflatten(0, (-1, 2))[:, :, None, None]
 
 
 def make_blocks(n_blocks, dim, n_heads, *, dropout, drop_path=0.0, layer_scale=None):

@@ -20,6 +20,7 @@ from ._layers import (
     draw_,
     init_weights,
     make_blocks,
+    run_blocks,
 )
 
 
@@ -62,8 +63,7 @@ class TokenizerEncoder(nn.Module):
         x = self.patch_embedding(patches.flatten(1, 2))
         x = x + self.positions(channels, n_patches)
         x = F.dropout(x, self.dropout, self.training)
-        for block in self.blocks:
-            x = block(x)
+        x, _ = run_blocks(self.blocks, x)
         return self.norm(x).unflatten(1, (-1, n_patches))
 
 
@@ -89,8 +89,7 @@ class TokenizerDecoder(nn.Module):
         x = self.project(codes).flatten(1, 2)
         x = x + self.positions(channels, n_patches)
         x = F.dropout(x, self.dropout, self.training)
-        for block in self.blocks:
-            x = block(x)
+        x, _ = run_blocks(self.blocks, x)
         return self.norm(self.patch_embedding(x)).unflatten(1, (-1, n_patches))
 
 

@@ -10,6 +10,7 @@ import torch
 from mne_gram.models import gram_nano
 
 CPU = torch.device("cpu")
+SIZES = dict(n_blocks=1, decoder_n_blocks=1, n_classes=64)
 
 
 @pytest.fixture(scope="module")
@@ -19,23 +20,25 @@ def gpu(parts):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="This machine has a CUDA device.")
-def test_without_a_gpu(gpu, capsys):
-    """It says so, and measures nothing."""
+def test_without_a_gpu(gpu, capsys, monkeypatch):
+    """It says so, and counts the operations of a step."""
+    monkeypatch.setattr(gpu, "CASES", {"Nano, stage 1": (1, gram_nano())})
+    networks = gpu.speed.make_networks(1, gpu.META, SIZES)
+    monkeypatch.setattr(gpu.speed, "make_networks", lambda *args, **kwargs: networks)
     assert gpu.main([]) is None
-    printed = capsys.readouterr().out
-    assert printed.startswith("Skipped: this benchmark needs a CUDA device")
-    assert len(printed.splitlines()) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("Torch finds no CUDA device")
+    assert second.startswith("Nano, stage 1") and " mm " in second
 
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_steps(gpu, stage, tmp_path, monkeypatch):
     """Both versions take steps, and only ours has the training's precision."""
-    sizes = dict(n_blocks=1, decoder_n_blocks=1, n_classes=64)
     make = gpu.speed.make_networks
     monkeypatch.setattr(
         gpu.speed,
         "make_networks",
-        lambda stage, device, sizes_=None, gram=None: make(stage, device, sizes),
+        lambda stage, device, *args, **kwargs: make(stage, device, SIZES),
     )
     plain = gpu.make_plain_step(stage, gram_nano(), 1, CPU)
     ours = gpu.make_our_step(stage, gram_nano(), 1, CPU, compiled=False, folder=tmp_path)
@@ -73,3 +76,26 @@ def test_ratio(gpu, capsys):
     assert capsys.readouterr().out.endswith("ours / plain: 2.50\n")
     gpu.print_ratio(speeds, "b")
     assert capsys.readouterr().out == ""
+
+
+def count_operations(gpu, stage, n_blocks, folder):
+    """Count the operations of a step of small networks."""
+    networks = gpu.speed.make_networks(stage, gpu.META, SIZES | dict(n_blocks=n_blocks))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu.speed, "make_networks", lambda *args, **kwargs: networks)
+        run, batch = gpu.make_run(stage, None, 1, gpu.META, compiled=False, folder=folder)
+    return gpu.count_operations(run, batch)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_operations_of_a_block(gpu, stage, tmp_path):
+    """Attention is one operation, and blocks share what packs weights and draws their scales."""
+    fewer, more = (count_operations(gpu, stage, n, tmp_path) for n in (2, 3))
+    block = more - fewer
+    # In stage 2 the frozen tokenizer has one block more, too.
+    assert block["_scaled_dot_product_flash_attention"] == stage
+    assert block["_scaled_dot_product_flash_attention_backward"] == 1
+    assert block["addmm"] == 4 * stage and block["mm"] == 8
+    # Two dropouts, two norms, two residual connections, and casts to and from half precision.
+    assert block.total() == {1: 40, 2: 60}[stage]
+    assert not {"cat", "constant_pad_nd", "rand", "_foreach_copy_"} & block.keys()

@@ -20,7 +20,7 @@ from mne_gram.decoding._fine_tuning import (
 )
 from mne_gram.decoding._input_formats import TrialStack
 from mne_gram.decoding._trial_reader import Trials
-from mne_gram.models import Gram, encode_windows, gram_nano
+from mne_gram.models import Gram, _layers, encode_windows, gram_nano
 from mne_gram.models._files import GramModel
 
 CHANNELS = np.array([25, 27, 29])
@@ -148,6 +148,16 @@ def test_adapters_start_at_zero():
     start = tuner.get_result(tuner.average)
     found = encode_windows(apply_adaptation(backbone, start), x, CHANNELS)
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_adapters_where_weights_are_packed(monkeypatch):
+    """A GPU packs the weights of attention layers, which those with adapters do not have."""
+    backbone, (trials, _) = _make_backbone(), _make_trials()
+    tuner = FineTuner(backbone, "lora", 2, choose_schedule("lora"), 2, 0)
+    x, channels = torch.from_numpy(trials.stacks[0].data), torch.from_numpy(CHANNELS)
+    wanted = tuner.network.eval()(x, channels)
+    monkeypatch.setattr(_layers, "prefers_products", lambda x: True)
+    torch.testing.assert_close(tuner.network(x, channels), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_merged_adapters():

@@ -8,9 +8,10 @@ from torch import nn
 
 from mne_gram.models._layers import (
     PatchEmbedding,
-    TransformerBlock,
     WindowNorm,
+    draw_scales,
     make_blocks,
+    run_blocks,
     sinusoid_table,
 )
 
@@ -57,12 +58,24 @@ def test_stochastic_depth_and_layer_scale(toy):
     blocks = make_blocks(5, 20, 2, dropout=0.0, drop_path=0.1, layer_scale=1e-5)
     assert [round(b.drop_path, 3) for b in blocks] == [0.0, 0.025, 0.05, 0.075, 0.1]
     assert all((b.scale1 == 1e-5).all() and (b.scale2 == 1e-5).all() for b in blocks)
-    block = toy.enliven(TransformerBlock(20, 2, drop_path=0.999999))
+    blocks = toy.enliven(make_blocks(2, 20, 2, dropout=0.0, drop_path=0.999999))
     x = torch.randn(4, 3, 20, generator=torch.Generator().manual_seed(0))
-    assert not block(x).allclose(x)
+    second, (first,) = run_blocks(blocks, x, wanted=(0,))
+    assert not first.allclose(x) and not second.allclose(first)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        assert block.train()(x).equal(x)
+        assert run_blocks(blocks.train(), x)[0].equal(first)
+        # Branches of a window are left out one by one, and the others are scaled up.
+        options = dict(dropout=0.0, drop_path=0.5)
+        scales = draw_scales(make_blocks(3, 20, 2, **options), 4000)
+        both = draw_scales(make_blocks(3, 20, 2, **options, layer_scale=0.1), 4000)
+    assert scales.shape == (3, 2, 4000, 1, 1) and (scales[0] == 1).all()
+    for scale, rate in ((scales[1], 0.25), (scales[2], 0.5)):
+        assert set(scale.unique().tolist()) == {0.0, scale.max().item()}
+        assert abs(scale.max() * (1 - rate) - 1) < 1e-6
+        assert (abs((scale == 0).float().mean((1, 2, 3)) - rate) < 0.03).all()
+        assert not scale[0].equal(scale[1])
+    assert both.shape == (3, 2, 4000, 1, 20) and both[2].max().isclose(torch.tensor(0.2))
 
 
 def test_dropout_only_in_training(tokenizer, gram, toy):
