@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from ._config import FEATURES_PER_FILTER, N_GROUPS, PATCH_LENGTH
 from ._dropout import attend, dropout
@@ -211,9 +212,36 @@ def pack_heads(layers):
         weight = F.pad(weight, (0, 0, 0, padding))
         bias, proj = F.pad(bias, (0, padding)), F.pad(proj, (0, padding))
     weight, bias = (
-        both.flatten(1, 2).unflatten(0, (-1, 3)).flatten(1, 2).unbind(0) for both in (weight, bias)
+        both.flatten(1, 2).unflatten(0, (-1, 3)).flatten(1, 2) for both in (weight, bias)
     )
-    return [PackedHeads(*one) for one in zip(weight, bias, proj.flatten(2).unbind(0), strict=True)]
+    parts = (separate(tensor) for tensor in (weight, bias, proj.flatten(2)))
+    return [PackedHeads(*one) for one in zip(*parts, strict=True)]
+
+
+def separate(x):
+    """Return the rows of a tensor as tensors of their own, for blocks that are compiled.
+
+    Their code would be compiled again for views that begin elsewhere in memory.
+    """
+    return x.unbind(0) if torch.compiler.is_compiling() else _Separate.apply(x)
+
+
+class _Separate(torch.autograd.Function):
+    """Copy all rows of a tensor in one operation."""
+
+    @staticmethod
+    def forward(ctx, x):
+        """Return copies of the rows."""
+        rows = x.unbind(0)
+        copies = [torch.empty_like(row) for row in rows]
+        torch._foreach_copy_(copies, rows)
+        return tuple(copies)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grads):
+        """Return the gradients in one tensor."""
+        return torch.stack(grads)
 
 
 class MLP(nn.Module):
@@ -272,7 +300,7 @@ def run_blocks(blocks, x, valid=None, wanted=()):
     if prefers_products(x) and all(layer.is_plain for layer in layers):
         packed = pack_heads(layers)
     if any(block.training and block.drop_path for block in blocks):
-        both = draw_scales(blocks, len(x)).flatten(0, 1).unbind(0)
+        both = separate(draw_scales(blocks, len(x)).flatten(0, 1))
         scales = list(zip(both[::2], both[1::2], strict=True))
     outputs = []
     for i, block in enumerate(blocks):
