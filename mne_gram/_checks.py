@@ -71,8 +71,9 @@ def pick_eeg(inst, picks=None):
         raise ValueError(f"picks contains non-EEG channels: {names}.")
     if len(chosen) == 0:
         raise ValueError(
-            f"Found no EEG channel (the types are {', '.join(sorted(types))}). Set the types with "
-            "inst.set_channel_types."
+            f"Found no EEG channel (the types are {', '.join(sorted(types))}). If some are scalp "
+            "EEG, set their type with inst.set_channel_types; other signals, such as intracranial "
+            "EEG or MEG, cannot be used."
         )
     return np.unique(chosen)
 

@@ -75,6 +75,11 @@ CASES = {
         lambda: make_epochs(make_raw(types="misc")),
         "Found no EEG channel.*the types are misc.*set_channel_types",
     ),
+    "intracranial": (
+        EVERY,
+        lambda: make_epochs(make_raw(types="seeg")),
+        "Found no EEG channel.*the types are seeg.*intracranial EEG",
+    ),
     "all skipped": (FUNCTIONS, lambda: skip_all(make_raw()), "BAD_ACQ_SKIP.*whole recording"),
     "array": (FUNCTIONS, lambda: np.zeros((3, 10)), "inst must be an instance of"),
 }

@@ -86,7 +86,8 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
     classes_ : array, shape (n_classes,)
         The labels.
     ch_names_ : list of str
-        The channels, which later trials need to have, in any order.
+        The channels that are used, which later trials need to have, in any order: good EEG channels
+        that match an entry of the montage (:func:`mne_gram.match_channels`).
     C_ : float
         The inverse regularisation strength of the bands with the largest weight (probe).
     band_weights_ : dict

@@ -35,7 +35,8 @@ class GramFeatures(TransformerMixin, TrialEstimator):
     Attributes
     ----------
     ch_names_ : list of str
-        The channels, which later trials need to have, in any order.
+        The channels that are used, which later trials need to have, in any order: good EEG channels
+        that match an entry of the montage (:func:`mne_gram.match_channels`).
     n_features_in_ : int
         The number of channels; of columns, if trials were passed as rows.
 

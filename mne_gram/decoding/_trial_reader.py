@@ -11,7 +11,7 @@ from mne.utils import _check_option, _validate_type
 from .._checks import describe_strays, find_strays, measure_levels
 from .._marks import find_broken
 from ..models import PATCH_LENGTH
-from ..montage import CH_NAMES, match_channels
+from ..montage import CH_NAMES, check_matched, describe_missing, match_channels
 from ..preprocessing import SFREQ, check_units, find_line_freq, measure_level
 from ..restoration import harmonize
 from ._input_formats import UNITS, TrialStack, read_input
@@ -84,6 +84,7 @@ class TrialReader:
         if strays:
             warn_once(describe_strays(strays))
             trials = _pick(trials, np.flatnonzero(~np.isin(trials.info["ch_names"], strays)))
+        trials = _leave_out_unmatched(trials)
         _check_samples(trials)
         self.channels = match_channels(trials.info, verbose="error").indices
         self.names = list(trials.info["ch_names"])
@@ -176,6 +177,16 @@ def _pick(trials, channels):
     stacks = [stack.pick(channels) for stack in trials.stacks]
     info = mne.pick_info(trials.info, channels, verbose="error")
     return trials._replace(stacks=stacks, info=info)
+
+
+def _leave_out_unmatched(trials):
+    """Leave out channels that the model does not know, with a warning."""
+    cmap = match_channels(trials.info, on_missing="ignore", verbose="error")
+    if not cmap.missing:
+        return trials
+    matched = check_matched(cmap)
+    warn_once(f"{describe_missing(cmap)} They are left out.")
+    return _pick(trials, np.flatnonzero(matched))
 
 
 def _find_strays(trials):

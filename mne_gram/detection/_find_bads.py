@@ -131,6 +131,8 @@ def find_bads(
     reference = _find_reference(signals.names, sample, reasons)
     prior = resolve_prior(prior)
     places = channel_rows(match_channels(info, on_missing="ignore", verbose="error"), prior)
+    unlocated = [name for name, known in zip(signals.names, places.known, strict=True) if not known]
+    _check_located(signals.names, unlocated)
     prior = leave_out_own(
         prior, places, gather_moments(sample.spectra, np.flatnonzero(used)), always=True
     )
@@ -147,7 +149,7 @@ def find_bads(
     measures.update(line=nanmedian(sample.line, axis=0), amplitude=nanmedian(sample.std, axis=0))
     moments = gather_moments(sample.spectra, np.arange(len(picks)))
     bridged = find_bridged(sum(moments[0].cov), used, signals.names) if moments else []
-    report = BadsReport(inst, picks, reasons, spans, measures, bridged)
+    report = BadsReport(inst, picks, reasons, spans, measures, bridged, unlocated)
     logger.info("%s", report)
     return report
 
@@ -177,6 +179,17 @@ def _check_amount(signals):
         raise ValueError(
             f"Found {seconds:.3g} s of data, expected at least {_MIN_SECONDS:g} s, from which the "
             "typical misfit is estimated. Use the recording that these data were cropped from."
+        )
+
+
+def _check_located(names, unlocated):
+    """Warn if next to no channel can be compared with the others over the recording."""
+    located = len(names) - len(unlocated)
+    if located < _MIN_CHANNELS:
+        warn(
+            f"Only {located} of {len(names)} channels have a known name or a position, so noisy "
+            "channels cannot be found by comparing them with the others. Rename channels to 10-05 "
+            "names (inst.rename_channels) or set their positions (inst.set_montage)."
         )
 
 

@@ -50,6 +50,8 @@ class BadsReport:
         The measures of each channel.
     bridged : list of tuple of str
         Pairs of channels with nearly identical signals.
+    unlocated : list of str
+        Channels with neither a known name nor a position.
 
     Attributes
     ----------
@@ -65,13 +67,16 @@ class BadsReport:
     bridged : list of tuple of str
         Pairs of channels with nearly identical signals, possibly bridged by gel. They do not count
         as bad.
+    unlocated : list of str
+        Channels with neither a known name nor a position. It is unknown how they should covary with
+        the others, so a misfit throughout the recording is not found in them.
     start, stop : float
         Time range of the data, or of each epoch, in seconds.
     n_epochs : int | None
         Number of epochs; None for Raw.
     """
 
-    def __init__(self, inst, picks, reasons, spans, measures, bridged):
+    def __init__(self, inst, picks, reasons, spans, measures, bridged, unlocated=()):
         self._step = 1 / inst.info["sfreq"]
         self._measures = measures
         self.n_epochs = len(inst) if isinstance(inst, BaseEpochs) else None
@@ -81,6 +86,7 @@ class BadsReport:
         self.channels = list(self.reasons)
         self.spans = sorted(spans, key=lambda s: (s.epoch or 0, s.start, s.channel))
         self.bridged = list(bridged)
+        self.unlocated = list(unlocated)
 
     @property
     def scores(self):
@@ -320,6 +326,11 @@ class BadsReport:
             pairs = ", ".join("-".join(pair) for pair in self.bridged[:_SHOWN])
             more = ", ..." if len(self.bridged) > _SHOWN else ""
             lines.append(f"Possibly bridged: {pairs}{more}.")
+        if self.unlocated:
+            lines.append(
+                "Not compared with the others over the whole recording, as they have neither a "
+                f"known name nor a position: {', '.join(self.unlocated)}."
+            )
         return "\n".join(lines)
 
     def __str__(self):

@@ -20,7 +20,7 @@ from .._checks import (
 from .._marks import empty_broken, fill_missing, find_broken, find_holes
 from .._recording import BadSpans, collect_spans, count_times, merge_spans
 from ..models import PATCH_LENGTH
-from ..montage import find_derivations, match_channels
+from ..montage import check_matched, find_derivations, match_channels
 from ..preprocessing import (
     SFREQ,
     VOLTS_TO_MODEL,
@@ -119,12 +119,7 @@ def cut_recording(
     picks = pick_eeg(inst, picks)
     names = [inst.ch_names[k] for k in eeg]
     cmap = match_channels(inst.info, picks=picks, on_missing=on_missing, verbose="warning")
-    taken = cmap.indices >= 0
-    if not taken.any():
-        raise ValueError(
-            f"None of the {len(picks)} EEG channels matches an electrode of the model. Rename them "
-            "to 10-05 names (inst.rename_channels) or set their positions (inst.set_montage)."
-        )
+    taken = check_matched(cmap)
     ch_names = [name for name, ok in zip(cmap.ch_names, taken, strict=True) if ok]
     _check_length(inst)
     first_time = inst.first_time if isinstance(inst, BaseRaw) else None

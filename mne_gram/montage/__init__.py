@@ -17,7 +17,7 @@ from ._head import (
     template_places,
     template_sphere,
 )
-from ._match import ChannelMap, match_channels
+from ._match import ChannelMap, check_matched, describe_missing, match_channels
 from ._names import (
     BIPOLAR,
     CH_NAMES,

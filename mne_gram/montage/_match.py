@@ -305,15 +305,32 @@ def match_channels(info, *, picks=None, on_missing="raise", max_distance=0.02, v
     channel_map = _map_channels(info, idx, max_distance)
     logger.info("%r", channel_map)
     if channel_map.missing and on_missing != "ignore":
-        reasons = dict(zip(channel_map.ch_names, channel_map.notes, strict=True))
-        missing = [f"  {name}: {reasons[name]}" for name in channel_map.missing]
-        message = (
-            f"{len(missing)} of {len(idx)} channels match no entry of the montage:\n"
-            + "\n".join(missing)
-            + "\nRename them to 10-05 names (inst.rename_channels), set missing positions "
-            "(inst.set_montage), or exclude the channels (inst.drop_channels, picks)."
-        )
+        message = describe_missing(channel_map)
         if on_missing == "raise":
             raise ValueError(message)
         warn(message)
     return channel_map
+
+
+def describe_missing(channel_map):
+    """Return a message about channels without an entry."""
+    reasons = dict(zip(channel_map.ch_names, channel_map.notes, strict=True))
+    missing = [f"  {name}: {reasons[name]}" for name in channel_map.missing]
+    return (
+        f"{len(missing)} of {len(channel_map)} channels match no entry of the montage:\n"
+        + "\n".join(missing)
+        + "\nRename them to 10-05 names (inst.rename_channels), set missing positions "
+        "(inst.set_montage), or exclude the channels (inst.drop_channels, picks)."
+    )
+
+
+def check_matched(channel_map):
+    """Return which channels have an entry, array of bool, or raise an error if none has one."""
+    matched = channel_map.indices >= 0
+    if not matched.any():
+        raise ValueError(
+            f"None of the {len(channel_map)} EEG channels matches an electrode of the model. "
+            "Rename them to 10-05 names (inst.rename_channels) or set their positions "
+            "(inst.set_montage)."
+        )
+    return matched

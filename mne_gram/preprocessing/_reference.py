@@ -11,13 +11,16 @@ from ..montage import find_derivations
 
 
 def check_reference(inst, good):
-    """Warn if the data were re-referenced, but not to the average of the good channels."""
+    """Warn if the data were re-referenced, but not to the average of the good electrodes."""
     info = inst.info
     average = any(
         proj["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF and proj["active"] for proj in info["projs"]
     )
     if not average and not info["custom_ref_applied"]:
         return
+    good = np.asarray(good)[~find_derivations([inst.ch_names[k] for k in good])]
+    if len(good) < 2:
+        return  # nothing is subtracted from derivations
     data = inst.get_data(picks=good)
     if np.abs(data.mean(axis=-2)).max() < 1e-6 * np.abs(data).max():
         return  # average reference already

@@ -10,6 +10,7 @@ from mne.utils import warn
 
 from .._recording import find_all_channel_gaps, measure_moments
 from ..covariance import (
+    MIN_GOOD,
     Prior,
     channel_rows,
     find_precision,
@@ -152,15 +153,19 @@ def _complete_by_sphere(cov, good, places):
 
 def _find_lost(recording, statistics, on_missing):
     """Return bad channels of which it is unknown how they covary with the others."""
-    bad, names = recording.bad, recording.ch_names
-    seen = np.zeros(len(names), bool)
+    bad, known = recording.bad, statistics.places.known
+    seen = np.zeros(len(bad), bool)
     for moments in statistics.moments:
         seen[moments.good] = True
-    lost = np.flatnonzero((bad.n_bad > 0) & ~statistics.places.known & ~seen)
+    nowhere = (known & ~bad.whole).sum() < MIN_GOOD  # to estimate others from
+    lost = np.flatnonzero((bad.n_bad > 0) & ~seen & (nowhere | ~known))
     if len(lost):
+        why = "with neither a known name nor a position"
+        if nowhere:
+            why = "and fewer than two good channels have a known name or a position"
         message = (
-            f"Cannot restore {', '.join(names[k] for k in lost)}: bad (nearly) throughout the "
-            "recording, with neither a known name nor a position. Rename them to 10-05 names "
+            f"Cannot restore {', '.join(recording.ch_names[k] for k in lost)}: bad (nearly) "
+            f"throughout the recording, {why}. Rename channels to 10-05 names "
             "(inst.rename_channels) or set their positions (inst.set_montage)."
         )
         if on_missing == "raise":

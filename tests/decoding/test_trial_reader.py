@@ -221,12 +221,24 @@ def test_bad_epochs():
     raw = mne.io.RawArray(_draw(1)[0], mne.create_info(NAMES, SFREQ, "eeg"), verbose="error")
     with pytest.raises(TypeError, match="make_fixed_length_epochs"):
         _make_reader().fit_read(raw)
-    with pytest.raises(ValueError, match="match no entry of the montage"):
-        _make_reader().fit_read(_make_epochs(_draw(), [*NAMES[:7], "EOG1"]))
+    with pytest.raises(ValueError, match="None of the 8 EEG channels matches"):
+        _make_reader().fit_read(_make_epochs(_draw(), [f"E{k}" for k in range(8)]))
     epochs = _make_epochs(_draw())
     epochs.set_channel_types(dict.fromkeys(NAMES, "misc"), on_unit_change="ignore")
     with pytest.raises(ValueError, match="no EEG channel"):
         _make_reader().fit_read(epochs)
+
+
+def test_channels_outside_the_montage():
+    """Channels that no entry matches are left out with a warning, of new trials as well."""
+    data, reader = _draw(), _make_reader()
+    epochs = _make_epochs(data, [*NAMES[:7], "EOG1"])
+    with pytest.warns(RuntimeWarning, match="(?s)1 of 8 channels match no entry.*left out"):
+        trials = reader.fit_read(epochs)
+    assert trials.ch_names == NAMES[:7]
+    wanted = _get_single(_make_reader().fit_read(_make_epochs(data[:, :7], NAMES[:7])))
+    np.testing.assert_array_equal(_get_single(trials), wanted)
+    np.testing.assert_array_equal(_get_single(reader.read(epochs)), wanted)
 
 
 @pytest.mark.parametrize(

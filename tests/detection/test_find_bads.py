@@ -212,6 +212,16 @@ def test_unknown_channels(clean):
     assert found.channels == []
     assert np.isnan(found.scores.misfit["X1"])
     assert covers(found, "X1", 10, 12)
+    assert found.unlocated == ["X1", "X2"]
+    assert "X1, X2" in found.summary.splitlines()[-1]
+    assert find(clean).unlocated == [] and "position" not in find(clean).summary
+
+
+def test_nothing_is_located(clean):
+    """A recording without known names and positions is warned of."""
+    raw = clean.copy().rename_channels({name: f"X{k}" for k, name in enumerate(NAMES[2:])})
+    with pytest.warns(RuntimeWarning, match="2 of 19 channels have a known name or a position"):
+        mne_gram.find_bads(raw)
 
 
 def test_pause(clean):

@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The average reference, and projectors."""
 
+import warnings
+
 import mne
 import numpy as np
 import pytest
+from mne.io.constants import FIFF
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram.preprocessing import preprocess
@@ -16,6 +19,18 @@ def test_only_derivations(make_raw):
     assert_array_equal(
         preprocess(raw, **kwargs).get_data(), preprocess(raw, reference=None, **kwargs).get_data()
     )
+
+
+def test_derivations_have_no_reference_to_warn_of(make_raw):
+    raw = make_raw(names=["FP1-F7", "F7-T7", "T7-P7", "P7-O1", "Fz-Cz"], line_freq=50)
+    with raw.info._unlock():
+        raw.info["custom_ref_applied"] = FIFF.FIFFV_MNE_CUSTOM_REF_ON
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "The data were re-referenced")
+        preprocess(raw)
+    raw.rename_channels({"FP1-F7": "Fp1", "F7-T7": "F7"})
+    with pytest.warns(RuntimeWarning, match="re-referenced, but"):
+        preprocess(raw)
 
 
 @pytest.mark.parametrize("reference", ["average", None])

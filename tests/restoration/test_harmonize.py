@@ -496,6 +496,11 @@ def test_types_that_are_refused(raw):
 def test_recordings_that_are_refused(raw):
     with pytest.raises(ValueError, match="Found no EEG channel"):
         run(raw.copy().pick(["ECG", "STI"]), WANTED)
+    nowhere = raw.copy().set_montage(None)
+    nowhere.rename_channels({name: f"X{k}" for k, name in enumerate(TEN_TWENTY[1:])})
+    for on_missing in ("raise", "warn"):
+        with pytest.raises(ValueError, match="Cannot (restore|add) Cz, Fz, CPz, Pz"):
+            run(nowhere, WANTED, on_missing=on_missing)
     raw.info["bads"] = TEN_TWENTY[1:]
     with pytest.raises(ValueError, match="1 of 19 EEG channels are good; at least 2"):
         run(raw, WANTED)

@@ -335,6 +335,12 @@ def test_unknown_channels(truth, fill):
     assert_array_equal(restored.get_data("left sock"), raw.get_data("left sock"))
     with pytest.raises(ValueError, match="Cannot restore left sock.*rename_channels"):
         restore(raw, on_missing="raise")
+    # Nor can a channel with a known name if none of the others has one.
+    rest = raw.copy().pick(["eeg"]).set_montage(None)
+    rest.info["bads"] = ["Pz"]
+    rest.rename_channels({name: f"X{k}" for k, name in enumerate(rest.ch_names) if name != "Pz"})
+    with pytest.warns(RuntimeWarning, match="Cannot restore Pz: .*fewer than two good channels"):
+        assert restore(rest).info["bads"] == ["Pz"]
     # A channel that is bad in a segment only: its good samples show how it covaries.
     raw.info["bads"] = []
     mask = np.zeros(raw.get_data().shape, bool)
