@@ -276,9 +276,7 @@ def leave_subject_out(prior, dataset, subject):
     """Return the prior without the recordings of a subject in its library."""
     keep = np.array([source[:2] != (dataset, f"sub-{subject}") for source in prior.sources])
     recordings = tuple(r for r, k in zip(prior.recordings, keep, strict=True) if k)
-    return replace(
-        prior, library=prior.library[keep], weights=prior.weights[keep], recordings=recordings
-    )
+    return replace(prior, weights=prior.weights[keep], recordings=recordings)
 
 
 def run(args):

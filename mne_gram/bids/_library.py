@@ -126,7 +126,6 @@ def _drop(prior, dropped):
     kept = np.delete(np.arange(len(prior.recordings)), dropped)
     return replace(
         prior,
-        library=prior.library[kept],
         weights=prior.weights[kept],
         recordings=tuple(prior.recordings[k] for k in kept),
         n_cohort=max(prior.n_cohort - len(dropped), 0),

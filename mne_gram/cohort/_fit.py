@@ -189,7 +189,7 @@ def _summarise(prior, cohort, number):
         count(len(subjects), "subject"),
         len(covered),
         len(ELECTRODES),
-        f"and {count(len(prior.base.library), 'other')}" if prior.base is not None else "no others",
+        "no others" if prior.base is None else f"and {count(len(prior.base.recordings), 'other')}",
     )
     if len(subjects) < _FEW and prior.base is None:
         mne.utils.warn(

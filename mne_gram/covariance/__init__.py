@@ -45,8 +45,6 @@ from ._prior import (
     PRIOR_FILE,
     Prior,
     RecordingCovariance,
-    assemble_prior,
-    complete_recording,
     describe_prior,
     load_prior,
     read_prior,

@@ -40,17 +40,20 @@ def contrast_basis(carries_reference):
     return (np.eye(n) - np.outer(v, v) * (2 / (v @ v)))[1:]
 
 
-def complete_covariance(prior, basis, cov, shrinkage=0.0):
+def complete_covariance(prior, basis, cov):
     """Update the covariance ``prior`` of x, given that ``basis @ x`` has the covariance ``cov``.
 
-    Shapes are (..., n, n) for ``prior``, (q, n) for ``basis`` and (..., q, q) for ``cov``, of which
-    ``shrinkage`` is the share that the prior's own expectation replaces.
+    Shapes are (..., n, n) for ``prior``, (q, n) for ``basis`` and (..., q, q) for ``cov``.
     """
+    gain, expected = find_gain(prior, basis)
+    return prior + np.swapaxes(gain, -1, -2) @ (cov - expected) @ gain
+
+
+def find_gain(prior, basis):
+    """Return the weights (..., q, n) that predict x from ``basis @ x``, and its covariance."""
     seen = basis @ prior
     expected = seen @ basis.T
-    gain = np.linalg.solve(add_ridge(expected, 1e-9), seen)
-    target = (1 - shrinkage) * cov + shrinkage * expected
-    return prior + np.swapaxes(gain, -1, -2) @ (target - expected) @ gain
+    return np.linalg.solve(add_ridge(expected, 1e-9), seen), expected
 
 
 def trace(matrix):

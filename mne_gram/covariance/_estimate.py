@@ -13,8 +13,9 @@ from ..montage import ELECTRODES, electrode_positions, template_sphere
 from ._bands import N_BANDS
 from ._conditional import interpolation_operators
 from ._forward import fit_sources
+from ._library import Library
 from ._places import sphere_kernel
-from ._prior import RecordingCovariance, assemble_prior, complete_recording
+from ._prior import Prior, RecordingCovariance
 
 _N_DEGREES = 16
 # A channel is dropped from a recording whose error is this many times that of the same electrode in
@@ -43,7 +44,7 @@ def fit_kernel(cov):
 def estimate_prior(recordings, components, *, strength=10.0, n_iter=6):
     """Estimate population and library from recordings that cover different electrodes."""
     parts = estimate_population(recordings, components, strength=strength, n_iter=n_iter)
-    return assemble_prior(recordings, *parts)
+    return Prior(*parts, tuple(recordings))
 
 
 def estimate_population(recordings, components, *, n_cohort=0, strength=10.0, n_iter=6):
@@ -63,9 +64,8 @@ def estimate_population(recordings, components, *, n_cohort=0, strength=10.0, n_
     for _ in range(n_iter):
         forward = fit_sources(components, population[:, covered][:, :, covered], rows)
         forward /= np.einsum("bii->b", forward)[:, None, None] / len(ELECTRODES)
-        total = strength * forward
-        for recording, weight in zip(recordings, weights, strict=True):
-            total = total + weight * complete_recording(recording, population, shrinkage=0.0)
+        library = Library(recordings, population, shrinkage=0.0)
+        total = strength * forward + library.add_up(np.repeat(weights[None], N_BANDS, axis=0))
         population = total / (strength + weights.sum())
         population /= np.einsum("bii->b", population)[:, None, None] / len(ELECTRODES)
     return population, weights, fit_kernel(forward.mean(axis=0))
@@ -97,7 +97,7 @@ def extend_prior(base, cohort, components):
     if base is not None and base.n_cohort:
         # All its recordings are the base of this one, be they a cohort or not.
         base = replace(base, base=None, n_cohort=0)
-    return assemble_prior(recordings, population, weights, kernel, base, len(cohort))
+    return Prior(population, weights, kernel, tuple(recordings), base, len(cohort))
 
 
 def round_recording(recording):

@@ -10,7 +10,6 @@ from scipy.linalg.lapack import dpotrf, dpotri
 from ._bands import N_BANDS
 from ._conditional import (
     REGULARISATION,
-    add_ridge,
     contrast_basis,
     expect_covariance,
     trace,
@@ -65,10 +64,7 @@ def mix_covariance(prior, places, moments, *, power=1.0, complete=None, max_cont
         contrasts = _find_contrasts(total, carries_reference[good])
         view = _View(rows[good], own[np.ix_(good, good)], first[:, good][:, :, good], contrasts)
         weights = _weigh_library(prior, view, max_contrasts or _MAX_CONTRASTS)
-        used = weights.any(axis=0)
-        library = prior.library[used].swapaxes(0, 1)
-        electrodes = weights[:, None, used] @ library.reshape(N_BANDS, len(library[0]), -1)
-        electrodes = electrodes.reshape(prior.population.shape)
+        electrodes = prior.completed.add_up(weights)
         electrodes = (1 - _POPULATION) * electrodes + _POPULATION * prior.population
         mixed = rows @ electrodes @ rows.T + own
     scale = _fit_scale(mixed, carries_reference, moments, known)
@@ -144,23 +140,26 @@ class _View(NamedTuple):
     cov: np.ndarray  # (n_bands, n_channels, n_channels), the recording's
     contrasts: np.ndarray  # (n_contrasts, n_channels), from `_find_contrasts`
 
-    def compare(self, library, n_most):
+    def compare(self, library, numbers, n_most):
         """Return covariances of the largest contrasts: of the library, and of the recording."""
         basis = self.contrasts[-n_most:]
-        onto = (basis @ self.rows).astype(library.dtype)
+        candidates = library.project(basis @ self.rows, numbers)
+        candidates += (basis @ self.own @ basis.T).astype(candidates.dtype)
         # Electrodes at one position, and rings of derivations, leave directions without variance.
-        candidates = add_ridge(onto @ library @ onto.T + basis @ self.own @ basis.T, _RIDGE)
+        diagonal = np.einsum("...ii->...i", candidates)
+        diagonal += _RIDGE * diagonal.mean(axis=-1, keepdims=True)
         return candidates, basis @ self.cov @ basis.T
 
 
 def _weigh_library(prior, view, n_most):
     """Return weights (n_bands, n_recordings); all but the nearest recordings get none."""
-    near = np.arange(len(prior.library))
+    near = np.arange(len(prior.weights))
     if len(near) > _MAX_MIXED:
-        rating = _rate_library(*view.compare(prior.library, _FIRST_CONTRASTS), prior.weights)
+        compared = view.compare(prior.completed, near, _FIRST_CONTRASTS)
+        rating = _rate_library(*compared, prior.weights)
         near = np.sort(np.argsort(-rating, kind="stable")[:_MAX_MIXED])
-    weights = np.zeros((N_BANDS, len(prior.library)))
-    compared = view.compare(prior.library[near], n_most)
+    weights = np.zeros((N_BANDS, len(prior.weights)))
+    compared = view.compare(prior.completed, near, n_most)
     weights[:, near] = mix_library(*compared, prior.weights[near])
     return weights
 
@@ -181,19 +180,26 @@ def mix_library(candidates, target, weights):
     Statistics 28, 350-361, then increase the likelihood; they end before they converge, which keeps
     the weights near the first ones. Bands in which the target is 0 are ignored.
     """
-    n_recordings, n_bands, n = candidates.shape[:3]
+    n_bands, n = candidates.shape[1:3]
     present = np.flatnonzero(trace(target) > 0)
     weights = np.exp(_rate_library(candidates, target, weights))
-    flat = candidates[:, present].swapaxes(0, 1).reshape(len(present), n_recordings, n * n)
-    flat, target = flat.astype(float), target[present]
+    # Triangles are enough if what symmetric matrices have twice counts twice.
+    rows, cols = np.tril_indices(n)
+    flat = candidates[:, present][..., rows, cols].swapaxes(0, 1)
+    counts = np.where(rows == cols, 1.0, 2.0)
+    target = target[present]
+    mixed = np.zeros(target.shape)
     found = np.repeat(weights[None] / weights.sum(), len(present), axis=0)
     for step in range(_N_SHARED + (_N_OWN if n >= _MIN_CONTRASTS else 0)):
-        mixed = (found[:, None] @ flat).reshape(len(present), n, n)
+        mixed[:, rows, cols] = mixed[:, cols, rows] = (found.astype(flat.dtype)[:, None] @ flat)[
+            :, 0
+        ]
         inverse, _ = _invert(mixed)
         # Only shapes are compared: the sizes of the bands are fitted later.
-        seen = inverse @ target @ inverse * (n / trace(inverse @ target))[:, None, None]
-        both = np.stack([seen, inverse], axis=-1).reshape(len(present), n * n, 2)
-        gain, cost = np.moveaxis(flat @ both, -1, 0)
+        fit = inverse @ target
+        seen = fit @ inverse * (n / trace(fit))[:, None, None]
+        both = np.stack([seen, inverse], axis=1)[..., rows, cols] * counts
+        gain, cost = np.moveaxis(both.astype(flat.dtype) @ flat.swapaxes(1, 2), 1, 0)
         if step < _N_SHARED:
             gain, cost = gain.sum(axis=0), cost.sum(axis=0)
         found = found * np.sqrt(gain / cost)

@@ -37,8 +37,8 @@ def leave_out_own(prior, places, moments, *, always=False):
     fullest = max(moments, key=lambda m: len(m.good) * m.n_windows)
     found = electrodes[fullest.good]
     found = RecordingCovariance((), found[found >= 0], fullest.cov[:, found >= 0][:, :, found >= 0])
-    first = len(prior.library) - prior.n_cohort
-    keep = np.ones(len(prior.library), bool)
+    first = len(prior.recordings) - prior.n_cohort
+    keep = np.ones(len(prior.recordings), bool)
     for k, recording in enumerate(prior.recordings[first:], first):
         lacks = always or not np.isin(never, recording.channels).all()
         keep[k] = not (lacks and _measure_distance(found, recording) < _NEAR)
@@ -56,10 +56,9 @@ def _select_cached(prior, kept):
     index = list(kept)
     return replace(
         prior,
-        library=prior.library[index],
         weights=prior.weights[index],
         recordings=tuple(prior.recordings[k] for k in kept),
-        n_cohort=prior.n_cohort - (len(prior.library) - len(kept)),
+        n_cohort=prior.n_cohort - (len(prior.recordings) - len(kept)),
     )
 
 

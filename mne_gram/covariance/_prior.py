@@ -3,7 +3,7 @@
 """The population prior: how the 114 electrodes covary in recordings of other subjects."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from html import escape
 from importlib import import_module
 from pathlib import Path
@@ -13,10 +13,8 @@ from mne.utils import _validate_type
 
 from .._counts import count
 from .._docs import fill_doc
-from ..montage import (
-    ELECTRODES,
-)
-from ._conditional import complete_covariance, contrast_basis, trace
+from ..montage import ELECTRODES
+from ._library import Library
 from ._prior_file import read_prior_file, write_prior_file
 
 PRIOR_FILE = Path(__file__).parents[1] / "data" / "prior.npz"
@@ -39,15 +37,15 @@ class Prior:
     ----------
     population : array, shape (n_bands, 114, 114)
         The mean covariance, of mean variance 1.
-    library : array, shape (n_recordings, n_bands, 114, 114)
-        One covariance per recording, completed to all electrodes by the population's, and scaled
-        like it.
     weights : array, shape (n_recordings,)
         The weight of each before it is compared with the recording at hand.
     kernel : array, shape (n_degrees,)
         Legendre coefficients of the covariance as a function of the angle between electrodes.
     recordings : tuple of RecordingCovariance
         The recordings of the library, as measured.
+    library : array, shape (n_recordings, n_bands, 114, 114)
+        One covariance per recording, completed to all electrodes by the population's, and scaled
+        like it. It is computed when it is first asked for.
     base : Prior | None
         The prior that a cohort was added to, whose recordings come first in the library; None if
         there is no cohort, or nothing else.
@@ -56,12 +54,21 @@ class Prior:
     """
 
     population: np.ndarray
-    library: np.ndarray
     weights: np.ndarray
     kernel: np.ndarray
     recordings: tuple
     base: "Prior | None" = None
     n_cohort: int = 0
+
+    @cached_property
+    def completed(self):
+        """The recordings, completed to all electrodes; a Library."""
+        return Library(self.recordings, self.population)
+
+    @cached_property
+    def library(self):
+        """The same as arrays, of 0.26 MB per recording."""
+        return self.completed.complete()
 
     def save(self, fname, overwrite=False):
         """Save the prior, without pickles; :func:`mne_gram.read_prior` reads it.
@@ -179,27 +186,6 @@ class Prior:
         import_module("mne_gram.report").add_prior(mne_report, self, **options)
 
 
-def complete_recording(recording, population, shrinkage=0.1):
-    """Extend a recording's covariance to all electrodes, scaled as the population's is there.
-
-    Returns ``(n_bands, 114, 114)``. ``shrinkage`` is the share of the population's covariance; it
-    makes rank-deficient data regular.
-    """
-    inner = contrast_basis(np.ones(len(recording.channels)))
-    basis = np.zeros((len(inner), len(ELECTRODES)))
-    basis[:, recording.channels] = inner
-    seen = inner @ recording.cov @ inner.T
-    scale = trace(basis @ population @ basis.T) / trace(seen)
-    return complete_covariance(population, basis, scale[:, None, None] * seen, shrinkage)
-
-
-def assemble_prior(recordings, population, weights, kernel, base=None, n_cohort=0):
-    """Make a prior of its parts (see `Prior` and `RecordingCovariance`)."""
-    # Single precision: the library is 36 MB, and these are estimates of a few digits.
-    library = np.array([complete_recording(r, population) for r in recordings], np.float32)
-    return Prior(population, library, weights, kernel, tuple(recordings), base, n_cohort)
-
-
 # ---------------------------------------------------------------------------------------------
 # Files
 
@@ -236,8 +222,8 @@ def read_prior(fname):
     base = parts.pop("base")
     if base is not None:
         known = recordings[: len(recordings) - parts["n_cohort"]]
-        base = assemble_prior(known, **base)
-    return assemble_prior(recordings, **parts, base=base)
+        base = Prior(recordings=known, **base)
+    return Prior(recordings=recordings, base=base, **parts)
 
 
 def load_prior(fname=None):

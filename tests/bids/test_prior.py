@@ -31,15 +31,10 @@ CHANNELS = ["Fp1", "F3", "C3", "P3", "O1", "F7", "T7", "Fz", "Cz", "Pz", "F4", "
 
 @lru_cache
 def load_few():
-    """Return a part of the bundled library, which takes less time to be completed."""
+    """Return a part of the bundled prior, which takes less time to be extended."""
     prior = load_prior()
     kept = slice(0, None, len(prior.recordings) // 10)
-    return replace(
-        prior,
-        library=prior.library[kept],
-        weights=prior.weights[kept],
-        recordings=prior.recordings[kept],
-    )
+    return replace(prior, weights=prior.weights[kept], recordings=prior.recordings[kept])
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,9 +15,9 @@ from mne_gram.covariance._bands import N_BANDS
 from mne_gram.covariance._conditional import (
     contrast_basis,
 )
+from mne_gram.covariance._library import Library
 from mne_gram.covariance._places import channel_rows, sphere_kernel
 from mne_gram.covariance._prior import (
-    complete_recording,
     load_prior,
 )
 from mne_gram.montage import (
@@ -123,7 +123,7 @@ def test_prior_from_another_file(tmp_path, prior):
 
 def test_completed_recording_agrees_with_the_recording(prior):
     recording = load_prior().recordings[0]
-    full = complete_recording(recording, prior.population, shrinkage=0.0)
+    full = Library([recording], prior.population, shrinkage=0.0).complete()[0].astype(float)
     basis = np.zeros((len(recording.channels) - 1, 114))
     basis[:, recording.channels] = contrast_basis(np.ones(len(recording.channels)))
     inner = contrast_basis(np.ones(len(recording.channels)))

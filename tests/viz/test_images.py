@@ -202,7 +202,7 @@ def make_prior():
         channels = np.array([INDEX[name] for name in electrodes])
         for k in range(n):
             recordings.append(RecordingCovariance((dataset, f"sub-{k // 2}", ""), channels, None))
-    return Prior(None, None, None, None, tuple(recordings), n_cohort=3)
+    return Prior(None, None, None, tuple(recordings), n_cohort=3)
 
 
 FIGURES = {

@@ -26,7 +26,7 @@ def prior():
         make_recording("one", "sub-2", ["CZ", "FZ"]),
         make_recording("lab", "sub-1", ["CZ", "OZ"]),
     ]
-    return Prior(None, None, None, None, tuple(recordings), n_cohort=1)
+    return Prior(None, None, None, tuple(recordings), n_cohort=1)
 
 
 def test_subjects_and_electrodes(prior):
