@@ -18,6 +18,7 @@ from ._shared import (
     check_input,
     complete_input,
     file_name,
+    find_named,
     log_to_stderr,
     name_input,
     read_input,
@@ -82,6 +83,8 @@ def _run_encoding(args, parser):
             check_output(path, source=args.input, overwrite=args.overwrite)
         inst = read_input(args)
         complete_input(inst, args)
+        if args.picks:
+            args.picks = find_named(inst, args.picks, "--picks")
         found = _encode(inst, args)
         # A failure, however late, leaves none of the files behind.
         with staged_together(files, args.overwrite) as staged:

@@ -21,6 +21,7 @@ from ._shared import (
     check_input,
     complete_input,
     file_name,
+    find_named,
     get_selection,
     log_to_stderr,
     name_input,
@@ -102,12 +103,16 @@ def _is_root(path):
 def _get_options(args):
     """Return the options of `mne_gram.find_bads`."""
     return dict(
-        picks=args.picks,
         line_freq=args.line_freq,
         prior=args.prior,
         channel_threshold=args.channel_threshold,
         span_threshold=args.span_threshold,
     )
+
+
+def _choose(inst, args):
+    """Return the channels to check, None for all."""
+    return find_named(inst, args.picks, "--picks") if args.picks else None
 
 
 def _run_in_file(args, parser):
@@ -123,7 +128,7 @@ def _run_in_file(args, parser):
         if args.table:
             check_output(args.table, source=args.input, overwrite=args.overwrite)
         complete_input(inst, args)
-        found = find_bads(inst, **_get_options(args))
+        found = find_bads(inst, picks=_choose(inst, args), **_get_options(args))
         lines = _write_found(found, inst, args)
     if not args.json and not args.output and (found.channels or found.spans):
         lines.append("Nothing is marked yet: add --output or, in a BIDS data set, --write.")
@@ -145,6 +150,7 @@ def _run_in_data_set(args):
             write=args.write and not args.dry_run,
             show=lambda row: _print(_describe_row(row), out),
             prepare=lambda inst: complete_input(inst, args),
+            choose=lambda inst: _choose(inst, args),
             **_get_options(args),
         )
         rows = []

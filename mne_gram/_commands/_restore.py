@@ -19,9 +19,9 @@ from ._shared import (
     add_prior_option,
     check_format,
     check_input,
-    check_names,
     complete_input,
     file_name,
+    find_named,
     log_to_stderr,
     name_input,
     read_input,
@@ -112,7 +112,7 @@ def _run_restore(args, parser):
             check_output(path, source=args.input, overwrite=args.overwrite)
         for inst in insts:
             complete_input(inst, args)
-            check_names(inst, args.restore_exclude, "--exclude")
+            find_named(inst, args.restore_exclude, "--exclude")  # before more is done
         if is_evoked:
             text = _restore_evokeds(insts, args)
         else:
@@ -140,10 +140,12 @@ def _restore(inst, args):
     """Return a restored inst and its report."""
     from ..restoration import restore
 
+    options = get_restoration_options(args)
+    options["exclude"] = find_named(inst, options["exclude"], "--exclude")
     return restore(
         inst,
         mask="auto" if args.find_bads else None,
-        **get_restoration_options(args),
+        **options,
         prior=args.prior,
         line_freq=args.line_freq,
         device=args.device,

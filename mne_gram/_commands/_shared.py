@@ -5,6 +5,7 @@
 # Imports are nested, so that --help and wrong arguments are answered at once.
 import argparse
 import contextlib
+import os
 import sys
 
 RECORDINGS = (".fif", ".fif.gz", ".edf", ".bdf", ".vhdr", ".set")
@@ -154,8 +155,21 @@ def log_to_stderr(verbose):
     import mne
 
     level = mne.use_log_level("INFO" if verbose else "WARNING")
-    with level, contextlib.redirect_stdout(sys.stderr):
+    with level, contextlib.redirect_stdout(sys.stderr), _bars_in_terminals():
         yield
+
+
+@contextlib.contextmanager
+def _bars_in_terminals():
+    """Draw no progress bars where they would fill a log file with their states."""
+    if sys.stderr.isatty() or "MNE_TQDM" in os.environ:
+        yield
+        return
+    os.environ["MNE_TQDM"] = "off"
+    try:
+        yield
+    finally:
+        del os.environ["MNE_TQDM"]
 
 
 def read_input(args):
@@ -170,20 +184,23 @@ def complete_input(inst, args):
     """Apply ``--bads`` and ``--montage`` to a recording, in place."""
     from ..montage import set_montage
 
-    check_names(inst, args.bads, "--bads")
-    inst.info["bads"] += [name for name in args.bads if name not in inst.info["bads"]]
+    bads = find_named(inst, args.bads, "--bads")
+    inst.info["bads"] += [name for name in bads if name not in inst.info["bads"]]
     if args.montage is not None:
         set_montage(inst, args.montage)
 
 
-def check_names(inst, names, option):
-    """Raise ValueError if a recording lacks channels that an option names."""
-    unknown = [name for name in names if name not in inst.ch_names]
+def find_named(inst, names, option):
+    """Return the channels that an option names, or raise ValueError if there are none of a name."""
+    from ..montage import find_channels
+
+    found, unknown = find_channels(names, inst.ch_names)
     if unknown:
         raise ValueError(
             f"The recording has no channel {', '.join(unknown)}, named by {option}; its channels "
             f"are {', '.join(inst.ch_names)}."
         )
+    return found
 
 
 def name_input(args):

@@ -4,8 +4,10 @@
 
 # Imports are nested, so that --help and wrong arguments are answered at once.
 import json
+import sys
 
 from ._shared import add_command
+from ._wording import to_options
 
 
 def add_weights(commands):
@@ -61,7 +63,14 @@ def _run_fetch(args, parser):
     """Download weights."""
     from ..models import fetch_model
 
-    print(f"{args.name} is in {fetch_model(args.name)}.")
+    try:
+        folder = fetch_model(args.name)
+    except RuntimeError as exc:
+        if "\n" not in str(exc):
+            raise
+        print(to_options(str(exc), parser), file=sys.stderr)  # steps, one per line
+        raise RuntimeError(f"{args.name} has to be downloaded as described above.") from exc
+    print(f"{args.name} is in {folder}.")
 
 
 def _run_convert(args, parser):

@@ -46,6 +46,10 @@ def read_inst(path, *, preload=True):
     path = Path(path)
     if not os.path.lexists(path):
         raise FileNotFoundError(f"The input {path} does not exist.")
+    if path.is_dir() and not path.absolute().suffix:  # unlike .mff and .ds
+        raise IsADirectoryError(
+            f"{path} is a folder, expected a recording. For a BIDS data set, use mne_gram bids."
+        )
     check_content(path)
     is_epochs = path.name.endswith(EPOCHS_FIF)
     with _reading(path, *(["epochs"] if is_epochs else [])):

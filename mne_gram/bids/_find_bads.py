@@ -12,7 +12,7 @@ from ._bad_tables import BACKUPS, forget_marks, plan_tables, write_tables
 from ._process import describe_failure
 
 
-def find_bads_in(recordings, *, write=False, show=None, prepare=None, **options):
+def find_bads_in(recordings, *, write=False, show=None, prepare=None, choose=None, **options):
     """Find bad channels and segments of recordings of a data set, and mark them in its tables.
 
     Yields one dict per recording: ``recording``, ``status`` (``"new"``, ``"unchanged"`` or
@@ -20,7 +20,7 @@ def find_bads_in(recordings, *, write=False, show=None, prepare=None, **options)
     was found, with a column ``marked``: ``"new"`` or ``"already"``), ``files`` (those that are or,
     without ``write``, would be changed) and ``backup`` (the folder with copies, None without).
     ``show`` is called with this dict before files are changed, ``prepare`` completes each recording
-    in place; ``options`` are those of `find_bads`.
+    in place, ``choose`` returns the channels to check; ``options`` are those of `find_bads`.
     """
     backup = _find_backup(recordings[0].root)
     for recording in recordings:
@@ -28,7 +28,7 @@ def find_bads_in(recordings, *, write=False, show=None, prepare=None, **options)
         row.update(found=None, table=_tabulate(None, [], []), files=[], backup=None)
         if not recording.problem:
             try:
-                tables = _find(recording, row, prepare, options)
+                tables = _find(recording, row, prepare, choose, options)
                 if show is not None:
                     show(row)
                 if write and tables:
@@ -45,13 +45,15 @@ def _find_backup(root):
     return next(root / BACKUPS / name for name in names if not (root / BACKUPS / name).exists())
 
 
-def _find(recording, row, prepare, options):
+def _find(recording, row, prepare, choose, options):
     """Find bad channels and segments, and complete the row; return the content of new tables."""
     inst = read_recording(recording)
     unmarked = forget_marks(recording, inst)  # so that a second call finds the same
     if prepare is not None:
         prepare(inst)
         prepare(unmarked)
+    if choose is not None:
+        options = dict(options, picks=choose(inst))
     found = find_bads(unmarked, **options)
     tables, channels, spans = plan_tables(recording, inst, found)
     row.update(

@@ -11,6 +11,7 @@ from mne.utils import warn
 
 from .. import __version__
 from .._files import loaded, read_json, read_recording, write_inst
+from ..montage import find_channels
 from ..restoration import OPTIONS, restore
 from ._entries import FIGURES
 from ._library import load_for
@@ -66,10 +67,10 @@ def find_seed(recording, settings):
 
 def _find_excluded(inst, names):
     """Return the excluded channels that a recording has; warn of the others."""
-    missing = [name for name in names if name not in inst.ch_names]
+    found, missing = find_channels(names, inst.ch_names)
     if missing:
         warn(f"The recording has no channel {', '.join(missing)}, which exclude names.")
-    return [name for name in names if name in inst.ch_names]
+    return found
 
 
 def find_prior(recording, settings):

@@ -107,8 +107,8 @@ def run_bids(
     random_state : int | None
         The seed for ``output="sample"``, from which the seed of each recording is derived.
     exclude : list of str
-        Channels to leave out, as in :func:`mne_gram.restore`. A recording that has no channel of
-        such a name is restored without it, and its notes report this.
+        Channels to leave out, as in :func:`mne_gram.restore`; ``Cz`` also stands for ``EEG Cz-LE``.
+        A recording without such a channel is restored nevertheless, and its notes report this.
     format : "BrainVision" | "EDF"
         The format of restored recordings. BrainVision stores single precision; EDF rounds all
         samples, including good ones, to 16 bits. Epochs are written to fif.

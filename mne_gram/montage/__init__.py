@@ -25,6 +25,7 @@ from ._names import (
     INDEX,
     clean_name,
     derivation_ends,
+    find_channels,
     find_derivations,
     parse_name,
     settle_names,

@@ -122,6 +122,26 @@ def parse_name(name):
     return None, "none", NO_NAME
 
 
+def find_channels(names, ch_names):
+    """Return the channels that names denote, as a recording writes them, and the unknown names.
+
+    ``Cz`` denotes ``EEG Cz-LE`` and ``Cz..``, and ``T7`` denotes ``T3``, unless several would fit.
+    """
+    by_key = {}
+    for name in ch_names:
+        by_key.setdefault(_get_key(name), []).append(name)
+    found, unknown = [], []
+    for name in names:
+        same = [name] if name in ch_names else by_key.get(_get_key(name), [])
+        found += same if len(same) == 1 else []
+        unknown += [name] if len(same) != 1 else []
+    return list(dict.fromkeys(found)), unknown
+
+
+def _get_key(name):
+    return parse_name(name)[0] or clean_name(name)
+
+
 def derivation_ends(name):
     """Return the two electrodes of a bipolar derivation's name, or None."""
     ends = [_ALIASES.get(end, end) for end in clean_name(name).split("-")]

@@ -298,6 +298,47 @@ def test_unknown_bad(source, tmp_path, capsys):
     assert "no channel Nowhere" in _get_error(capsys)
 
 
+def test_names_as_people_write_them(source, tmp_path, capsys):
+    """--bads, --exclude and --picks find Cz in EEG Cz-LE, and T7 in T3."""
+    raw = _io.read_inst(source)
+    raw.rename_channels({"Cz": "EEG Cz-LE", "T7": "T3"}).save(
+        source, fmt="double", overwrite=True, verbose="error"
+    )
+    capsys.readouterr()
+    options = ["--bads", "Cz", "T7", "--exclude", *raw.info["bads"], "T7", "--json"]
+    assert _run(source, tmp_path / "out_raw.fif", *options) == 0
+    rows = json.loads(capsys.readouterr().out)["channels"]
+    assert [row["channel"] for row in rows] == ["EEG Cz-LE"]
+    assert "T3" in _io.read_inst(tmp_path / "out_raw.fif").info["bads"]
+    picks = "Fp1 Fp2 F3 C3 cz".split()
+    assert main(["find-bads", str(source), "--picks", *picks]) == 0
+    assert "Checked 5 EEG channels" in capsys.readouterr().out
+    out = str(tmp_path / "a.npz")
+    assert main(["embed", str(source), out, "--picks", *picks, "--window", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ch_names"][-1] in ("EEG Cz-LE", "CZ")
+    for command in (["find-bads", str(source)], ["embed", str(source), str(tmp_path / "b.npz")]):
+        assert main([*command, "--picks", "X1"]) == 1
+        assert "no channel X1, named by --picks" in _get_error(capsys)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_bars_only_in_terminals(source, tmp_path, capsys, monkeypatch, is_terminal):
+    """Elsewhere, such as in the file of a cluster, lines are all."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    monkeypatch.delenv("MNE_TQDM", raising=False)
+    args = ["prior", "fit", str(source), "--out", str(tmp_path / "a.npz")]
+    assert main(args) == 0
+    assert ("Recordings" in capsys.readouterr().err) == is_terminal
+    assert "MNE_TQDM" not in os.environ
+
+
+def test_folder_as_input(tmp_path, capsys):
+    """A folder is no recording."""
+    (tmp_path / "study").mkdir()
+    assert _run(tmp_path / "study", tmp_path / "out_raw.fif") == 1
+    assert "study is a folder, expected a recording" in _get_error(capsys)
+
+
 def test_all_channels_bad(recording, source, tmp_path, capsys):
     """A recording without good channels cannot be restored."""
     assert _run(source, tmp_path / "out_raw.fif", "--bads", *recording.ch_names) == 1

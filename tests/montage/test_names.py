@@ -11,6 +11,7 @@ from mne_gram.montage import (
     CH_NAMES,
     ELECTRODES,
     clean_name,
+    find_channels,
     match_channels,
     parse_name,
 )
@@ -162,3 +163,12 @@ def test_labels_of_a_biosemi_cap_are_not_10_20_names():
     some = match_channels(make_info(names), picks=["A1", "C3"], on_missing="ignore")
     assert some.entries == (None, None)
     assert entry_of("A1", "C3", "C4", "F7", "F8") == ("A1", "C3", "C4", "F7", "F8")
+
+
+def test_channels_by_names():
+    """Names are those of the recording, or denote exactly one of its channels."""
+    ch_names = ["EEG Cz-LE", "T3", "Fz", "EEG Fz-LE", "F7-T7", "Trigger 1", "C3..", "c3"]
+    given = ["Cz", "T7", "Fz", "trigger-1", "f7-t3", "Cz", "C3", "O1"]
+    found, unknown = find_channels(given, ch_names)
+    assert found == ["EEG Cz-LE", "T3", "Fz", "Trigger 1", "F7-T7"]
+    assert unknown == ["C3", "O1"]
