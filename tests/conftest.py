@@ -20,11 +20,14 @@ NAMES = "FC5 FC3 FC1 C3 Cz C4 CP2 Fp1 Fp2 F7 Fz F8 FT8 T7 T8 P3 Pz P4 O1 O2".spl
 
 
 @pytest.fixture(autouse=True)
-def close_figures():
-    """Close the figures that a test has left open."""
+def leave_nothing():
+    """Close the figures of a test, and notice if later ones would have other threads."""
+    torch = sys.modules.get("torch")
+    n_threads = torch and torch.get_num_threads()
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+    assert torch is None or torch.get_num_threads() == n_threads, "Put the threads of torch back."
 
 
 @pytest.fixture(scope="session")

@@ -34,23 +34,25 @@ def test_lazy_faces_have_their_own_names():
         assert modules and all(module.startswith("._") for module in modules), stub
 
 
-def _get_heavy(statement):
-    """Return which heavy packages a new Python process holds after a statement."""
-    code = f"import sys\n{statement}\nprint(*({set(HEAVY)} & sys.modules.keys()))"
+def _get_heavy(*statements):
+    """Return which heavy packages a new Python process holds after each statement."""
+    code = f"import sys\nlook = lambda: print(*({set(HEAVY)} & sys.modules.keys()))\n"
+    code += "".join(f"{statement}\nlook()\n" for statement in statements)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(run.stdout.split())
+    return [set(line.split()) for line in run.stdout.splitlines()]
 
 
 def test_import_is_light():
     """Neither the package nor any of its public names brings a heavy package along."""
-    assert _get_heavy("import torch") == {"torch"}
-    assert _get_heavy("import mne_gram") == set()
-    # MNE's own classes bring matplotlib along in older versions.
-    brought_by_mne = _get_heavy("from mne import BaseEpochs")
     estimators = ("GramClassifier", "GramFeatures", "Restorer")
     light = [name for name in mne_gram.__all__ if name not in estimators]
-    names = _get_heavy(f"import mne_gram\nfor n in {light}: getattr(mne_gram, n)")
-    assert names <= brought_by_mne <= {"matplotlib"}
-    # Estimators are made of scikit-learn, which brings pandas along; the network waits for a fit.
-    brought_by_sklearn = _get_heavy("import sklearn.base")
-    assert _get_heavy("from mne_gram import GramClassifier") <= brought_by_sklearn | brought_by_mne
+    alone, names, estimator = _get_heavy(
+        "import mne_gram",
+        f"for n in {light}: getattr(mne_gram, n)\n",
+        "from mne_gram import GramClassifier",
+    )
+    # MNE's own classes bring matplotlib along in older versions. Estimators are made of
+    # scikit-learn, which brings pandas along; the network waits for a fit.
+    by_mne, by_sklearn = _get_heavy("from mne import BaseEpochs", "import sklearn.base")
+    assert alone == set() and names <= by_mne <= {"matplotlib"}
+    assert estimator <= by_sklearn and "sklearn" in estimator

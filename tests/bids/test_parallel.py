@@ -226,7 +226,7 @@ def test_threads_of_the_caller_stay(bids_source, tmp_path, monkeypatch):
     """The number of threads is unchanged in the caller's process and one in others."""
     import torch
 
-    seen = []
+    seen, n_threads = [], torch.get_num_threads()
 
     def look(recording, settings):
         seen.append((torch.get_num_threads(), {p["num_threads"] for p in threadpool_info()}))
@@ -247,7 +247,7 @@ def test_threads_of_the_caller_stay(bids_source, tmp_path, monkeypatch):
         _parallel._process_in_worker(recording, settings, ("elsewhere", 1))
         assert seen[-1] == (1, {1})
     finally:
-        torch.set_num_threads(before[0])
+        torch.set_num_threads(n_threads)
 
 
 def test_model_is_loaded_once(bids_source, tmp_path, monkeypatch):

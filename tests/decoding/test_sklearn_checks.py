@@ -91,9 +91,9 @@ def test_check_estimator(which, nano, capsys, monkeypatch):
     settings = dict(model=nano, ch_names=["C3", "Cz", "C4"], sfreq=200.0, line_freq=False)
     if which == "features":
         estimator = _FeaturesView(**settings)
-    elif which == "probe":  # fewer folds and strengths than by default, which take a minute
-        monkeypatch.setattr(_linear_probe, "_STRENGTHS", (0.1, 10.0, 1000.0))
-        estimator = _ClassifierView(cv=2, **settings)
+    elif which == "probe":  # fewer folds, bands and strengths than by default, which take a minute
+        monkeypatch.setattr(_linear_probe, "_STRENGTHS", (0.1, 1000.0))
+        estimator = _ClassifierView(cv=2, bands=[(4.0, 8.0), (8.0, 30.0)], **settings)
     elif which.startswith("probe"):
         estimator = _ClassifierView(C=1.0 if which.endswith("1") else None, **settings)
     else:
