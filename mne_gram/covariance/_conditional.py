@@ -118,13 +118,13 @@ def invert_parts(precision, bad):
     They are the covariances of the error of estimating bad channels from all others.
     """
     parts = precision[:, bad[:, None], bad]
-    for part in parts:
-        factor, failed = dpotrf(part.T, lower=1)
-        if failed:  # rounding made it indefinite
-            part[:] = np.linalg.inv(part)
-        else:
-            lower = dpotri(factor, lower=1, overwrite_c=1)[0]
-            part[:] = lower + np.tril(lower, -1).T
+    for part in parts.swapaxes(1, 2):  # as LAPACK stores it
+        factor, failed = dpotrf(part, lower=1)
+        # Rounding may have made it indefinite. The upper triangle becomes 0.
+        part[:] = np.tril(np.linalg.inv(part)) if failed else dpotri(factor, lower=1)[0]
+    parts = parts + parts.swapaxes(1, 2)
+    diagonal = np.arange(len(bad))
+    parts[:, diagonal, diagonal] /= 2
     return parts
 
 

@@ -19,7 +19,6 @@ from ._gaps import (
     Estimate,
     Gap,
     Surroundings,
-    look_around,
     measure_miss,
 )
 from ._gaussian import find_gaps
@@ -131,9 +130,13 @@ def _look_around(recording, spatial, gap):
         steps.append(usual_steps(block, inside, whole))
         for row, baseline in spatial.baselines.items():
             block.data[row] -= baseline(block.times)
-        _, found = find_gaps(block, spatial)
-        found = next(g for g in found if (g.channel, g.start) == (channel, inside.start))
-        (around,) = look_around(block, [found])
+        _, gaps, surroundings = find_gaps(block, spatial)
+        place = channel, inside.start
+        around = next(
+            around
+            for gap, around in zip(gaps, surroundings, strict=True)
+            if (gap.channel, gap.start) == place
+        )
         times.append(around.times + left)
         misses.append(around.miss)
     steps = np.concatenate(steps)

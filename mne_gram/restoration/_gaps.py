@@ -6,7 +6,7 @@ What the spatial estimate misses just before and after a gap indicates what it m
 ends: the miss is predicted into the gap by kriging, which also makes the estimate continuous.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ DENSE, _MOST_NEAR = 20.0, 16  # gaps per second from where so many samples on a 
 _TOGETHER, _MOST_VALUES = 1024, 2**20  # gaps, and values of their systems, at once
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Estimate:
     """The estimate of one bad span of one channel."""
 
@@ -39,8 +39,8 @@ class Estimate:
 class Gap(NamedTuple):
     """A bad span of one channel, as far as it lies in the block at hand.
 
-    ``segment`` is the segment of continuous time that it is in, ``joined`` its first
-    sample, values and standard deviations from `JoinedRuns`, None where too few channels are good.
+    ``segment`` is the segment of continuous time that it is in, ``joined`` what `join_runs` yields
+    of it, None where too few channels are good.
     """
 
     channel: int
@@ -60,8 +60,7 @@ class Miss(NamedTuple):
     spreads: dict
 
 
-@dataclass(frozen=True, eq=False)
-class Surroundings:
+class Surroundings(NamedTuple):
     """The good samples around a gap."""
 
     start: int
@@ -73,29 +72,26 @@ class Surroundings:
 
     def shift(self, samples):
         """Return the same, counted from another sample."""
-        return replace(
-            self,
+        return self._replace(
             start=self.start - samples,
             stop=self.stop - samples,
             times=self.times - samples,
         )
 
 
-def look_around(block, gaps):
-    """Find good samples around each gap and what the estimate misses there."""
-    reach, good = round(CONTEXT * block.sfreq), ~block.mask
-    found = []
-    for channel, start, stop, segment, joined in gaps:
-        left, right = max(segment[0], start - reach), min(segment[1], stop + reach)
-        if joined is not None:
-            left, right = max(left, joined[0]), min(right, joined[0] + len(joined[1]))
-        times = np.flatnonzero(good[channel, left:right])
-        times += left
-        miss = block.data[channel, times]
-        if joined is not None:
-            miss -= joined[1][times - joined[0]]
-        found.append(Surroundings(start, stop, times, miss, (start, stop) == tuple(segment)))
-    return found
+def look_around(block, gap):
+    """Find good samples around a gap and what its estimate misses there."""
+    channel, start, stop, segment, joined = gap
+    reach = round(CONTEXT * block.sfreq)
+    left, right = max(segment[0], start - reach), min(segment[1], stop + reach)
+    if joined is not None:
+        left, right = max(left, joined[0]), min(right, joined[0] + len(joined[1]))
+    times = (~block.mask[channel, left:right]).nonzero()[0]
+    times += left
+    miss = block.data[channel].take(times)
+    if joined is not None:
+        miss -= joined[1].take(times - joined[0])
+    return Surroundings(start, stop, times, miss, is_alone=(start, stop) == tuple(segment))
 
 
 def measure_miss(channels, surroundings, sfreq):
@@ -238,15 +234,16 @@ def _krige(times, miss, gaps, tapered):
     owner = np.repeat(np.arange(len(gaps)), [len(gap) for gap in gaps])
     across = np.concatenate(gaps)[:, None] - times[owner]
     across = tapered.take(np.abs(across, out=across), mode="clip")
-    prediction, explained = np.empty((2, len(across)))
+    prediction, weights = np.empty(len(across)), np.empty(across.shape)
     for matrix, row, a, b in zip(system, miss, [0, *ends], ends, strict=False):
         # Without the checks of SciPy's cho_solve, which take longer.
-        _, weights, failed = dposv(matrix, across[a:b].T)
+        _, found, failed = dposv(matrix, across[a:b].T)
         if failed:
-            _, weights, _ = dposv(_make_positive(matrix), across[a:b].T)
-        prediction[a:b] = row @ weights
-        explained[a:b] = np.einsum("ij,ji->i", across[a:b], weights)
-    return prediction, np.sqrt((1 - explained / tapered[0]).clip(0.01, 1))
+            _, found, _ = dposv(_make_positive(matrix), across[a:b].T)
+        prediction[a:b] = row @ found
+        weights[a:b] = found.T
+    explained = np.einsum("ij,ij->i", weights, across) / tapered[0]
+    return prediction, np.sqrt((1 - explained).clip(0.01, 1))
 
 
 def _find_levels(misses, sfreq):

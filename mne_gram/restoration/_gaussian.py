@@ -26,7 +26,7 @@ from ._gaps import (
     measure_miss,
 )
 from ._noise import colour_noise, read_noise
-from ._runs import JoinedRuns, find_runs, list_gaps
+from ._runs import find_runs, join_runs, list_gaps
 from ._seams import limit_steps
 from ._shared_bands import SharedBands, find_crowded, widen
 
@@ -55,8 +55,7 @@ def estimate_spatial(block, spatial):
     data, times = block.data, block.times
     for channel, baseline in spatial.baselines.items():
         data[channel] -= baseline(times)
-    runs, gaps = find_gaps(block, spatial)
-    surroundings = look_around(block, gaps)
+    runs, gaps, surroundings = find_gaps(block, spatial)
     if spatial.known:
         known = [_recall(block, gap, spatial) for gap in gaps]
         surroundings = [a or b for a, b in zip(known, surroundings, strict=True)]
@@ -106,7 +105,8 @@ def _recall(block, gap, spatial):
 def find_gaps(block, spatial):
     """Estimate intermittent channels from those that are good at the time.
 
-    Returns the runs of these channels and their Gaps; baselines are already subtracted.
+    Returns the runs of these channels, their Gaps and the Surroundings of each; baselines are
+    already subtracted.
     """
     others = np.flatnonzero(~spatial.whole)
     intermittent = block.mask & ~spatial.whole[:, None]
@@ -121,10 +121,26 @@ def find_gaps(block, spatial):
         sharing = [shared if crowded else None for crowded in chosen]
     _fill_roughly(block.data, intermittent, others, runs, sharing, spatial.operators)
     enough = (~block.mask).sum(axis=0) >= MIN_GOOD
-    gaps = list_gaps(intermittent, block.segments, enough)
-    joined = JoinedRuns([g for g in gaps if enough[g[1]]], margin, block.n_times, block.sfreq)
+    gaps = [Gap(*gap) for gap in list_gaps(intermittent, block.segments, enough)]
+    surroundings = [None if enough[gap.start] else look_around(block, gap) for gap in gaps]
+    numbers = [number for number, gap in enumerate(gaps) if enough[gap.start]]
+    estimates = _estimate_runs(block, spatial, intermittent, runs, sharing, margin)
+    for k, joined in join_runs(
+        [gaps[number] for number in numbers], estimates, margin, block.n_times, block.sfreq
+    ):
+        number, (left, values, std) = numbers[k], joined
+        gap = gaps[number]
+        surroundings[number] = look_around(block, gap._replace(joined=joined))
+        inside = slice(gap.start - left, gap.stop - left)
+        gaps[number] = gap._replace(joined=(gap.start, values[inside].copy(), std[inside].copy()))
+    return runs, gaps, surroundings
+
+
+def _estimate_runs(block, spatial, mask, runs, sharing, margin):
+    """Estimate the channels that are bad in each run, as `join_runs` needs them."""
+    others = np.flatnonzero(~spatial.whole)
     for (a, b, segment), shared in zip(runs, sharing, strict=True):
-        good, bad = _split(intermittent[:, a], others)
+        good, bad = _split(mask[:, a], others)
         if len(good) < MIN_GOOD:
             continue
         span = max(segment[0], a - margin), min(segment[1], b + margin)
@@ -136,9 +152,7 @@ def find_gaps(block, spatial):
             chunks = _estimate(block, spatial.noise, good, bad, weights, error, span, segment)
         spread = spatial.operators.scale(error)
         for first, found in chunks:
-            joined.add((a, b), bad, first, found, spread)
-    joined = iter(joined.finish())
-    return runs, [Gap(*gap, next(joined) if enough[gap[1]] else None) for gap in gaps]
+            yield (a, b), bad, first, found, spread
 
 
 def _split(bad, others):

@@ -7,6 +7,7 @@ A gap of a channel consists of one or more runs, each with an estimate from othe
 
 import numpy as np
 
+_TOGETHER = 2048  # gaps that are joined at once
 _BLEND = 0.05  # seconds over which two estimates of one gap are cross-faded
 
 
@@ -39,36 +40,58 @@ def list_gaps(mask, segments, enough=None):
     ]
 
 
-class JoinedRuns:
-    """The estimates of gaps, cross-faded from those of their runs, all of them end to end.
+def join_runs(gaps, estimates, margin, n_times, sfreq):
+    """Cross-fade the estimates of the runs of gaps; yield the number of each gap and its estimate.
 
-    ``gaps`` are (channel, start, stop, segment), by channel and time; estimates go ``margin``
-    samples beyond a gap, within its segment.
+    ``gaps`` are those from `list_gaps`. ``estimates`` yields run (start, stop), channels, first
+    sample, values (n_channels, n_times), which go ``margin`` samples beyond the run within its
+    segment, and standard deviations (n_channels,). An estimate is first sample, values and standard
+    deviations. Gaps are yielded when their last run is over, so that few of them take memory.
     """
+    starts = np.array([gap[1] for gap in gaps], int)
+    order, first, under_way = np.argsort(starts, kind="stable"), 0, []
+    for run, *estimate in estimates:
+        for joined in [joined for joined in under_way if joined.stop <= run[0]]:
+            under_way.remove(joined)
+            yield from joined.finish()
+        while first < len(gaps) and starts[order[first]] <= run[0]:
+            numbers = np.sort(order[first : first + _TOGETHER]).tolist()
+            under_way.append(_JoinedRuns(numbers, gaps, margin, n_times, sfreq))
+            first += _TOGETHER
+        for joined in under_way:
+            joined.add(run, *estimate)
+    for joined in under_way:
+        yield from joined.finish()
 
-    def __init__(self, gaps, margin, n_times, sfreq):
-        self._n_times, self._sfreq = n_times, sfreq
-        spans = [(c, a, b, max(s[0], a - margin), min(s[1], b + margin)) for c, a, b, s in gaps]
-        spans = np.array(spans, int).reshape(-1, 5)
-        channels, self._starts, self._stops, self._left, right = spans.T
-        self._keys = channels * n_times + self._starts
+
+class _JoinedRuns:
+    """Sums of the estimates of some gaps, all of them end to end."""
+
+    def __init__(self, numbers, gaps, margin, n_times, sfreq):
+        self._numbers, self._n_times, self._sfreq = numbers, n_times, sfreq
+        spans = [
+            (channel, a, b, max(segment[0], a - margin), min(segment[1], b + margin))
+            for channel, a, b, segment, *_ in (gaps[number] for number in numbers)
+        ]
+        self._channels, self._starts, self._stops, self._left, right = np.array(spans).T
+        self._keys = self._channels * n_times + self._starts
         self._ends = np.cumsum(right - self._left)
         self._offsets = self._ends - right  # from the number of a sample to its place
-        self._values, self._std, self._weight = np.zeros((3, self._ends[-1] if len(gaps) else 0))
+        self._values, self._std, self._weight = np.zeros((3, self._ends[-1]))
+        self.stop = self._stops.max()
 
     def add(self, run, channels, left, values, spread):
-        """Add the estimates of a run (start, stop) and their standard deviation, (n_channels,).
-
-        ``values (n_channels, n_times)`` begin at the sample ``left``.
-        """
+        """Add the estimates of a run to those of the gaps that it is in."""
         a, b = run
         gaps = np.searchsorted(self._keys, channels * self._n_times + a, "right") - 1
+        here = (self._channels[gaps] == channels) & (self._stops[gaps] > a) & (gaps >= 0)
+        if not here.all():
+            gaps, values, spread = gaps[here], values[here], spread[here]
         times = np.arange(left, left + values.shape[1])
         places = self._offsets[gaps, None] + times
         # Full weight inside, fading into the neighbour: no step where the good channels change.
-        rise, fall = (
-            _fade(distance, b - a, self._sfreq) for distance in (times - a, b - 1 - times)
-        )
+        rise = _fade(times - a, b - a, self._sfreq)
+        fall = _fade(b - 1 - times, b - a, self._sfreq)
         share = np.where(self._starts[gaps, None] < a, rise, 1.0)
         share *= np.where(self._stops[gaps, None] > b, fall, 1.0)
         self._weight[places] += share
@@ -77,14 +100,14 @@ class JoinedRuns:
         self._values[places] += share
 
     def finish(self):
-        """Return first sample, values and standard deviations of each gap."""
+        """Yield the number of each gap, and first sample, values and standard deviations."""
         self._values /= self._weight
         self._std /= self._weight
-        inside = map(slice, [0, *self._ends.tolist()], self._ends.tolist())
-        return [
-            (left, self._values[place], self._std[place])
-            for left, place in zip(self._left.tolist(), inside, strict=False)
-        ]
+        ends = self._ends.tolist()
+        for number, left, a, b in zip(
+            self._numbers, self._left.tolist(), [0, *ends], ends, strict=False
+        ):
+            yield number, (left, self._values[a:b], self._std[a:b])
 
 
 def _fade(distance, length, sfreq):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram._recording import Block
+from mne_gram.restoration import _runs
 from mne_gram.restoration._gaps import Estimate, Gap, bridge, look_around, measure_miss
-from mne_gram.restoration._runs import JoinedRuns, list_gaps
+from mne_gram.restoration._runs import join_runs, list_gaps
 from mne_gram.restoration._seams import find_limit, limit_steps, usual_step
 
 some = settings(deadline=None, max_examples=30)
@@ -28,12 +29,15 @@ def make_block(data, mask, segments=None):
 
 def join(cuts, signals, stds, margin=100, n_times=600):
     """Join the estimates of one gap from its runs, each with a signal (n_times,) or a level."""
-    joined = JoinedRuns([(1, cuts[0], cuts[-1], (0, n_times))], margin, n_times, SFREQ)
+    estimates = []
     for a, b, signal, std in zip(cuts[:-1], cuts[1:], signals, stds, strict=True):
         left, right = max(0, a - margin), min(n_times, b + margin)
         values = np.broadcast_to(signal, n_times)[None, left:right]
-        joined.add((a, b), np.array([1]), left, values, np.array([std]))
-    return joined.finish()[0]
+        estimates.append(((a, b), np.array([1]), left, values, np.array([std])))
+    gaps = [(1, cuts[0], cuts[-1], (0, n_times))]
+    ((number, joined),) = join_runs(gaps, estimates, margin, n_times, SFREQ)
+    assert number == 0
+    return joined
 
 
 def test_one_run_stays_as_it_is():
@@ -65,19 +69,21 @@ def test_runs_that_disagree_are_cross_faded():
     assert_allclose(std, 1 + joined, atol=1e-9)
 
 
-def test_gaps_of_several_channels_are_joined_each_on_its_own():
+@pytest.mark.parametrize("together", [1, 2, 100])
+def test_gaps_of_several_channels_are_joined_each_on_its_own(monkeypatch, together):
     """Two gaps of one channel and one of another that overlaps them, in two segments."""
+    monkeypatch.setattr(_runs, "_TOGETHER", together)
     segments = (0, 60), (60, 100)
     gaps = [(0, 10, 20, segments[0]), (0, 70, 80, segments[1]), (2, 15, 60, segments[0])]
-    joined = JoinedRuns(gaps, 30, 100, SFREQ)
-    runs = {(10, 15): [0], (15, 20): [0, 2], (20, 60): [2], (70, 80): [0]}
+    runs, estimates = {(10, 15): [0], (15, 20): [0, 2], (20, 60): [2], (70, 80): [0]}, []
     for number, ((a, b), channels) in enumerate(runs.items()):
         segment = segments[a >= 60]
         left, right = max(segment[0], a - 30), min(segment[1], b + 30)
         values = np.full((len(channels), right - left), float(number))
         values += 10 * np.array(channels)[:, None]
-        joined.add((a, b), np.array(channels), left, values, np.ones(len(channels)))
-    first, second, third = joined.finish()
+        estimates.append(((a, b), np.array(channels), left, values, np.ones(len(channels))))
+    found = dict(join_runs(gaps, estimates, 30, 100, SFREQ))
+    first, second, third = (found[number] for number in range(3))
     assert [gap[0] for gap in (first, second, third)] == [0, 60, 0]
     assert [len(gap[1]) for gap in (first, second, third)] == [50, 40, 60]
     assert_allclose(first[1][[0, 10, 19, 49]], [0, 0, 1, 1], atol=1e-6)
@@ -122,7 +128,7 @@ def bridge_one(signal, gaps, guess, *, fill_gaps=False, told=True):
         left, right = max(0, a - 100), min(len(signal), b + 100)
         joined = (left, guess[left:right], np.full(right - left, 1.0)) if told else None
         gaps.append(Gap(channel, a, b, segment, joined))
-    surroundings = look_around(block, gaps)
+    surroundings = [look_around(block, gap) for gap in gaps]
     miss = measure_miss([gap.channel for gap in gaps], surroundings, SFREQ)
     found = bridge(block, gaps, surroundings, miss, fill_gaps)
     return [(e.channel, e.start, e.stop, e.values, e.std, e.invented) for e in found]
