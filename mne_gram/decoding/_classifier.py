@@ -326,6 +326,15 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         """
         return accuracy_score(y, self.predict(X, groups=groups), sample_weight=sample_weight)
 
+    @property
+    def band_weights_(self):
+        """The weights of the bands."""
+        # Not stored: keys that are no strings would keep skops from saving the classifier.
+        names = [view.name for view in self.layout_.views] if hasattr(self, "probe_") else [()]
+        if not names[0]:
+            raise AttributeError("Only a fitted probe of covariances has band_weights_.")
+        return dict(zip(names, self.probe_.chosen.weights, strict=False))
+
     def _check_settings(self):
         """Check the settings before any work is done."""
         _check_option("adapt", self.adapt, ("probe", "lora", "full"))
@@ -343,7 +352,7 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
 
     def _forget(self):
         """Delete the attributes of a former fit."""
-        names = "kinds_ layout_ subjects_ probe_ C_ band_weights_ adaptation_ history_ best_epoch_"
+        names = "kinds_ layout_ subjects_ probe_ C_ adaptation_ history_ best_epoch_"
         for name in names.split():
             vars(self).pop(name, None)
 
@@ -383,9 +392,6 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
             chosen = former[1]
         self.probe_ = learn_probe(x, labels, self.classes_, chosen, self.cv, self.layout_)
         self.C_ = self.probe_.C
-        names = [view.name for view in self.layout_.views]
-        if names[0]:
-            self.band_weights_ = dict(zip(names, self.probe_.chosen.weights, strict=False))
 
     def _get_logits(self, X, groups):
         """Return unnormalised log probabilities, shape (n_epochs, n_classes)."""

@@ -19,7 +19,7 @@ from .._recording import (
 )
 from ..covariance import resolve_prior
 from ..detection import find_training_bads
-from ._trial_fit import fit_trials, hide_channels
+from ._trial_fit import describe_channels, fit_trials, hide_channels
 from ._trial_input import (
     check_list,
     copy_inst,
@@ -170,8 +170,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             with_spline=self.method == "spline",
             with_check=self._finds_bads(),
         )
-        self._fitted_info = inst.info.copy()
-        self._fitted_info["bads"] = []
+        self._fitted_info = describe_channels(inst.info)
         self.covariance_ = self._trial_fit.covariance
         self.ch_names_ = names
         self.n_features_in_ = len(inst.ch_names)

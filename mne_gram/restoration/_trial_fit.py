@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A fit to earlier data, and how it restores trials one by one."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -119,6 +120,15 @@ class _Spans:
         ]
 
 
+def describe_channels(info):
+    """Return an info of the same good channels, without what it says of subject and recording."""
+    channels = mne.create_info(info["ch_names"], info["sfreq"], "eeg")
+    with channels._unlock():
+        for key in ("chs", "projs", "custom_ref_applied", "line_freq", "highpass", "lowpass"):
+            channels[key] = deepcopy(info[key])
+    return channels
+
+
 def fit_trials(recording, prior, *, with_spline=False, with_check=False):
     """Learn from a recording; returns a `TrialFit`."""
     still = find_flat_channels(recording)
@@ -137,7 +147,7 @@ def fit_trials(recording, prior, *, with_spline=False, with_check=False):
             carries_reference,
             lambda part: measure_statistics(part, prior).adapt(),
         )
-    return TrialFit(recording.info, spatial, head, still, windows, check)
+    return TrialFit(describe_channels(recording.info), spatial, head, still, windows, check)
 
 
 def hide_channels(channels, n_times):

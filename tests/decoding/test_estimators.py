@@ -244,6 +244,32 @@ def test_metadata_routing(nano):
     assert [total for _, total in seen] == [80, 80, 80]
 
 
+def _list_keys(value, seen):
+    """Return the keys of all dicts within an object."""
+    if id(value) in seen:
+        return []
+    seen.add(id(value))
+    if isinstance(value, dict):
+        return [*value, *(key for item in value.values() for key in _list_keys(item, seen))]
+    if isinstance(value, (list, tuple)):
+        return [key for item in value for key in _list_keys(item, seen)]
+    return _list_keys(vars(value), seen) if hasattr(value, "__dict__") else []
+
+
+def test_skops():
+    """A fitted classifier can be stored without pickle."""
+    x, y = _draw(20)
+    settings = dict(features="tangent", line_freq=False, ch_names=NAMES, sfreq=160.0)
+    clf = GramClassifier(**settings).fit(x, y)
+    assert all(isinstance(key, str) for key in _list_keys(clf, set()))
+    sio = pytest.importorskip("skops.io")
+    text = sio.dumps(clf)
+    own = sio.get_untrusted_types(data=text)
+    assert all(name.startswith(("mne_gram.", "builtins.frozenset")) for name in own)
+    stored = sio.loads(text, trusted=own)
+    np.testing.assert_array_equal(stored.predict_proba(x), clf.predict_proba(x))
+
+
 @pytest.mark.parametrize("adapt", KINDS)
 def test_pickle(adapt, nano, tmp_path):
     """What is stored holds arrays, no network, and predicts the same wherever it is read."""

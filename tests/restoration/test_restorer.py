@@ -358,6 +358,18 @@ def test_estimator(train, test, restorer):
         Restorer().transform(data)
 
 
+def test_a_stored_fit_names_no_subject(train, test):
+    """A model that is shared says nothing of the first subject it was fitted to."""
+    train = train.copy()
+    train.info["subject_info"] = dict(last_name="Doe", his_id="patient 17")
+    train.info["experimenter"] = train.info["description"] = "Dr Roe"
+    stored = pickle.dumps(Restorer(method="spatial").fit(train))
+    assert not any(word in stored for word in (b"Doe", b"patient 17", b"Roe"))
+    x = test.get_data()
+    wanted = Restorer(method="spatial").fit(train).transform(x)
+    np.testing.assert_array_equal(pickle.loads(stored).transform(x), wanted)
+
+
 def test_pipelines(train):
     """The transformer precedes CSP and features, in cross-validation of arrays and of Epochs."""
     x, y = _read(train), np.arange(len(train)) % 2
