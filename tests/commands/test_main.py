@@ -298,6 +298,7 @@ def test_unknown_bad(source, tmp_path, capsys):
     assert "no channel Nowhere" in _get_error(capsys)
 
 
+@pytest.mark.filterwarnings("ignore:A high-pass at 0.1 Hz:RuntimeWarning")
 def test_names_as_people_write_them(source, tmp_path, capsys):
     """--bads, --exclude and --picks find Cz in EEG Cz-LE, and T7 in T3."""
     raw = _io.read_inst(source)
