@@ -78,6 +78,13 @@ def pick_eeg(inst, picks=None):
     return np.unique(chosen)
 
 
+def check_line_freq(line_freq):
+    """Refuse what is no frequency of a power line, nor None."""
+    _validate_type(line_freq, ("numeric", None), "line_freq")
+    if line_freq is not None and not line_freq > 0:
+        raise ValueError(f"line_freq must be a positive frequency in Hz, got {line_freq:g}.")
+
+
 def find_segments(inst):
     """Return start and stop, in samples, of each segment of continuous time, shape (n, 2)."""
     if not isinstance(inst, BaseRaw):

@@ -42,7 +42,9 @@ def main(argv=None):
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[:1] == ["sys_info"]:  # as the function is called
         argv[0] = "sys-info"
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:  # with the usage of the command
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         with warnings.catch_warnings(), _terminable(), log_options(args.parser):
             warnings.showwarning = functools.partial(_show_warning, args.parser)

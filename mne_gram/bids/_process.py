@@ -189,8 +189,13 @@ def _attempt(step, recording, settings, *args):
 
 
 def _list_notes(caught):
-    """Return the messages of caught warnings, each once."""
-    return list(dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught))
+    """Return the messages of caught warnings, each once; what is for developers is left out."""
+    texts = [
+        " ".join(str(warning.message).split())
+        for warning in caught
+        if not issubclass(warning.category, DeprecationWarning | FutureWarning)
+    ]
+    return list(dict.fromkeys(texts))
 
 
 def _describe(recording, settings):

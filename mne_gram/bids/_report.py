@@ -102,6 +102,8 @@ class BidsReport:
             lines.append(f"Estimated run time of one process: {_format_time(sum(planned))}.")
         if self.prior is not None:
             lines.append(f"Prior: {self.prior['text']}.")
+        if self.log and any(row.get("notes") for row in self.rows):
+            lines.append(f"Warnings: {self.log}.")
         where = f"Report: {self.index}." if self.index else f"Output folder: {self.folder}."
         return "\n".join([*lines, self.summary, where])
 
@@ -129,6 +131,8 @@ def _format_row(row):
         parts.append(f"{count(len(row['channels']), 'channel')} restored")
     if row.get("expected_r") is not None:
         parts.append(f"expected r {row['expected_r']:.2f}")
+    if row.get("notes"):
+        parts.append(count(len(row["notes"]), "warning"))
     if row.get("why"):
         parts.append(row["why"])
     return "; ".join(parts)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from mne.utils import _check_option, _validate_type, logger, verbose
 
+from .._checks import check_line_freq
 from .._files import select_recordings, take_shard
+from ..features import check_window
 from ..restoration import check_options
 from ._dataset import check_folder
 from ._prior import check_prior, choose_library
@@ -195,6 +197,8 @@ def run_bids(
         random_state=random_state,
         exclude=exclude,
     )
+    check_line_freq(line_freq)
+    check_window(window, overlap)
     _validate_type(root, "path-like", "root")
     root = Path(root).expanduser().absolute()
     folder = root / "derivatives" / "mne-gram" if derivatives is None else Path(derivatives)

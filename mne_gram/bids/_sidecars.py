@@ -176,7 +176,7 @@ def _tabulate_events(recording, inst):
         rows = [{k: v for k, v in row.items() if k != "sample"} for row in rows]
     elif source is None:
         extra.append("sample")
-    table = pd.DataFrame(rows, columns=columns + extra).fillna("n/a")
+    table = pd.DataFrame(rows, columns=columns + extra).astype(object).fillna("n/a")
     # Without an onset, as for events before the recording, they come last.
     order = np.argsort(pd.to_numeric(table["onset"], errors="coerce"), kind="stable")
     return table.iloc[order]

@@ -9,6 +9,7 @@ from mne.utils import _validate_type, logger, verbose, warn
 
 from .._checks import (
     check_content,
+    check_line_freq,
     check_positions,
     check_type,
     find_strays,
@@ -157,7 +158,7 @@ def find_bads(
 def _check_arguments(inst, line_freq, channel_threshold, span_threshold):
     """Validate the arguments of find_bads."""
     check_type(inst, ("Raw", "Epochs"))
-    _validate_type(line_freq, ("numeric", None), "line_freq")
+    check_line_freq(line_freq)
     _validate_type(channel_threshold, "numeric", "channel_threshold")
     _validate_type(span_threshold, "numeric", "span_threshold")
     if not min(channel_threshold, span_threshold) > 0:

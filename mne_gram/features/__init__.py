@@ -8,7 +8,7 @@ from ._compute import (
     compute_tokens,
     load_network,
 )
-from ._cuts import Cuts, cut_recording
+from ._cuts import Cuts, check_window, cut_recording
 from ._joint import JointEncoder
 from ._sets import Embedding, Tokens, read_embedding, read_tokens
 

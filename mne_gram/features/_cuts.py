@@ -150,17 +150,25 @@ def _check_window(inst, window, overlap, longest):
                 "other Epochs."
             )
         return None, None
+    window = longest if window is None else window
+    check_window(window, overlap)
+    return int(window), round((window - overlap) * SFREQ)
+
+
+def check_window(window, overlap):
+    """Raise for a length of windows (None: unknown) or an overlap with which nothing can be cut."""
     _validate_type(window, ("numeric", None), "window")
     _validate_type(overlap, "numeric", "overlap")
-    window = longest if window is None else window
+    if window is None:
+        if overlap < 0:
+            raise ValueError(f"overlap must be at least 0, got {overlap}.")
+        return
     if window < 1 or window != int(window):
         raise ValueError(
             f"window must be a whole number of seconds (patches) of at least 1, got {window}."
         )
-    step = round((window - overlap) * SFREQ)
-    if overlap < 0 or step < 1:
+    if overlap < 0 or round((window - overlap) * SFREQ) < 1:
         raise ValueError(f"overlap must be from 0 to below window = {window:g} s, got {overlap}.")
-    return int(window), step
 
 
 def _check_length(inst):

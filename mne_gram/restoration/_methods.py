@@ -115,6 +115,8 @@ def check_options(**options):
         if OPTIONS[name].choices is not None:
             _check_option(name, value, OPTIONS[name].choices)
     _validate_type(options["random_state"], ("int-like", None), "random_state")
+    if options["random_state"] is not None and options["random_state"] < 0:
+        raise ValueError(f"random_state must be at least 0, got {options['random_state']}.")
     _validate_type(options["exclude"], (list, tuple), "exclude")
     method = METHODS[options["method"]]
     if options["output"] == "sample" and not method.has_posterior:

@@ -7,7 +7,7 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._checks import check_content, check_positions, check_type, pick_eeg
+from .._checks import check_content, check_line_freq, check_positions, check_type, pick_eeg
 from .._docs import fill_doc
 from .._recording import (
     check_recording,
@@ -177,6 +177,7 @@ def restore(
         random_state=random_state,
         exclude=exclude,
     )
+    check_line_freq(line_freq)
     picks = _leave_out(inst, pick_eeg(inst, picks), exclude)
     if prior is not None:
         resolve_prior(prior)  # a file that is not a prior is an error before any computation

@@ -261,6 +261,10 @@ def test_filters(bids_source, tmp_path):
         (dict(method="spline", output="sample"), "posterior"),
         (dict(format="GDF"), "format"),
         (dict(on_error="ignore"), "on_error"),
+        (dict(line_freq=-50), "line_freq must be a positive"),
+        (dict(job="embed", window=0.5), "window must be a whole number"),
+        (dict(job="embed", overlap=-1), "overlap must be"),
+        (dict(output="sample", random_state=-1), "random_state must be at least 0"),
     ],
 )
 def test_wrong_arguments(bids_source, tmp_path, kwargs, match):
@@ -435,7 +439,7 @@ def test_exclude(bids_source, tmp_path):
     options = dict(derivatives=tmp_path / "out", subjects="02")
     (row,) = _run(bids_source, exclude=["CP2", "X9"], **options).rows
     assert [channel["channel"] for channel in row["channels"]] == ["FT8"]
-    assert any("no channel X9" in note for note in row["notes"])
+    assert [note for note in row["notes"] if "no channel X9" in note] == row["notes"]
     path = tmp_path / "out" / "sub-02" / "eeg" / f"{NAMES[2]}_desc-restored_channels.tsv"
     table = pd.read_csv(path, sep="\t").set_index("name")
     assert table.loc["CP2", ["status", "restored"]].tolist() == ["bad", "none"]

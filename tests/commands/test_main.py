@@ -442,14 +442,16 @@ def test_missing_folder(source, tmp_path, capsys):
         ["restore", "in.fif", "out.fif", "--report", "out.xyz"],
         ["weights"],
         ["weights", "convert", "a.pth"],
+        ["restore", "in.fif", "out.fif", "--window", "3"],
     ],
 )
 def test_wrong_arguments(args, capsys):
-    """Wrong arguments exit with code 2 and the usage."""
+    """Wrong arguments exit with code 2 and the usage of the command."""
     with pytest.raises(SystemExit) as exc:
         main(args)
     assert exc.value.code == 2
-    assert "usage: mne_gram" in capsys.readouterr().err
+    command = args[0] if len(args) > 1 else ""
+    assert f"usage: mne_gram {command}" in capsys.readouterr().err
 
 
 def test_warnings_are_one_line(source, tmp_path):

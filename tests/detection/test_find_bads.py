@@ -245,6 +245,9 @@ def test_refused(clean):
         find(clean.copy().crop(0, 1.0))
     with pytest.raises(ValueError, match="not in volts"):
         find(clean.copy().apply_function(lambda x: x * 1e6))
+    for line_freq in (0, -50.0):
+        with pytest.raises(ValueError, match="line_freq must be a positive frequency"):
+            find(clean, line_freq=line_freq)
     with pytest.raises(ValueError, match="must be positive"):
         find(clean, span_threshold=0)
     dead = clean.copy()

@@ -68,3 +68,5 @@ def test_excluded_channels_are_a_list():
 def test_the_seed_is_a_number():
     with pytest.raises(TypeError, match="random_state must be"):
         check_options(**DEFAULTS | dict(random_state="one"))
+    with pytest.raises(ValueError, match="random_state must be at least 0"):
+        check_options(**DEFAULTS | dict(random_state=-1))

@@ -74,6 +74,12 @@ def test_excluded_channels_stay_as_they_are(sample, excluded):
     assert mne_bads == restored.info["bads"]
 
 
+@pytest.mark.parametrize("line_freq", [0, -50.0])
+def test_line_freq_is_positive(sample, line_freq):
+    with pytest.raises(ValueError, match="line_freq must be a positive frequency"):
+        restore(sample[0], line_freq=line_freq, verbose="error")
+
+
 def test_exclude_refuses(sample):
     with pytest.raises(ValueError, match="exclude contains unknown channels: FT11, E1"):
         restore(sample[0], exclude=["FT11", "CP2", "E1"])
