@@ -39,7 +39,7 @@ from ._gram import (
 )
 from ._half import (
     HalfCopy,
-    compile_parts,
+    compile_network,
 )
 from ._inference import (
     get_device,
@@ -88,7 +88,7 @@ __all__ = [
     "TokenizerOutput",
     "as_generator",
     "choose_batch_size",
-    "compile_parts",
+    "compile_network",
     "convert_checkpoint",
     "decode_tokens",
     "draw_",

@@ -5,6 +5,7 @@
 import copy
 
 import torch
+from torch.fx.experimental import _config
 
 from ._layers import Conv2d, Linear, PatchEmbedding, TransformerBlock
 
@@ -50,8 +51,23 @@ class HalfCopy:
             self._masters[k].grad = gradient
 
 
-def compile_parts(network):
-    """Compile the parts of a network that repeat, once for all of them and all shapes, in place."""
-    for module in network.modules():
-        if isinstance(module, TransformerBlock | PatchEmbedding):
-            module.compile(dynamic=True)
+def compile_network(network, how, method="forward"):
+    """Compile a method of a network, in place, once for windows of all shapes.
+
+    ``how`` is True for the parts that repeat, ``"whole"`` for the method as one graph, and
+    ``"graphs"`` for the same, started by CUDA graphs, of which torch records one for each shape.
+    """
+    if how is True:
+        for module in network.modules():
+            if isinstance(module, TransformerBlock | PatchEmbedding):
+                module.compile(dynamic=True)
+        return
+    options = {"mode": "reduce-overhead"} if how == "graphs" else {}
+    compiled = torch.compile(getattr(network, method), dynamic=True, fullgraph=True, **options)
+
+    def run(*args, **kwargs):
+        # Lengths that happen to be equal in the first batch are not in later ones.
+        with _config.patch(use_duck_shape=False):
+            return compiled(*args, **kwargs)
+
+    setattr(network, method, run)

@@ -406,8 +406,8 @@ def check_window(shape, channels, positions, *, where):
         )
     if channels.dtype == torch.bool or channels.is_floating_point() or channels.is_complex():
         raise ValueError(f"channels must be integers (montage indices), got {channels.dtype}.")
-    # Reading values of another device would wait for it.
-    read = channels.device.type == "cpu" and channels.numel()
+    # Reading values of another device would wait for it, and compiled code cannot depend on them.
+    read = channels.device.type == "cpu" and channels.numel() and not torch.compiler.is_compiling()
     if read and (channels.min() < 0 or channels.max() >= n_rows):
         raise ValueError(
             f"channels must be montage indices from 0 to {n_rows - 1}, got values from "

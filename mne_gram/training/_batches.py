@@ -74,7 +74,8 @@ class Sampler:
     A window of ``C`` channels has ``tokens_per_window // C`` patches, from 1 to 16, or fewer in
     shorter pieces of a recording; a batch has as many windows as fit. ``mask_kinds`` are the
     weights of the kinds of masks (None hides nothing), and ``mask_share`` the range of hidden
-    shares of those kinds that differ from ``MASK_SHARES``.
+    shares of those kinds that differ from ``MASK_SHARES``. With ``n_shares``, each kind hides one
+    of so many shares, evenly spread over its range, so the batches of a bucket have few shapes.
 
     Buckets are windows of one shape ``(C, n)``. The bucket of a batch is drawn in proportion to
     the tokens that recordings offer, then the recording of each window likewise, so a recording
@@ -88,6 +89,7 @@ class Sampler:
     tokens_per_batch: int = 4096
     mask_kinds: dict | None = None
     mask_share: dict | None = None
+    n_shares: int | None = None
     augment: bool = True
     dropout_channels: bool = True
     _buckets: list = field(init=False, repr=False)
@@ -127,10 +129,19 @@ class Sampler:
         kind, share = "none", 0.0
         if self._odds:
             kind = str(rng.choice(list(self._odds), p=list(self._odds.values())))
-            share = rng.uniform(*self._shares[kind])
+            share = self._draw_share(kind, rng)
         mask = _draw_masks(kind, channels, n_patches, rng, share)
         places = find_places(mask.flatten(1)) if self._odds else None
         return Batch(x, torch.from_numpy(channels), mask, kind, sources, places)
+
+    def _draw_share(self, kind, rng):
+        """Draw the share of patches that a mask hides."""
+        low, high = self._shares[kind]
+        share = rng.uniform(low, high)
+        if self.n_shares is None or high == low:
+            return share
+        width = (high - low) / self.n_shares
+        return low + width * (min((share - low) // width, self.n_shares - 1) + 0.5)
 
     def _read(self, pools, rng):
         """Cut one window from each pool; return windows, channels and sources."""

@@ -79,8 +79,10 @@ class TrainingConfig:
         Steps between validations, checkpoints and entries of the log.
     precision : ``"float32"`` | ``"bfloat16"``
         Precision of matrix products. Half precision is for GPUs only.
-    compile : bool
-        Whether to compile the network, on GPUs only.
+    compile : bool | ``"whole"`` | ``"graphs"``
+        Whether to compile, on GPUs only: the blocks of the network (True), the network as one
+        graph (``"whole"``), or that with CUDA graphs, which need ``n_parts=1``. Windows of all
+        shapes share their code.
     """
 
     n_steps: int = 1000
@@ -114,7 +116,7 @@ class TrainingConfig:
     log_every: int = 10
     minutes: float | None = None
     precision: str = "float32"
-    compile: bool = False
+    compile: bool | str = False
 
     def __post_init__(self):
         counts = ("n_steps", "n_parts", "tokens_per_part", "tokens_per_window", "start_tokens")
@@ -143,6 +145,13 @@ class TrainingConfig:
             raise ValueError(f"minutes must be None, or positive and finite, got {minutes!r}.")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}.")
+        if not isinstance(self.compile, bool) and self.compile not in ("whole", "graphs"):
+            raise ValueError(
+                f"compile must be True, False, 'whole' or 'graphs', got {self.compile!r}."
+            )
+        if self.compile == "graphs" and self.n_parts > 1:
+            # Gradients of a part lie where the next one would be computed.
+            raise ValueError(f"compile='graphs' needs n_parts=1, got {self.n_parts}.")
         every = self.hold_out_every
         if every is not None and (isinstance(every, bool) or every != int(every) or every < 2):
             raise ValueError(f"hold_out_every must be None or an int from 2, got {every!r}.")

@@ -13,7 +13,7 @@ from mne.utils import ProgressBar, logger
 from torch.nn.parallel import DistributedDataParallel
 
 from .._files import staged
-from ..models import HalfCopy, compile_parts
+from ..models import HalfCopy, compile_network
 from . import _checkpoint as checkpoint
 from ._logs import Log
 from ._optimization import clip_gradients, group_parameters, update_average
@@ -124,7 +124,7 @@ class _Run:
         self.forward = network if self.half is None else self.half.network
         stage.prepare(self.half is not None, config.compile)
         if config.compile:
-            compile_parts(self.forward)
+            compile_network(self.forward, config.compile)
         if get_n_processes() > 1:
             self.forward = DistributedDataParallel(self.forward, forward_sync_buffers=False)
 
@@ -181,6 +181,8 @@ class _Run:
         logged, sources = [], []
         for k, (part, batch) in enumerate(zip(parts, batches, strict=True)):
             batch = move(batch, self.device)
+            if config.compile == "graphs":
+                torch.compiler.cudagraph_mark_step_begin()
             with self._synchronised(k == len(parts) - 1):
                 with local_random_state(self.device, config.seed, step, part):
                     loss, values = self.stage.get_loss(self.forward, batch)

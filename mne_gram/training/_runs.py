@@ -221,6 +221,8 @@ def make_sampler(corpus, training, *, masked):
         tokens_per_batch=training.tokens_per_part,
         mask_kinds=kinds,
         mask_share=training.mask_share,
+        # Of each shape of a batch, a CUDA graph is recorded.
+        n_shares=4 if training.compile == "graphs" else None,
         augment=training.augment,
         dropout_channels=training.dropout_channels,
     )

@@ -7,7 +7,7 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from ..models import HalfCopy, compile_parts
+from ..models import HalfCopy, compile_network
 from ._codebook import Codebook, get_perplexity
 from ._interpolating import start_interpolating
 from ._processes import spread
@@ -163,7 +163,7 @@ class GramStage:
         elif compiled:
             self.classifier = copy.deepcopy(self.tokenizer)
         if compiled:
-            compile_parts(self.classifier)
+            compile_network(self.classifier, compiled, "encode")
 
     def needs_start(self, step, progress):
         """Return whether weights have to be initialised before a step."""

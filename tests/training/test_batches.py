@@ -4,6 +4,7 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,8 +24,10 @@ from mne_gram.training._augment import (
 )
 from mne_gram.training._batches import Sampler, validation_batches
 from mne_gram.training._buckets import good_rows, start_runs
+from mne_gram.training._config import TrainingConfig
 from mne_gram.training._corpus import Corpus, CorpusRecording
 from mne_gram.training._masks import MASK_KINDS, MASK_SHARES, channel_distances
+from mne_gram.training._runs import make_sampler
 
 INDEX = {name: k for k, name in enumerate(CH_NAMES)}
 
@@ -308,6 +311,24 @@ def test_share_of_hidden_patches(corpus):
     for step in range(10):
         mask = published.draw(step, 0).mask
         assert abs(mask[0].sum() - mask[0].numel() / 2) <= 0.5
+
+
+def test_few_shapes(corpus):
+    """CUDA graphs are recorded by shape, so few shares are hidden, over the same range."""
+    training = TrainingConfig(n_parts=1, tokens_per_part=512, compile="graphs")
+    few, many = (
+        make_sampler(corpus, replace(training, compile=compile), masked=True)
+        for compile in ("graphs", False)
+    )
+    shapes, shares = [], []
+    for sampler in (few, many):
+        batches = [sampler.draw(k) for k in range(200)]
+        shapes.append({(*b.mask.shape[1:], b.places.hidden.shape[1]) for b in batches})
+        shares.append(np.mean([b.mask.float().mean() for b in batches]))
+    by_bucket = Counter(shape[:2] for shape in shapes[0])
+    assert max(by_bucket.values()) <= 4 * len(MASK_KINDS)
+    assert len(shapes[0]) < 0.7 * len(shapes[1])
+    assert_allclose(*shares, atol=0.01)
 
 
 def test_kinds_by_weight(corpus):

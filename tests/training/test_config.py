@@ -71,6 +71,8 @@ def test_config_round_trip(tiny):
         ("free_steps", 1000, "free_steps must be from 0 to n_steps - 1"),
         ("seed", -1, "seed must be an int of at least 0"),
         ("precision", "float16", "precision must be 'float32' or 'bfloat16', got 'float16'"),
+        ("compile", "all", "compile must be True, False, 'whole' or 'graphs', got 'all'"),
+        ("compile", "graphs", "compile='graphs' needs n_parts=1, got 2"),
         ("hold_out_every", 1, "hold_out_every must be None or an int from 2"),
     ],
 )

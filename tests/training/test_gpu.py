@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from mne_gram.models import (
@@ -17,7 +18,7 @@ from mne_gram.models import (
     Places,
     Tokenizer,
     TokenizerConfig,
-    compile_parts,
+    compile_network,
     find_places,
 )
 from mne_gram.models import _layers as layers
@@ -37,7 +38,14 @@ GPU = [
 @pytest.fixture
 def in_products(monkeypatch):
     """Compute on the CPU as on a GPU."""
+
+    def attend(query, key, value, *, valid=None, rate=0.0, scale=None):
+        assert valid is None, "batches of the training have no padding"
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=rate, scale=scale)
+
     monkeypatch.setattr(layers, "prefers_products", lambda x: True)
+    monkeypatch.setattr(layers, "dropout", F.dropout)
+    monkeypatch.setattr(layers, "attend", attend)
 
 
 @pytest.fixture
@@ -269,7 +277,7 @@ def test_compiled_once(batch, tiny, in_products, monkeypatch):
     )
     config = replace(tiny.GRAM, n_blocks=4, fused_blocks=(0, 3), drop_path=0.2, n_filters=8)
     network = Gram(replace(config, n_heads=5, decoder_n_heads=5, dropout=0.0)).train()
-    compile_parts(network)
+    compile_network(network, True)
     for rows, columns in ((3, 8), (2, 7), (3, 5)):
         x, mask = batch.x[:rows, :columns], batch.mask[:rows, :columns]
         targets = torch.zeros(mask.shape, dtype=torch.long)
@@ -277,6 +285,54 @@ def test_compiled_once(batch, tiny, in_products, monkeypatch):
         out.loss.backward()
     # The patch embedding and the blocks.
     assert len(graphs) == 2
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Compile to what runs the graphs as they are; return a list of these."""
+    compiled, made = torch.compile, []
+
+    def compile_for_test(graph, example):
+        made.append(graph)
+        return graph.forward
+
+    def compile_(function, *, mode=None, **options):
+        assert options == dict(dynamic=True, fullgraph=True)
+        return compiled(function, backend=compile_for_test, **options)
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    torch._dynamo.reset()
+    yield made
+    torch._dynamo.reset()
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("name", [pytest.param("tokenizer", marks=pytest.mark.slow), "gram"])
+def test_one_graph_for_all_shapes(name, graphs, corpus, tmp_path, tiny, in_products):
+    """Nothing breaks the graph of a network, and no later batch compiles it again."""
+    training = replace(
+        tiny.SHORT, n_parts=1, warm_start=False, precision="bfloat16", compile="whole"
+    )
+    sizes = dict(n_blocks=1, decoder_n_blocks=1)
+    config = replace(tiny.TOKENIZER, **sizes)
+    if name == "gram":
+        config = replace(tiny.GRAM, **sizes, fused_blocks=(0,))
+    one, sampler, _ = tiny.make_run(name, corpus, tmp_path, training, config)
+    shapes = set()
+
+    def take(step):
+        batch = sampler.draw(step)
+        shapes.add((*batch.mask.shape, None if name != "gram" else batch.places.visible.shape[1]))
+        assert np.isfinite(tiny.take_steps(one, sampler, [step])["loss"])
+
+    for step in range(4):
+        take(step)
+    # The classifier and the network; or the tokenizer with and without its codebook.
+    assert len(graphs) == 2
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for step in range(4, 8):
+            take(step)
+    assert len(graphs) == 2 and len(shapes) == {"gram": 6, "tokenizer": 2}[name]
 
 
 # ---------------------------------------------------------------------------------------------
