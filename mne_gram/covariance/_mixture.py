@@ -113,17 +113,20 @@ def stein_divergence(covs, target):
 
 def _invert(matrices):
     """Return inverses and log determinants of covariances (k, n, n); faster than by NumPy."""
-    inverse, log_det = np.empty(matrices.shape), np.empty(len(matrices))
-    for number, matrix in enumerate(matrices):
-        factor, failed = dpotrf(matrix, lower=1)
+    inverse, n = np.array(matrices, float, order="C"), matrices.shape[-1]
+    diagonals = np.empty((len(matrices), n))
+    for number, matrix in enumerate(inverse):
+        # Transposed, it is in LAPACK's order and can be overwritten: upper triangles remain.
+        factor, failed = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
         if failed:  # rounding made it indefinite
-            inverse[number] = np.linalg.inv(matrix)
-            log_det[number] = np.linalg.slogdet(matrix)[1]
+            matrix[:] = np.linalg.inv(matrices[number])
+            diagonals[number] = np.exp(np.linalg.slogdet(matrices[number])[1] / (2 * n))
             continue
-        log_det[number] = 2 * np.log(np.diagonal(factor)).sum()
-        inverse[number] = dpotri(factor, lower=1, overwrite_c=1)[0]  # its lower triangle
-    lower = np.tri(matrices.shape[-1], k=-1, dtype=bool)
-    return np.where(lower.T, np.swapaxes(inverse, -1, -2), inverse), log_det
+        diagonals[number] = matrix.diagonal()
+        dpotri(factor, lower=1, overwrite_c=1)
+    lower = np.tri(n, k=-1, dtype=bool)
+    inverse = np.where(lower, np.swapaxes(inverse, -1, -2), inverse)
+    return inverse, 2 * np.log(diagonals).sum(axis=1)
 
 
 def _find_contrasts(cov, carries_reference):
@@ -183,23 +186,17 @@ def mix_library(candidates, target, weights):
     n_bands, n = candidates.shape[1:3]
     present = np.flatnonzero(trace(target) > 0)
     weights = np.exp(_rate_library(candidates, target, weights))
-    # Triangles are enough if what symmetric matrices have twice counts twice.
-    rows, cols = np.tril_indices(n)
-    flat = candidates[:, present][..., rows, cols].swapaxes(0, 1)
-    counts = np.where(rows == cols, 1.0, 2.0)
+    flat = candidates[:, present].swapaxes(0, 1).reshape(len(present), -1, n * n)
     target = target[present]
-    mixed = np.zeros(target.shape)
     found = np.repeat(weights[None] / weights.sum(), len(present), axis=0)
     for step in range(_N_SHARED + (_N_OWN if n >= _MIN_CONTRASTS else 0)):
-        mixed[:, rows, cols] = mixed[:, cols, rows] = (found.astype(flat.dtype)[:, None] @ flat)[
-            :, 0
-        ]
-        inverse, _ = _invert(mixed)
+        mixed = found.astype(flat.dtype)[:, None] @ flat
+        inverse, _ = _invert(mixed.reshape(target.shape))
         # Only shapes are compared: the sizes of the bands are fitted later.
         fit = inverse @ target
         seen = fit @ inverse * (n / trace(fit))[:, None, None]
-        both = np.stack([seen, inverse], axis=1)[..., rows, cols] * counts
-        gain, cost = np.moveaxis(both.astype(flat.dtype) @ flat.swapaxes(1, 2), 1, 0)
+        both = np.stack([seen, inverse], axis=1, dtype=flat.dtype).reshape(len(present), 2, n * n)
+        gain, cost = np.moveaxis(both @ flat.swapaxes(1, 2), 1, 0)
         if step < _N_SHARED:
             gain, cost = gain.sum(axis=0), cost.sum(axis=0)
         found = found * np.sqrt(gain / cost)
