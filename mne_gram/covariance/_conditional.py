@@ -40,15 +40,6 @@ def contrast_basis(carries_reference):
     return (np.eye(n) - np.outer(v, v) * (2 / (v @ v)))[1:]
 
 
-def complete_covariance(prior, basis, cov):
-    """Update the covariance ``prior`` of x, given that ``basis @ x`` has the covariance ``cov``.
-
-    Shapes are (..., n, n) for ``prior``, (q, n) for ``basis`` and (..., q, q) for ``cov``.
-    """
-    gain, expected = find_gain(prior, basis)
-    return prior + np.swapaxes(gain, -1, -2) @ (cov - expected) @ gain
-
-
 def find_gain(prior, basis):
     """Return the weights (..., q, n) that predict x from ``basis @ x``, and its covariance."""
     seen = basis @ prior
@@ -155,23 +146,33 @@ def expect_covariance(moments, prior, carries_reference, strength, n_iter):
     """
     if not moments:
         return prior
-    views = []
+    carries, n = np.asarray(carries_reference, float), len(carries_reference)
+    fixed, count, views = strength * prior, strength, []
     for m in moments:
-        basis = np.zeros((len(m.good), prior.shape[-1]))
-        inner = contrast_basis(carries_reference[m.good])
-        basis = basis[: len(inner)]
-        basis[:, m.good] = inner
         present = trace(m.cov) > 0  # not in a band above the Nyquist frequency
         dof = (degrees_of_freedom(m.n_windows) * present)[:, None, None]
-        views.append((basis, inner @ m.cov @ inner.T, dof))
+        good, inner = carries[m.good], contrast_basis(carries[m.good])
+        seen = np.zeros((N_BANDS, n, n))
+        seen[:, m.good[:, None], m.good] = inner.T @ (inner @ m.cov @ inner.T) @ inner
+        # The directions of which the windows say nothing: bad channels and the reference.
+        hidden = np.eye(n)[:, np.setdiff1d(np.arange(n), m.good)]
+        if good.any():
+            hidden = np.c_[hidden, np.zeros(n)]
+            hidden[m.good, -1] = good
+        fixed, count = fixed + dof * seen, count + dof
+        views.append((hidden, seen, dof))
     cov = prior
     for _ in range(n_iter if len(views) > 1 else 1):
-        total = strength * prior
-        count = strength
-        for basis, seen, dof in views:
-            total = total + dof * complete_covariance(cov, basis, seen)
-            count = count + dof
-        cov = total / count
+        precision = np.linalg.inv(add_ridge(cov, _TINY))
+        change = np.zeros(cov.shape)
+        for hidden, seen, dof in views:
+            along = precision @ hidden
+            error = np.linalg.inv(hidden.T @ along)
+            gain = along @ error
+            moved = seen @ gain
+            within = error + np.swapaxes(gain, -1, -2) @ moved
+            change += dof * (hidden @ (within / 2) - moved) @ hidden.T
+        cov = (fixed + change + np.swapaxes(change, -1, -2)) / count
     return cov
 
 

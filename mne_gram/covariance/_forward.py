@@ -97,17 +97,20 @@ def fit_sources(components, cov, rows, carries_reference=None, own=None):
     ``rows (n, 114)`` and ``own (n, n)`` are as in `Places`. Weights are not negative.
     """
     basis = contrast_basis(np.ones(len(rows)) if carries_reference is None else carries_reference)
-    onto = basis @ rows
-    parts = onto @ components @ onto.T
+    used = rows.any(axis=0)
+    onto = basis @ rows[:, used]
+    parts = onto @ components[:, used][:, :, used] @ onto.T
     if own is not None:
         parts = parts + basis @ own @ basis.T
     # Of symmetric matrices, triangles are enough if what they have once weighs half.
     n = len(basis)
     share = pack_symmetric(np.sqrt(2.0 - np.eye(n)))
     design = (share * pack_symmetric(parts)).T
-    basis_of_fit, factor = np.linalg.qr(design)  # bands share it, and it is small
-    seen = (share * pack_symmetric(basis @ cov @ basis.T)) @ basis_of_fit
-    amounts = np.array([nnls(factor, one)[0] for one in seen])
+    seen = (share * pack_symmetric(basis @ cov @ basis.T)).T
+    # In the basis of the design, which bands share, the systems are small.
+    n_parts = len(parts)
+    factor = np.linalg.qr(np.c_[design, seen], mode="r")[:n_parts]
+    amounts = np.array([nnls(factor[:, :n_parts], one)[0] for one in factor[:, n_parts:].T])
     amounts[:, -1] = np.maximum(amounts[:, -1], 0.01 * amounts.sum(axis=1))
     fitted = amounts @ components.reshape(len(components), -1)
     return fitted.reshape(len(cov), *components.shape[1:])

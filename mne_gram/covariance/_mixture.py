@@ -83,9 +83,9 @@ def _fit_scale(cov, carries_reference, moments, known):
     for m in moments:
         keep = known[m.good] if known[m.good].sum() > 1 else np.ones(len(m.good), bool)
         good = m.good[keep]
-        inner = contrast_basis(carries_reference[good])
-        found = found + m.n_windows * trace(inner @ m.cov[:, keep][:, :, keep] @ inner.T)
-        expected = expected + m.n_windows * trace(inner @ cov[:, good][:, :, good] @ inner.T)
+        carries = carries_reference[good]
+        found = found + m.n_windows * _contrast_trace(m.cov[:, keep][:, :, keep], carries)
+        expected = expected + m.n_windows * _contrast_trace(cov[:, good][:, :, good], carries)
     factor = found / expected
     # A band that the data do not contain, above the Nyquist frequency or too slow for short epochs,
     # gets the size that the nearest band suggests.
@@ -94,6 +94,12 @@ def _fit_scale(cov, carries_reference, moments, known):
         return np.ones((N_BANDS, 1, 1))
     nearest = present[np.abs(np.arange(N_BANDS)[:, None] - present).argmin(axis=1)]
     return (factor[nearest] * _TYPICAL_SHARES / _TYPICAL_SHARES[nearest])[:, None, None]
+
+
+def _contrast_trace(cov, carries_reference):
+    """Return the variance (n_bands,) that covariances have without the reference."""
+    norm = max(carries_reference @ carries_reference, 1)
+    return trace(cov) - cov @ carries_reference @ carries_reference / norm
 
 
 # ---------------------------------------------------------------------------------------------
