@@ -437,46 +437,52 @@ def test_interrupted_while_reading(source, together, tmp_path, monkeypatch):
     _check_clean(tmp_path / "out")
 
 
-# Kills itself before a certain move of a file; reads in its own process, and encodes together.
+# Forks runs that kill themselves before a certain move of a file; each reads in its own process,
+# and encodes together.
 DIE = """
 import os, signal, sys
 from concurrent.futures import ThreadPoolExecutor
+import torch
 from mne_gram import run_bids
 from mne_gram.bids import _journal, _parallel, _shared_batches
 
-root, folder, count, options = sys.argv[1:]
+root, folder, counts, options = sys.argv[1:]
 replace, calls = _journal._replace, []
 
 def die(path, target):
     if "sub-" in str(target):
         calls.append(1)
-        if len(calls) == int(count):
+        if len(calls) == count:
             os.kill(os.getpid(), signal.SIGKILL)
     replace(path, target)
 
 _journal._replace = die
 _parallel._share_batches = lambda settings: True
 _shared_batches._start_readers = lambda n_jobs: ThreadPoolExecutor(1)
-run_bids(root, derivatives=folder, **eval(options))
+for count in eval(counts):
+    pid = os.fork()
+    if not pid:
+        run_bids(root, derivatives=f"{folder}/{count}", **eval(options))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs signals")
-@pytest.mark.parametrize("count", [1, 7, 12])
-def test_killed(source, one_by_one, together, tmp_path, count):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed(source, one_by_one, together, tmp_path):
     """A run killed at any step leaves no partial results, and the next one completes them."""
-    folder = tmp_path / "out"
-    arguments = [source, folder, count, repr(OPTIONS | dict(n_jobs=2))]
+    arguments = [source, tmp_path, (1, 7, 12), repr(OPTIONS | dict(n_jobs=2))]
     command = [sys.executable, "-c", DIE, *map(str, arguments)]
-    run = subprocess.run(command, timeout=200, env=ONE_THREAD)
-    assert run.returncode == -signal.SIGKILL
-    for path in folder.glob("sub-*/eeg/*.npz"):  # each can be read, and has its sidecar
-        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        assert about["Shape"] == list(mne_gram.read_embedding(path).data.shape)
-    report = run_bids(source, derivatives=folder, **OPTIONS)
-    assert set(_get_statuses(report)) <= {"done", "skipped"} and "done" in _get_statuses(report)
-    _check_same(folder, one_by_one.folder)
-    _check_clean(folder)
+    subprocess.run(command, check=True, timeout=200, env=ONE_THREAD)
+    for folder in (tmp_path / "1", tmp_path / "7", tmp_path / "12"):
+        for path in folder.glob("sub-*/eeg/*.npz"):  # each can be read, and has its sidecar
+            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            assert about["Shape"] == list(mne_gram.read_embedding(path).data.shape)
+        report = run_bids(source, derivatives=folder, **OPTIONS)
+        assert set(_get_statuses(report)) <= {"done", "skipped"}
+        assert "done" in _get_statuses(report)
+        _check_same(folder, one_by_one.folder)
+        _check_clean(folder)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def _make_epochs(x, names=NAMES):
 
 
 def _make(model, adapt="probe", **kwargs):
-    few = {} if adapt == "probe" else {"n_epochs": 3, "rank": 2, "learning_rate": 5e-3}
+    few = {"n_epochs": 3, "rank": 2, "learning_rate": 5e-3} if adapt != "probe" else {"cv": 2}
     return GramClassifier(
         adapt, **{"model": model, "line_freq": False, "random_state": 0, **few, **kwargs}
     )
@@ -411,7 +411,7 @@ def test_groups_are_not_parted(adapt, nano, monkeypatch):
     make_folds = _linear_probe.make_folds
     for module in (_fine_tuning, _linear_probe):
         monkeypatch.setattr(module, "make_folds", spy)
-    _make(nano, adapt, ch_names=NAMES, sfreq=160.0, n_epochs=1).fit(x, y, groups=groups)
+    _make(nano, adapt, ch_names=NAMES, sfreq=160.0, n_epochs=1, cv=5).fit(x, y, groups=groups)
     assert len(folds) >= 5
     for train, test in folds:
         assert len(test) and not set(groups[train]) & set(groups[test])

@@ -301,7 +301,7 @@ def test_positions_alone(truth, fill):
     raw = truth.copy().filter(0.5, 45, verbose="error")
     numbered = raw.copy().rename_channels({n: f"EEG {k:03}" for k, n in enumerate(raw.ch_names)})
     errors = []
-    for first in range(0, 16, 4):
+    for first in (0, 8):
         mask = np.zeros(raw.get_data().shape, bool)
         mask[first::16] = True
         found = [
