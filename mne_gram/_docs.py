@@ -137,7 +137,8 @@ line_freq : float | None
     if that is not set, the peak found in the good data, which is logged.""",
     "restoration_seed": """\
 random_state : int | None
-    Seed for ``output="sample"``. The same seed gives the same draw.""",
+    Seed for ``output="sample"``, at least 0: the same seed gives the same draw. None gives another
+    one in each call.""",
     "restoration_network": """\
 device : str | torch.device | None
     The device of the network; None means the CPU.

@@ -136,7 +136,7 @@ def score_classes(y, predicted, probabilities=None, *, labels=None, measures=Non
         True and predicted labels of all windows of the test set: measures other than the accuracy
         cannot be averaged over batches.
     probabilities : array-like, shape (n_windows, n_classes) | None
-        Probabilities of the classes, for the areas under curves.
+        Probabilities of the classes, for the areas under curves; None leaves these out.
     labels : list | None
         The classes, in the order of the probabilities; of two, the second is the positive one.
         None takes those that occur, sorted.

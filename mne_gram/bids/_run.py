@@ -78,6 +78,7 @@ def run_bids(
         backend, such as dask. For accelerators, see Notes.
     shard : str | tuple of int | None
         ``"i/n"`` or ``(i, n)``: process only the i-th of n shares of the recordings, i from 1 to n.
+        None processes all.
     overwrite : bool
         Whether to process recordings again that are up to date, and to replace existing files that
         were not written by mne_gram.
@@ -107,7 +108,8 @@ def run_bids(
     all_channel_gaps : "keep" | "fill"
         As in :func:`mne_gram.restore`.
     random_state : int | None
-        The seed for ``output="sample"``, from which the seed of each recording is derived.
+        The seed for ``output="sample"``, from which the seed of each recording is derived; None
+        draws new ones in each run.
     exclude : list of str
         Channels to leave out, as in :func:`mne_gram.restore`; ``Cz`` also stands for ``EEG Cz-LE``.
         A recording without such a channel is restored nevertheless, and its notes report this.

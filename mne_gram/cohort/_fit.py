@@ -47,7 +47,7 @@ def fit_prior(insts, *, subjects=None, base="bundled", mask=None, n_jobs=1, verb
         The prior to add these recordings to. None uses these recordings alone.
     mask : "auto" | None
         With ``"auto"``, :func:`mne_gram.find_bads` finds bad channels and segments in each
-        recording, which are left out as well.
+        recording, which are left out as well; None leaves out only what is marked as bad.
     n_jobs : int
         The number of recordings that are measured in parallel. The result does not depend on it.
     %(verbose)s

@@ -66,8 +66,8 @@ class GramClassifier(ClassifierMixin, TrialEstimator):
         weights of the bands, as long as features and bands are the same; networks keep their
         weights.
     random_state : int | numpy.random.RandomState | None
-        Seed of the order of trials, the initial weights and the choice of validation trials. The
-        probe is deterministic.
+        Seed of the order of trials, the initial weights and the choice of validation trials; None
+        draws one in each fit. The probe is deterministic.
     %(info)s
     %(ch_names)s
     %(sfreq)s

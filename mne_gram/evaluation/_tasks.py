@@ -225,7 +225,7 @@ def load_recipe_task(recipe, root, *, name=None, line_freq=None, max_windows=Non
     line_freq : float | False | None
         The power line frequency in Hz; None takes the published one.
     max_windows : int | None
-        The maximum number of windows per recording.
+        The maximum number of windows per recording, spread over it; None for all.
     **kwargs : dict
         Further arguments of the reader, such as ``subjects``.
 
@@ -277,7 +277,7 @@ def load_bids_task(
         The entity that labels recordings, as in :func:`mne_gram.datasets.read_bids_windows`;
         None for events.
     labels : list of str | None
-        With ``by``: the values to use.
+        With ``by``: the values to use, in order; None takes all that occur, sorted.
     tmin, length : float
         Start of a window relative to its event, and its length, in seconds.
     within : bool
@@ -287,7 +287,7 @@ def load_bids_task(
     line_freq : float | False | None
         The power line frequency in Hz, as in :func:`mne_gram.preprocess`.
     max_windows : int | None
-        The maximum number of windows per recording.
+        The maximum number of windows per recording, spread over it; None for all.
     **kwargs : dict
         Further arguments of the reader: ``subjects``, ``tasks``.
 
