@@ -2,19 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Find bad channels and segments."""
 
+from ._check import Check, find_bad_spans, find_training_bads, fit_check
 from ._find_bads import find_bads
 from ._report import BAD_PREFIX, BadsReport
 from ._running_check import RunningCheck
-from ._trial_check import TrialCheck, find_training_bads
-from ._window_check import WindowCheck, fit_window_check
 
 __all__ = [
     "BAD_PREFIX",
     "BadsReport",
+    "Check",
     "RunningCheck",
-    "TrialCheck",
-    "WindowCheck",
+    "find_bad_spans",
     "find_bads",
     "find_training_bads",
-    "fit_window_check",
+    "fit_check",
 ]

@@ -89,10 +89,10 @@ def predict_left_out(spectra, cov, carries_reference, good, left):
         mean = np.einsum("c,wcf->wf", share, values[:, good])
         values = values - carries_reference[:, None] * mean[:, None]
         pairs.append((values[:, left], weight @ values[:, good]))
-    return _compare(pairs, np.diagonal(error, axis1=1, axis2=2))
+    return compare(pairs, np.diagonal(error, axis1=1, axis2=2))
 
 
-def _compare(pairs, expected):
+def compare(pairs, expected):
     """Compare channels with predictions: one pair of spectra and one expected error per band."""
     misfit = np.full((len(pairs), *pairs[0][0].shape[:2]), np.nan)
     sums = np.zeros((3, *pairs[0][0].shape[:2]))
@@ -175,7 +175,7 @@ def predict_each(spectra, precision, carries_reference, used):
         values = (values - carries_reference[:, None] * mean[:, None])[:, used]
         pairs.append((values, values - missed))
     misfit = np.full((len(spectra), len(spectra[0]), len(carries_reference)), np.nan)
-    misfit[..., used] = _compare(pairs, 1 / own)[0]
+    misfit[..., used] = compare(pairs, 1 / own)[0]
     return misfit
 
 

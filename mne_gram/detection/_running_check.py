@@ -5,6 +5,7 @@
 import numpy as np
 
 from ..covariance import WINDOW
+from ._check import judge
 
 HOP_SECONDS = 0.25  # from one window of a second to the next
 RECOVERY_SECONDS = 2.0  # without a bad window, until a channel counts as good again
@@ -16,7 +17,7 @@ _MOST = 0.5  # of a window that may be missing, and of the channels that are bad
 class RunningCheck:
     """Finds channels that go bad in data that arrive chunk by chunk, and that are good again.
 
-    ``check`` is a WindowCheck, of whose channels those in ``present (n_channels,)`` arrive.
+    ``check`` is a Check, of whose channels those in ``present (n_channels,)`` arrive.
     """
 
     def __init__(self, check, present, sfreq, line_freq):
@@ -64,9 +65,8 @@ class RunningCheck:
         """Judge the complete window, and return the changes."""
         ignored = (self._marked.mean(axis=1) > _MOST) | ~self._present
         gone = (self._missing.mean(axis=1) > _MOST) & ~ignored
-        window, hidden = self._window[None].copy(), (gone | ignored)[None]
-        reasons, scores = self._check(window, hidden, self._sfreq, self._line_freq)
-        reasons = {why: where[0] for why, where in reasons.items()}
+        window, good = self._window.copy(), ~(gone | ignored)
+        reasons, scores = judge(self._check, window, good, self._sfreq, self._line_freq)
         reasons["nan"] |= gone
         bad = np.any(list(reasons.values()), axis=0)
         self.disturbed = bool(bad.sum() > _MOST * (~ignored).sum())
@@ -76,7 +76,7 @@ class RunningCheck:
         at_once = np.any([where for why, where in reasons.items() if why != "misfit"], axis=0)
         self._noisy = np.where(bad, self._noisy + 1, 0)
         starts = (at_once | (self._noisy >= _SUCCESSIVE)) & ~self.found
-        self._quiet = np.where(~bad & (scores[0] < _STILL_BAD), self._quiet + 1, 0)
+        self._quiet = np.where(~bad & (scores < _STILL_BAD), self._quiet + 1, 0)
         ends = self.found & (self._quiet >= self._recovery)
         self.found = (self.found | starts) & ~ends
         changes = [(k, _first(reasons, k)) for k in np.flatnonzero(starts).tolist()]

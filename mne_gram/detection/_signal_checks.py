@@ -86,17 +86,15 @@ def find_flat(data, sfreq, size):
     return maximum_filter1d(still.view("u1"), **behind) > 0
 
 
-def has_flat(windows, sfreq, size):
-    """Return which channels of windows do not move for 0.2 s or more, (n_windows, n_channels)."""
+def has_flat(data, sfreq, size):
+    """Return which channels do not move for 0.2 s or more, shape (n_channels,)."""
     # Such a run contains a whole block of half its length, which is found much faster.
     length = max(3, round(_FLAT_SECONDS * sfreq)) // 2
-    n_blocks = windows.shape[-1] // length
-    blocks = windows[..., : n_blocks * length].reshape(*windows.shape[:2], n_blocks, length)
-    still = np.ptp(blocks, axis=-1) <= _FLAT_RANGE * size
-    found = still.any(axis=-1)
-    for window, channels in zip(windows, found, strict=True):
-        if channels.any():
-            channels[channels] = find_flat(window[channels], sfreq, size).any(axis=1)
+    n_blocks = data.shape[1] // length
+    blocks = data[:, : n_blocks * length].reshape(len(data), n_blocks, length)
+    found = (np.ptp(blocks, axis=-1) <= _FLAT_RANGE * size).any(axis=-1)
+    if found.any():
+        found[found] = find_flat(data[found], sfreq, size).any(axis=1)
     return found
 
 

@@ -111,7 +111,7 @@ class LiveRestorer:
         self._given_bads = () if isinstance(bads, str) else tuple(bads)
         if delay and self._fit.head is not None:
             raise ValueError("Splines are the same in all frequency bands: use delay=0.")
-        if detect and self._fit.window_check is None:
+        if detect and self._fit.check is None:
             raise ValueError(
                 "Fewer than four channels were good in fit, which is too few to find bad channels: "
                 "use detect=False."
@@ -153,7 +153,7 @@ class LiveRestorer:
         self._check = self._line = None
         if self._detect:
             args = (self._present, self._sfreq, self._line_freq)
-            self._check = RunningCheck(self._fit.window_check, *args)
+            self._check = RunningCheck(self._fit.check, *args)
         if self._wanted_delay:
             operators = self._fit.spatial.operators
             self._line = DelayLine(operators, self._wanted_delay, self._sfreq)

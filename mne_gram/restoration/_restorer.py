@@ -168,7 +168,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             recording,
             self.prior,
             with_spline=self.method == "spline",
-            with_check=self._finds_bads(),
+            searched=self._finds_bads(),
         )
         self._fitted_info = describe_channels(inst.info)
         self.covariance_ = self._trial_fit.covariance
@@ -203,7 +203,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_is_fitted(self)
         self._check_bads(self.ch_names_)
         bads = () if self._finds_bads() else self.bads or ()
-        if self._finds_bads() and self._trial_fit.check is None:
+        if self._finds_bads() and not self._trial_fit.searched:
             raise ValueError("bads='auto' was set after fit: fit the Restorer again.")
         if (self.method == "spline") != (self._trial_fit.head is not None):
             raise ValueError("The method was changed after fit: fit the Restorer again.")

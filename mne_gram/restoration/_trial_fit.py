@@ -16,7 +16,7 @@ from .._recording import (
     find_stray_channels,
 )
 from ..covariance import MIN_GOOD
-from ..detection import TrialCheck, WindowCheck, fit_window_check
+from ..detection import Check, find_bad_spans, fit_check
 from ._blocks import restore_blocks
 from ._fit import Plan, Settings, SpatialFit, fit_spatial, measure_statistics, move_fit
 from ._methods import METHODS
@@ -36,15 +36,16 @@ class RestoredTrial(NamedTuple):
 class TrialFit:
     """The fit to earlier data of the channels in ``info``. Restoring a trial does not change it.
 
-    ``still (n_channels,)`` is which channel is always flat, being the reference.
+    ``still (n_channels,)`` is which channel is always flat, being the reference. ``searched`` is
+    whether bad channels of the earlier data have been found and left out.
     """
 
     info: mne.Info
     spatial: SpatialFit
     head: Head | None  # for splines; None restores by the covariance
     still: np.ndarray
-    window_check: WindowCheck | None  # for streams; None where too few channels were good
-    check: TrialCheck | None  # finds bad channels of new data; None trusts their marks
+    check: Check | None  # what is typical of good channels; None where too few were good
+    searched: bool
 
     @property
     def covariance(self):
@@ -78,8 +79,8 @@ class TrialFit:
         if added.any():
             self._predict(trial, added)
         unknown = hide_channels(~self.known, trial.n_times)
-        if self.check is not None:
-            trial = trial.hide(self.check(trial.hide(unknown), is_raw))
+        if self.searched:
+            trial = trial.hide(find_bad_spans(self.check, trial.hide(unknown), is_raw))
         _check_broken(trial)
         wanted = trial.bad
         unused = np.zeros(len(wanted), bool)
@@ -129,7 +130,7 @@ def describe_channels(info):
     return channels
 
 
-def fit_trials(recording, prior, *, with_spline=False, with_check=False):
+def fit_trials(recording, prior, *, with_spline=False, searched=False):
     """Learn from a recording; returns a `TrialFit`."""
     still = find_flat_channels(recording)
     if still.sum() != 1:
@@ -138,16 +139,19 @@ def fit_trials(recording, prior, *, with_spline=False, with_check=False):
     spatial = fit_spatial(recording, statistics, Settings(prior=prior, on_missing="ignore"))
     head = fit_head(recording.info) if with_spline else None
     carries_reference = statistics.places.carries_reference
-    windows = fit_window_check(recording, spatial.operators.cov, carries_reference, still)
-    check = None
-    if with_check:
-        check = TrialCheck(
-            recording,
-            spatial.operators.cov,
-            carries_reference,
-            lambda part: measure_statistics(part, prior).adapt(),
+    check = fit_check(
+        recording,
+        spatial.operators.cov,
+        carries_reference,
+        still,
+        lambda part: measure_statistics(part, prior).adapt(),
+    )
+    if searched and check is None:
+        raise ValueError(
+            "Found no data in fit that are long enough, with enough good channels, which "
+            "bads='auto' needs. Mark bad channels yourself and set bads=None."
         )
-    return TrialFit(describe_channels(recording.info), spatial, head, still, windows, check)
+    return TrialFit(describe_channels(recording.info), spatial, head, still, check, searched)
 
 
 def hide_channels(channels, n_times):

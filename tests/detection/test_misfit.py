@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from mne_gram.covariance import band_products, interpolation_operators
 from mne_gram.detection._misfit import (
     WindowScorer,
-    _compare,
+    compare,
     drop_channel,
     find_precision,
     predict_each,
@@ -52,10 +52,10 @@ def test_error_of_gain_is_forgiven():
     rng = np.random.default_rng(0)
     predicted, other = rng.standard_normal((2, 4, 3, 20)) + 1j * rng.standard_normal((2, 4, 3, 20))
     expected = [np.full(3, 1e-3)]
-    misfit, correlation = _compare([(1.2 * predicted, predicted)], expected)
+    misfit, correlation = compare([(1.2 * predicted, predicted)], expected)
     assert (misfit < -0.5).all()
     assert_allclose(correlation, 1.0)
-    misfit, correlation = _compare([(other, predicted)], expected)
+    misfit, correlation = compare([(other, predicted)], expected)
     assert (misfit > 2).all() and (np.abs(correlation) < 0.7).all()
 
 

@@ -93,4 +93,4 @@ def test_has_flat():
             window[row, start : start + length] = window[row, start]
     expected = [find_flat(window, 100.0, 1.0).any(axis=1) for window in windows]
     assert 20 < np.sum(expected) < 100
-    assert_array_equal(has_flat(windows, 100.0, 1.0), expected)
+    assert_array_equal([has_flat(window, 100.0, 1.0) for window in windows], expected)
