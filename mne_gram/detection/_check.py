@@ -164,7 +164,8 @@ def judge(check, signals, good, sfreq, line_freq):
     scores = np.full(len(good), -np.inf)
     spectra = _transform(np.where(left[:, None], signals, 0.0), sfreq)
     if left.sum() >= _MIN_CHANNELS and _has_band(spectra):
-        spread = check.spread * np.sqrt(max(1.0, check.seconds * sfreq / signals.shape[1]))
+        ratio = _count_windows(check.seconds) / _count_windows(signals.shape[1] / sfreq)
+        spread = check.spread * np.sqrt(max(1.0, ratio))
         scores[left] = _score(check, spectra, left, spread)[left] / _BAD
     reasons["misfit"] = scores > 1
     return reasons, scores
@@ -198,6 +199,11 @@ def _transform(signals, sfreq):
     windows = np.stack([signals[:, start : start + length] for start in starts])
     spectra = [np.concatenate(values, axis=-1) for values in band_products(windows, sfreq)]
     return [values / np.sqrt(len(starts)) for values in spectra]
+
+
+def _count_windows(seconds):
+    """Return about how many windows, which overlap by half, are in so many seconds."""
+    return max(1.0, 2 * seconds / WINDOW - 1)
 
 
 def _has_band(spectra):
