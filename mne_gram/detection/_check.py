@@ -14,7 +14,7 @@ import numpy as np
 from mne.io import BaseRaw
 
 from .._recording import BadSpans, merge_spans
-from ..covariance import WINDOW, band_products, find_precision, precision_operators
+from ..covariance import WINDOW, band_products, find_precision
 from ._find_bads import find_bads
 from ._misfit import compare, nanmedian
 from ._signal_checks import find_line, has_flat, measure_line
@@ -224,7 +224,8 @@ def _measure(cov, precision, carries_reference, spectra, good):
     """
     rows, others = np.flatnonzero(good), np.flatnonzero(~good)
     weights, expected = np.empty((len(cov), len(good), len(rows))), np.empty(cov.shape[:2])
-    weights[:, others], error = precision_operators(precision, rows, others)
+    error = np.linalg.inv(precision[:, others[:, None], others])
+    weights[:, others] = -error @ precision[:, others[:, None], rows]
     expected[:, others] = np.diagonal(error, axis1=1, axis2=2)
     within = precision[:, rows[:, None], rows]
     within = within + precision[:, rows[:, None], others] @ weights[:, others]
