@@ -17,7 +17,6 @@ from ..covariance import filter_length
 from ._gaps import (
     CONTEXT,
     Estimate,
-    Gap,
     Surroundings,
     measure_miss,
 )
@@ -95,7 +94,7 @@ def _learn_gaps(recording, spatial, borders):
     intermittent = np.flatnonzero(~bad.whole)
     gaps = [(int(k), *span) for k in intermittent for span in bad.spans[k].tolist()]
     sample = np.linspace(0, len(gaps) - 1, min(len(gaps), _MAX_GAPS)).round().astype(int)
-    sample, known, channels, seen = set(sample.tolist()), {}, [], []
+    sample, known, seen = set(sample.tolist()), {}, []
     inner = np.array(borders[1:-1])
     for number, (channel, start, stop) in enumerate(gaps):
         is_cut = np.searchsorted(inner, start, "right") < np.searchsorted(inner, stop)
@@ -104,48 +103,38 @@ def _learn_gaps(recording, spatial, borders):
         inside = cuts[(cuts > start) & (cuts < stop)].tolist()
         for a, b in zip([start, *inside], [*inside, stop], strict=True):
             segment = segments[np.searchsorted(segments[:, 0], a, "right") - 1]
-            gap = Gap(channel, a, b, tuple(segment.tolist()))
-            around = _look_around(recording, spatial, gap)
+            around = _look_around(recording, spatial, channel, (a, b), tuple(segment.tolist()))
             if number in sample:
-                channels.append(channel)
                 seen.append(around)
             if ((inner > a) & (inner < b)).any():
                 known.setdefault(channel, []).append(around)
-    return replace(spatial, miss=measure_miss(channels, seen, recording.sfreq), known=known)
+    return replace(spatial, miss=measure_miss(seen, recording.sfreq), known=known)
 
 
-def _look_around(recording, spatial, gap):
+def _look_around(recording, spatial, channel, gap, segment):
     """Find what surrounds a gap of the recording, reading no more than its ends."""
-    sfreq, (channel, start, stop, segment, _) = recording.sfreq, gap
+    sfreq, (start, stop) = recording.sfreq, gap
     reach = round(CONTEXT * sfreq) + filter_length(sfreq)
     windows = [(start - reach, stop + reach)]
     if stop - start > 4 * reach:
         windows = [(start - reach, start + reach), (stop - reach, stop + reach)]
-    times, misses, steps = [], [], []
+    parts, steps = [], []
     for left, right in windows:
         left, right = max(left, segment[0]), min(right, segment[1])
         block = recording.block(left, right)
-        whole = (0, right - left)
-        inside = Gap(channel, max(start, left) - left, min(stop, right) - left, whole)
-        steps.append(usual_steps(block, inside, whole))
+        inside = max(start, left) - left, min(stop, right) - left
+        steps.append(usual_steps(block, channel, inside, (0, right - left)))
         for row, baseline in spatial.baselines.items():
             block.data[row] -= baseline(block.times)
-        _, gaps, surroundings = find_gaps(block, spatial)
-        place = channel, inside.start
-        around = next(
-            around
-            for gap, around in zip(gaps, surroundings, strict=True)
-            if (gap.channel, gap.start) == place
-        )
-        times.append(around.times + left)
-        misses.append(around.miss)
+        for gaps, around in zip(*find_gaps(block, spatial)[1:], strict=True):
+            here = np.flatnonzero((gaps.channel == channel) & (gaps.start == inside[0]))
+            parts += [around.select(number).shift(-left) for number in here.tolist()]
     steps = np.concatenate(steps)
     return Surroundings(
-        start,
-        stop,
-        np.concatenate(times),
-        np.concatenate(misses),
-        is_alone=(start, stop) == segment,
+        *(np.array([value]) for value in (channel, start, stop, (start, stop) == segment)),
+        counts=np.array([sum(len(part.times) for part in parts)]),
+        times=np.concatenate([part.times for part in parts]),
+        miss=np.concatenate([part.miss for part in parts]),
         step=find_limit(steps) if len(steps) else None,
     )
 

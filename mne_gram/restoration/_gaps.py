@@ -21,7 +21,7 @@ CONTEXT = 2.0  # seconds on either side of a gap in which the miss is measured
 _DEFAULT_DECAY = ((0.6, 0.02), (0.4, 0.15))
 _DEFAULT_SECONDS = 4.0  # how many seconds of the recording's own miss weigh as much
 DENSE, _MOST_NEAR = 20.0, 16  # gaps per second from where so many samples on a side predict
-_TOGETHER, _MOST_VALUES = 1024, 2**20  # gaps, and values of their systems, at once
+_MOST_VALUES = 2**20  # of the systems of gaps, at once
 
 
 @dataclass(eq=False, slots=True)
@@ -36,18 +36,50 @@ class Estimate:
     invented: bool = False  # whether only past and future samples indicated it
 
 
-class Gap(NamedTuple):
-    """A bad span of one channel, as far as it lies in the block at hand.
+class Gaps(NamedTuple):
+    """Some gaps of a block, and their estimates from other channels, all of them end to end.
 
-    ``segment`` is the segment of continuous time that it is in, ``joined`` what `join_runs` yields
-    of it, None where too few channels are good.
+    Gaps are bad spans of one channel, as far as they lie in the block. ``told`` is whether enough
+    channels are good. If not, ``values`` are a line across the gap.
     """
 
-    channel: int
-    start: int
-    stop: int
-    segment: tuple
-    joined: tuple | None = None
+    channel: np.ndarray  # (n_gaps,)
+    start: np.ndarray  # likewise, samples
+    stop: np.ndarray
+    told: np.ndarray
+    values: np.ndarray  # (n_samples,)
+    std: np.ndarray  # likewise
+
+    @property
+    def sizes(self):
+        """How many samples each gap has, (n_gaps,)."""
+        return self.stop - self.start
+
+
+class Surroundings(NamedTuple):
+    """The good samples around some gaps, and what the estimates miss there, end to end."""
+
+    channel: np.ndarray  # (n_gaps,)
+    start: np.ndarray  # likewise, of the whole gap, also beyond the block
+    stop: np.ndarray
+    is_alone: np.ndarray  # whether the gap fills a segment of continuous time
+    counts: np.ndarray  # how many samples are around it
+    times: np.ndarray  # (n_samples,), their numbers
+    miss: np.ndarray  # likewise
+    step: float | None = None  # how large a step is usual around the only gap, if that is known
+
+    def select(self, number):
+        """Return those of one gap."""
+        some = slice(number, number + 1)
+        stop = self.counts[: number + 1].sum()
+        inside = slice(stop - self.counts[number], stop)
+        return Surroundings(*(x[some] for x in self[:5]), *(x[inside] for x in self[5:7]))
+
+    def shift(self, samples):
+        """Return the same, counted from another sample."""
+        return self._replace(
+            start=self.start - samples, stop=self.stop - samples, times=self.times - samples
+        )
 
 
 class Miss(NamedTuple):
@@ -60,103 +92,100 @@ class Miss(NamedTuple):
     spreads: dict
 
 
-class Surroundings(NamedTuple):
-    """The good samples around a gap."""
-
-    start: int
-    stop: int
-    times: np.ndarray  # (n,), their numbers
-    miss: np.ndarray  # (n,), what the estimate misses there
-    is_alone: bool  # whether the gap fills a segment of continuous time
-    step: float | None = None  # how large a step is usual there, if that is known already
-
-    def shift(self, samples):
-        """Return the same, counted from another sample."""
-        return self._replace(
-            start=self.start - samples,
-            stop=self.stop - samples,
-            times=self.times - samples,
-        )
+def join_surroundings(parts):
+    """Return the Surroundings of several gaps, from those of each."""
+    return Surroundings(*map(np.concatenate, zip(*(part[:7] for part in parts), strict=True)))
 
 
-def look_around(block, gap):
-    """Find good samples around a gap and what its estimate misses there."""
-    channel, start, stop, segment, joined = gap
+# ---------------------------------------------------------------------------------------------
+# The miss around gaps, predicted into them
+
+
+def look_around(block, gaps, estimates=None):
+    """Return Gaps and their Surroundings.
+
+    ``gaps (n_gaps, 5)`` are channel, start, stop, and start and stop of the segment; ``estimates``
+    what `join_runs` yields of them. None is for gaps in which too few channels are good.
+    """
+    channel, start, stop, first, last = gaps.T
     reach = round(CONTEXT * block.sfreq)
-    left, right = max(segment[0], start - reach), min(segment[1], stop + reach)
-    if joined is not None:
-        left, right = max(left, joined[0]), min(right, joined[0] + len(joined[1]))
-    times = (~block.mask[channel, left:right]).nonzero()[0]
-    times += left
-    miss = block.data[channel].take(times)
-    if joined is not None:
-        miss -= joined[1].take(times - joined[0])
-    return Surroundings(start, stop, times, miss, is_alone=(start, stop) == tuple(segment))
+    if estimates is None:
+        left, right = np.maximum(first, start - reach), np.minimum(last, stop + reach)
+        values = std = np.zeros((right - left).sum())
+    else:
+        left, right, values, std = estimates
+    sizes = right - left
+    owner = np.repeat(np.arange(len(gaps)), sizes)
+    times = count_up(left, sizes)
+    inside = (times >= start[owner]) & (times < stop[owner])
+    around = ~block.mask[channel[owner], times]
+    around &= (times >= (start - reach)[owner]) & (times < (stop + reach)[owner])
+    counts = np.bincount(owner[around], minlength=len(gaps))
+    miss = block.data[channel[owner[around]], times[around]] - values[around]
+    values, std = values[inside], std[inside]
+    if estimates is None:
+        values = block.data[channel[owner[inside]], times[inside]]
+    told = np.full(len(gaps), estimates is not None)
+    is_alone = (start == first) & (stop == last)
+    return (
+        Gaps(channel, start, stop, told, values, std),
+        Surroundings(channel, start, stop, is_alone, counts, times[around], miss),
+    )
 
 
-def measure_miss(channels, surroundings, sfreq):
-    """Learn from the surroundings of gaps, and the channel of each, what estimates miss."""
-    return Miss(_fit_kernel(surroundings, sfreq), _channel_spreads(channels, surroundings))
+def count_up(starts, sizes):
+    """Return ``arange(start, start + size)`` of all, end to end."""
+    return np.arange(sizes.sum()) + np.repeat(starts + sizes - np.cumsum(sizes), sizes)
+
+
+def measure_miss(surroundings, sfreq):
+    """Learn from a list of Surroundings what estimates miss."""
+    return Miss(_fit_kernel(surroundings, sfreq), _channel_spreads(surroundings))
 
 
 def bridge(block, gaps, surroundings, miss, fill_gaps):
     """Add to each estimate what it misses at the gap's ends, predicted into the gap.
 
-    Gaps without an estimate have a line drawn across in the block; they are left out, or filled
-    from past and future samples alone with ``fill_gaps``.
+    ``gaps`` and ``surroundings`` are lists of the same length. Gaps without an estimate are left
+    out, or filled from past and future samples alone with ``fill_gaps``. Returns Estimates in the
+    order of channels and time.
     """
-    most = _MOST_NEAR if len(gaps) > DENSE * block.n_times / block.sfreq else None
-    kept = [
-        (gap, around)
-        for gap, around in zip(gaps, surroundings, strict=True)
-        # Else there is nothing before and nothing after to continue.
-        if gap.joined is not None or (fill_gaps and not around.is_alone)
-    ]
+    n_gaps = sum(len(some.channel) for some in gaps)
+    most = _MOST_NEAR if n_gaps > DENSE * block.n_times / block.sfreq else None
     estimates = []
-    for some in (kept[k : k + _TOGETHER] for k in range(0, len(kept), _TOGETHER)):
-        estimates += _bridge_some(block, some, miss, most)
-    return estimates
+    for some, around in zip(gaps, surroundings, strict=True):
+        correction, share = _predict(some, around, miss.kernel, block.sfreq, most)
+        seen = [miss.spreads.get(channel, np.nan) for channel in some.channel.tolist()]
+        seen = np.repeat(seen, some.sizes)
+        std = np.where(np.repeat(some.told, some.sizes), some.std, np.nan_to_num(seen))
+        # The miss around the gaps weighs as much as the model.
+        std = share * np.where(np.isnan(seen), std, np.sqrt((std**2 + seen**2) / 2))
+        # Where nothing is known at all, the line that was drawn across the gap stays.
+        used = np.repeat(some.told | (around.counts == 0), some.sizes)
+        values = np.where(used, some.values, 0.0) + correction
+        # Else there is nothing before and nothing after to continue.
+        kept = some.told | (fill_gaps & ~around.is_alone)
+        ends = np.cumsum(some.sizes)
+        rows = np.stack([some.channel, some.start, some.stop, ends - some.sizes, ends, ~some.told])
+        estimates += [
+            Estimate(channel, start, stop, values[a:b], std[a:b], bool(invented))
+            for channel, start, stop, a, b, invented in rows[:, kept].T.tolist()
+        ]
+    return sorted(estimates, key=lambda estimate: (estimate.channel, estimate.start))
 
 
-def _bridge_some(block, gaps, miss, most):
-    """Return the Estimates of some gaps, given as (Gap, Surroundings)."""
-    values, std = [], []
-    for (channel, a, b, _, joined), around in gaps:
-        if joined is not None:
-            inside = slice(a - joined[0], b - joined[0])
-            values.append(joined[1][inside])
-            std.append(joined[2][inside])
-        else:  # where nothing is known at all, the line that was drawn across the gap stays
-            values.append(np.zeros(b - a) if len(around.times) else block.data[channel, a:b])
-            std.append(np.full(b - a, miss.spreads.get(channel, 0.0)))
-    spans = np.array([(gap.start, gap.stop) for gap, _ in gaps])
-    correction, share = _predict(
-        [around for _, around in gaps], spans, miss.kernel, block.sfreq, most
-    )
-    values, std = np.concatenate(values) + correction, np.concatenate(std)
-    # The miss around the gaps weighs as much as the model.
-    sizes = spans[:, 1] - spans[:, 0]
-    seen = np.repeat([miss.spreads.get(gap.channel, np.nan) for gap, _ in gaps], sizes)
-    std = share * np.where(np.isnan(seen), std, np.sqrt((std**2 + seen**2) / 2))
-    ends = np.cumsum(sizes).tolist()
-    return [
-        Estimate(gap.channel, gap.start, gap.stop, values[a:b], std[a:b], gap.joined is None)
-        for (gap, _), a, b in zip(gaps, [0, *ends], ends, strict=False)
-    ]
-
-
-def _channel_spreads(channels, surroundings):
+def _channel_spreads(surroundings):
     """Return the size of the miss around each channel's gaps."""
-    misses = {}
-    for channel, around in zip(channels, surroundings, strict=True):
-        if len(around.miss) > 1:
-            misses.setdefault(channel, []).append(around.miss)
-    spreads = {}
-    for channel, own in misses.items():
-        sizes, flat = np.array([len(miss) for miss in own]), np.concatenate(own)
-        flat -= np.repeat(np.add.reduceat(flat, np.cumsum(sizes) - sizes) / sizes, sizes)
-        spreads[channel] = np.sqrt(flat @ flat / len(flat))
-    return spreads
+    n_channels = 1 + max((around.channel.max(initial=0) for around in surroundings), default=0)
+    squares, counts = np.zeros((2, n_channels))
+    for around in surroundings:
+        owner = np.repeat(np.arange(len(around.counts)), around.counts)
+        mean = np.bincount(owner, around.miss, len(around.counts)) / np.maximum(around.counts, 1)
+        channel = np.where(around.counts > 1, around.channel, n_channels)[owner]
+        centred = (around.miss - mean[owner]) ** 2
+        squares += np.bincount(channel, centred, n_channels + 1)[:-1]
+        counts += np.bincount(channel, minlength=n_channels + 1)[:-1]
+    return {channel: np.sqrt(squares[channel] / counts[channel]) for channel in counts.nonzero()[0]}
 
 
 def _fit_kernel(surroundings, sfreq):
@@ -165,11 +194,15 @@ def _fit_kernel(surroundings, sfreq):
     kernel = sum(share * np.exp(-lags / (decay * sfreq)) for share, decay in _DEFAULT_DECAY)
     n_lags = round(REACH * sfreq) + 1
     products, seconds = np.zeros(n_lags), 0.0
-    for times, miss in ((a.times, a.miss) for a in surroundings if len(a.times) >= 2 * n_lags):
-        cuts = np.r_[0, np.flatnonzero(np.diff(times) > 1) + 1, len(times)]
+    for around in surroundings:
+        # Where continuous time ends, from one gap to the next at the latest.
+        cuts = np.concatenate(
+            [np.cumsum(around.counts), np.flatnonzero(np.diff(around.times) != 1) + 1]
+        )
+        cuts = np.unique(np.append(cuts, 0))
         long = np.diff(cuts) >= 2 * n_lags
         for a, b in zip(cuts[:-1][long], cuts[1:][long], strict=True):
-            x = miss[a:b] - miss[a:b].mean()
+            x = around.miss[a:b] - around.miss[a:b].mean()
             power = x @ x
             if power <= 0:
                 continue
@@ -185,56 +218,64 @@ def _fit_kernel(surroundings, sfreq):
     return kernel
 
 
-def _predict(surroundings, spans, kernel, sfreq, most=None):
-    """Krige the miss into gaps ``(n, 2)``; also the share of its deviation that stays.
+def _predict(gaps, around, kernel, sfreq, most=None):
+    """Krige the miss into gaps; also the share of its deviation that stays, both (n_samples,).
 
-    Both are arrays of all gaps end to end. ``most`` is how many samples on either side are used,
-    if that is limited.
+    ``most`` is how many samples on either side are used, if that is limited.
     """
-    reach, levels = round(REACH * sfreq), _find_levels([a.miss for a in surroundings], sfreq)
-    same = {}  # gaps with so many samples near
-    for number, (around, level) in enumerate(zip(surroundings, levels, strict=True)):
-        first, middle, last = around.times.searchsorted(
-            (around.start - reach, around.start, around.stop + reach)
-        )
-        if most is not None:
-            first, last = max(first, middle - most), min(last, middle + most)
-        if last > first:
-            near = around.times[first:last], around.miss[first:last] - level
-            same.setdefault(int(last - first), []).append((number, *near))
-    sizes = spans[:, 1] - spans[:, 0]
+    levels = _find_levels(around.miss, around.counts, sfreq)
+    first, n_near = _find_near(around, round(REACH * sfreq), most)
+    sizes = gaps.sizes
     correction, share = np.repeat(levels, sizes), np.ones(sizes.sum())
     # Only the ends of a long gap are correlated with what is around it.
-    edges = np.array([(around.start, around.stop) for around in surroundings])
-    owner = np.repeat(np.arange(len(spans)), sizes)
-    gap = np.arange(len(owner)) + np.repeat(spans[:, 1] - np.cumsum(sizes), sizes)
-    depth = np.minimum(gap - edges[owner, 0], edges[owner, 1] - 1 - gap)
+    times, owner = count_up(gaps.start, sizes), np.repeat(np.arange(len(sizes)), sizes)
+    depth = np.minimum(times - around.start[owner], around.stop[owner] - 1 - times)
     places = np.flatnonzero(depth < len(kernel))
-    cuts = np.searchsorted(owner[places], np.arange(len(spans) + 1))
+    counts = np.bincount(owner[places], minlength=len(sizes))
+    begin = np.cumsum(counts) - counts
     tapered = np.append(kernel, 0.0)
-    for n_near, group in same.items():
+    for n in np.unique(n_near[(n_near > 0) & (counts > 0)]):
+        same = np.flatnonzero((n_near == n) & (counts > 0))
         # So many at once that memory stays small.
-        size = max(1, _MOST_VALUES // n_near // (n_near + sizes.max()))
-        for some in (group[k : k + size] for k in range(0, len(group), size)):
-            numbers, times, miss = zip(*some, strict=True)
-            own = [places[cuts[k] : cuts[k + 1]] for k in numbers]
-            found = _krige(np.array(times), np.array(miss), [gap[place] for place in own], tapered)
-            own = np.concatenate(own)
+        size = max(1, _MOST_VALUES // n // (n + counts[same].max()))
+        for some in (same[k : k + size] for k in range(0, len(same), size)):
+            near = first[some, None] + np.arange(n)
+            own = places[count_up(begin[some], counts[some])]
+            miss = around.miss[near] - levels[some, None]
+            found = _krige(around.times[near], miss, times[own], counts[some], tapered)
             correction[own] += found[0]
             share[own] = found[1]
     return correction, share
 
 
-def _krige(times, miss, gaps, tapered):
-    """Predict ``miss (n, n_near)`` at ``times (n, n_near)`` to the samples of n gaps."""
+def _find_near(around, reach, most):
+    """Return the first of the samples that predict into each gap, and how many there are."""
+    ends = np.cumsum(around.counts)
+    # All gaps on one axis, one after the other.
+    low = min(around.times.min(initial=0), around.start.min() - reach)
+    length = max(around.times.max(initial=0), around.stop.max() + reach) - low + 1
+    axis = np.arange(len(ends)) * length - low
+    times = around.times + np.repeat(axis, around.counts)
+    first, middle, last = np.searchsorted(
+        times, [around.start - reach + axis, around.start + axis, around.stop + reach + axis]
+    )
+    if most is not None:
+        first, last = np.maximum(first, middle - most), np.minimum(last, middle + most)
+    return first, last - first
+
+
+def _krige(times, miss, wanted, counts, tapered):
+    """Predict ``miss (n, n_near)`` at ``times (n, n_near)`` to times ``wanted`` of n gaps.
+
+    These are end to end, ``counts (n,)`` of each gap.
+    """
     system = tapered.take(np.abs(times[:, :, None] - times[:, None]), mode="clip")
     diagonal = np.arange(times.shape[1])
     system[:, diagonal, diagonal] += 1e-4 * tapered[0]
-    ends = np.cumsum([len(gap) for gap in gaps])
-    owner = np.repeat(np.arange(len(gaps)), [len(gap) for gap in gaps])
-    across = np.concatenate(gaps)[:, None] - times[owner]
+    across = wanted[:, None] - np.repeat(times, counts, axis=0)
     across = tapered.take(np.abs(across, out=across), mode="clip")
     prediction, weights = np.empty(len(across)), np.empty(across.shape)
+    ends = np.cumsum(counts).tolist()
     for matrix, row, a, b in zip(system, miss, [0, *ends], ends, strict=False):
         # Without the checks of SciPy's cho_solve, which take longer.
         _, found, failed = dposv(matrix, across[a:b].T)
@@ -246,24 +287,20 @@ def _krige(times, miss, gaps, tapered):
     return prediction, np.sqrt((1 - explained).clip(0.01, 1))
 
 
-def _find_levels(misses, sfreq):
+def _find_levels(miss, counts, sfreq):
     """Return the constant part of each miss, as far as it exceeds its fluctuations.
 
     An amplifier without a high-pass has electrode offsets that no other channel shows.
     """
-    sizes = np.array([len(miss) for miss in misses])
-    n_parts = np.maximum(2, np.round(sizes / (_LEVEL_PART * sfreq)).astype(int))
-    levels = np.zeros(len(misses))
-    enough = np.flatnonzero(sizes >= n_parts)
-    if not len(enough):
+    n_parts = np.maximum(2, np.round(counts / (_LEVEL_PART * sfreq)).astype(int))
+    levels, enough = np.zeros(len(counts)), counts >= n_parts
+    if not enough.any():
         return levels
-    sizes, n_parts = sizes[enough], n_parts[enough]
+    miss, counts, n_parts = miss[np.repeat(enough, counts)], counts[enough], n_parts[enough]
     # Parts of nearly the same length, of all misses end to end.
-    owner = np.repeat(np.arange(len(enough)), n_parts)
-    part = np.arange(len(owner)) - (np.cumsum(n_parts) - n_parts)[owner]
-    lengths = (sizes // n_parts)[owner] + (part < (sizes % n_parts)[owner])
-    flat = np.concatenate([misses[k] for k in enough])
-    means = np.add.reduceat(flat, np.cumsum(lengths) - lengths) / lengths
+    owner, part = np.repeat(np.arange(len(counts)), n_parts), count_up(0 * n_parts, n_parts)
+    lengths = (counts // n_parts)[owner] + (part < (counts % n_parts)[owner])
+    means = np.add.reduceat(miss, np.cumsum(lengths) - lengths) / lengths
     level = np.bincount(owner, means) / n_parts
     variance = np.bincount(owner, (means - level[owner]) ** 2) / (n_parts - 1) / n_parts
     doubt = np.divide(_DOUBT * variance, level**2, out=np.ones(len(level)), where=level != 0)

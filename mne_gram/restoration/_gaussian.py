@@ -20,8 +20,8 @@ from ._gaps import (
     CONTEXT,
     REACH,
     Estimate,
-    Gap,
     bridge,
+    join_surroundings,
     look_around,
     measure_miss,
 )
@@ -57,9 +57,8 @@ def estimate_spatial(block, spatial):
         data[channel] -= baseline(times)
     runs, gaps, surroundings = find_gaps(block, spatial)
     if spatial.known:
-        known = [_recall(block, gap, spatial) for gap in gaps]
-        surroundings = [a or b for a, b in zip(known, surroundings, strict=True)]
-    miss = spatial.miss or measure_miss([gap.channel for gap in gaps], surroundings, block.sfreq)
+        surroundings = [_recall_all(block, around, spatial) for around in surroundings]
+    miss = spatial.miss or measure_miss(surroundings, block.sfreq)
     estimates = bridge(block, gaps, surroundings, miss, spatial.fill_gaps)
     write_estimates(block, estimates)
     found = _estimate_whole(block, runs, spatial)
@@ -78,7 +77,10 @@ def finish(block, estimates, spatial):
     """Limit the steps at the seams of estimates, and write them into the block."""
     known = {}
     if spatial.known:
-        recalled = {(e.channel, e.start): _recall(block, e, spatial) for e in estimates}
+        recalled = {
+            (e.channel, e.start): _recall(block, e.channel, e.start, e.stop, spatial)
+            for e in estimates
+        }
         known = {key: a.step for key, a in recalled.items() if a is not None and a.step is not None}
     limit_steps(block, estimates, known)
     write_estimates(block, estimates)
@@ -90,10 +92,18 @@ def write_estimates(block, estimates):
         block.data[estimate.channel, estimate.start : estimate.stop] = estimate.values
 
 
-def _recall(block, gap, spatial):
+def _recall_all(block, surroundings, spatial):
+    """Replace the Surroundings of gaps that continue beyond the block by what is known of them."""
+    gaps = np.stack(surroundings[:3], axis=1).tolist()
+    known = [_recall(block, *gap, spatial) for gap in gaps]
+    parts = [around or surroundings.select(k) for k, around in enumerate(known)]
+    return join_surroundings(parts) if any(known) else surroundings
+
+
+def _recall(block, channel, start, stop, spatial):
     """Return what is known of a gap that continues beyond the block, else None."""
-    for around in spatial.known.get(gap.channel, ()):
-        if around.start <= block.first + gap.start and block.first + gap.stop <= around.stop:
+    for around in spatial.known.get(channel, ()):
+        if around.start[0] <= block.first + start and block.first + stop <= around.stop[0]:
             return around.shift(block.first)
     return None
 
@@ -105,7 +115,7 @@ def _recall(block, gap, spatial):
 def find_gaps(block, spatial):
     """Estimate intermittent channels from those that are good at the time.
 
-    Returns the runs of these channels, their Gaps and the Surroundings of each; baselines are
+    Returns the runs of these channels, and lists of Gaps and of their Surroundings; baselines are
     already subtracted.
     """
     others = np.flatnonzero(~spatial.whole)
@@ -121,19 +131,15 @@ def find_gaps(block, spatial):
         sharing = [shared if crowded else None for crowded in chosen]
     _fill_roughly(block.data, intermittent, others, runs, sharing, spatial.operators)
     enough = (~block.mask).sum(axis=0) >= MIN_GOOD
-    gaps = [Gap(*gap) for gap in list_gaps(intermittent, block.segments, enough)]
-    surroundings = [None if enough[gap.start] else look_around(block, gap) for gap in gaps]
-    numbers = [number for number, gap in enumerate(gaps) if enough[gap.start]]
+    listed = list_gaps(intermittent, block.segments, enough)
+    listed = np.array([(*gap[:3], *gap[3]) for gap in listed], int).reshape(-1, 5)
+    told = enough[listed[:, 1]]
     estimates = _estimate_runs(block, spatial, intermittent, runs, sharing, margin)
-    for k, joined in join_runs(
-        [gaps[number] for number in numbers], estimates, margin, block.n_times, block.sfreq
-    ):
-        number, (left, values, std) = numbers[k], joined
-        gap = gaps[number]
-        surroundings[number] = look_around(block, gap._replace(joined=joined))
-        inside = slice(gap.start - left, gap.stop - left)
-        gaps[number] = gap._replace(joined=(gap.start, values[inside].copy(), std[inside].copy()))
-    return runs, gaps, surroundings
+    joined = join_runs(listed[told], estimates, margin, block.n_times, block.sfreq)
+    found = [look_around(block, listed[told][some], parts) for some, *parts in joined]
+    if not told.all():
+        found.append(look_around(block, listed[~told]))
+    return runs, [gaps for gaps, _ in found], [around for _, around in found]
 
 
 def _estimate_runs(block, spatial, mask, runs, sharing, margin):

@@ -7,7 +7,7 @@ A gap of a channel consists of one or more runs, each with an estimate from othe
 
 import numpy as np
 
-_TOGETHER = 2048  # gaps that are joined at once
+_TOGETHER = 2**18  # samples of gaps that are joined at once
 _BLEND = 0.05  # seconds over which two estimates of one gap are cross-faded
 
 
@@ -41,27 +41,28 @@ def list_gaps(mask, segments, enough=None):
 
 
 def join_runs(gaps, estimates, margin, n_times, sfreq):
-    """Cross-fade the estimates of the runs of gaps; yield the number of each gap and its estimate.
+    """Cross-fade the estimates of the runs of gaps.
 
-    ``gaps`` are those from `list_gaps`. ``estimates`` yields run (start, stop), channels, first
-    sample, values (n_channels, n_times), which go ``margin`` samples beyond the run within its
-    segment, and standard deviations (n_channels,). An estimate is first sample, values and standard
-    deviations. Gaps are yielded when their last run is over, so that few of them take memory.
+    ``gaps (n_gaps, 5)`` are channel, start, stop, and start and stop of the segment. ``estimates``
+    yields run (start, stop), channels, first sample, values (n_channels, n_times), which go
+    ``margin`` samples beyond the run within its segment, and standard deviations (n_channels,).
+    Yields numbers of gaps, and for these first and last sample (n,), values and standard deviations
+    (n_samples,) end to end, as soon as their last run is over: few of them take memory at a time.
     """
-    starts = np.array([gap[1] for gap in gaps], int)
-    order, first, under_way = np.argsort(starts, kind="stable"), 0, []
+    order = np.argsort(gaps[:, 1], kind="stable")
+    taken = np.cumsum((gaps[order, 2] - gaps[order, 1]) + 2 * margin) // _TOGETHER
+    parts = np.split(order, np.flatnonzero(np.diff(taken)) + 1) if len(gaps) else []
+    under_way = []
     for run, *estimate in estimates:
         for joined in [joined for joined in under_way if joined.stop <= run[0]]:
             under_way.remove(joined)
-            yield from joined.finish()
-        while first < len(gaps) and starts[order[first]] <= run[0]:
-            numbers = np.sort(order[first : first + _TOGETHER]).tolist()
-            under_way.append(_JoinedRuns(numbers, gaps, margin, n_times, sfreq))
-            first += _TOGETHER
+            yield joined.finish()
+        while parts and gaps[parts[0][0], 1] <= run[0]:
+            under_way.append(_JoinedRuns(np.sort(parts.pop(0)), gaps, margin, n_times, sfreq))
         for joined in under_way:
             joined.add(run, *estimate)
     for joined in under_way:
-        yield from joined.finish()
+        yield joined.finish()
 
 
 class _JoinedRuns:
@@ -69,15 +70,13 @@ class _JoinedRuns:
 
     def __init__(self, numbers, gaps, margin, n_times, sfreq):
         self._numbers, self._n_times, self._sfreq = numbers, n_times, sfreq
-        spans = [
-            (channel, a, b, max(segment[0], a - margin), min(segment[1], b + margin))
-            for channel, a, b, segment, *_ in (gaps[number] for number in numbers)
-        ]
-        self._channels, self._starts, self._stops, self._left, right = np.array(spans).T
+        self._channels, self._starts, self._stops, first, last = gaps[numbers].T
+        self._left = np.maximum(first, self._starts - margin)
+        self._right = np.minimum(last, self._stops + margin)
         self._keys = self._channels * n_times + self._starts
-        self._ends = np.cumsum(right - self._left)
-        self._offsets = self._ends - right  # from the number of a sample to its place
-        self._values, self._std, self._weight = np.zeros((3, self._ends[-1]))
+        ends = np.cumsum(self._right - self._left)
+        self._offsets = ends - self._right  # from the number of a sample to its place
+        self._values, self._std, self._weight = np.zeros((3, ends[-1]))
         self.stop = self._stops.max()
 
     def add(self, run, channels, left, values, spread):
@@ -100,14 +99,10 @@ class _JoinedRuns:
         self._values[places] += share
 
     def finish(self):
-        """Yield the number of each gap, and first sample, values and standard deviations."""
+        """Return what `join_runs` yields."""
         self._values /= self._weight
         self._std /= self._weight
-        ends = self._ends.tolist()
-        for number, left, a, b in zip(
-            self._numbers, self._left.tolist(), [0, *ends], ends, strict=False
-        ):
-            yield number, (left, self._values[a:b], self._std[a:b])
+        return self._numbers, self._left, self._right, self._values, self._std
 
 
 def _fade(distance, length, sfreq):

@@ -67,9 +67,9 @@ def _find_limits(block, estimates, known):
     return np.array(limits, float)
 
 
-def usual_step(block, gap, segment):
-    """Return the 99th percentile of a channel's good steps in the 2 s around a gap, or None."""
-    steps = usual_steps(block, gap, segment)
+def usual_step(block, estimate, segment):
+    """Return the 99th percentile of a channel's good steps in the 2 s around, or None."""
+    steps = usual_steps(block, estimate.channel, (estimate.start, estimate.stop), segment)
     return find_limit(steps) if len(steps) else None
 
 
@@ -77,14 +77,14 @@ def find_limit(steps):
     """Return the 99th percentile of steps as NumPy's quantile does, which takes longer."""
     place = _STEP_QUANTILE * (len(steps) - 1)
     low = int(place)
-    low, high = np.partition(steps, [low, min(low + 1, len(steps) - 1)])[low : low + 2][[0, -1]]
-    return low + (place % 1) * (high - low)
+    below, above = np.partition(steps, [low, min(low + 1, len(steps) - 1)])[low : low + 2][[0, -1]]
+    return below + (place - low) * (above - below)
 
 
-def usual_steps(block, gap, segment):
+def usual_steps(block, channel, gap, segment):
     """Return the absolute good steps of a channel in the 2 s around a gap, shape (n_steps,)."""
     reach = round(_STEP_WINDOW * block.sfreq)
-    left, right = max(segment[0], gap.start - reach), min(segment[1], gap.stop + reach)
-    row = block.data[gap.channel, left:right]
-    good = ~block.mask[gap.channel, left:right]
+    left, right = max(segment[0], gap[0] - reach), min(segment[1], gap[1] + reach)
+    row = block.data[channel, left:right]
+    good = ~block.mask[channel, left:right]
     return np.abs(np.diff(row))[good[1:] & good[:-1]]

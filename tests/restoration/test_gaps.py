@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram._recording import Block
 from mne_gram.restoration import _runs
-from mne_gram.restoration._gaps import Estimate, Gap, bridge, look_around, measure_miss
+from mne_gram.restoration._gaps import Estimate, bridge, look_around, measure_miss
 from mne_gram.restoration._runs import join_runs, list_gaps
 from mne_gram.restoration._seams import find_limit, limit_steps, usual_step
 
@@ -34,10 +34,10 @@ def join(cuts, signals, stds, margin=100, n_times=600):
         left, right = max(0, a - margin), min(n_times, b + margin)
         values = np.broadcast_to(signal, n_times)[None, left:right]
         estimates.append(((a, b), np.array([1]), left, values, np.array([std])))
-    gaps = [(1, cuts[0], cuts[-1], (0, n_times))]
-    ((number, joined),) = join_runs(gaps, estimates, margin, n_times, SFREQ)
-    assert number == 0
-    return joined
+    gaps = np.array([(1, cuts[0], cuts[-1], 0, n_times)])
+    ((number, left, right, values, std),) = join_runs(gaps, estimates, margin, n_times, SFREQ)
+    assert number == 0 and right - left == len(values)
+    return left[0], values, std
 
 
 def test_one_run_stays_as_it_is():
@@ -69,12 +69,12 @@ def test_runs_that_disagree_are_cross_faded():
     assert_allclose(std, 1 + joined, atol=1e-9)
 
 
-@pytest.mark.parametrize("together", [1, 2, 100])
+@pytest.mark.parametrize("together", [1, 100, 2**18])
 def test_gaps_of_several_channels_are_joined_each_on_its_own(monkeypatch, together):
     """Two gaps of one channel and one of another that overlaps them, in two segments."""
     monkeypatch.setattr(_runs, "_TOGETHER", together)
     segments = (0, 60), (60, 100)
-    gaps = [(0, 10, 20, segments[0]), (0, 70, 80, segments[1]), (2, 15, 60, segments[0])]
+    gaps = np.array([(0, 10, 20, 0, 60), (0, 70, 80, 60, 100), (2, 15, 60, 0, 60)])
     runs, estimates = {(10, 15): [0], (15, 20): [0, 2], (20, 60): [2], (70, 80): [0]}, []
     for number, ((a, b), channels) in enumerate(runs.items()):
         segment = segments[a >= 60]
@@ -82,7 +82,11 @@ def test_gaps_of_several_channels_are_joined_each_on_its_own(monkeypatch, togeth
         values = np.full((len(channels), right - left), float(number))
         values += 10 * np.array(channels)[:, None]
         estimates.append(((a, b), np.array(channels), left, values, np.ones(len(channels))))
-    found = dict(join_runs(gaps, estimates, 30, 100, SFREQ))
+    found = {}
+    for numbers, left, right, values, std in join_runs(gaps, estimates, 30, 100, SFREQ):
+        cuts = np.cumsum(right - left)[:-1]
+        parts = zip(left, np.split(values, cuts), np.split(std, cuts), strict=True)
+        found |= zip(numbers.tolist(), parts, strict=True)
     first, second, third = (found[number] for number in range(3))
     assert [gap[0] for gap in (first, second, third)] == [0, 60, 0]
     assert [len(gap[1]) for gap in (first, second, third)] == [50, 40, 60]
@@ -123,14 +127,14 @@ def bridge_one(signal, gaps, guess, *, fill_gaps=False, told=True):
     for start, stop in gaps:
         mask[0, start:stop] = True
     data[mask] = np.nan  # not looked at
-    block, gaps = make_block(data, mask), []
-    for channel, a, b, segment in list_gaps(mask, [(0, len(signal))]):
-        left, right = max(0, a - 100), min(len(signal), b + 100)
-        joined = (left, guess[left:right], np.full(right - left, 1.0)) if told else None
-        gaps.append(Gap(channel, a, b, segment, joined))
-    surroundings = [look_around(block, gap) for gap in gaps]
-    miss = measure_miss([gap.channel for gap in gaps], surroundings, SFREQ)
-    found = bridge(block, gaps, surroundings, miss, fill_gaps)
+    block, n_times = make_block(data, mask), len(signal)
+    table = np.array([(channel, a, b, *s) for channel, a, b, s in list_gaps(mask, [(0, n_times)])])
+    left, right = np.maximum(0, table[:, 1] - 100), np.minimum(n_times, table[:, 2] + 100)
+    values = np.concatenate([guess[a:b] for a, b in zip(left, right, strict=True)])
+    estimates = (left, right, values, np.ones(len(values))) if told else None
+    some, around = look_around(block, table, estimates)
+    miss = measure_miss([around], SFREQ)
+    found = bridge(block, [some], [around], miss, fill_gaps)
     return [(e.channel, e.start, e.stop, e.values, e.std, e.invented) for e in found]
 
 
