@@ -14,15 +14,16 @@ import tomllib
 ROOT = Path(__file__).resolve().parents[1]
 BOX, GAP, PITCH = (132, 36), 150, 84  # size of a box, and distances of columns and rows
 INK, LINE, FILL, INNER = "#333333", "#7f9db3", "#cfe3f2", "#eef4f9"
+LEFT_OUT = {"_counts", "_docs", "_workers"}  # small modules that most folders import
 
 
 def read_layers():
-    """Return the names of each layer, from top to bottom, without shared texts and the version."""
+    """Return the names of each layer, from top to bottom, without those that are left out."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = (c for c in settings["tool"]["importlinter"]["contracts"] if "layers" in c)
     layers = [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
-    layers[-1] = [name for name in layers[-1] if name not in ("_docs",)]
-    return layers
+    layers = [[name for name in layer if name not in LEFT_OUT] for layer in layers]
+    return [layer for layer in layers if layer]
 
 
 def find_imports(names):

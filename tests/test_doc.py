@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import mne_gram
+
+PACKAGE = Path(mne_gram.__file__).parent
 DOC = Path(__file__).resolve().parents[1] / "doc"
 if not DOC.is_dir():
     pytest.skip("The documentation is not beside the tests.", allow_module_level=True)
@@ -22,6 +25,23 @@ def load(monkeypatch):
     """Return a function that imports a script."""
     monkeypatch.syspath_prepend(DOC)
     return importlib.import_module
+
+
+# ---------------------------------------------------------------------------------------------
+# How it is built
+
+
+def test_page_of_rooms_is_complete():
+    """It names every folder, and every module of the restoration; the picture has its folders."""
+    page = (DOC / "rooms.rst").read_text("utf8")
+    table, steps = page.split("The data of :func:`mne_gram.restore` pass")
+    parts = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("__")} - {"data"}
+    names = re.findall(r"``(\w+)``", "".join(re.findall(r"^   \* - (``.*)$", table, re.M)))
+    assert sorted(names) == sorted(parts)
+    modules = {path.stem for path in (PACKAGE / "restoration").glob("_[a-z]*.py")}
+    assert modules - {*re.findall(r"``(\w+)``", steps)} == set()
+    drawn = re.findall(r">(\w+)</text>", (DOC / "images" / "rooms.svg").read_text("utf8"))
+    assert {*drawn} == parts - {"_counts", "_docs", "_workers"}
 
 
 # ---------------------------------------------------------------------------------------------
