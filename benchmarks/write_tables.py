@@ -30,7 +30,14 @@ from _names import (
     sort_decoders,
     sort_names,
 )
-from _summary import find_headline, pool_coverage, pool_power, summarize
+from _summary import (
+    average_draws,
+    compare,
+    find_headline,
+    pool_coverage,
+    pool_power,
+    summarize,
+)
 from _truth import REGIMES, WHOLE
 
 FOLDER = Path(__file__).resolve().parents[1] / "doc" / "tables"
@@ -46,6 +53,8 @@ HEADLINES = [
 ]
 # Methods that are not in the table of cells.
 HEADLINES_ONLY = ("auto-cohort-3", "auto-cohort-10", "auto-dirty-5")
+# Methods in the table of data sets.
+BY_DATASET = ("auto-cohort-5", "auto-left-out", "auto")
 CLASSIFIERS = [
     "task",
     "method",
@@ -113,6 +122,7 @@ def write_restoration(fname):
         )
     write_rows("restoration_headlines", HEADLINES, table)
     _write_cells(cells, [m for m in methods if not m.endswith("-sample")])
+    _write_datasets(rows)
     powers = {method: pool_power(cells, method) for method in methods}
     table = [
         [name_method(m), *(f"{v:.2f} ({a:.2f} to {b:.2f})" for v, a, b in zip(*p, strict=True))]
@@ -123,6 +133,38 @@ def write_restoration(fname):
     decoding = fname.with_name(f"{fname.stem}_decoding{fname.suffix}")
     if decoding.exists():
         _write_decoding(summarize_decoding(read_rows(decoding)))
+
+
+def _write_datasets(rows):
+    """Write the ratio over all cells of each data set, and how often the spline is better."""
+    methods = [m for m in BY_DATASET if any(row["method"] == m for row in rows)]
+    table = []
+    for dataset in dict.fromkeys(row["dataset"] for row in rows):
+        own = [row for row in rows if row["dataset"] == dataset]
+        heads = [find_headline(own, method) for method in methods]
+        table.append([dataset, len({row["recording"] for row in own})])
+        table[-1] += [format_interval(h["ratio"], h["low"], h["high"], 2) for h in heads]
+        table[-1] += [_share_worse(own, method) for method in methods]
+        nmse = [c["nmse"] for c in summarize(own, ["spline"])]
+        table[-1].append(f"{min(nmse):.2f} to {max(nmse):.2f}")
+    table.append(["all", len({(row["dataset"], row["recording"]) for row in rows})])
+    heads = [find_headline(rows, method) for method in methods]
+    table[-1] += [format_interval(h["ratio"], h["low"], h["high"], 2) for h in heads]
+    table[-1] += [*(_share_worse(rows, method) for method in methods), ""]
+    header = ["data set", "recordings", *map(name_method, methods)]
+    header += [f"{name_method(method)}: worse than the spline" for method in methods]
+    write_rows("restoration_datasets", [*header, "NMSE of the spline"], table)
+
+
+def _share_worse(rows, method):
+    """Return in how many recordings, each kind of damage for itself, the spline is better."""
+    errors = average_draws(rows)
+    ratios = [
+        ratio
+        for dataset, regime in dict.fromkeys(key[:2] for key in errors)
+        for ratio in compare(errors, dataset, regime, method).values()
+    ]
+    return f"{100 * np.mean(np.array(ratios) > 1):.1f} %"
 
 
 def _write_cells(cells, methods):

@@ -120,6 +120,27 @@ def test_cells(make_tables, rows):
     }
 
 
+def test_datasets(make_tables, rows):
+    first, second, every = make_tables("restoration_datasets", "--restoration", rows)
+    worse = f"{DEFAULT}: worse than the spline"
+    middle = 0.5 * (0.5**2) ** (1 / 7)  # seven cells of 0.5, of which two are half of that
+    assert first == {
+        "data set": "a",
+        "recordings": "2",
+        DEFAULT: f"{middle:.2f} ({0.8 * middle:.2f} to {1.2 * middle:.2f})",
+        worse: "0.0 %",
+        "NMSE of the spline": "0.75 to 0.75",
+    }
+    assert second["NMSE of the spline"] == "0.80 to 2.40"
+    assert (every["data set"], every["recordings"]) == ("all", "3")
+    text = rows.read_text(encoding="utf-8").replace(
+        "a,one,r0,r0,0,auto,mean,2.0,0.4", "a,one,r0,r0,0,auto,mean,2.0,1.1"
+    )
+    rows.write_text(text, encoding="utf-8")
+    first, _, every = make_tables("restoration_datasets", "--restoration", rows)
+    assert (first[worse], every[worse]) == ("7.1 %", "4.8 %")  # one of 14, and of 21
+
+
 def test_power(make_tables, rows):
     (row,) = make_tables("restoration_power", "--restoration", rows)
     bands = ["0.5 to 4 Hz", "4 to 8", "8 to 13", "13 to 30", "30 to 45"]
