@@ -49,7 +49,8 @@ def main(argv=None):
         with warnings.catch_warnings(), _terminable(), log_options(args.parser):
             warnings.showwarning = functools.partial(_show_warning, args.parser)
             args.run(args, args.parser)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as with >&-
+                sys.stdout.flush()
     except BrokenPipeError:
         # The reader, such as head, has seen enough; what is left must not fail at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -45,6 +45,7 @@ _PHRASES = {
     "(pass overwrite=True|allow overwriting)": "use --overwrite",
     "give it as tokenizer_fname, and None as fname to convert it alone": "give it with --tokenizer",
     r"\(selected by (\w+)s\)": r"(selected by --\1)",
+    r"\(derivatives=, or --derivatives on the command line\)": "(--derivatives)",
     "exclude names": "--exclude names",
     r"\b(exclude|picks) contains": r"--\1 contains",
     "mask='auto' needs": "--find-bads needs",

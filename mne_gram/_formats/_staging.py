@@ -35,7 +35,9 @@ def writing(folder):
     """Raise an UnwritableError for whatever a library raises because a disk is full."""
     try:
         yield
-    except UnwritableError:
+    except UnwritableError as exc:
+        if Path(folder) in Path(exc.filename).parents:  # a temporary folder, which is gone then
+            exc.filename = str(folder)
         raise
     except Exception as exc:
         code = getattr(exc, "errno", None)

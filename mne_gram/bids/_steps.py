@@ -129,7 +129,7 @@ def _try(what, write, *args):
     try:
         return write(*args)
     except (OSError, ValueError) as exc:
-        warn(f"{what} could not be written: {exc}")
+        warn(f"{what} could not be written: {getattr(exc, 'strerror', None) or exc}")
         return None
 
 

@@ -60,6 +60,11 @@ def parsers():
         ),
         ("bids", "a smaller n_jobs.", "a smaller --n-jobs."),
         ("bids", "shard must be i/n", "--shard must be i/n"),
+        (
+            "bids",
+            "written to (derivatives=, or --derivatives on the command line).",
+            "written to (--derivatives).",
+        ),
         ("restore", "the prior and the method of others", "the prior and the method of others"),
         (
             "find-bads",
