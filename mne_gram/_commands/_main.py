@@ -104,9 +104,22 @@ def _show_warning(parser, message, category, filename, lineno, file=None, line=N
     print(f"mne_gram: warning: {text}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser, as those of all commands, that says where missing files may have gone."""
+
+    def error(self, message):
+        lists = [action.option_strings[0] for action in self._actions if action.nargs == "+"]
+        if lists and message.startswith(("the following arguments are required", "give either")):
+            message += (
+                f". An option such as {lists[0]} takes everything up to the next option: put files "
+                "before it"
+            )
+        super().error(message)
+
+
 def _build_parser():
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mne_gram",
         description="Restore bad channels and bad segments of EEG, embed and classify it.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

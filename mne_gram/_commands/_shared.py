@@ -194,7 +194,9 @@ def find_named(inst, names, option):
     """Return the channels that an option names, or raise ValueError if there are none of a name."""
     from ..montage import find_channels
 
-    found, unknown = find_channels(names, inst.ch_names)
+    # Some write T7,O1.
+    parts = [[name] if name in inst.ch_names else name.split(",") for name in names]
+    found, unknown = find_channels([n.strip() for part in parts for n in part if n], inst.ch_names)
     if unknown:
         raise ValueError(
             f"The recording has no channel {', '.join(unknown)}, named by {option}; its channels "

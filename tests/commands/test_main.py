@@ -306,7 +306,7 @@ def test_names_as_people_write_them(source, tmp_path, capsys):
         source, fmt="double", overwrite=True, verbose="error"
     )
     capsys.readouterr()
-    options = ["--bads", "Cz", "T7", "--exclude", *raw.info["bads"], "T7", "--json"]
+    options = ["--bads", "Cz,T7", "--exclude", *raw.info["bads"], "T7", "--json"]
     assert _run(source, tmp_path / "out_raw.fif", *options) == 0
     rows = json.loads(capsys.readouterr().out)["channels"]
     assert [row["channel"] for row in rows] == ["EEG Cz-LE"]
@@ -452,6 +452,23 @@ def test_wrong_arguments(args, capsys):
     assert exc.value.code == 2
     command = args[0] if len(args) > 1 else ""
     assert f"usage: mne_gram {command}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["restore", "--bads", "T7", "in.fif", "out.fif"],
+        ["find-bads", "--bads", "T7", "in.fif"],
+        ["bids", "--task", "rest", "folder"],
+    ],
+)
+def test_files_after_a_list(args, capsys):
+    """They are taken for values of the option, which the error explains."""
+    with pytest.raises(SystemExit, match="2"):
+        main(args)
+    assert f"such as {args[1] if args[0] != 'bids' else '--subject'} takes everything" in (
+        capsys.readouterr().err
+    )
 
 
 def test_warnings_are_one_line(source, tmp_path):
