@@ -58,6 +58,8 @@ def train(stage, sampler, validation, config, folder, *, device, facts):
             values = run.take_step(step, parts, next(batches))
             step += 1
             is_done = schedule.advance(step)
+            # A stage without time for what it has to start is of no use.
+            is_done = is_done and not stage.needs_start(step, schedule.get_progress(step))
             run.progress.update(step=step, seconds=schedule.get_seconds(), setup=schedule.setup)
             due = schedule.get_due(step, is_done)
             if due:

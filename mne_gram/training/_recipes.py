@@ -236,17 +236,20 @@ def _share_minutes(recipe, minutes, changes):
 def adapt(training, device, changes=None):
     """Return settings with changes, and adapted to a device.
 
-    On a CPU training is in single precision, and the tokens of a step come in smaller parts. With
-    other ``n_steps``, ``free_steps`` remain the same share of them unless changed, too, and the
-    clock does not count.
+    On a CPU training is in single precision, and the tokens of a step come in smaller parts; by the
+    clock, a step has one of them, so that there is time for enough steps. With other ``n_steps``,
+    ``free_steps`` remain the same share of them unless changed, too, and the clock does not count.
     """
     changes = dict(changes or {})
+    by_clock = "n_steps" not in changes and changes.get("minutes", training.minutes) is not None
     if device.type == "cpu" and (training.compile or training.precision != "float32"):
         logger.info(
             "These settings are meant for a GPU. On this CPU training is in single precision, "
             "without compilation, and takes long; the recipe gram-tiny is meant for any machine."
         )
-        n_parts = training.n_parts * max(1, training.tokens_per_part // _CPU_TOKENS)
+        n_parts = training.n_parts
+        if not by_clock:
+            n_parts *= max(1, training.tokens_per_part // _CPU_TOKENS)
         size = dict(n_parts=n_parts, tokens_per_part=min(training.tokens_per_part, _CPU_TOKENS))
         if {"n_parts", "tokens_per_part"} & set(changes):
             size = {}

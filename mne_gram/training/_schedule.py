@@ -8,16 +8,20 @@ import torch
 
 from ._processes import get_n_processes, spread
 
-_N_SETUP = 3  # first steps, in which kernels are compiled, which do not count as progress
 _N_VALIDATIONS = 4  # of a stage with a time limit
-_CHECKPOINT_EVERY = 60.0  # seconds, of a stage with a time limit
+_CHECKPOINT_EVERY = 60.0  # seconds, of a stage with a time limit, but at least four times
+
+
+def count_setup(device):
+    """Return the number of first steps that are no progress, as a GPU prepares its kernels."""
+    return 0 if device.type == "cpu" else 3
 
 
 class Schedule:
     """The progress of a stage, from 0 to 1, and what is due.
 
     Without ``config.minutes``, it is the share of the steps. With them, it is the share of the
-    time since the first steps were done; all processes follow the clock of the first one.
+    time, without that of the setup; all processes follow the clock of the first one.
     """
 
     def __init__(self, config, progress, device):
@@ -25,7 +29,8 @@ class Schedule:
         self.limit = None if config.minutes is None else 60.0 * config.minutes
         self._begun = time.monotonic() - progress.get("seconds", 0.0)
         self.setup = progress.get("setup", 0.0)
-        self.fraction = self._measure() if self.limit and progress["step"] >= _N_SETUP else 0.0
+        self.n_setup = count_setup(device)
+        self.fraction = self._measure() if self.limit and progress["step"] >= self.n_setup else 0.0
         self._validated = int(_N_VALIDATIONS * self.fraction)
         self._saved = self.get_seconds()
 
@@ -49,9 +54,9 @@ class Schedule:
             return n_done >= self.config.n_steps
         several = get_n_processes() > 1
         # Agreeing on the time takes longer than reading it.
-        if several and n_done > _N_SETUP and n_done % self.config.log_every:
+        if several and n_done > self.n_setup and n_done % self.config.log_every:
             return False
-        if n_done <= _N_SETUP:
+        if n_done <= self.n_setup:
             self.setup = self._agree(self.get_seconds())
         else:
             self.fraction = self._agree(self._measure())
@@ -89,7 +94,8 @@ class Schedule:
         """Return whether to write a checkpoint after a step."""
         if self.limit is None:
             return n_done % self.config.checkpoint_every == 0
-        is_due = self.get_seconds() - self._saved >= _CHECKPOINT_EVERY
+        every = min(_CHECKPOINT_EVERY, self.limit / 4)
+        is_due = self.get_seconds() - self._saved >= every
         if is_due:
             self._saved = self.get_seconds()
         return is_due

@@ -240,7 +240,6 @@ def test_no_corpus(tmp_path, capsys):
                 learning_rate=1e-4,
                 precision="float32",
                 compile=False,
-                n_parts=16,
                 tokens_per_part=4096,
             ),
         ),
@@ -439,10 +438,14 @@ def test_adapt():
     assert RECIPES["gram-small"].stage2.compile and small.precision == "bfloat16"
     with mne.utils.catch_logging("info") as log:
         fitted = adapt(small, CPU)
-    # As many tokens in a step, in parts that fit into memory.
-    parts = dict(n_parts=16, tokens_per_part=4096)
+    # By the clock, many small steps; otherwise as many tokens, in parts that fit into memory.
+    changes = dict(compile=False, precision="float32", tokens_per_part=4096)
+    assert small.minutes and fitted == dataclasses.replace(small, **changes)
+    changes.update(n_parts=16, n_steps=8, minutes=None, free_steps=1)
     assert 16 * 4096 == small.n_parts * small.tokens_per_part
-    assert fitted == dataclasses.replace(small, compile=False, precision="float32", **parts)
+    assert adapt(small, CPU, {"n_steps": 8}) == dataclasses.replace(small, **changes)
+    timed = adapt(dataclasses.replace(small, minutes=None), CPU, {"minutes": 2.0})
+    assert (timed.n_parts, timed.minutes) == (1, 2.0)
     assert adapt(small, CPU, {"n_parts": 3}).tokens_per_part == small.tokens_per_part
     assert small.minutes and adapt(small, CPU, {"n_steps": 9}).minutes is None
     text = log.getvalue()

@@ -21,13 +21,14 @@ MINUTES = 0.5
 
 
 class Clock:
-    """A clock that steps of training advance; the first three, which compile, by more."""
+    """A clock that steps of training advance; by ``setup``, if any, in the first three."""
 
     def __init__(self, monkeypatch, seconds, setup=0.0):
         self.now = 1000.0
         self.seconds, self.setup, self.break_at = seconds, setup, None
         self.rates, self.progress = [], []
         monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(schedule, "count_setup", lambda device: 3 if setup else 0)
         take_step = loop._Run.take_step
 
         def take(run, step, *args):
@@ -36,7 +37,7 @@ class Clock:
             values = take_step(run, step, *args)
             self.rates.append(values["learning_rate"])
             self.progress.append(run.schedule.get_progress(step))
-            self.now += self.setup if step < 3 else self.seconds
+            self.now += self.setup if self.setup and step < 3 else self.seconds
             return values
 
         monkeypatch.setattr(loop._Run, "take_step", take)
@@ -76,6 +77,26 @@ def test_it_ends_in_time(stage, seconds, corpus, tmp_path, training, monkeypatch
         assert clock.progress[known - 1] >= 3 / 8 > clock.progress[known - 2]
 
 
+def test_no_setup(tmp_path, corpus, training, monkeypatch, tiny):
+    """On a CPU the first steps take no longer than others, and count."""
+    assert schedule.count_setup(tiny.CPU) == 0
+    assert schedule.count_setup(SimpleNamespace(type="cuda")) == 3
+    clock = Clock(monkeypatch, 6.0)
+    model = tiny.run("gram", corpus, tmp_path, training)
+    assert clock.progress == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+    assert model.card["stages"]["gram"]["seconds_of_setup"] == 0.0
+
+
+@pytest.mark.parametrize("setup", [0.0, 40.0])
+def test_the_codebook_always_starts(setup, corpus, tmp_path, training, monkeypatch, tiny):
+    """Also where the first steps take all the time, by one step more."""
+    clock = Clock(monkeypatch, 50.0, setup=setup)
+    tiny.run("tokenizer", corpus, tmp_path, training)
+    assert clock.progress == [0.0] * (4 if setup else 1) + [1.0]
+    assert tiny.get_checkpoint(tmp_path)["stage/codebook.started"] == 1
+    assert tiny.read_progress(tmp_path)[1]["done"]
+
+
 def test_resumed(corpus, tmp_path, training, monkeypatch, tiny):
     """The time before an interruption counts, that of the interruption does not."""
     monkeypatch.setattr(schedule, "_CHECKPOINT_EVERY", 4.0)
@@ -107,6 +128,7 @@ def test_processes_follow_the_first(training, monkeypatch, tiny):
     """They agree on the time when they log."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(schedule, "count_setup", lambda device: 3)
     monkeypatch.setattr(schedule, "get_n_processes", lambda: 2)
     monkeypatch.setattr(schedule, "spread", lambda tensor: tensor.fill_(0.25))
     one = schedule.Schedule(replace(training, log_every=4), {"step": 0}, tiny.CPU)
@@ -144,7 +166,7 @@ def test_recipe_by_time(corpus, tmp_path, monkeypatch, tiny):
         stage2=replace(tiny.SHORT, n_steps=100, free_steps=0),
     )
     monkeypatch.setitem(recipes.RECIPES, "gram-small", recipe)
-    Clock(monkeypatch, 1.5)
+    Clock(monkeypatch, 1.5, setup=1e-9)
     run_recipe("gram-small", tmp_path, bids_roots=[], corpus=corpus.folder, minutes=MINUTES)
     stages = load_model(tmp_path / "gram-small").card["stages"]
     assert [stages[name]["training"]["minutes"] for name in stages] == pytest.approx([0.2, 0.3])
