@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Readers of the published data sets, on small files of the same form.
+"""Readers of data sets that are published as EDF, on small files of the same form.
 
 In all recordings, channel ``k`` contains ``100 k`` plus the time in seconds, in microvolts, so that
 what is read shows where it was cut.
@@ -14,20 +14,14 @@ import mne
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.io import savemat
 
 from mne_gram import datasets, preprocess
 from mne_gram.datasets import (
     RECIPES,
-    cut_seedv,
     read_eegbci,
     read_hmc,
-    read_seedv,
-    read_shumi,
     read_tuev,
-    split_shumi,
 )
-from mne_gram.datasets._seedv import FILMS
 from mne_gram.datasets._tuev import CHANNELS as TUEV_CHANNELS
 
 OLD = dict(T7="T3", T8="T4", P7="T5", P8="T6")
@@ -283,189 +277,6 @@ def test_hmc_night_that_was_cut_short(tmp_path):
         (epochs,) = read_hmc(tmp_path)
     assert len(epochs.events) == 4 and len(epochs.metadata) == 4
     assert epochs.get_data().shape == (4, 4, 300)
-
-
-# ---------------------------------------------------------------------------------------------
-# SEED-V
-
-
-def _make_seedv(session="1", n_more=0):
-    """Return a Raw like a session: 62 electrodes and four unused channels."""
-    entries = [name for name in mne_gram_names() if name not in ("M1", "M2")][:62]
-    names = [*entries[:30], "M1", "M2", *entries[30:], "VEO", "HEO"]
-    seconds = FILMS[session][1][-1] + 1 + n_more
-    info = mne.create_info(names, 2.0, "eeg")
-    times = np.arange(2 * seconds) / 2
-    data = 1e-6 * np.tile(times, (len(names), 1))
-    data[:, 0] = 0
-    return mne.io.RawArray(data, info, verbose="error"), entries
-
-
-def mne_gram_names():
-    """Return the electrodes of the montage, without those at the same position."""
-    from mne_gram.montage import ELECTRODES
-
-    return [name for name in ELECTRODES if name not in ("T3", "T4", "T5", "T6", "A1", "A2")]
-
-
-@pytest.mark.parametrize("session", list(FILMS))
-def test_cut_seedv(session):
-    """As many windows of 4 s as fit into each film."""
-    raw, entries = _make_seedv(session)
-    names = list(raw.ch_names)
-    epochs = cut_seedv(raw, "7", session)
-    assert raw.ch_names == names  # it is left as it is
-    assert epochs.ch_names == entries
-    starts, stops, numbers = map(np.array, FILMS[session])
-    counts = (stops - starts) // 4
-    frame = epochs.metadata
-    assert frame["film"].tolist() == np.repeat(np.arange(1, 16), counts).tolist()
-    labels = np.array(["disgust", "fear", "sad", "neutral", "happy"])
-    assert frame["label"].tolist() == np.repeat(labels[numbers], counts).tolist()
-    data = 1e6 * epochs.get_data(picks=[0])[:, 0]
-    assert data.shape == (counts.sum(), 8)
-    assert_allclose(data[:, 0], frame["onset"])
-    within = [
-        starts[k - 1] <= onset <= stops[k - 1] - 4
-        for k, onset in frame[["film", "onset"]].values.astype(int)
-    ]
-    assert all(within)
-    assert set(frame["session"]) == {session} and set(frame["subject"]) == {"7"}
-
-
-def test_seedv_films():
-    """Every emotion has three films per session, in temporal order."""
-    for starts, stops, numbers in FILMS.values():
-        assert (np.bincount(numbers) == 3).all() and len(starts) == len(stops) == 15
-        assert (np.diff(np.ravel(np.column_stack([starts, stops]))) > 0).all()
-
-
-def test_seedv_bad_input(tmp_path):
-    raw, _ = _make_seedv()
-    with pytest.raises(ValueError, match="session must be one of 1, 2, 3, got 4"):
-        cut_seedv(raw, "1", "4")
-    with pytest.raises(
-        ValueError, match="lasts 3000 s, and the films of session 1 last until 3359"
-    ):
-        cut_seedv(raw.copy().crop(0, 2999.5), "1", "1")
-    with pytest.raises(ValueError, match="has 61 channels beside M1, M2"):
-        cut_seedv(raw.copy().drop_channels("FP1"), "1", "1")
-    with pytest.raises(ValueError, match="not electrodes by name: EXG"):
-        cut_seedv(raw.copy().rename_channels({"FP1": "EXG"}), "1", "1")
-    with pytest.raises(TypeError, match="raw must be"):
-        cut_seedv(raw.get_data(), "1", "1")
-    with pytest.raises(FileNotFoundError, match="Found no"):
-        read_seedv(tmp_path)
-    (tmp_path / "a.cnt").touch()
-    with pytest.raises(ValueError, match="a.cnt is not subject_session_date.cnt"):
-        read_seedv(tmp_path)
-
-
-def test_read_seedv_opens_files_one_at_a_time(tmp_path, monkeypatch):
-    """Files are opened one at a time, when they are needed."""
-    for subject in range(1, 6):
-        (tmp_path / f"{subject}_1_20180804.cnt").touch()
-    opened = []
-
-    def read_raw_cnt(path, **kwargs):
-        opened.append(path.name)
-        return _make_seedv()[0]
-
-    monkeypatch.setattr(mne.io, "read_raw_cnt", read_raw_cnt)
-    found = read_seedv(tmp_path)
-    assert opened == []
-    epochs = next(found)
-    assert opened == ["1_1_20180804.cnt"]
-    assert set(epochs.metadata["part"]) == {"test"}
-    assert set(epochs.metadata["file"]) == {"1_1_20180804.cnt"}
-    assert [set(own.metadata["part"]).pop() for own in found] == ["validation"] + 3 * ["train"]
-
-
-# ---------------------------------------------------------------------------------------------
-# SHU-MI
-
-
-SHU_NAMES = [f"E{k}" for k in range(32)]
-
-
-def _write_shumi(root, subject="001", session="01", **changes):
-    rng = np.random.default_rng(0)
-    content = dict(data=20 * rng.standard_normal((6, 32, 1000)), labels=[[1, 2, 2, 1, 1, 2]])
-    content = {key: value for key, value in {**content, **changes}.items() if value is not None}
-    savemat(root / f"sub-{subject}_ses-{session}_task_motorimagery_eeg.mat", content)
-    return content
-
-
-def test_read_shumi(tmp_path):
-    for k in range(1, 6):
-        content = _write_shumi(tmp_path, f"{k:03d}")
-    table = "name\ttype\n" + "".join(f"{name}\tEEG\n" for name in SHU_NAMES)
-    (tmp_path / "task-motorimagery_channels.tsv").write_text(table, encoding="utf-8")
-    found = list(read_shumi(tmp_path))
-    parts = split_shumi([f"{k:03d}" for k in range(1, 6)])
-    for epochs in found:
-        assert epochs.ch_names == SHU_NAMES
-        assert_allclose(epochs.get_data(), 1e-6 * content["data"])
-        assert epochs.info["sfreq"] == 250 and epochs.info["lowpass"] == 40
-        assert epochs.metadata["label"].tolist() == "left right right left left right".split()
-        assert_array_equal(epochs.events[:, 2], [1, 2, 2, 1, 1, 2])
-        (subject,), (part,) = (set(epochs.metadata[name]) for name in ("subject", "part"))
-        assert subject in parts[part]
-        assert set(epochs.metadata["session"]) == {"01"}
-    assert len(mne.concatenate_epochs(found)) == 30
-    (test,) = read_shumi(tmp_path, part="test", ch_names=SHU_NAMES[::-1], unit=1e-5)
-    assert test.ch_names == SHU_NAMES[::-1]
-    assert_allclose(test.get_data(), 1e-5 * content["data"])
-
-
-def test_shumi_transform(tmp_path):
-    """The trials are filtered already: the recipe only resamples them."""
-    content = _write_shumi(tmp_path)
-    transform = partial(preprocess, **RECIPES["shumi"].preprocessing)
-    with pytest.warns(RuntimeWarning, match="high-passed at 0.5 Hz .* low-passed at 40 Hz"):
-        (epochs,) = read_shumi(tmp_path, ch_names=SHU_NAMES, transform=transform)
-    assert epochs.get_data().shape == (6, 32, 800)
-    common = 1e-6 * content["data"].mean(axis=1)
-    assert np.abs(epochs.get_data().mean(axis=1)).std() > common.std() / 3  # no average reference
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (dict(data=None), "no variable data"),
-        (dict(labels=[[1, 2]]), "6 trials and 2 labels"),
-        (dict(labels=[[1, 2, 3, 1, 1, 2]]), r"labels \[3\]"),
-        (dict(data=np.ones((6, 31, 1000))), r"shape \(n_trials, 32, 1000\), got \(6, 31, 1000\)"),
-        (dict(data=np.zeros((6, 32, 1000))), "flat"),
-        (dict(data=2e7 * np.random.default_rng(0).standard_normal((6, 32, 1000))), "unit=1e-06"),
-    ],
-)
-def test_shumi_bad_file(tmp_path, changes, message):
-    _write_shumi(tmp_path, **changes)
-    with pytest.raises(ValueError, match=message):
-        list(read_shumi(tmp_path, ch_names=SHU_NAMES))
-
-
-def test_shumi_bad_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="Found no"):
-        read_shumi(tmp_path)
-    _write_shumi(tmp_path)
-    with pytest.raises(FileNotFoundError, match="Give ch_names"):
-        read_shumi(tmp_path)
-    with pytest.raises(ValueError, match="32 different channel names, got 2"):
-        read_shumi(tmp_path, ch_names=["a", "b"])
-    (tmp_path / "a_channels.tsv").write_text("label\nE0\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="no column called name"):
-        read_shumi(tmp_path)
-    (tmp_path / "other.mat").touch()
-    with pytest.raises(ValueError, match="other.mat is not"):
-        read_shumi(tmp_path, ch_names=SHU_NAMES)
-
-
-def test_shumi_broken_file(tmp_path):
-    (tmp_path / "sub-001_ses-01_task_motorimagery_eeg.mat").write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match="cannot be read"):
-        list(read_shumi(tmp_path, ch_names=SHU_NAMES))
 
 
 # ---------------------------------------------------------------------------------------------

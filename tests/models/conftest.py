@@ -14,6 +14,7 @@ from mne_gram.models import (
     gram_nano,
     tokenizer_nano,
 )
+from mne_gram.models._files import GramModel
 
 CHANNELS = [0, 2, 17, 41, 85]
 N_PATCHES = 3
@@ -71,3 +72,45 @@ def toy():
         make_mask=make_mask,
         cut=cut,
     )
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Return both small networks, untrained."""
+    return GramModel(
+        Tokenizer(tokenizer_nano()).eval(), Gram(gram_nano()).eval(), card={"name": "test"}
+    )
+
+
+@pytest.fixture
+def models_dir(tmp_path, monkeypatch):
+    """Keep a test away from the user's own models."""
+    monkeypatch.setenv("MNE_GRAM_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def _list_files(folder):
+    """Return all files in a folder, hidden ones too."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+def _assert_same_networks(first, second):
+    for part in ("tokenizer", "gram"):
+        one, two = getattr(first, part), getattr(second, part)
+        assert (one is None) == (two is None)
+        if one is not None:
+            assert one.config == two.config
+            for name, value in one.state_dict().items():
+                assert value.equal(two.state_dict()[name]), name
+
+
+@pytest.fixture(scope="session")
+def list_files():
+    """Return the function that lists files."""
+    return _list_files
+
+
+@pytest.fixture(scope="session")
+def assert_same_networks():
+    """Return the function that compares two models."""
+    return _assert_same_networks
