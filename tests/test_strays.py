@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
-from mne_gram._checks import find_strays_of
+from mne_gram._strays import find_strays_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:A high-pass at")
 NAMES = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()

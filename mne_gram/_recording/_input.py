@@ -7,14 +7,8 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import warn
 
-from .._checks import (
-    cut_windows,
-    find_known,
-    find_strays,
-    measure_levels,
-    warn_of_strays,
-)
 from .._marks import find_broken, find_holes
+from .._strays import cut_windows, find_known, find_strays, measure_levels, warn_of_strays
 from ..covariance import MIN_GOOD
 from ..preprocessing import check_units
 from ._masks import BadSpans

@@ -8,8 +8,8 @@ import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type
 
-from .._checks import describe_strays, find_strays, measure_levels
 from .._marks import find_broken
+from .._strays import describe_strays, find_strays, measure_levels
 from ..models import PATCH_LENGTH
 from ..montage import CH_NAMES, check_matched, describe_missing, match_channels
 from ..preprocessing import SFREQ, check_units, find_line_freq, measure_level

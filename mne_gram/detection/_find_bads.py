@@ -7,15 +7,8 @@ import numpy as np
 from mne import BaseEpochs
 from mne.utils import _validate_type, logger, verbose, warn
 
-from .._checks import (
-    check_content,
-    check_line_freq,
-    check_positions,
-    check_type,
-    find_strays,
-    pick_eeg,
-    summarise_std,
-)
+from .._checks import check_content, check_line_freq, check_positions, check_type, pick_eeg
+from .._strays import find_strays, summarise_std
 from ..covariance import channel_rows, leave_out_own, resolve_prior
 from ..montage import match_channels
 from ._misfit import (

@@ -9,16 +9,10 @@ import numpy as np
 from mne.io import BaseRaw
 from mne.utils import _check_option, _validate_type, logger
 
-from .._checks import (
-    check_content,
-    check_type,
-    find_segments,
-    find_strays_of,
-    pick_eeg,
-    warn_of_strays,
-)
+from .._checks import check_content, check_type, find_segments, pick_eeg
 from .._marks import empty_broken, fill_missing, find_broken, find_holes
 from .._recording import BadSpans, collect_spans, count_times, merge_spans
+from .._strays import find_strays_of, warn_of_strays
 from ..models import PATCH_LENGTH
 from ..montage import check_matched, find_derivations, match_channels
 from ..preprocessing import (

@@ -5,8 +5,9 @@
 import numpy as np
 from mne.utils import _check_option, _validate_type, verbose
 
-from .._checks import check_content, check_type, find_strays_of, warn_of_strays
+from .._checks import check_content, check_type
 from .._marks import empty_broken, empty_filled, fill_missing, find_hidden
+from .._strays import find_strays_of, warn_of_strays
 from ._checks import check_band, check_band_edges, check_samples, pick_good_eeg
 from ._filters import filter_eeg
 from ._line import choose_line_freq

@@ -6,9 +6,10 @@ import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type, verbose
 
-from .._checks import check_content, check_type, find_strays_of, pick_eeg
+from .._checks import check_content, check_type, pick_eeg
 from .._docs import fill_doc
 from .._marks import find_broken
+from .._strays import find_strays_of
 from ..covariance import MIN_GOOD
 from ._alignment import (
     add_missing,
