@@ -55,5 +55,5 @@ def read_log_rows(path):
         except (ValueError, csv.Error):  # the latter for fields that are too long
             broken.append(lines.line_num)
     if broken:
-        warn(f"Line(s) {broken[:10]} of {path} are not rows of a log and are left out.")
+        warn(f"Left out lines of {path} that are not rows of a log: {broken[:10]}.")
     return rows
