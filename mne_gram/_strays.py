@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Strays: channels of type EEG that are none, by their size."""
+"""Strays: channels of type EEG that are none, by their size or name."""
 
 import numpy as np
 from mne.annotations import _annotations_starts_stops
@@ -8,7 +8,7 @@ from mne.io import BaseRaw
 from mne.utils import warn
 
 from ._marks import hide_marked
-from .montage import derivation_ends, match_channels
+from .montage import derivation_ends, match_channels, names_other_signal
 
 # How many times the typical standard deviation makes a channel a stray: in its median window if a
 # name or position locates it, over all windows otherwise.
@@ -66,10 +66,23 @@ def _nanmedian(values):
 
 @np.errstate(over="ignore", invalid="ignore")  # strays may have any values
 def find_strays(info, picks, levels):
-    """Return which channels cannot be EEG, given what `measure_levels` returned: bool (n_picks,).
+    """Return which channels cannot be EEG, by size or name: bool (n_picks,).
 
-    Without levels no channel is a stray.
+    ``levels`` is what `measure_levels` returned; without levels no channel is too large.
     """
+    return _find_large(info, picks, levels) | find_other_signals(info, picks)
+
+
+def find_other_signals(info, picks):
+    """Return which channels without a position are not EEG by their name, array of bool."""
+    other = np.array([names_other_signal(info["ch_names"][pick]) for pick in picks], bool)
+    if other.any():
+        other &= ~find_known(info, picks)
+    return other if (~other).sum() >= _MIN_LEFT else np.zeros(len(other), bool)
+
+
+def _find_large(info, picks, levels):
+    """Return which channels are far too large to be EEG, array of bool (n_picks,)."""
     nothing = np.zeros(len(picks), bool)
     if levels is None:
         return nothing
@@ -115,10 +128,20 @@ def find_strays_of(inst, picks):
 
 def describe_strays(names):
     """Return a warning of strays."""
+    others = [name for name in names if names_other_signal(name)]
+    large = [name for name in names if name not in others]
+    reasons = [
+        f"{reason}: {', '.join(found)}"
+        for reason, found in (
+            ("the signals are far larger than those of the other EEG channels", large),
+            ("the names are those of other signals", others),
+        )
+        if found
+    ]
     return (
-        "Left out of the reference and of all estimates, because the signals are far larger than "
-        f"those of the other EEG channels: {', '.join(names)}. Set the types of channels that are "
-        "no EEG with inst.set_channel_types, or mark them in info['bads']."
+        f"Left out of the reference and of all estimates, because {'; '.join(reasons)}. Set the "
+        "types of channels that are no EEG with inst.set_channel_types, or mark them in "
+        "info['bads']."
     )
 
 

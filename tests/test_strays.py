@@ -190,6 +190,31 @@ def test_find_bads(clinical, kind):
     assert [c for c in report.channels if c != name] == rest.channels
 
 
+@pytest.mark.parametrize("name", ["EEG EKG1-REF", "POL ECG", "EMG chin", "PHOTIC-REF", "EEG SpO2"])
+def test_other_signals_by_name(clinical, name):
+    """In files that call all channels EEG, names show which are not, whatever their size."""
+    raw, kind = add_stray(clinical, "respiration")
+    raw.rename_channels({kind: name})
+    raw._data[-1] *= 0.01
+    raw.info["bads"] = ["C3"]
+    rest = raw.copy().drop_channels([name])
+    with pytest.warns(RuntimeWarning, match=f"because the names are those of other .*: {name}[.]"):
+        restored = mne_gram.restore(raw, method="spatial")
+    expected = mne_gram.restore(rest, method="spatial", verbose="error")
+    assert_array_equal(restored.get_data("C3"), expected.get_data("C3"))
+    assert_array_equal(restored.get_data(name), raw.get_data(name))
+    with pytest.warns(RuntimeWarning, match=f"because the names are those of other .*: {name}[.]"):
+        found = mne_gram.preprocess(raw, line_freq=False)
+    clean = mne_gram.preprocess(rest, line_freq=False, verbose="error")
+    assert_allclose(found.get_data(clean.ch_names), clean.get_data(), atol=1e-15)
+    report = mne_gram.find_bads(raw, line_freq=50.0)
+    assert report.reasons[name] == "type"
+    report.plot(show=False)
+    # With a position it is an electrode.
+    raw.info["chs"][-1]["loc"][:3] = raw.info["chs"][0]["loc"][:3] * 1.01
+    assert find_strays_of(raw, np.arange(20)) == []
+
+
 def test_ordinary_channels_are_not_left_out(clinical, recwarn):
     """Eye movements, unknown names, drifts and electrode offsets are no reason."""
     raw = clinical.copy().rename_channels({"F7": "EOG left", "Cz": "left sock"})

@@ -8,7 +8,7 @@ from mne import BaseEpochs
 from mne.utils import _validate_type, logger, verbose, warn
 
 from .._checks import check_content, check_line_freq, check_positions, check_type, pick_eeg
-from .._strays import find_strays, summarise_std
+from .._strays import find_other_signals, find_strays, summarise_std
 from ..covariance import channel_rows, leave_out_own, resolve_prior
 from ..montage import match_channels
 from ._misfit import (
@@ -190,7 +190,7 @@ def _check_located(names, unlocated):
 def _find_evidence(signals, sample, info, reasons):
     """Return which channels can predict the others, shape (n_channels,).
 
-    Adds the reasons of channels that are far too large or dominated by line noise.
+    Adds the reasons of channels that are no EEG by name, far too large or full of line noise.
     """
     names = signals.names
     used = np.array([name not in info["bads"] and name not in reasons for name in names])
@@ -199,10 +199,13 @@ def _find_evidence(signals, sample, info, reasons):
     levels = summarise_std(sample.std[:, used])
     rows = np.flatnonzero(used)
     huge[rows] |= find_strays(info, rows, (*levels, np.zeros(len(rows))))
-    line = find_line(nanmedian(sample.line, axis=0), used & ~huge, sample.size)
-    for row in np.flatnonzero(huge | line):
-        reasons.setdefault(names[row], "amplitude" if huge[row] else "line")
-    used &= ~(huge | line)
+    other = find_other_signals(info, np.arange(len(names)))
+    huge &= ~other
+    line = find_line(nanmedian(sample.line, axis=0), used & ~huge & ~other, sample.size)
+    for why, found in (("type", other), ("amplitude", huge), ("line", line)):
+        for row in np.flatnonzero(found):
+            reasons.setdefault(names[row], why)
+    used &= ~(huge | line | other)
     if used.sum() < _MIN_CHANNELS:
         kept = ", ".join(name for name, use in zip(names, used, strict=True) if use) or "none"
         raise ValueError(

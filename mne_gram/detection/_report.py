@@ -61,7 +61,8 @@ class BadsReport:
         The bad channels, in the order of the data.
     reasons : dict of str
         Why each of them is bad: ``"nan"``, ``"flat"``, ``"clipped"``, ``"amplitude"``, ``"line"``,
-        ``"misfit"``, or ``"often"`` if more than half of the channel is in bad segments.
+        ``"misfit"``, ``"type"`` if the name is that of another signal, such as ``"EKG1"``, or
+        ``"often"`` if more than half of the channel is in bad segments.
     spans : list of Span
         Bad segments of other channels; whole epochs for Epochs.
     bridged : list of tuple of str

@@ -27,6 +27,7 @@ from ._names import (
     derivation_ends,
     find_channels,
     find_derivations,
+    names_other_signal,
     parse_name,
     settle_names,
 )

@@ -3,6 +3,7 @@
 """The names of the 130 entries, and the entries that channel names stand for."""
 
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -71,6 +72,11 @@ _PRIMED = (
 _PREFIX = re.compile(r"^(EEG|POL)-?(?=[A-Z])")
 _SUFFIX = re.compile(
     r"(-(LE|LER|CLE|TLE|AR|AV|AVE|AVG|CAR|COM|AA|A1|A2|A1-?A2|M1|M2|M1-?M2|VREF|G2)|-?REF\d*)$"
+)
+# Signals that are not EEG in files that call every channel EEG. Electrodes at the eyes are none of
+# these: with the reference of the EEG they are evidence.
+_OTHER = re.compile(
+    r"(^|-)(E[CK]G|EMG|RESP|PHOTIC|S[AP]O2|(ET)?CO2|PULSE|PLETH|GSR|EDA|STATUS|TRIG|IBI|BURSTS|SUPPR)"
 )
 _NUMBER = re.compile(r"-\d{1,2}$")
 _BIPOLAR_KEYS = {
@@ -146,6 +152,12 @@ def derivation_ends(name):
     """Return the two electrodes of a bipolar derivation's name, or None."""
     ends = [_ALIASES.get(end, end) for end in clean_name(name).split("-")]
     return tuple(ends) if len(ends) == 2 and all(end in ELECTRODES for end in ends) else None
+
+
+@lru_cache(maxsize=4096)  # asked for every trial
+def names_other_signal(name):
+    """Return whether a name is that of a signal other than EEG, such as EKG1-REF."""
+    return _OTHER.search(clean_name(name)) is not None
 
 
 def _find_letter_labels(ch_names):

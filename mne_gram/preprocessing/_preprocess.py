@@ -35,7 +35,7 @@ def preprocess(
     ----------
     inst : mne.io.Raw | mne.Epochs
         The data, which are not modified. Channels other than EEG are kept and resampled, but not
-        filtered. The same applies, with a warning, to channels that are far too large to be EEG
+        filtered. The same applies, with a warning, to channels that cannot be EEG by size or name
         (see the Notes of :func:`mne_gram.restore`).
     line_freq : float | False | None
         The power line frequency in Hz. None takes ``info["line_freq"]``, or if that is not set

@@ -150,6 +150,8 @@ def restore(
     second, is more than 30 times that of the median electrode (in the median window, or over all
     windows if a channel has neither a known name nor a position), or whose offset is more than 1 V.
     Segments of such electrodes that are marked as bad are restored as if the whole channel was bad.
+    The same applies to channels that have neither a known name nor a position, but the name of
+    another signal, such as ``"EKG1-REF"`` or ``"PHOTIC"``.
 
     Internal filters are short and have zero phase; the sampling rate of the data is kept. The
     network processes 0.1 to 75 Hz: outside that band a restored channel is that of ``"spatial"``.

@@ -130,9 +130,9 @@ def warn_of_unused(names, unused):
     if unused.any():
         found = ", ".join(name for name, k in zip(names, unused, strict=True) if k)
         warn(
-            "Not used to estimate other channels, because the signals are flat or far larger than "
-            f"those of the other EEG channels: {found}. They are left unchanged; mark them in "
-            "info['bads'] or by mask to have them restored."
+            "Not used to estimate other channels, because the signals are flat, far larger than "
+            f"those of the other EEG channels, or no EEG by their names: {found}. They are left "
+            "unchanged; mark them in info['bads'] or by mask to have them restored."
         )
 
 

@@ -28,6 +28,7 @@ _STYLES = {
     "line": (GREEN, ".."),
     "often": (PURPLE, "xx"),
     "nan": (BLACK, ""),
+    "type": (BLACK, "//"),
 }
 
 
