@@ -14,8 +14,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-def load_benchmark(name):
-    """Import a script of the benchmarks, which is no package."""
+def _load_benchmark(name):
     sys.path.insert(0, str(FOLDER))
     try:
         spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
@@ -53,10 +52,16 @@ def rows_of(dataset, regime, method, errors, **kwargs):
 
 
 @pytest.fixture(scope="session")
-def parts():
-    """Return the modules of the benchmark of restoration, and functions that make its input."""
+def load_benchmark():
+    """Return the function that imports a script of the benchmarks, which is no package."""
     if not FOLDER.is_dir():
         pytest.skip("The benchmarks are not beside the tests.")
+    return _load_benchmark
+
+
+@pytest.fixture(scope="session")
+def parts(load_benchmark):
+    """Return the modules of the benchmark of restoration, and functions that make its input."""
     bench = load_benchmark("restoration")
     # The modules that the command is made of, as it imported them.
     own = dict(truths="_truth", methods="_methods", cells="_cells", summary="_summary")
@@ -69,7 +74,6 @@ def parts():
 
     return SimpleNamespace(
         FOLDER=FOLDER,
-        load_benchmark=load_benchmark,
         bench=bench,
         ridge=load_benchmark("ridge"),
         **{name: sys.modules[module] for name, module in own.items()},

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The benchmark of classification, and the measurement of its cost."""
 
-import importlib.util
 import mmap
 import sys
 import time
@@ -14,18 +13,8 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def script():
-    folder = Path(__file__).resolve().parents[2] / "benchmarks"
-    if not folder.is_dir():
-        pytest.skip("The benchmarks are not beside the tests.")
-    sys.path.insert(0, str(folder))
-    try:
-        spec = importlib.util.spec_from_file_location("benchmark_c", folder / "classification.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path.remove(str(folder))
+def script(load_benchmark):
+    return load_benchmark("classification")
 
 
 def test_benchmark(script, shared, tmp_path, capsys):

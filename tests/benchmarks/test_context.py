@@ -10,9 +10,9 @@ import pytest
 
 
 @pytest.mark.parametrize(("delay", "pays"), [(0.5, True), (0.0, False)])
-def test_delays_pay_where_there_are_some(priors, delay, pays, parts):
+def test_delays_pay_where_there_are_some(priors, delay, pays, parts, load_benchmark):
     """A wave that runs over the head is foretold by delays, one that stands is not."""
-    context = parts.load_benchmark("context")
+    context = load_benchmark("context")
     raw = parts.make_raw(seconds=45)
     rng = np.random.default_rng(0)
     white = rng.standard_normal((12, 2, raw.n_times))  # more than channels can tell apart at once
@@ -29,8 +29,8 @@ def test_delays_pay_where_there_are_some(priors, delay, pays, parts):
     assert pays or np.median(ratios[:, 0]) < 1.05
 
 
-def test_chunks_of_the_same_are_the_same(capsys, parts):
-    context = parts.load_benchmark("context")
+def test_chunks_of_the_same_are_the_same(capsys, parts, load_benchmark):
+    context = load_benchmark("context")
     rows = [("eegmat", np.array([0.5, 2.0])), ("mdd", np.array([2.0, 2.0]))]
     context.print_ratios("title", ("a", "b"), rows)
     lines = capsys.readouterr().out.splitlines()

@@ -2,32 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The benchmark of detection damages recordings and counts what is found."""
 
-import importlib.util
-from pathlib import Path
-
 import mne
 import numpy as np
-import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 NAMES = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 SFREQ = 160.0
 
 
-def load_benchmark():
-    """Import the script of the benchmarks, which is no package."""
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "detection.py"
-    if not path.is_file():
-        pytest.skip("The benchmarks are not beside the tests.")
-    spec = importlib.util.spec_from_file_location("benchmark_detection", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_damage_of_the_benchmark():
+def test_damage_of_the_benchmark(load_benchmark):
     """The benchmark damages what it says, the same in every run, and counts right."""
-    bench = load_benchmark()
+    bench = load_benchmark("detection")
     data = 1e-5 * np.random.default_rng(9).standard_normal((len(NAMES), 4800))
     clean = mne.io.RawArray(data, mne.create_info(NAMES, SFREQ, "eeg"), verbose="error")
     stranger = data[3, ::-1]

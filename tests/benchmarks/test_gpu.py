@@ -16,9 +16,9 @@ SIZES = dict(n_blocks=1, decoder_n_blocks=1, n_classes=64)
 
 
 @pytest.fixture(scope="module")
-def gpu(parts):
+def gpu(load_benchmark):
     """Return the script."""
-    return parts.load_benchmark("gpu")
+    return load_benchmark("gpu")
 
 
 @pytest.fixture(scope="module")

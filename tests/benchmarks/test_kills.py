@@ -27,8 +27,8 @@ def test_killed_runs(what):
 
 
 @pytest.fixture(scope="module")
-def kills(parts):
-    return parts.load_benchmark("kills")
+def kills(load_benchmark):
+    return load_benchmark("kills")
 
 
 def _read(name):

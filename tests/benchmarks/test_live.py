@@ -16,8 +16,8 @@ def halves():
     return raw.copy().crop(0, 20), raw.crop(20)
 
 
-def test_errors(parts, halves, monkeypatch):
-    bench = parts.load_benchmark("live")
+def test_errors(load_benchmark, halves, monkeypatch):
+    bench = load_benchmark("live")
     monkeypatch.setattr(bench, "DRAWS", 1)
     monkeypatch.setattr(bench, "DELAYS", (0.0, 0.825))
     logs = bench.measure_errors(*halves, np.random.default_rng(0))
@@ -25,8 +25,8 @@ def test_errors(parts, halves, monkeypatch):
     assert max(logs["0 s"], logs["0.825 s"]) < logs["spline"] < 0.5
 
 
-def test_detection(parts, halves, monkeypatch):
-    bench = parts.load_benchmark("live")
+def test_detection(load_benchmark, halves, monkeypatch):
+    bench = load_benchmark("live")
     monkeypatch.setattr(bench, "DRAWS", 1)
     monkeypatch.setattr(bench, "DAMAGES", ("flat", "loose"))
     rows, alarms = bench.measure_detection(*halves, np.random.default_rng(0))

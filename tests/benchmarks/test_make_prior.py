@@ -2,9 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Making the population prior: the file, the command line."""
 
-import importlib.util
-from pathlib import Path
-
 import mne
 import numpy as np
 import pytest
@@ -16,14 +13,6 @@ from mne_gram.covariance import (
     load_prior,
 )
 from mne_gram.montage import ELECTRODES, INDEX
-
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "make_prior.py"
-if not SCRIPT.is_file():
-    pytest.skip("The benchmarks are not beside the tests.", allow_module_level=True)
-spec = importlib.util.spec_from_file_location("make_prior", SCRIPT)
-make_prior = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_prior)
-collect_recordings, main = make_prior.collect_recordings, make_prior.main
 
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2".split()
 
@@ -46,6 +35,12 @@ def make_raw(names=NAMES, seconds=20.0, sfreq=100.0, seed=0):
 
 
 @pytest.fixture(scope="module")
+def making(load_benchmark):
+    """Return the script."""
+    return load_benchmark("make_prior")
+
+
+@pytest.fixture(scope="module")
 def bids_root(tmp_path_factory):
     """Return a data set of five subjects; the second has two runs, the third has no 10-20 names."""
     from mne_bids import BIDSPath, make_dataset_description, write_raw_bids
@@ -65,7 +60,7 @@ def bids_root(tmp_path_factory):
     return root
 
 
-def test_recordings_of_a_data_set(bids_root):
+def test_recordings_of_a_data_set(making, bids_root):
     paths = list_recordings(bids_root)
     assert [(path.subject, path.run) for path in paths] == [
         ("01", None),
@@ -77,8 +72,8 @@ def test_recordings_of_a_data_set(bids_root):
     ]
 
 
-def test_held_out_subjects_are_left_out(bids_root):
-    recordings = collect_recordings([bids_root])
+def test_held_out_subjects_are_left_out(making, bids_root):
+    recordings = making.collect_recordings([bids_root])
     assert [r.source[:2] for r in recordings] == [
         ("tiny", "sub-01"),
         ("tiny", "sub-02"),
@@ -86,14 +81,14 @@ def test_held_out_subjects_are_left_out(bids_root):
         ("tiny", "sub-05"),
     ]  # 04 is held out, 03 has no electrode that is known
     assert recordings[1].source[2] != recordings[2].source[2]
-    others = collect_recordings([bids_root], every=2)
+    others = making.collect_recordings([bids_root], every=2)
     assert {r.source[1] for r in others} == {"sub-01", "sub-05"}
 
 
-def test_command_line(bids_root, tmp_path, capsys):
+def test_command_line(making, bids_root, tmp_path, capsys):
     out = tmp_path / "prior.npz"
     out.write_text("an older file")
-    main(["--bids-root", str(bids_root), "--out", str(out)])
+    making.main(["--bids-root", str(bids_root), "--out", str(out)])
     printed = capsys.readouterr().out
     assert "4 recordings of 3 subjects" in printed and str(out) in printed
     assert [path.name for path in tmp_path.iterdir()] == ["prior.npz"]  # no temporary file is left
@@ -104,7 +99,7 @@ def test_command_line(bids_root, tmp_path, capsys):
     assert prior.population.shape == (N_BANDS, len(ELECTRODES), len(ELECTRODES))
 
 
-def test_a_failure_leaves_the_old_file(bids_root, tmp_path, monkeypatch):
+def test_a_failure_leaves_the_old_file(making, bids_root, tmp_path, monkeypatch):
     out = tmp_path / "prior.npz"
     out.write_text("an older file")
 
@@ -113,11 +108,11 @@ def test_a_failure_leaves_the_old_file(bids_root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez_compressed", fail)
     with pytest.raises(OSError, match="disk full"):
-        main(["--bids-root", str(bids_root), "--out", str(out)])
+        making.main(["--bids-root", str(bids_root), "--out", str(out)])
     assert out.read_text() == "an older file"
 
 
-def test_command_line_without_arguments(capsys):
+def test_command_line_without_arguments(making, capsys):
     with pytest.raises(SystemExit):
-        main([])
+        making.main([])
     assert "--bids-root" in capsys.readouterr().err

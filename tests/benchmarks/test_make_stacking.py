@@ -2,10 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Making the default weights of experts: what is hidden, who is left out, what is written."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,28 +13,15 @@ from mne_gram.restoration import EXPERTS, KINDS
 from mne_gram.simulation import simulate_raw
 from mne_gram.training import prepare_corpus
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-if not FOLDER.is_dir():
-    pytest.skip("The benchmarks are not beside the tests.", allow_module_level=True)
 
-
-def load_script():
-    """Import the script, which imports another one beside it."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        spec = importlib.util.spec_from_file_location("making", FOLDER / "make_stacking.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(FOLDER))
-    return module
-
-
-making = load_script()
+@pytest.fixture(scope="module")
+def making(load_benchmark):
+    """Return the script."""
+    return load_benchmark("make_stacking")
 
 
 @pytest.mark.parametrize("kind", ["channels", "cluster", "segments", "patches"])
-def test_what_is_hidden(kind):
+def test_what_is_hidden(kind, making):
     channels = np.arange(19)
     pieces = [(0, 3000), (3000, 6000)]
     for seed in range(5):
@@ -53,7 +37,7 @@ def test_what_is_hidden(kind):
             assert 0.2 < hidden.mean() < 0.4
 
 
-def test_subjects_are_left_out_of_their_library():
+def test_subjects_are_left_out_of_their_library(making):
     prior = load_prior()
     dataset, subject = prior.sources[0][:2]
     without = making.leave_out(prior, dataset, subject.removeprefix("sub-"))
@@ -62,7 +46,7 @@ def test_subjects_are_left_out_of_their_library():
     assert_array_equal(without.weights[~theirs], prior.weights[~theirs])
 
 
-def test_command_line(tmp_path, monkeypatch, capsys):
+def test_command_line(making, tmp_path, monkeypatch, capsys):
     """The file has weights and a calibration for both kinds of gap."""
     names = "Fp1 Fp2 F3 F4 C3 Cz C4 P3 P4 O1 O2".split()
     raw, _ = simulate_raw(20.0, ch_names=names, seed=1, verbose="error")

@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Simulated windows for the comparison with recordings: units, reference, spectra, maps."""
 
-import importlib.util
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,20 +13,13 @@ from hypothesis import strategies as st
 from mne_gram.montage import BIPOLAR, CH_NAMES, electrode_positions
 from mne_gram.simulation._sources import Head
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "simulation.py"
-if not SCRIPT.is_file():
-    pytest.skip("The benchmarks are not beside the tests.", allow_module_level=True)
-
 PLACES = np.unique(electrode_positions(), axis=0, return_index=True)[1]
 TEN_TWENTY = "FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2".split()
 
 
 @pytest.fixture(scope="module")
-def draw():
-    spec = importlib.util.spec_from_file_location("comparing", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return partial(module.draw_windows, Head())
+def draw(load_benchmark):
+    return partial(load_benchmark("simulation").draw_windows, Head())
 
 
 def _generator(seed):

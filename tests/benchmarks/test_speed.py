@@ -9,9 +9,9 @@ import pytest
 
 
 @pytest.fixture
-def module(parts):
+def module(load_benchmark):
     """Return the module of the sweep."""
-    return parts.load_benchmark("_sweep")
+    return load_benchmark("_sweep")
 
 
 def test_masks(module):

@@ -10,10 +10,10 @@ import numpy as np
 # The speed of training
 
 
-def test_the_plain_version_computes_the_same(parts):
+def test_the_plain_version_computes_the_same(load_benchmark):
     import torch
 
-    speed = parts.load_benchmark("training_speed")
+    speed = load_benchmark("training_speed")
     generator = torch.Generator().manual_seed(0)
     heads = torch.randn(3, 2, 4, 10, 5, generator=generator)
     valid = torch.ones(2, 10, dtype=torch.bool)
@@ -26,8 +26,8 @@ def test_the_plain_version_computes_the_same(parts):
     torch.testing.assert_close(speed.sum_by_class_plainly(codes, indices, 9), ours)
 
 
-def test_versions_are_swapped_for_a_while(parts):
-    speed = parts.load_benchmark("training_speed")
+def test_versions_are_swapped_for_a_while(load_benchmark):
+    speed = load_benchmark("training_speed")
     own = speed.layers.attend, speed.codebook.sum_by_class
     with speed.use_version("ours"):
         assert (speed.layers.attend, speed.codebook.sum_by_class) == own
@@ -37,8 +37,8 @@ def test_versions_are_swapped_for_a_while(parts):
     assert (speed.layers.attend, speed.codebook.sum_by_class) == own
 
 
-def test_tiny_run_of_training(capsys, monkeypatch, parts):
-    speed = parts.load_benchmark("training_speed")
+def test_tiny_run_of_training(capsys, monkeypatch, load_benchmark):
+    speed = load_benchmark("training_speed")
     monkeypatch.setattr(speed, "measure_memory_apart", speed.measure_memory)
     monkeypatch.setattr(speed, "measure_peak", lambda clock: 1e9)
     sizes = {"n_blocks": 1, "decoder_n_blocks": 1, "n_classes": 64}

@@ -2,10 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Harmonizing recordings: what is added, what stays as it is, and what is refused."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import mne
 import numpy as np
 import pandas as pd
@@ -16,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_gram
 from mne_gram import harmonize
-from mne_gram.metrics import nmse, subtract_kept_mean
+from mne_gram.metrics import nmse
 
 TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 WANTED = ["Cz", "Fz", "CPz", "Pz"]
@@ -526,47 +522,3 @@ def test_same_name_elsewhere(truth):
     with pytest.raises(ValueError, match="A1 is wanted at A1, but .* is at CZ"):
         run(raw, ["Cz", "A1"])
     assert_array_equal(rows(run(raw, montage), ["A1"]), rows(raw, ["A1"]))
-
-
-# ---------------------------------------------------------------------------------------------
-# The benchmark
-
-
-@pytest.fixture(scope="module")
-def bench():
-    """Import the script, which is in no package."""
-    folder = Path(__file__).resolve().parents[2] / "benchmarks"
-    if not folder.is_dir():
-        pytest.skip("The benchmarks are not beside the tests.")
-    sys.path.insert(0, str(folder))
-    try:
-        spec = importlib.util.spec_from_file_location(
-            "benchmark_harmonization", folder / "harmonization.py"
-        )
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-    return module
-
-
-def test_benchmark_hides_what_it_drops(bench, truth):
-    truth = truth.copy().rename_channels(str.upper)
-    referred, left, mask = bench.drop(truth, 19)
-    assert len(left.ch_names) == 19 and not mask[:, 0].all()
-    assert_allclose(left.get_data().mean(axis=0), 0, atol=1e-15)
-    assert_allclose(referred.get_data(), subtract_kept_mean(truth.get_data(), mask))
-    assert_array_equal(rows(referred, left.ch_names), left.get_data())
-
-
-@pytest.mark.data
-def test_benchmark_measures(bench, shared):
-    path = bench.list_held_out(shared / "eeg" / "eegmat", quick=True)[0]
-    with mne.utils.use_log_level("error"):
-        inst = bench.load_truth(path, "eegmat")
-        methods = [bench.BASELINE, "auto"]
-        rows = bench.measure_recording(inst, "eegmat", path, 8, methods, None)
-    cells = bench.summarize(rows, methods, bench.BASELINE)
-    ratios = {(cell["regime"], cell["method"]): cell["ratio"] for cell in cells}
-    assert ratios["8 of 19", bench.BASELINE] == 1
-    assert ratios["8 of 19", "auto"] < 0.8
