@@ -78,6 +78,8 @@ _SUFFIX = re.compile(
 _OTHER = re.compile(
     r"(^|-)(E[CK]G|EMG|RESP|PHOTIC|S[AP]O2|(ET)?CO2|PULSE|PLETH|GSR|EDA|STATUS|TRIG|IBI|BURSTS|SUPPR)"
 )
+_SHORT = r"[A-Z]\d{1,2}"
+_MANY_UNKNOWN = 5  # short names: no cap with 10-20 names has as many others
 _NUMBER = re.compile(r"-\d{1,2}$")
 _BIPOLAR_KEYS = {
     a + b: f"{new_a}-{new_b}"
@@ -161,8 +163,16 @@ def names_other_signal(name):
 
 
 def _find_letter_labels(ch_names):
-    """Return labels, such as A32, of systems in which A1, C3 ... are no 10-20 names."""
-    return [n for n in ch_names if re.fullmatch(r"[A-H](1[1-9]|2\d|3[0-2])", n.upper())]
+    """Return labels, such as A32, of systems in which A1, C3 ... are no 10-20 names.
+
+    These are caps of BioSemi and contacts of depth electrodes.
+    """
+    found = [n for n in ch_names if re.fullmatch(r"[A-H](1[1-9]|2\d|3[0-2])", n.upper())]
+    short = [n for n in ch_names if re.fullmatch(_SHORT, n.upper())]
+    unknown = [n for n in short if parse_name(n)[0] is None]
+    if len(unknown) >= max(_MANY_UNKNOWN, len(short) - len(unknown)):
+        found += unknown
+    return found
 
 
 def find_derivations(ch_names):
@@ -181,7 +191,7 @@ def settle_names(ch_names, *, among=None):
     if len(labels) > 1:
         note = f"names such as {labels[0]} and {labels[1]} show that this is not a 10-20 name"
         for index, name in enumerate(ch_names):
-            if parsed[index][0] is not None and re.fullmatch(r"[A-H]\d{1,2}", name.upper()):
+            if parsed[index][0] is not None and re.fullmatch(_SHORT, name.upper()):
                 parsed[index] = None, "none", note
     cleaned = {clean_name(name) for name in ch_names}
     taken = {}

@@ -14,6 +14,7 @@ from mne_gram.montage import (
     find_channels,
     match_channels,
     parse_name,
+    settle_names,
 )
 
 few = settings(deadline=None, max_examples=40)
@@ -150,6 +151,19 @@ def test_no_entry_is_taken_twice(names, entries):
 def test_duplicates_say_who_was_first():
     channel_map = match_channels(make_info(["EEG Fp1", "Fp1."]), on_missing="ignore")
     assert channel_map.notes == ("", "FP1 is already taken by EEG Fp1")
+
+
+def test_contacts_of_depth_electrodes_are_not_10_20_names():
+    names = [f"{letter}{number}" for letter in "ABCOT" for number in range(1, 9)]
+    assert {entry for entry, *_ in settle_names(names)} == {None}
+    note = settle_names(names)[names.index("C3")][2]
+    assert note == "names such as A3 and A4 show that this is not a 10-20 name"
+    # A few other channels do not make a cap another system.
+    cap = ["F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Fz", "Cz"]
+    for others in (["E1", "E2", "X1", "X2"], [f"X{number}" for number in range(1, 8)]):
+        assert [entry for entry, *_ in settle_names([*cap, *others])][:10] == [
+            name.upper() for name in cap
+        ]
 
 
 def test_labels_of_a_biosemi_cap_are_not_10_20_names():
