@@ -195,11 +195,12 @@ def _fit_kernel(surroundings, sfreq):
     n_lags = round(REACH * sfreq) + 1
     products, seconds = np.zeros(n_lags), 0.0
     for around in surroundings:
+        if around.counts.max(initial=0) < 2 * n_lags:
+            continue
         # Where continuous time ends, from one gap to the next at the latest.
-        cuts = np.concatenate(
-            [np.cumsum(around.counts), np.flatnonzero(np.diff(around.times) != 1) + 1]
-        )
-        cuts = np.unique(np.append(cuts, 0))
+        cut = np.diff(around.times, prepend=0, append=0) != 1
+        cut[0] = cut[np.cumsum(around.counts)] = True
+        cuts = np.flatnonzero(cut)
         long = np.diff(cuts) >= 2 * n_lags
         for a, b in zip(cuts[:-1][long], cuts[1:][long], strict=True):
             x = around.miss[a:b] - around.miss[a:b].mean()

@@ -32,6 +32,7 @@ from ._shared_bands import SharedBands, find_crowded, widen
 
 _CHUNK_SECONDS = 60.0
 _MANY = 50  # times that a sample may be estimated, on average, before runs get less context
+_MOST_CONTEXT = 80  # samples of it then
 _MOST_SPREADS = 500  # in a block, of channels that are bad throughout
 
 
@@ -123,7 +124,7 @@ def find_gaps(block, spatial):
     runs = find_runs(intermittent, block.segments)
     margin = round(CONTEXT * block.sfreq)
     if 2 * margin * len(runs) > _MANY * block.n_times:
-        margin = round(REACH * block.sfreq)
+        margin = min(round(REACH * block.sfreq), _MOST_CONTEXT)
     sharing = [None] * len(runs)
     chosen = find_crowded(runs, margin, block.sfreq)
     if chosen.any():

@@ -5,6 +5,8 @@
 A gap of a channel consists of one or more runs, each with an estimate from other good channels.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 _TOGETHER = 2**18  # samples of gaps that are joined at once
@@ -86,11 +88,12 @@ class _JoinedRuns:
         here = (self._channels[gaps] == channels) & (self._stops[gaps] > a) & (gaps >= 0)
         if not here.all():
             gaps, values, spread = gaps[here], values[here], spread[here]
-        times = np.arange(left, left + values.shape[1])
-        places = self._offsets[gaps, None] + times
+        n_times = values.shape[1]
+        places = self._offsets[gaps, None] + np.arange(left, left + n_times)
         # Full weight inside, fading into the neighbour: no step where the good channels change.
-        rise = _fade(times - a, b - a, self._sfreq)
-        fall = _fade(b - 1 - times, b - a, self._sfreq)
+        width = max(1.0, min(_BLEND * self._sfreq, (b - a) / 2))
+        rise = _fade(left - a, n_times, width)
+        fall = _fade(b - left - n_times, n_times, width)[::-1]
         share = np.where(self._starts[gaps, None] < a, rise, 1.0)
         share *= np.where(self._stops[gaps, None] > b, fall, 1.0)
         self._weight[places] += share
@@ -105,7 +108,7 @@ class _JoinedRuns:
         return self._numbers, self._left, self._right, self._values, self._std
 
 
-def _fade(distance, length, sfreq):
-    """Rise from 0 to 1 around an edge, over a time that fits into a run."""
-    width = max(1.0, min(_BLEND * sfreq, length / 2))
-    return np.clip(0.5 + distance / (2 * width), 1e-9, 1)
+@lru_cache(maxsize=64)
+def _fade(first, n_times, width):
+    """Rise from 0 to 1 over twice a width of samples, of which one is number 0."""
+    return np.clip(0.5 + np.arange(first, first + n_times) / (2 * width), 1e-9, 1)
