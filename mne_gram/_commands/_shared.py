@@ -174,9 +174,13 @@ def _bars_in_terminals():
 
 def read_input(args):
     """Return the recording that is asked for, not loaded."""
-    from .._files import read_inst
+    from .._files import EVOKED_FIF, read_inst
     from ..datasets import sample
 
+    if not args.sample and args.input.endswith(EVOKED_FIF):
+        raise ValueError(
+            f"{args.input} has the name of evoked data, which only 'mne_gram restore' takes."
+        )
     return sample() if args.sample else read_inst(args.input, preload=False)
 
 

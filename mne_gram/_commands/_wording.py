@@ -35,6 +35,14 @@ _PHRASES = {
     r"mne_gram\.convert_checkpoint\([^)]*\)": "mne_gram weights convert CHECKPOINT FOLDER",
     r"apply mne_gram\.preprocess first, or set preprocess=True": "leave out --no-preprocess",
     "[;.] pass reference=None to keep the (old )?reference": "",
+    ", or pass a higher l_freq": "",
+    "window and overlap apply to Raw": "--window and --overlap are for continuous data",
+    "pass the Raw, or other Epochs": "give the recording, or other epochs",
+    r"set the reference again: inst\.set_eeg_reference\('average'\)": (
+        "set the average reference again"
+    ),
+    r" To save the good samples without rounding, write FIF with fmt='double'; BrainVision keeps "
+    r"single precision, EDF 16 bits\.": "",
     r"preprocess=False": "--no-preprocess",
     r"mne_gram\.restore\b": "mne_gram restore",
     "(use|fit it with) base='bundled'": "leave out --no-base",
@@ -61,10 +69,12 @@ def to_options(text, parser):
     for pattern, new in _PHRASES.items():
         for name, way in ways.items():
             new = new.replace(f"{{{name}}}", way)
+        pattern = pattern.replace(" ", r"\s+")  # texts may be wrapped
         text = re.sub(pattern, lambda m, new=new: _expand(m, new), text, flags=re.I)
     for name, option in options.items():
         text = re.sub(rf"(?<![\w.(/-]){name}=True\b", option, text)
-        text = re.sub(rf"(?<![\w.(/-]){name}='?([\w.:]+)'?", rf"{option} \1", text)
+        if name != "picks":  # of a function of MNE
+            text = re.sub(rf"(?<![\w.(/-]){name}='?([\w.:]+)'?", rf"{option} \1", text)
         # Without an underscore it may be a word.
         after = r"(?![\w=/-]|\.\w)" if "_" in name else r"(?= (must|needs) )"
         text = re.sub(rf"(?<![\w./-]){name}{after}", option, text)

@@ -136,6 +136,8 @@ def test_find_bads_wrong_input(recording, tmp_path, capsys):
     """Missing files, wrong channels, wrong names and a missing input are errors."""
     assert main(["find-bads", str(tmp_path / "none_raw.fif")]) == 1
     assert "does not exist" in capsys.readouterr().err
+    assert main(["find-bads", str(tmp_path / "a-ave.fif")]) == 1
+    assert "a-ave.fif has the name of evoked data" in capsys.readouterr().err
     assert main(["find-bads", str(recording), "--bads", "X1"]) == 1
     assert "no channel X1" in capsys.readouterr().err
     assert main(["find-bads", str(tmp_path)]) == 1

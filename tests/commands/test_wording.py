@@ -60,6 +60,12 @@ def parsers():
         ),
         ("bids", "a smaller n_jobs.", "a smaller --n-jobs."),
         ("bids", "shard must be i/n", "--shard must be i/n"),
+        ("find-bads", "f(lambda x: x, picks='eeg')", "f(lambda x: x, picks='eeg')"),
+        (
+            "restore",
+            "Remove usable\nchannels from info['bads'].",
+            "Do not mark usable channels as bad.",
+        ),
         (
             "bids",
             "written to (derivatives=, or --derivatives on the command line).",
@@ -122,6 +128,10 @@ def test_log(clean, tmp_path, capsys):
         "Name bad channels with --bads, or detect them with --find-bads" in capsys.readouterr().err
     )
     assert mne.utils.logger.filters == filters
+    assert main(["restore", str(clean), str(tmp_path / "b_raw.fif"), "--bads", "O1"]) == 0
+    out = capsys.readouterr().out
+    assert "set the average reference again" in " ".join(out.split())
+    assert "fmt=" not in out and "inst." not in out
     assert main(["find-bads", str(clean), "--span-threshold", "0.5", "--verbose"]) == 0
     out, err = capsys.readouterr()
     assert "Nothing is marked yet: add --output or" in out and "report." not in out + err
