@@ -7,6 +7,7 @@ Masks, sample by sample, are painted where they are needed.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from mne import BaseEpochs
@@ -16,6 +17,8 @@ from mne.utils import _validate_type
 from .._marks import annotated_spans, count_times
 from ..covariance import MIN_GOOD
 from ._reject_log import is_reject_log, read_reject_log
+
+_FEW = 1000  # spans, which are painted faster one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +32,19 @@ class BadSpans:
         """Return the number of channels."""
         return len(self.spans)
 
-    @property
+    @cached_property
     def n_bad(self):
-        """How many samples of each channel are bad, an array of int."""
-        return np.array([np.diff(rows).sum() for rows in self.spans], int)
+        """How many samples of each channel are bad, an array of int, read-only."""
+        channels, spans = self._listed
+        n_bad = np.bincount(channels, spans[:, 1] - spans[:, 0], len(self.spans)).astype(int)
+        n_bad.flags.writeable = False
+        return n_bad
+
+    @cached_property
+    def _listed(self):
+        """The channel of each span, and all spans (n_spans, 2)."""
+        channels = np.repeat(np.arange(len(self.spans)), [len(rows) for rows in self.spans])
+        return channels, np.concatenate([np.zeros((0, 2), int), *self.spans])
 
     @property
     def whole(self):
@@ -71,14 +83,19 @@ class BadSpans:
     def paint(self, start=0, stop=None, step=1):
         """Return the mask of every ``step``-th sample, shape (n_channels, n_samples)."""
         stop = self.n_times if stop is None else stop
-        mask = np.zeros((len(self.spans), max(0, -(-(stop - start) // step))), bool)
-        for row, spans in zip(mask, self.spans, strict=True):
-            if not len(spans):
-                continue
-            # The first sample at or after a border.
-            edges = -(-(spans.clip(start, stop) - start) // step)
-            lengths = np.diff(edges.ravel(), prepend=0, append=len(row))
-            row[:] = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+        shape = len(self.spans), max(0, -(-(stop - start) // step))
+        channels, spans = self._listed
+        near = (spans[:, 1] > start) & (spans[:, 0] < stop)
+        # The first sample at or after a border, channels laid end to end.
+        edges = -(-(spans[near].clip(start, stop) - start) // step)
+        edges += shape[1] * channels[near, None]
+        if len(edges) > _FEW:
+            lengths = np.diff(edges.ravel(), prepend=0, append=shape[0] * shape[1])
+            return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(shape)
+        mask = np.zeros(shape, bool)
+        flat = mask.ravel()
+        for first, last in edges.tolist():
+            flat[first:last] = True
         return mask
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from mne_gram._marks import annotated_spans, is_bad_annotation
+from mne_gram._recording import _masks
 from mne_gram._recording._masks import (
     collect_mask,
     collect_spans,
@@ -229,7 +230,10 @@ def test_spans_are_the_mask(seed):
     assert_array_equal(spans.whole, mask.all(axis=1))
     start, stop = sorted(rng.integers(0, 61, 2))
     step = int(rng.integers(1, 9))
-    assert_array_equal(spans.paint(start, stop, step), mask[:, start:stop:step])
+    for few in (0, _masks._FEW):  # all at once, and one by one
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_masks, "_FEW", few)
+            assert_array_equal(spans.paint(start, stop, step), mask[:, start:stop:step])
     assert_array_equal(spans.select([2, 0]).paint(), mask[[2, 0]])
     if start < stop:
         assert spans.covers(1, start, stop) == mask[1, start:stop].all()
