@@ -58,16 +58,15 @@ mne.set_log_level("warning")
 
 # %%
 # The log above says which channels were found, and why: *misfit* means that the other channels do not
-# explain them. C3 is not the only one: F8, for example, has more muscle activity than in the data for ``fit``,
-# and nine seconds are too few to know what is usual; use several minutes instead. The list ``live.bads`` has the
-# channels that are bad at present, and ``live.annotations`` all that were found so far, for instance to save
-# them with the recording.
+# explain them. Nine seconds for ``fit`` are too few to know what is usual; with several minutes, broken channels
+# are found more reliably, and good ones less often. The list ``live.bads`` has the channels that are bad at
+# present, and ``live.annotations`` all that were found so far, for instance to save them with the recording.
 
 live.annotations.to_data_frame(time_format=None)
 
 # %%
 # The first chunks of noise have passed before it is found; from then on C3 is estimated from the other
-# channels, and for two more seconds after the electrode is back.
+# channels, also for two to three seconds after the electrode is back.
 
 times = np.arange(data.shape[1]) / sfreq
 fig, axes = plt.subplots(3, 1, figsize=(9, 5), sharex=True, sharey=True, layout="constrained")
@@ -113,8 +112,8 @@ for delay in (0.0, 0.3, 0.825):
 errors
 
 # %%
-# Caps with many electrodes, as this one, gain little or nothing from a delay; those with 19 do. The
-# :doc:`benchmarks </benchmarks>` have the figures.
+# Caps with many electrodes gain little from a delay, and here the error is even larger with one; those with 19
+# gain more. The :doc:`benchmarks </benchmarks>` have the figures.
 #
 # With MNE-LSL
 # ------------
