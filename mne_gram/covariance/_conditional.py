@@ -146,34 +146,51 @@ def expect_covariance(moments, prior, carries_reference, strength, n_iter):
     """
     if not moments:
         return prior
-    carries, n = np.asarray(carries_reference, float), len(carries_reference)
-    fixed, count, views = strength * prior, strength, []
+    fixed, count, views, hidden = strength * prior, strength, [], []
     for m in moments:
         present = trace(m.cov) > 0  # not in a band above the Nyquist frequency
         dof = (degrees_of_freedom(m.n_windows) * present)[:, None, None]
-        good, inner = carries[m.good], contrast_basis(carries[m.good])
-        seen = np.zeros((N_BANDS, n, n))
-        seen[:, m.good[:, None], m.good] = inner.T @ (inner @ m.cov @ inner.T) @ inner
-        # The directions of which the windows say nothing: bad channels and the reference.
-        hidden = np.eye(n)[:, np.setdiff1d(np.arange(n), m.good)]
-        if good.any():
-            hidden = np.c_[hidden, np.zeros(n)]
-            hidden[m.good, -1] = good
+        seen = np.zeros(prior.shape)
+        seen[:, m.good[:, None], m.good] = _subtract_reference(m.cov, carries_reference[m.good])
         fixed, count = fixed + dof * seen, count + dof
-        views.append((hidden, seen, dof))
+        hidden.append(_find_hidden(m.good, carries_reference))
+        views.append((hidden[-1], seen, dof))
+    hidden = np.concatenate(hidden, axis=1)
+    borders = np.cumsum([len(own.T) for own, _, _ in views])[:-1]
     cov = prior
     for _ in range(n_iter if len(views) > 1 else 1):
         precision = np.linalg.inv(add_ridge(cov, _TINY))
-        change = np.zeros(cov.shape)
-        for hidden, seen, dof in views:
-            along = precision @ hidden
-            error = np.linalg.inv(hidden.T @ along)
+        changes = []
+        parts = np.split(precision @ hidden, borders, axis=-1)
+        for along, (own, seen, dof) in zip(parts, views, strict=True):
+            error = np.linalg.inv(own.T @ along)
             gain = along @ error
             moved = seen @ gain
             within = error + np.swapaxes(gain, -1, -2) @ moved
-            change += dof * (hidden @ (within / 2) - moved) @ hidden.T
+            changes.append(dof * (own @ (within / 2) - moved))
+        change = np.concatenate(changes, axis=-1) @ hidden.T
         cov = (fixed + change + np.swapaxes(change, -1, -2)) / count
     return cov
+
+
+def _subtract_reference(cov, carries_reference):
+    """Return covariances (n_bands, n, n) without what the reference adds to the channels."""
+    unit = carries_reference / max(np.linalg.norm(carries_reference), 1)
+    along = cov @ unit
+    shared = along[..., :, None] * unit
+    left = cov - shared - np.swapaxes(shared, -1, -2)
+    return left + (along @ unit)[..., None, None] * np.outer(unit, unit)
+
+
+def _find_hidden(good, carries_reference):
+    """Return the directions of which good channels say nothing, (n, n_hidden).
+
+    These are bad channels, and the reference of the good ones.
+    """
+    bad = np.ones(len(carries_reference), bool)
+    bad[good] = False
+    reference = np.where(bad, 0.0, carries_reference)
+    return np.c_[np.eye(len(bad))[:, bad], reference[:, None][:, : int(reference.any())]]
 
 
 def update_covariance(mixed, carries_reference, moments, noise=0.0):

@@ -82,10 +82,10 @@ def _fit_scale(cov, carries_reference, moments, known):
     found = expected = 0.0
     for m in moments:
         keep = known[m.good] if known[m.good].sum() > 1 else np.ones(len(m.good), bool)
-        good = m.good[keep]
+        kept, good = np.flatnonzero(keep), m.good[keep]
         carries = carries_reference[good]
-        found = found + m.n_windows * _contrast_trace(m.cov[:, keep][:, :, keep], carries)
-        expected = expected + m.n_windows * _contrast_trace(cov[:, good][:, :, good], carries)
+        found = found + m.n_windows * _contrast_trace(m.cov, kept, carries)
+        expected = expected + m.n_windows * _contrast_trace(cov, good, carries)
     factor = found / expected
     # A band that the data do not contain, above the Nyquist frequency or too slow for short epochs,
     # gets the size that the nearest band suggests.
@@ -96,10 +96,12 @@ def _fit_scale(cov, carries_reference, moments, known):
     return (factor[nearest] * _TYPICAL_SHARES / _TYPICAL_SHARES[nearest])[:, None, None]
 
 
-def _contrast_trace(cov, carries_reference):
-    """Return the variance (n_bands,) that covariances have without the reference."""
-    norm = max(carries_reference @ carries_reference, 1)
-    return trace(cov) - cov @ carries_reference @ carries_reference / norm
+def _contrast_trace(cov, channels, carries_reference):
+    """Return the variance (n_bands,) that some channels have without their reference."""
+    reference = np.zeros(cov.shape[-1])
+    reference[channels] = carries_reference / max(np.linalg.norm(carries_reference), 1)
+    total = np.einsum("bii->bi", cov)[:, channels].sum(axis=1)
+    return total - cov @ reference @ reference
 
 
 # ---------------------------------------------------------------------------------------------
