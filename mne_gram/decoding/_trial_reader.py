@@ -84,9 +84,8 @@ class TrialReader:
         if strays:
             warn_once(describe_strays(strays))
             trials = _pick(trials, np.flatnonzero(~np.isin(trials.info["ch_names"], strays)))
-        trials = _leave_out_unmatched(trials)
+        trials, self.channels = _leave_out_unmatched(trials)
         _check_samples(trials)
-        self.channels = match_channels(trials.info, verbose="error").indices
         self.names = list(trials.info["ch_names"])
         self.line = _choose_line(trials, self.line_freq)
         if trials.has_filters:
@@ -180,13 +179,13 @@ def _pick(trials, channels):
 
 
 def _leave_out_unmatched(trials):
-    """Leave out channels that the model does not know, with a warning."""
+    """Leave out channels that the model does not know; return trials and montage indices."""
     cmap = match_channels(trials.info, on_missing="ignore", verbose="error")
-    if not cmap.missing:
-        return trials
     matched = check_matched(cmap)
-    warn_once(f"{describe_missing(cmap)} They are left out.")
-    return _pick(trials, np.flatnonzero(matched))
+    if not matched.all():
+        warn_once(f"{describe_missing(cmap)} They are left out.")
+        trials = _pick(trials, np.flatnonzero(matched))
+    return trials, cmap.indices[matched]
 
 
 def _find_strays(trials):

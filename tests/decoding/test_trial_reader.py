@@ -241,6 +241,18 @@ def test_channels_outside_the_montage():
     np.testing.assert_array_equal(_get_single(reader.read(epochs)), wanted)
 
 
+@pytest.mark.filterwarnings("ignore:39 of 128 channels match no entry")
+def test_net_of_128_electrodes():
+    """Matches by position are those of the whole net, also after channels are left out."""
+    montage = mne.channels.make_standard_montage("GSN-HydroCel-128")
+    epochs = _make_epochs(_draw(n_channels=128), montage.ch_names).set_montage(montage)
+    reader = _make_reader()
+    assert len(reader.fit_read(epochs).ch_names) == 89
+    cmap = mne_gram.match_channels(epochs.info, on_missing="ignore")
+    np.testing.assert_array_equal(reader.channels, cmap.indices[cmap.indices >= 0])
+    assert len(reader.read(epochs)) == len(epochs)
+
+
 @pytest.mark.parametrize(
     "settings, match",
     [
