@@ -62,6 +62,7 @@ def test_positions_that_contradict_the_names(clinical, wrong, name):
     assert_array_equal(found, function(plain))
 
 
+@pytest.mark.filterwarnings("ignore:Only 0 of 19 channels have a known name or a position")
 def test_flat_positions_without_names(clinical):
     raw = place(clinical, WRONG["flat"], [f"E{k}" for k in range(19)])
     for function in (
