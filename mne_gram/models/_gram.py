@@ -11,17 +11,8 @@ from torch import nn
 
 from .._docs import fill_doc
 from ._config import DECODER_DIM, PATCH_LENGTH, GramConfig
-from ._layers import (
-    Linear,
-    PatchEmbedding,
-    Positions,
-    as_generator,
-    as_patches,
-    draw_weight_,
-    init_weights,
-    make_blocks,
-    run_blocks,
-)
+from ._layers import Linear, as_generator, draw_weight_, init_weights, make_blocks, run_blocks
+from ._patches import PatchEmbedding, Positions, as_patches
 from ._visible import Visible, find_visible, put, take
 
 
@@ -195,10 +186,19 @@ class Gram(nn.Module):
         encoded, visible, channels, patches = self._encode(x, channels, mask)
         return self._decode(encoded, visible, channels, patches.shape[2])
 
+    @fill_doc
     def decoder_input(self, x, channels, mask):
-        """Return the input of the first block of the decoder, (B, 1 + C * n, 200).
+        """Return the input of the first block of the decoder.
 
-        CLS and one vector per patch, with positions added; the arguments are those of `encode`.
+        Parameters
+        ----------
+        %(windows)s
+        %(hidden_patches)s
+
+        Returns
+        -------
+        x : torch.Tensor, shape (B, 1 + C * n, 200)
+            CLS and one vector per patch, with positions added.
         """
         encoded, visible, channels, patches = self._encode(x, channels, mask)
         positions = self.decoder.positions(channels, patches.shape[2])

@@ -7,7 +7,8 @@ import copy
 import torch
 from torch.fx.experimental import _config
 
-from ._layers import Conv2d, Linear, PatchEmbedding, TransformerBlock
+from ._layers import Conv2d, Linear, TransformerBlock
+from ._patches import PatchEmbedding
 
 
 class HalfCopy:

@@ -10,18 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ._config import DECODER_DIM, DECODER_N_FILTERS, TokenizerConfig
-from ._layers import (
-    Linear,
-    PatchEmbedding,
-    Positions,
-    as_generator,
-    as_patches,
-    check_window,
-    draw_,
-    init_weights,
-    make_blocks,
-    run_blocks,
-)
+from ._layers import Linear, as_generator, draw_, init_weights, make_blocks, run_blocks
+from ._patches import PatchEmbedding, Positions, as_patches, check_window
 
 
 class TokenizerOutput(NamedTuple):

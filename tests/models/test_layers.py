@@ -6,14 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mne_gram.models._layers import (
-    PatchEmbedding,
-    WindowNorm,
-    draw_scales,
-    make_blocks,
-    run_blocks,
-    sinusoid_table,
-)
+from mne_gram.models._layers import draw_scales, make_blocks, run_blocks
+from mne_gram.models._patches import PatchEmbedding, WindowNorm, sinusoid_table
 
 # --- bricks -------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from mne_gram.models import (
     find_places,
 )
 from mne_gram.models import _layers as layers
+from mne_gram.models import _patches as patching
 from mne_gram.training import _loop as loop
 from mne_gram.training import _prefetch as prefetching
 from mne_gram.training._batches import Batch
@@ -35,6 +36,12 @@ GPU = [
 ]
 
 
+def prefer_products(monkeypatch, products):
+    """Decide between few large products and many small ones, whatever the device."""
+    for module in (layers, patching):
+        monkeypatch.setattr(module, "prefers_products", lambda x: products)
+
+
 @pytest.fixture
 def in_products(monkeypatch):
     """Compute on the CPU as on a GPU."""
@@ -43,7 +50,7 @@ def in_products(monkeypatch):
         assert valid is None, "batches of the training have no padding"
         return F.scaled_dot_product_attention(query, key, value, dropout_p=rate, scale=scale)
 
-    monkeypatch.setattr(layers, "prefers_products", lambda x: True)
+    prefer_products(monkeypatch, True)
     monkeypatch.setattr(layers, "dropout", F.dropout)
     monkeypatch.setattr(layers, "attend", attend)
 
@@ -119,7 +126,7 @@ def test_errors_that_are_found_later(batch, corpus, tmp_path, tiny):
 @pytest.mark.parametrize("n_filters", [4, 8])
 def test_convolutions_as_products(n_filters, monkeypatch):
     """Also with padding, and with the same gradients."""
-    module = layers.PatchEmbedding(n_filters)
+    module = patching.PatchEmbedding(n_filters)
     layers.init_weights(module, layers.as_generator(1), torch_convolutions=True)
     patches = torch.randn(2, 7, 200, generator=torch.Generator().manual_seed(0))
     valid = torch.ones(2, 7, dtype=torch.bool)
@@ -127,7 +134,7 @@ def test_convolutions_as_products(n_filters, monkeypatch):
     for mask in (None, valid):
         results = []
         for products in (False, True):
-            monkeypatch.setattr(layers, "prefers_products", lambda x, p=products: p)
+            prefer_products(monkeypatch, products)
             module.zero_grad()
             out = module(patches, mask)
             out.square().mean().backward()
@@ -148,7 +155,7 @@ def test_the_same_losses_and_gradients(name, batch, tiny, monkeypatch):
     network = (Tokenizer if name == "tokenizer" else Gram)(config)
     results = []
     for products in (False, True):
-        monkeypatch.setattr(layers, "prefers_products", lambda x, p=products: p)
+        prefer_products(monkeypatch, products)
         network.zero_grad()
         if name == "tokenizer":
             out = network(batch.x, batch.channels)
@@ -169,7 +176,7 @@ def test_few_products(batch, tiny, monkeypatch):
     network = Gram(tiny.GRAM).eval()
     counts = []
     for products in (False, True):
-        monkeypatch.setattr(layers, "prefers_products", lambda x, p=products: p)
+        prefer_products(monkeypatch, products)
         with torch.profiler.profile() as profiler, torch.no_grad():
             network.encode(batch.x, batch.channels, batch.mask)
         names = [event.name for event in profiler.events()]
@@ -190,7 +197,7 @@ def test_operations(name, tiny, monkeypatch):
     channels = torch.zeros(2, 16, dtype=torch.long, device=META)
     counts = []
     for products in (False, True):
-        monkeypatch.setattr(layers, "prefers_products", lambda x, p=products: p)
+        prefer_products(monkeypatch, products)
         with FlopCounterMode(display=False) as counter:
             if name == "tokenizer":
                 out = network(x, channels)
