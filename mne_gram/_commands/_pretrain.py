@@ -14,6 +14,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from .._counts import count
 from ._shared import FIGURES, add_command, file_name
 from ._training_fields import FIELDS, add_set, get_changes, get_training
 
@@ -309,7 +310,7 @@ def _print_model(model, folder, stages):
         card = model.card["stages"][stage]
         values = [f"{name} {value:.3g}" for name, value in card["watched"].items()]
         values = ", ".join(values) or "none"
-        print(f"{stage}: {card['steps']} steps; held-out subjects: {values}")
+        print(f"{stage}: {count(card['steps'], 'step')}; held-out subjects: {values}")
     print(f"The model is in {folder}.")
 
 

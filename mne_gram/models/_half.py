@@ -3,6 +3,7 @@
 """A network in half precision that follows another one in single precision, and its compilation."""
 
 import copy
+import warnings
 
 import torch
 from torch.fx.experimental import _config
@@ -68,7 +69,9 @@ def compile_network(network, how, method="forward"):
 
     def run(*args, **kwargs):
         # Lengths that happen to be equal in the first batch are not in later ones.
-        with _config.patch(use_duck_shape=False):
+        with _config.patch(use_duck_shape=False), warnings.catch_warnings():
+            # Spectra are not compiled, which they need not be.
+            warnings.filterwarnings("ignore", "Torchinductor does not support code .* complex")
             return compiled(*args, **kwargs)
 
     setattr(network, method, run)

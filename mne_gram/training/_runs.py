@@ -12,6 +12,7 @@ import torch
 from mne.utils import _validate_type, logger
 
 from .. import __version__
+from .._counts import count
 from .._formats import check_folders
 from ..models import Gram, GramModel, Tokenizer, get_device, save_model
 from . import _checkpoint as checkpoint
@@ -77,7 +78,8 @@ def run_stage(name, build, config, corpus, out, training, device, overwrite, fir
         wait()
     minutes = progress["seconds"] / 60
     logger.info(
-        f"Trained the {name} for {progress['step']} steps in {minutes:.1f} minutes: {out / 'model'}"
+        f"Trained the {name} for {count(progress['step'], 'step')} in {minutes:.1f} minutes: "
+        f"{out / 'model'}"
     )
     return model
 
