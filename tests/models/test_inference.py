@@ -144,7 +144,7 @@ def test_input_is_checked(model, data):
     nan[1, 2, 3], blind[3] = np.nan, True
     for args, kwargs, match in [
         ((nan, CHANNELS, mask), {}, "Fill bad patches with estimates first"),
-        ((x, CHANNELS, blind), {}, r"masked in window\(s\) \[3\]"),
+        ((x, CHANNELS, blind), {}, r"masked in windows \[3\]"),
         ((x[:, :, :-1], CHANNELS, mask), {}, r"patches \* 200"),
         ((x.astype(int), CHANNELS, mask), {}, "x must be a floating-point array"),
         ((x, CHANNELS[:2], mask), {}, "must contain 4 montage indices"),
