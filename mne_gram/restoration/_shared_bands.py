@@ -27,12 +27,15 @@ class SharedBands:
         self._length = round(_SECONDS * block.sfreq)
         self._start = self._stop = 0
         self._bands = self._segment = None  # P @ x, (n_channels, n_bands, n_times), and where
+        self._drawn = None  # noise (n_bands, n_channels, n_times), and its first sample
 
     def fill(self, bad, start, stop):
         """Return the broad-band estimates of a span, (n_bad, n_times)."""
         rows, data = self._row[bad], self._block.data[self._channels, start:stop]
         data[rows] = 0.0
-        return -dposv(self._total[rows[:, None], rows], self._total[rows] @ data)[1]
+        system, across = self._total[rows[:, None], rows], self._total[rows] @ data
+        _, found, failed = dposv(system, across)
+        return -(np.linalg.solve(system, across) if failed else found)
 
     def estimate(self, bad, span, segment):
         """Return the estimates over a span of a segment, (n_bad, n_times), and the error's cov."""
@@ -46,13 +49,17 @@ class SharedBands:
         found = self._block.data[bad, start:stop]
         found -= factors @ bands.reshape(-1, stop - start)
         if self._noise is not None:
-            found += self._draw(bad, error, span, segment)
+            found += self._draw(rows, error, span)
         return found, error
 
     def _read(self, start, segment):
         """Filter the signals from a sample on."""
         self._start, self._stop = start, min(segment[1], start + self._length)
         left, right, pad = widen((start, self._stop), segment, self._block.sfreq)
+        if self._noise is not None:
+            first = self._block.first
+            drawn = read_noise(self._noise, first + left, first + right, self._block.sfreq)
+            self._drawn = drawn[:, self._channels], left
         parts = split_bands(self._block.data[self._channels, left:right], self._block.sfreq)
         parts = parts[..., pad[0] : right - left - pad[1]]
         self._bands = np.empty((parts.shape[1], len(parts), parts.shape[2]))
@@ -60,12 +67,12 @@ class SharedBands:
             self._bands[:, number] = precision @ part
         self._segment = segment
 
-    def _draw(self, bad, error, span, segment):
+    def _draw(self, rows, error, span):
         """Draw errors of a span, (n_bad, n_times)."""
-        sfreq, first = self._block.sfreq, self._block.first
-        left, right, pad = widen(span, segment, sfreq)
-        drawn = read_noise(self._noise, first + left, first + right, sfreq)
-        return sum_bands(colour_noise(error, sfreq) @ drawn[:, bad], sfreq, pad)
+        left, right, pad = widen(span, self._segment, self._block.sfreq)
+        drawn, first = self._drawn
+        drawn = drawn[:, rows, left - first : right - first]
+        return sum_bands(colour_noise(error, self._block.sfreq) @ drawn, self._block.sfreq, pad)
 
 
 def find_crowded(runs, margin, sfreq):

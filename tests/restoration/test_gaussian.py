@@ -456,6 +456,26 @@ def test_many_patterns_share_what_is_costly(monkeypatch):
     assert_allclose(data, found[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["mean", "draw", "twins"])
+def test_shared_bands_give_what_each_run_gives_on_its_own(monkeypatch, kind):
+    """Also for draws, and for channels that are copies of each other."""
+    cov = draw_cov()
+    if kind == "twins":
+        cov[:, 1], cov[1] = cov[:, 0], cov[0]
+    covs = same_in_all_bands(cov) * np.arange(1, N_BANDS + 1)[:, None, None]
+    truth = draw_data(cov, 80)
+    mask = np.random.default_rng(1).random(truth.shape) < 0.3
+    mask[-2:] = False
+    seed = np.random.SeedSequence(0) if kind == "draw" else None
+    found = []
+    for seconds in (_shared_bands._SECONDS, 0.0):
+        monkeypatch.setattr(_shared_bands, "_SECONDS", seconds)
+        data = np.where(mask, np.nan, truth)
+        repair(data, mask, [(0, 30), (30, 80)], SFREQ, covs, np.ones(8), seed=seed)
+        found.append(data)
+    assert_allclose(found[1], found[0], atol=1e-5 if kind == "draw" else 1e-6)
+
+
 def test_draws_have_the_covariance_of_the_error():
     cov = draw_cov()
     n_times = 20_000
