@@ -39,7 +39,9 @@ CASES = [Case(64, 250, seconds, "10 %") for seconds in (1, 10, 60, 600)]
 CASES += [Case(n, 250, 60, "10 %") for n in (8, 16, 32, 128, 256)]
 CASES += [Case(64, sfreq, 60, "10 %") for sfreq in (100, 500, 1000, 2000)]
 CASES += [Case(64, 250, 60, bad) for bad in ("one", "30 %", "patches", "segments", "epochs")]
+CASES += [Case(64, 250, 60, "short")]
 CASES += [Case(16, 160, 10, "scattered"), Case(64, 160, 8, "scattered")]
+CASES += [Case(256, 160, 10, "scattered"), Case(64, 1000, 5, "scattered")]
 CASES += [Case(n, 250, 40, "detection") for n in (64, 128, 256)]
 
 
@@ -77,6 +79,9 @@ def draw_mask(case):
     elif case.bad == "segments":  # of single channels, half a second, two per second
         for start in rng.integers(0, n_times, round(2 * case.seconds)):
             mask[rng.integers(n_channels), start : start + round(0.5 * case.sfreq)] = True
+    elif case.bad == "short":  # of single channels, one to five samples, twenty per second
+        for start in rng.integers(0, n_times, round(20 * case.seconds)):
+            mask[rng.integers(n_channels), start : start + rng.integers(1, 6)] = True
     elif case.bad == "epochs":  # 5 % of channels and epochs
         length = round(EPOCH * case.sfreq)
         drawn = rng.random((n_channels, -(-n_times // length))) < 0.05
