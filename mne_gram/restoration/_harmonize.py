@@ -11,6 +11,7 @@ from .._docs import fill_doc
 from .._marks import find_broken
 from .._strays import find_strays_of
 from ..covariance import MIN_GOOD
+from ..preprocessing import check_units, measure_level
 from ._alignment import (
     add_missing,
     check_projectors,
@@ -146,6 +147,7 @@ def harmonize(
     if not isinstance(inst, mne.Evoked):
         inst.load_data()
     check_content(inst)
+    _check_units(inst)
     inst._data = np.asarray(inst._data)  # the copy of a memory-mapped file has no file to grow
     rename_present(inst, wanted.present)
     add_missing(inst, wanted)
@@ -193,6 +195,14 @@ def _check_good(inst):
             f"{len(good)} of {len(eeg)} EEG channels are good; at least {MIN_GOOD} are needed to "
             "estimate others. Remove usable channels from info['bads'], or skip this recording."
         )
+
+
+def _check_units(inst):
+    """Refuse data that are not in volts, also if nothing has to be added or restored."""
+    good = mne.pick_types(inst.info, eeg=True, exclude="bads")
+    part = inst._data[..., :: max(1, len(inst.times) // _MAX_SAMPLES)][..., good, :]
+    if measure_level(part):  # where recording paused, files hold zeros
+        check_units(part)
 
 
 # ---------------------------------------------------------------------------------------------

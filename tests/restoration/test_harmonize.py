@@ -497,6 +497,9 @@ def test_recordings_that_are_refused(raw):
     for on_missing in ("raise", "warn"):
         with pytest.raises(ValueError, match="Cannot (restore|add) Cz, Fz, CPz, Pz"):
             run(nowhere, WANTED, on_missing=on_missing)
+    microvolts = raw.copy().apply_function(lambda x: 1e6 * x, picks="eeg")
+    with pytest.raises(ValueError, match="not in volts: multiply them by 1e-6"):
+        run(microvolts, TEN_TWENTY)
     raw.info["bads"] = TEN_TWENTY[1:]
     with pytest.raises(ValueError, match="1 of 19 EEG channels are good; at least 2"):
         run(raw, WANTED)
