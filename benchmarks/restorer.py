@@ -45,7 +45,8 @@ CONDITIONS = {
     "spatial": "Restorer",
     "auto": "Restorer, bads='auto'",
 }
-KINDS = ("white noise", "another subject", "flat", "rail", "line", "pop", "six times as large")
+KINDS = ("white noise", "another subject", "flat", "rail", "line", "pop", "drift", "faint")
+KINDS = (*KINDS, "six times as large")
 N_BAD = {"none": 0.0, "one": 0.0, "a quarter": 0.25}
 
 
@@ -142,7 +143,10 @@ def damage(kind, signal, size, stranger, info, rng):
     if kind == "pop":
         since = seconds - seconds[rng.integers(0, n_times * 3 // 4)]
         return signal + size * rng.uniform(5, 20) * np.exp(-since / 0.3) * (since >= 0)
-    return 6 * signal
+    if kind == "drift":
+        walk = np.cumsum(rng.standard_normal(n_times))
+        return signal + size * rng.uniform(1, 5) * (walk - walk.mean()) / walk.std()
+    return (6 if kind == "six times as large" else rng.uniform(0.05, 0.3)) * signal
 
 
 def find(root, dataset, n_recordings, n_trials):

@@ -202,7 +202,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         check_is_fitted(self)
         self._check_bads(self.ch_names_)
-        bads = () if self._finds_bads() else self.bads or ()
+        bads = self.bads or ()
         if self._finds_bads() and not self._trial_fit.searched:
             raise ValueError("bads='auto' was set after fit: fit the Restorer again.")
         if (self.method == "spline") != (self._trial_fit.head is not None):

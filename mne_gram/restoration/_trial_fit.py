@@ -74,12 +74,15 @@ class TrialFit:
             return find_weights(self.head, good, bad)
         return self.spatial.operators(good, bad)[1]
 
-    def restore(self, trial, added, is_raw):
-        """Restore a trial in place, a Recording; ``added (n_channels,)`` are channels of NaN."""
+    def restore(self, trial, added, is_raw, find):
+        """Restore a trial in place, a Recording; ``added (n_channels,)`` are channels of NaN.
+
+        ``find`` is whether to find bad channels in addition to those that are marked.
+        """
         if added.any():
             self._predict(trial, added)
         unknown = hide_channels(~self.known, trial.n_times)
-        if self.searched:
+        if find:
             trial = trial.hide(find_bad_spans(self.check, trial.hide(unknown), is_raw))
         _check_broken(trial)
         wanted = trial.bad

@@ -29,17 +29,19 @@ from ._trial_fit import RestoredTrial, hide_channels
 def restore_trials(inst, mask, bads, fit):
     """Restore loaded data in place; returns them with the channels of a `TrialFit`.
 
-    ``bads`` are the names of channels that are bad in addition to those that are marked.
+    ``bads`` are the names of channels that are bad in addition to those that are marked, or "auto".
     """
     pick_eeg(inst)
     check_content(inst)
     names = fit.info["ch_names"]
-    added, bad = _align(inst, mask, bads, fit)
+    find = isinstance(bads, str)
+    added, bad = _align(inst, mask, () if find else bads, fit)
     picks = np.array([inst.ch_names.index(name) for name in names])
     _check_level(inst, picks, bad)
     info = mne.pick_info(inst.info, picks)
     is_raw = isinstance(inst, BaseRaw)
-    trials = [fit.restore(trial, added, is_raw) for trial in _cut_trials(inst, picks, bad, info)]
+    trials = _cut_trials(inst, picks, bad, info)
+    trials = [fit.restore(trial, added, is_raw, find) for trial in trials]
     done = _join_trials(trials)
     warn_of_unused(names, done.unused)
     mark(inst, picks, done.bad, done.spans, reset_bads=True, annotate=is_raw)
