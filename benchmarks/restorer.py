@@ -15,6 +15,8 @@ noise with one to ten times the typical deviation of a channel. Intervals (95 %)
 ``finding``: a Restorer with ``bads="auto"`` is fitted to the first half of a recording. In the
 second half, in trials of 2 s, no, one or a quarter of the channels are damaged. What `find_bads`
 finds in the whole recording does not count as clean. Held-out subjects of five data sets.
+
+``others``: the same, fitted to 15 trials of each of up to eight subjects that are not held out.
 """
 
 import argparse
@@ -149,17 +151,42 @@ def damage(kind, signal, size, stranger, info, rng):
     return (6 if kind == "six times as large" else rng.uniform(0.05, 0.3)) * signal
 
 
-def find(root, dataset, n_recordings, n_trials):
-    """Damage trials of a data set; returns hits and number, by share of bad channels and kind."""
+def read_trials(path, dataset):
+    """Return a recording as Epochs."""
+    inst = load_truth(path, dataset)
+    if isinstance(inst, mne.io.BaseRaw):
+        inst = mne.make_fixed_length_epochs(inst, 2.0, preload=True)
+    return inst
+
+
+def read_others(root, dataset, like):
+    """Return trials of other subjects, not held out, that are recorded like an Epochs."""
+    held_out, paths = list_held_out(root / dataset), list_held_out(root / dataset, everyone=True)
+    paths = {p.subject: p for p in paths if p not in held_out}.values()
+    found = []
+    for path in paths:
+        inst = read_trials(path, dataset)
+        same = inst.info["sfreq"] == like.info["sfreq"]
+        if same and sorted(inst.ch_names) == sorted(like.ch_names):
+            found.append(inst[:15].reorder_channels(like.ch_names))
+        if len(found) == 8:
+            break
+    return mne.concatenate_epochs(found)
+
+
+def find(root, dataset, n_recordings, n_trials, others):
+    """Damage trials of a data set; returns hits and number, by share of bad channels and kind.
+
+    ``others`` is whether to fit to other subjects.
+    """
     counts = {(share, kind): [0, 0] for share in N_BAD for kind in (*KINDS, "clean")}
     paths = list_held_out(root / dataset, quick=True)[:n_recordings]
-    insts = [load_truth(path, dataset) for path in paths]
+    insts = [read_trials(path, dataset) for path in paths]
     for number, inst in enumerate(insts):
-        if isinstance(inst, mne.io.BaseRaw):
-            inst = mne.make_fixed_length_epochs(inst, 2.0, preload=True)
         train, test = inst[: len(inst) // 2], inst[len(inst) // 2 :][:n_trials]
         doubtful = mne_gram.find_bads(inst).mask(inst)[len(train) :]
-        restorer = mne_gram.Restorer(bads="auto").fit(train)
+        learned = read_others(root, dataset, inst) if others else train
+        restorer = mne_gram.Restorer(bads="auto").fit(learned)
         stranger = flat(insts[number - 1])
         x, rng = test.get_data(copy=False), np.random.default_rng(number)
         for share, part in N_BAD.items():
@@ -183,7 +210,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--shared", type=Path, default=os.environ.get("MNE_GRAM_SHARED", root.parent / "shared"))
-    add("--what", default="decoding,finding")
+    add("--what", default="decoding,finding,others")
     add("--subjects", type=int, default=20)
     add("--draws", type=int, default=2)
     add("--recordings", type=int, default=3, help="per data set, of finding")
@@ -208,10 +235,12 @@ def main():
             print(f"{CONDITIONS[name]:38}{score:28}{gain:28}{len(own)} subjects", flush=True)
         if args.write:
             write_rows("restorer_decoding", ["test data", "accuracy", "minus spline"], rows)
-    if "finding" in args.what:
+    for what in ("finding", "others"):
+        if what not in args.what:
+            continue
         total = {}
         for dataset in DATASETS:
-            found = find(root, dataset, args.recordings, args.trials)
+            found = find(root, dataset, args.recordings, args.trials, what == "others")
             clean = [found[share, "clean"] for share in N_BAD]
             print(dataset, *(f"{k}: {a / n:.3f}" for k, (a, n) in zip(N_BAD, clean, strict=True)))
             for key, count in found.items():
@@ -222,7 +251,7 @@ def main():
             rows.append([share, *(f"{a / n:.3f}" if n else "" for a, n in counts)])
             print(*rows[-1], f"({counts[0][1]} clean)", flush=True)
         if args.write:
-            write_rows("restorer_finding", ["broken", "false alarms", *KINDS], rows)
+            write_rows(f"restorer_{what}", ["broken", "false alarms", *KINDS], rows)
     print(f"{time.perf_counter() - start:.0f} s")
 
 
