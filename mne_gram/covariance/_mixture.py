@@ -64,7 +64,7 @@ def mix_covariance(prior, places, moments, *, power=1.0, complete=None, max_cont
         contrasts = _find_contrasts(total, carries_reference[good])
         view = _View(rows[good], own[np.ix_(good, good)], first[:, good][:, :, good], contrasts)
         weights = _weigh_library(prior, view, max_contrasts or _MAX_CONTRASTS)
-        electrodes = prior.completed.add_up(weights)
+        electrodes = prior._completed.add_up(weights)
         electrodes = (1 - _POPULATION) * electrodes + _POPULATION * prior.population
         mixed = rows @ electrodes @ rows.T + own
     scale = _fit_scale(mixed, carries_reference, moments, known)
@@ -166,11 +166,11 @@ def _weigh_library(prior, view, n_most):
     """Return weights (n_bands, n_recordings); all but the nearest recordings get none."""
     near = np.arange(len(prior.weights))
     if len(near) > _MAX_MIXED:
-        compared = view.compare(prior.completed, near, _FIRST_CONTRASTS)
+        compared = view.compare(prior._completed, near, _FIRST_CONTRASTS)
         rating = _rate_library(*compared, prior.weights)
         near = np.sort(np.argsort(-rating, kind="stable")[:_MAX_MIXED])
     weights = np.zeros((N_BANDS, len(prior.weights)))
-    compared = view.compare(prior.completed, near, n_most)
+    compared = view.compare(prior._completed, near, n_most)
     weights[:, near] = mix_library(*compared, prior.weights[near])
     return weights
 

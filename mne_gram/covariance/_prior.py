@@ -43,9 +43,6 @@ class Prior:
         Legendre coefficients of the covariance as a function of the angle between electrodes.
     recordings : tuple of RecordingCovariance
         The recordings of the library, as measured.
-    library : array, shape (n_recordings, n_bands, 114, 114)
-        One covariance per recording, completed to all electrodes by the population's, and scaled
-        like it. It is computed when it is first asked for.
     base : Prior | None
         The prior that a cohort was added to, whose recordings come first in the library; None if
         there is no cohort, or nothing else.
@@ -61,14 +58,18 @@ class Prior:
     n_cohort: int = 0
 
     @cached_property
-    def completed(self):
-        """The recordings, completed to all electrodes; a Library."""
-        return Library(self.recordings, self.population)
+    def library(self):
+        """The recordings' covariances, completed to all electrodes and scaled as the population's.
+
+        An array of shape (n_recordings, n_bands, 114, 114), which is computed when it is first
+        asked for: 0.26 MB per recording.
+        """
+        return self._completed.complete()
 
     @cached_property
-    def library(self):
-        """The same as arrays, of 0.26 MB per recording."""
-        return self.completed.complete()
+    def _completed(self):
+        """The same in a form that takes less time and memory, a Library."""
+        return Library(self.recordings, self.population)
 
     def save(self, fname, overwrite=False):
         """Save the prior, without pickles; :func:`mne_gram.read_prior` reads it.
