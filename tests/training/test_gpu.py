@@ -296,15 +296,16 @@ def test_compiled_once(batch, tiny, in_products, monkeypatch):
 
 @pytest.fixture
 def graphs(monkeypatch):
-    """Compile to what runs the graphs as they are; return a list of these."""
+    """Compile to what runs the graphs as they are; return a list of these and their modes."""
     compiled, made = torch.compile, []
-
-    def compile_for_test(graph, example):
-        made.append(graph)
-        return graph.forward
 
     def compile_(function, *, mode=None, **options):
         assert options == dict(dynamic=True, fullgraph=True)
+
+        def compile_for_test(graph, example):
+            made.append((graph, mode))
+            return graph.forward
+
         return compiled(function, backend=compile_for_test, **options)
 
     monkeypatch.setattr(torch, "compile", compile_)
@@ -314,12 +315,14 @@ def graphs(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-@pytest.mark.parametrize("name", [pytest.param("tokenizer", marks=pytest.mark.slow), "gram"])
-def test_one_graph_for_all_shapes(name, graphs, corpus, tmp_path, tiny, in_products):
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
+@pytest.mark.parametrize(
+    ("name", "how", "n_shapes"),
+    [pytest.param("tokenizer", "whole", 2, marks=pytest.mark.slow), ("gram", "graphs", 4)],
+)
+def test_one_graph_for_all_shapes(name, how, n_shapes, graphs, corpus, tmp_path, tiny, in_products):
     """Nothing breaks the graph of a network, and no later batch compiles it again."""
-    training = replace(
-        tiny.SHORT, n_parts=1, warm_start=False, precision="bfloat16", compile="whole"
-    )
+    training = replace(tiny.SHORT, n_parts=1, warm_start=False, precision="bfloat16", compile=how)
     sizes = dict(n_blocks=1, decoder_n_blocks=1)
     config = replace(tiny.TOKENIZER, **sizes)
     if name == "gram":
@@ -339,7 +342,8 @@ def test_one_graph_for_all_shapes(name, graphs, corpus, tmp_path, tiny, in_produ
     with torch._dynamo.config.patch(error_on_recompile=True):
         for step in range(4, 8):
             take(step)
-    assert len(graphs) == 2 and len(shapes) == {"gram": 6, "tokenizer": 2}[name]
+    assert len(graphs) == 2 and len(shapes) == n_shapes
+    assert {mode for _, mode in graphs} == {"reduce-overhead" if how == "graphs" else None}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -416,6 +420,7 @@ class TestOnGPU:
             torch.cuda.set_sync_debug_mode("default")
         assert np.isfinite(loop.read_values(values)["loss"])
 
+    @pytest.mark.filterwarnings("default")  # the compiler of torch has warnings of its own
     def test_training(self, name, corpus, tmp_path, tiny):
         """A compiled run in half precision learns, and resumes after an interruption."""
         training = replace(tiny.SHORT, n_steps=30, precision="bfloat16", compile=True)
