@@ -14,6 +14,8 @@ from ._augment import augment, choose_channels, subtract_average
 from ._buckets import PATCH, good_rows, list_pools, pick, start_at
 from ._masks import MASK_KINDS, MASK_SHARES, draw_mask
 
+_TOKENS_PER_WINDOW = 256  # at the most, of windows for validation
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -174,20 +176,18 @@ def validation_batches(
     kinds=("none",),
     seed=0,
     windows_per_subject=8,
-    tokens_per_window=256,
-    mask_share=None,
 ):
     """Return fixed windows of every subject, as ``("dataset/subject", Batch)`` pairs.
 
     All ``kinds`` of masks ("none" hides nothing) have the same windows, evenly spread over the
-    unmarked time, with all good channels. ``mask_share`` overrides the middle of ``MASK_SHARES``.
+    unmarked time, with all good channels. The share of hidden patches is the middle of its range.
     """
     kinds = tuple(kinds)
     for kind in kinds:
         _check_option("kind of mask", kind, (*MASK_KINDS, "none"))
-    shares = {kind: sum(MASK_SHARES[kind]) / 2 for kind in MASK_KINDS} | dict(mask_share or {})
+    shares = {kind: sum(MASK_SHARES[kind]) / 2 for kind in MASK_KINDS}
     subjects = {}
-    for pool in list_pools(corpus, tokens_per_window, drop=False):
+    for pool in list_pools(corpus, _TOKENS_PER_WINDOW, drop=False):
         recording = corpus.recordings[pool.index]
         subjects.setdefault(f"{recording.dataset}/{recording.subject}", []).append(pool)
     batches = []
