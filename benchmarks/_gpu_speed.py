@@ -3,6 +3,7 @@
 """The speed of training steps on a GPU, each version guarded, and what a step makes of the GPU."""
 
 import contextlib
+import functools
 import signal
 import time
 from collections import Counter
@@ -265,8 +266,13 @@ def describe_share(case, rate, device):
     peak = next((value for key, value in PEAKS.items() if key in name), None)
     if peak is None:
         return "-"
-    stage, gram = CASES[case]
-    return f"{speed.count_operations(stage, gram=gram) * rate / N_TOKENS / peak:5.1%}"
+    return f"{count_products(*CASES[case]) * rate / N_TOKENS / peak:5.1%}"
+
+
+@functools.cache
+def count_products(stage, gram):
+    """Return the operations of the matrix products of a step for one window."""
+    return speed.count_operations(stage, gram=gram)
 
 
 def print_ratio(speeds, case):
