@@ -15,6 +15,7 @@ from ._shared import (
     add_selection,
     get_selection,
     log_to_stderr,
+    split_lists,
 )
 from ._wording import to_options
 
@@ -96,6 +97,8 @@ def _run_bids(args, parser):
     """Process a data set."""
     from ..bids import run_bids
 
+    options = get_restoration_options(args)
+    options["exclude"] = split_lists(options["exclude"])
     n_jobs = args.n_jobs if args.n_jobs is not None else (-1 if args.dask else 1)
     with log_to_stderr(verbose=True), _dask(args.dask):
         report = run_bids(
@@ -111,7 +114,7 @@ def _run_bids(args, parser):
             find_bads=args.find_bads,
             prior=args.prior,
             refit_prior=args.refit_prior,
-            **get_restoration_options(args),
+            **options,
             line_freq=args.line_freq,
             format=args.format,
             save_std=args.std,

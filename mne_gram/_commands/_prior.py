@@ -69,17 +69,18 @@ def _run_fit(args, parser):
     selection = get_selection(args)
     if args.input and any(selection[name] for name in ("sessions", "tasks", "runs")):
         parser.error("--session, --task and --run are for --bids-root")
-    if args.input and args.subjects and len(args.subjects) != len(args.input):
+    subjects = selection["subjects"]
+    if args.input and subjects and len(subjects) != len(args.input):
         parser.error(
             f"--subject has to name the subject of each of the {len(args.input)} recordings, "
-            f"got {len(args.subjects)}"
+            f"got {len(subjects)}"
         )
     from .._files import check_output, select_recordings
     from ..cohort import fit_prior
 
     check_output(args.out, overwrite=args.overwrite)
     with log_to_stderr(verbose=True):
-        insts, subjects = args.input, args.subjects
+        insts = args.input
         if args.bids_root is not None:
             insts, subjects = select_recordings(Path(args.bids_root), selection), None
         prior = fit_prior(

@@ -72,7 +72,13 @@ def add_selection(parser, subject=""):
 
 def get_selection(args):
     """Return the labels that are asked for, by ``subjects``, ``sessions``, ``tasks``, ``runs``."""
-    return {f"{entity}s": getattr(args, f"{entity}s") for entity in ENTITIES}
+    labels = {f"{entity}s": getattr(args, f"{entity}s") for entity in ENTITIES}
+    return {name: values and split_lists(values) for name, values in labels.items()}
+
+
+def split_lists(values):
+    """Return the values of an option, of which some may be lists with commas: 01,02."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
 def add_model(parser):
@@ -162,7 +168,8 @@ def log_to_stderr(verbose):
 @contextlib.contextmanager
 def _bars_in_terminals():
     """Draw no progress bars where they would fill a log file with their states."""
-    if sys.stderr.isatty() or "MNE_TQDM" in os.environ:
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    if is_terminal or "MNE_TQDM" in os.environ:
         yield
         return
     os.environ["MNE_TQDM"] = "off"
@@ -198,9 +205,8 @@ def find_named(inst, names, option):
     """Return the channels that an option names, or raise ValueError if there are none of a name."""
     from ..montage import find_channels
 
-    # Some write T7,O1.
-    parts = [[name] if name in inst.ch_names else name.split(",") for name in names]
-    found, unknown = find_channels([n.strip() for part in parts for n in part if n], inst.ch_names)
+    parts = [[name] if name in inst.ch_names else split_lists([name]) for name in names]
+    found, unknown = find_channels([name for part in parts for name in part], inst.ch_names)
     if unknown:
         raise ValueError(
             f"The recording has no channel {', '.join(unknown)}, named by {option}; its channels "

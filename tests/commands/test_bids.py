@@ -27,9 +27,12 @@ def test_bids(bids_copy, capsys):
     out, err = capsys.readouterr()
     assert out.splitlines()[-2] == "1 recording: 1 done."
     assert "[1/1] sub-02_task-rest_run-01_eeg.vhdr: 2 channels restored" in err
-    assert _run(bids_copy, "--run", "1", "--json") == 0
+    assert _run(bids_copy, "--run", "1", "--subject", "01,02", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert [row["status"] for row in printed["recordings"]] == ["done", "skipped"]
+    assert _run(bids_copy, "--subject", "02", "--exclude", "CP2,X9", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)["recordings"]
+    assert (row["status"], row["n_restored"]) == ("done", 1)
     assert printed["version"] == mne_gram.__version__ and printed["index"] is None
 
 
