@@ -39,14 +39,14 @@ class Estimate:
 class Gaps(NamedTuple):
     """Some gaps of a block, and their estimates from other channels, all of them end to end.
 
-    Gaps are bad spans of one channel, as far as they lie in the block. ``told`` is whether enough
+    Gaps are bad spans of one channel, as far as they lie in the block. ``enough`` is whether enough
     channels are good. If not, ``values`` are a line across the gap.
     """
 
     channel: np.ndarray  # (n_gaps,)
     start: np.ndarray  # likewise, samples
     stop: np.ndarray
-    told: np.ndarray
+    enough: np.ndarray
     values: np.ndarray  # (n_samples,)
     std: np.ndarray  # likewise
 
@@ -125,10 +125,10 @@ def look_around(block, gaps, estimates=None):
     values, std = values[inside], std[inside]
     if estimates is None:
         values = block.data[channel[owner[inside]], times[inside]]
-    told = np.full(len(gaps), estimates is not None)
+    enough = np.full(len(gaps), estimates is not None)
     is_alone = (start == first) & (stop == last)
     return (
-        Gaps(channel, start, stop, told, values, std),
+        Gaps(channel, start, stop, enough, values, std),
         Surroundings(channel, start, stop, is_alone, counts, times[around], miss),
     )
 
@@ -157,16 +157,18 @@ def bridge(block, gaps, surroundings, miss, fill_gaps):
         correction, share = _predict(some, around, miss.kernel, block.sfreq, most)
         seen = [miss.spreads.get(channel, np.nan) for channel in some.channel.tolist()]
         seen = np.repeat(seen, some.sizes)
-        std = np.where(np.repeat(some.told, some.sizes), some.std, np.nan_to_num(seen))
+        std = np.where(np.repeat(some.enough, some.sizes), some.std, np.nan_to_num(seen))
         # The miss around the gaps weighs as much as the model.
         std = share * np.where(np.isnan(seen), std, np.sqrt((std**2 + seen**2) / 2))
         # Where nothing is known at all, the line that was drawn across the gap stays.
-        used = np.repeat(some.told | (around.counts == 0), some.sizes)
+        used = np.repeat(some.enough | (around.counts == 0), some.sizes)
         values = np.where(used, some.values, 0.0) + correction
         # Else there is nothing before and nothing after to continue.
-        kept = some.told | (fill_gaps & ~around.is_alone)
+        kept = some.enough | (fill_gaps & ~around.is_alone)
         ends = np.cumsum(some.sizes)
-        rows = np.stack([some.channel, some.start, some.stop, ends - some.sizes, ends, ~some.told])
+        rows = np.stack(
+            [some.channel, some.start, some.stop, ends - some.sizes, ends, ~some.enough]
+        )
         estimates += [
             Estimate(channel, start, stop, values[a:b], std[a:b], bool(invented))
             for channel, start, stop, a, b, invented in rows[:, kept].T.tolist()

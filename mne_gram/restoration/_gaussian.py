@@ -134,12 +134,12 @@ def find_gaps(block, spatial):
     enough = (~block.mask).sum(axis=0) >= MIN_GOOD
     listed = list_gaps(intermittent, block.segments, enough)
     listed = np.array([(*gap[:3], *gap[3]) for gap in listed], int).reshape(-1, 5)
-    told = enough[listed[:, 1]]
+    solvable = enough[listed[:, 1]]
     estimates = _estimate_runs(block, spatial, intermittent, runs, sharing, margin)
-    joined = join_runs(listed[told], estimates, margin, block.n_times, block.sfreq)
-    found = [look_around(block, listed[told][some], parts) for some, *parts in joined]
-    if not told.all():
-        found.append(look_around(block, listed[~told]))
+    joined = join_runs(listed[solvable], estimates, margin, block.n_times, block.sfreq)
+    found = [look_around(block, listed[solvable][some], parts) for some, *parts in joined]
+    if not solvable.all():
+        found.append(look_around(block, listed[~solvable]))
     return runs, [gaps for gaps, _ in found], [around for _, around in found]
 
 
