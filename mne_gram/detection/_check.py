@@ -30,10 +30,12 @@ _LARGEST = 1e3  # volts
 _HIGHEST = 0.95  # correlation: where the rank is low, a prediction can be perfect
 # The measures of good channels are typically no lower than this, and vary by no less. In such
 # standard deviations, channels beyond the first threshold do not predict the others, and those
-# beyond the second are bad. All were chosen on the training subjects.
+# beyond the second are bad. In shorter windows the spread grows with this power of the ratio. All
+# were chosen on the training subjects.
 _LEAST_TYPICAL = -0.5
 _LEAST_SPREAD = np.array([0.1, 0.2, 0.1, 0.1])
 _DOUBTFUL, _BAD = 3.5, 6.0
+_SHORTENED = 0.65
 # Below this share of the median correlation with its prediction, a channel to learn from is bad.
 _UNRELATED = 0.45
 
@@ -164,8 +166,8 @@ def judge(check, signals, good, sfreq, line_freq):
     scores = np.full(len(good), -np.inf)
     spectra = _transform(np.where(left[:, None], signals, 0.0), sfreq)
     if left.sum() >= _MIN_CHANNELS and _has_band(spectra):
-        ratio = _count_windows(check.seconds) / _count_windows(signals.shape[1] / sfreq)
-        spread = check.spread * np.sqrt(max(1.0, ratio))
+        ratio = check.seconds * sfreq / signals.shape[1]
+        spread = check.spread * max(1.0, ratio) ** _SHORTENED
         scores[left] = _score(check, spectra, left, spread)[left] / _BAD
     reasons["misfit"] = scores > 1
     return reasons, scores
@@ -199,11 +201,6 @@ def _transform(signals, sfreq):
     windows = np.stack([signals[:, start : start + length] for start in starts])
     spectra = [np.concatenate(values, axis=-1) for values in band_products(windows, sfreq)]
     return [values / np.sqrt(len(starts)) for values in spectra]
-
-
-def _count_windows(seconds):
-    """Return about how many windows, which overlap by half, are in so many seconds."""
-    return max(1.0, 2 * seconds / WINDOW - 1)
 
 
 def _has_band(spectra):
