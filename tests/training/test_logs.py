@@ -97,7 +97,7 @@ def test_broken_lines_are_said(tmp_path, without_tensorboard):
     path = tmp_path / "log.csv"
     text = path.read_text().replace("1,train,,loss,1.0\n", "1,train,,lo\n")
     path.write_text(text)
-    with pytest.warns(RuntimeWarning, match=r"Line\(s\) \[4\]"):
+    with pytest.warns(RuntimeWarning, match=r"lines of .* not rows of a log: \[4\]"):
         assert len(read_log(tmp_path)) == 3
 
 
