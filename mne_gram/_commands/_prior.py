@@ -47,8 +47,8 @@ def _add_fit(actions):
         "mne_gram prior fit sub-*_raw.fif --out lab.npz\n"
         "mne_gram restore raw.edf repaired_raw.fif --prior lab.npz",
         note="Bad channels and segments are left out. A subject counts once, however many "
-        "recordings there are.\nThe subject of a file is given by --subject or by its name "
-        "(sub-01_raw.fif);\notherwise each file is a subject.",
+        "recordings there are.\nThe subject of a file is given by --subject, its name "
+        "(sub-01_raw.fif) or the subject in it;\notherwise each file is a subject.",
     )
     add = parser.add_argument
     add("input", nargs="*", metavar="IN", help="recordings, in any format that MNE reads")

@@ -41,8 +41,9 @@ def fit_prior(insts, *, subjects=None, base="bundled", mask=None, n_jobs=1, verb
         Bad channels in ``info["bads"]`` and bad segments, also of single channels, are left out.
     subjects : list of str | None
         The subject of each recording. With None it is taken from the name of the file
-        (``sub-01``) or ``info["subject_info"]["his_id"]``; a recording without either is a subject
-        of its own. For a BIDS data set, the labels of the subjects to use; None uses all.
+        (``sub-01``) or ``info["subject_info"]["his_id"]``, unless this is the ``"0"`` or ``"X"`` of
+        anonymized data; a recording without either is a subject of its own. The prior stores the
+        subjects. For a BIDS data set, the labels of the subjects to use; None uses all.
     base : "bundled" | Prior | path-like | None
         The prior to add these recordings to. None uses these recordings alone.
     mask : "auto" | None

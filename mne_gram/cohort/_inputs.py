@@ -22,6 +22,7 @@ from .._files import (
 from ._measure import Measurement, measure_recording
 
 _DATASET = "cohort"  # of recordings that do not come from a BIDS data set
+_NOBODY = {"", "0", "x"}  # in lower case, of anonymized data: by MNE, and in EDF+
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,8 @@ class Input:
     """A recording to measure: an inst, a path or a BidsRecording."""
 
     inst: object
-    source: tuple  # data set, subject and file
+    source: tuple  # data set, subject (None if it is not known until a file is read) and file
+    number: int
 
 
 def list_inputs(insts, subjects):
@@ -78,13 +80,13 @@ def _iterate(insts, subjects):
         if isinstance(inst, str):
             inst = Path(inst)
         subject = None if subjects is None else str(subjects[number - 1])
-        yield Input(inst, _describe(inst, number, subject))
+        yield Input(inst, _describe(inst, subject, number), number)
     if subjects is not None and number < len(subjects):
         raise ValueError(_explain_lengths(number, len(subjects)))
 
 
-def _describe(inst, number, subject):
-    """Return the source of a recording: data set, subject and file."""
+def _describe(inst, subject, number):
+    """Return the source of a recording: data set, subject if it is known, and file."""
     if isinstance(inst, BidsRecording):
         own = inst.path.parts[0]
         return inst.root.resolve().name, subject or own, inst.path.name
@@ -94,11 +96,20 @@ def _describe(inst, number, subject):
         names = inst.filenames if isinstance(inst, BaseRaw) else [inst.filename]
         file = next((Path(name) for name in names if name), None)
     name = file.name if file is not None else ""
+    entity = parse_entities(name.split(".")[0]).get("sub")
+    if subject is None and entity:
+        subject = f"sub-{entity}"
+    return _DATASET, subject, name or f"recording-{number}"
+
+
+def _find_subject(given, inst=None):
+    """Return the source of an Input with its subject, by the info of its opened recording."""
+    dataset, subject, name = given.source
     if subject is None:
-        about = {} if isinstance(inst, Path) else inst.info["subject_info"] or {}
-        entity = parse_entities(name.split(".")[0]).get("sub")
-        subject = f"sub-{entity}" if entity else about.get("his_id") or f"recording-{number}"
-    return _DATASET, str(subject), name or f"recording-{number}"
+        about = (inst.info["subject_info"] if inst is not None else None) or {}
+        his_id = str(about.get("his_id") or "").strip()
+        subject = f"recording-{given.number}" if his_id.lower() in _NOBODY else his_id
+    return dataset, subject, name
 
 
 def _list_bids(root, subjects):
@@ -113,15 +124,17 @@ def _list_bids(root, subjects):
                 selection[f"{name}s"] = value
         root = root.root
     for recording in select_recordings(Path(root), selection):
-        yield Input(recording, _describe(recording, 0, None))
+        yield Input(recording, _describe(recording, None, 0), 0)
 
 
 def measure_input(given, mask):
     """Measure an Input; one that cannot be read is left out, and the reason is in the result."""
     from threadpoolctl import threadpool_limits
 
+    source = _find_subject(given)
     try:
         inst = _open(given.inst)
+        source = _find_subject(given, inst)
         # One thread, as in a worker process: the order of sums depends on the number of threads.
         with (
             threadpool_limits(1),
@@ -129,9 +142,9 @@ def measure_input(given, mask):
             TemporaryDirectory(prefix="mne_gram-") as folder,
         ):
             with loaded(inst, folder):
-                return measure_recording(inst, given.source, mask)
+                return measure_recording(inst, source, mask)
     except (OSError, RuntimeError, ValueError) as exc:
-        return Measurement(given.source, None, str(exc))
+        return Measurement(source, None, str(exc))
 
 
 def _open(inst):

@@ -91,6 +91,19 @@ def test_subjects_of_the_data(raws, tmp_path):
     assert_array_equal(prior.weights, [1, 1, 0.5, 1, 0.5])
 
 
+def test_subjects_of_files(raws, tmp_path):
+    """Their info is read as that of data in memory; anonymized recordings are not one subject."""
+    given = []
+    for k, (raw, his_id) in enumerate(zip(raws, ["anna", "anna", "0", "X"], strict=True)):
+        raw = raw.copy()
+        raw.info["subject_info"] = dict(his_id=his_id)
+        raw.save(tmp_path / f"night{k}_raw.fif", verbose="error")
+        given.append(raw if k == 2 else tmp_path / f"night{k}_raw.fif")
+    prior = fit(given)
+    assert [source[1] for source in prior.sources] == ["anna", "anna", "recording-3", "recording-4"]
+    assert_array_equal(prior.weights, [0.5, 0.5, 1, 1])
+
+
 def test_one_recording_at_a_time(make_raw):
     """Of a generator, no more recordings are in memory than one is measured and one is next."""
     alive, most = weakref.WeakSet(), []
