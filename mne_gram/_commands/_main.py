@@ -45,6 +45,7 @@ def main(argv=None):
     args, unknown = parser.parse_known_args(argv)
     if unknown:  # with the usage of the command
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    args.parser.given = _list_given(argv)
     try:
         with warnings.catch_warnings(), _terminable(), log_options(args.parser):
             warnings.showwarning = functools.partial(_show_warning, args.parser)
@@ -64,6 +65,14 @@ def main(argv=None):
         print(f"mne_gram: {str(exc) or 'stopped.'}", file=sys.stderr)
         return _TERMINATED if isinstance(exc, _Terminated) else _INTERRUPTED
     return 0
+
+
+def _list_given(argv):
+    """Return the words of a command line without names of options, and the current folder."""
+    words = [word.split("=", 1)[-1] if word.startswith("-") else word for word in argv]
+    with contextlib.suppress(OSError):  # it may be gone
+        words.append(os.getcwd())
+    return words
 
 
 class _Terminated(KeyboardInterrupt):
@@ -106,6 +115,8 @@ def _show_warning(parser, message, category, filename, lineno, file=None, line=N
 
 class _Parser(argparse.ArgumentParser):
     """A parser, as those of all commands, that says where missing files may have gone."""
+
+    given = ()  # the words of the command line, without names of options
 
     def error(self, message):
         lists = [action.option_strings[0] for action in self._actions if action.nargs == "+"]

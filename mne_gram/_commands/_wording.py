@@ -58,10 +58,27 @@ _PHRASES = {
     r"\b(exclude|picks) contains": r"--\1 contains",
     "mask='auto' needs": "--find-bads needs",
 }
+# Private characters, which stand for names of files while a text is changed.
+_MARKS = [chr(code) for code in range(0xE000, 0xE100)]
 
 
 def to_options(text, parser):
-    """Return a text with the options of a command in place of arguments of functions."""
+    """Return a text with the options of a command in place of arguments of functions.
+
+    Names of files that the command line contains, ``parser.given``, stay as they are.
+    """
+    names = [word for word in parser.given if re.search(r"[\s./\\=].*\w{2}|\w{2}.*[\s./\\=]", word)]
+    names = dict(zip(_MARKS, sorted(names, key=len, reverse=True), strict=False))
+    for mark, name in names.items():
+        text = text.replace(name, mark)
+    text = _replace(text, parser)
+    for mark, name in names.items():
+        text = text.replace(mark, name)
+    return text
+
+
+def _replace(text, parser):
+    """Return a text with options in place of arguments; marks of names are unchanged."""
     options = _find_options(parser)
     ways = dict(mark="mark bad channels in channels.tsv", place="in electrodes.tsv")
     if "bads" in options:  # of a single recording
@@ -72,12 +89,13 @@ def to_options(text, parser):
         pattern = pattern.replace(" ", r"\s+")  # texts may be wrapped
         text = re.sub(pattern, lambda m, new=new: _expand(m, new), text, flags=re.I)
     for name, option in options.items():
-        text = re.sub(rf"(?<![\w.(/-]){name}=True\b", option, text)
+        text = re.sub(rf"(?<![\w.(/\\-]){name}=True\b", option, text)
         if name != "picks":  # of a function of MNE
-            text = re.sub(rf"(?<![\w.(/-]){name}='?([\w.:]+)'?", rf"{option} \1", text)
+            value = rf"'?([\w.:{_MARKS[0]}-{_MARKS[-1]}]+)'?"
+            text = re.sub(rf"(?<![\w.(/\\-]){name}={value}", rf"{option} \1", text)
         # Without an underscore it may be a word.
         after = r"(?![\w=/-]|\.\w)" if "_" in name else r"(?= (must|needs) )"
-        text = re.sub(rf"(?<![\w./-]){name}{after}", option, text)
+        text = re.sub(rf"(?<![\w./\\-]){name}{after}", option, text)
     return text
 
 

@@ -83,6 +83,41 @@ def test_arguments(parsers, command, text, expected):
     assert to_options(text, parsers[command]) == expected
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/my data/line_freq and n_jobs/a_raw.fif",
+        "my prior must be/a_raw.fif",
+        "model=gram_raw.fif",
+        "with inst.a_raw.fif",
+        r"C:\data\line_freq\a_raw.fif",
+    ],
+)
+def test_names_of_files_stay(name, capsys):
+    """Also those that contain a text which is replaced elsewhere."""
+    assert main(["restore", name, "out_raw.fif"]) == 1
+    assert f"The input {name} does not exist" in capsys.readouterr().err
+
+
+def test_folder_of_the_process_stays(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "my line_freq study"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert main(["bids", "."]) == 1
+    assert str(folder) in capsys.readouterr().err
+
+
+def test_file_as_a_value(parsers):
+    parser = parsers["restore"]
+    parser.given = ["a_raw.fif", "lab.npz"]
+    try:
+        text = "prior='lab.npz' does not fit a_raw.fif, leave out line_freq."
+        expected = "--prior lab.npz does not fit a_raw.fif, leave out --line-freq."
+        assert to_options(text, parser) == expected
+    finally:
+        del parser.given
+
+
 def _list_messages(path):
     """Yield the texts of exceptions, warnings and logs in a module; values are X."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
