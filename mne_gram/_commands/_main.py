@@ -81,16 +81,18 @@ class _Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def _terminable():
-    """Let SIGTERM raise an exception during the context."""
+    """Let SIGTERM raise an exception during the context, unless it is handled otherwise."""
     is_main = threading.current_thread() is threading.main_thread()  # which alone gets signals
-    if not is_main or "LOCAL_RANK" in os.environ:  # torchrun ends its processes at once
+    is_free = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # not taken by a caller of main
+    # torchrun ends its processes at once.
+    if not (is_main and is_free) or "LOCAL_RANK" in os.environ:
         yield
         return
-    old = signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, old)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _terminate(number, frame):

@@ -151,8 +151,8 @@ def _uninterrupted():
     finally:
         for name, handler in handlers.items():
             signal.signal(name, handler)
-    for name, frame in waiting:
-        handlers[name](name, frame)
+        for name, frame in waiting:  # also if a move failed
+            handlers[name](name, frame)
 
 
 def make_scratch_folder(folder):

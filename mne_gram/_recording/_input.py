@@ -101,7 +101,7 @@ def leave_out_strays(recording):
 
 
 def find_stray_channels(recording):
-    """Return which channels cannot be EEG, by the size of their good samples."""
+    """Return which channels cannot be EEG, by the size of their good samples or by name."""
     levels = measure_levels(_read_windows(recording))
     return find_strays(recording.info, np.arange(len(recording.bad)), levels)
 

@@ -284,6 +284,22 @@ def test_terminated(source, tmp_path, capsys, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signal")
+def test_handler_of_the_caller_stays(source, tmp_path, monkeypatch):
+    """A program that calls main decides itself what SIGTERM does, such as nothing."""
+    seen = []
+    monkeypatch.setattr(
+        "mne_gram.restoration.restore",
+        lambda inst, **kwargs: seen.append(signal.getsignal(signal.SIGTERM)),
+    )
+    old = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        _run(source, tmp_path / "out_raw.fif")
+        assert seen == [signal.SIG_IGN] and signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
 def test_truncated_input(source, tmp_path, capsys):
     """A truncated file is an error."""
     os.truncate(source, source.stat().st_size // 2)

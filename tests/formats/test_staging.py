@@ -128,3 +128,18 @@ def test_signal_between_moves(tmp_path, monkeypatch, name):
         signal.signal(getattr(signal, name), old)
     assert seen[0] == ["a.txt", "b.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt"]
+
+
+def test_interrupt_while_a_move_fails(tmp_path, monkeypatch):
+    """It is not lost."""
+
+    def fail(file, target, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        raise PermissionError("no")
+
+    monkeypatch.setattr("os.link", fail)
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        with staged(tmp_path / "a.txt", False) as file:
+            file.write_text("new")
+    assert list(tmp_path.iterdir()) == []
