@@ -4,9 +4,9 @@
 
 import copy
 import warnings
+from contextlib import nullcontext
 
 import torch
-from torch.fx.experimental import _config
 
 from ._layers import Conv2d, Linear, TransformerBlock
 from ._patches import PatchEmbedding
@@ -68,10 +68,20 @@ def compile_network(network, how, method="forward"):
     compiled = torch.compile(getattr(network, method), dynamic=True, fullgraph=True, **options)
 
     def run(*args, **kwargs):
-        # Lengths that happen to be equal in the first batch are not in later ones.
-        with _config.patch(use_duck_shape=False), warnings.catch_warnings():
+        with _keep_lengths_apart(), warnings.catch_warnings():
             # Spectra are not compiled, which they need not be.
             warnings.filterwarnings("ignore", "Torchinductor does not support code .* complex")
             return compiled(*args, **kwargs)
 
     setattr(network, method, run)
+
+
+def _keep_lengths_apart():
+    """Return a context in which lengths that are equal in the first batch may differ later on."""
+    try:
+        from torch.fx.experimental import _config
+    except ImportError:
+        _config = None
+    # The setting is private. Without it, networks are only compiled more often.
+    known = hasattr(_config, "use_duck_shape")
+    return _config.patch(use_duck_shape=False) if known else nullcontext()

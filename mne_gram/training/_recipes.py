@@ -236,9 +236,10 @@ def _share_minutes(recipe, minutes, changes):
 def adapt(training, device, changes=None):
     """Return settings with changes, and adapted to a device.
 
-    On a CPU training is in single precision, and the tokens of a step come in smaller parts; by the
-    clock, a step has one of them, so that there is time for enough steps. With other ``n_steps``,
-    ``free_steps`` remain the same share of them unless changed, too, and the clock does not count.
+    On a CPU training is in single precision, and the tokens of a step come in more and smaller
+    parts; by the clock, in no more parts, so that there is time for enough steps. With other
+    ``n_steps``, ``free_steps`` remain the same share of them unless changed, too, and the clock
+    does not count.
     """
     changes = dict(changes or {})
     by_clock = "n_steps" not in changes and changes.get("minutes", training.minutes) is not None
