@@ -59,7 +59,7 @@ def mix_covariance(prior, places, moments, *, power=1.0, complete=None, max_cont
         electrodes = complete(first[:, good][:, :, good], good)
         size = trace(electrodes)[:, None, None] / electrodes.shape[-1]
         mixed = rows @ (electrodes / np.where(size > 0, size, 1.0)) @ rows.T + own
-    elif len(good) > 2:
+    elif len(good) > 2 and len(prior.weights):
         total = population[:, good][:, :, good].sum(axis=0)
         contrasts = _find_contrasts(total, carries_reference[good])
         view = _View(rows[good], own[np.ix_(good, good)], first[:, good][:, :, good], contrasts)

@@ -431,3 +431,17 @@ def test_bad_channels_are_found_in_a_recording_of_the_prior(dirty):
     others = select_recordings(prior, np.arange(5) > 0)
     again = mne_gram.find_bads(raw, prior=others, verbose="error")
     assert_array_equal(found.scores["misfit"], again.scores["misfit"])
+
+
+def test_prior_of_nothing_but_the_recording_itself(make_raw):
+    """Without its recordings, the population is left."""
+    raw = make_raw(0, seconds=10)
+    prior = fit([raw])
+    assert not len(mne_gram.find_bads(raw, prior=prior, verbose="error").channels)
+    raw.info["bads"] = ["C3"]
+    prior, mask = fit([raw]), np.zeros(raw.get_data().shape, bool)
+    mask[8] = True
+    for method in ("spatial", "auto"):
+        restored = mne_gram.restore(raw, prior=prior, method=method, verbose="error")
+        assert not restored.info["bads"]
+        assert nmse(raw.get_data(), restored.get_data(), mask) < 1
