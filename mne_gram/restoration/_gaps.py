@@ -101,16 +101,15 @@ def join_surroundings(parts):
 # The miss around gaps, predicted into them
 
 
-def look_around(block, gaps, estimates=None):
-    """Return Gaps and their Surroundings.
+def look_around(block, gaps, margin, estimates=None):
+    """Return Gaps and their Surroundings, ``margin`` samples on either side.
 
     ``gaps (n_gaps, 5)`` are channel, start, stop, and start and stop of the segment; ``estimates``
     what `join_runs` yields of them. None is for gaps in which too few channels are good.
     """
     channel, start, stop, first, last = gaps.T
-    reach = round(CONTEXT * block.sfreq)
     if estimates is None:
-        left, right = np.maximum(first, start - reach), np.minimum(last, stop + reach)
+        left, right = np.maximum(first, start - margin), np.minimum(last, stop + margin)
         values = std = np.zeros((right - left).sum())
     else:
         left, right, values, std = estimates
@@ -119,7 +118,6 @@ def look_around(block, gaps, estimates=None):
     times = count_up(left, sizes)
     inside = (times >= start[owner]) & (times < stop[owner])
     around = ~block.mask[channel[owner], times]
-    around &= (times >= (start - reach)[owner]) & (times < (stop + reach)[owner])
     counts = np.bincount(owner[around], minlength=len(gaps))
     miss = block.data[channel[owner[around]], times[around]] - values[around]
     values, std = values[inside], std[inside]

@@ -26,7 +26,7 @@ from ._gaps import (
     measure_miss,
 )
 from ._noise import colour_noise, read_noise
-from ._runs import find_runs, join_runs, list_gaps
+from ._runs import divide, find_runs, join_runs, list_gaps
 from ._seams import limit_steps
 from ._shared_bands import SharedBands, find_crowded, widen
 
@@ -137,9 +137,9 @@ def find_gaps(block, spatial):
     solvable = enough[listed[:, 1]]
     estimates = _estimate_runs(block, spatial, intermittent, runs, sharing, margin)
     joined = join_runs(listed[solvable], estimates, margin, block.n_times, block.sfreq)
-    found = [look_around(block, listed[solvable][some], parts) for some, *parts in joined]
-    if not solvable.all():
-        found.append(look_around(block, listed[~solvable]))
+    found = [look_around(block, listed[solvable][some], margin, parts) for some, *parts in joined]
+    rest = listed[~solvable]
+    found += [look_around(block, rest[some], margin) for some in divide(rest, margin)]
     return runs, [gaps for gaps, _ in found], [around for _, around in found]
 
 

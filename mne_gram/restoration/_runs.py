@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-_TOGETHER = 2**18  # samples of gaps that are joined at once
+_TOGETHER = 2**18  # samples of gaps that are processed at once
 _BLEND = 0.05  # seconds over which two estimates of one gap are cross-faded
 
 
@@ -52,8 +52,7 @@ def join_runs(gaps, estimates, margin, n_times, sfreq):
     (n_samples,) end to end, as soon as their last run is over: few of them take memory at a time.
     """
     order = np.argsort(gaps[:, 1], kind="stable")
-    taken = np.cumsum((gaps[order, 2] - gaps[order, 1]) + 2 * margin) // _TOGETHER
-    parts = np.split(order, np.flatnonzero(np.diff(taken)) + 1) if len(gaps) else []
+    parts = [order[part] for part in divide(gaps[order], margin)]
     under_way = []
     for run, *estimate in estimates:
         for joined in [joined for joined in under_way if joined.stop <= run[0]]:
@@ -65,6 +64,13 @@ def join_runs(gaps, estimates, margin, n_times, sfreq):
             joined.add(run, *estimate)
     for joined in under_way:
         yield joined.finish()
+
+
+def divide(gaps, margin):
+    """Return slices of few gaps ``(n_gaps, 5)`` each, so that their samples take little memory."""
+    taken = np.cumsum(gaps[:, 2] - gaps[:, 1] + 2 * margin) // _TOGETHER
+    cuts = [0, *(np.flatnonzero(np.diff(taken)) + 1).tolist(), len(gaps)]
+    return [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
 
 
 class _JoinedRuns:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Where repaired stretches meet good samples."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mne_gram._recording import Block
 from mne_gram.restoration import _runs
-from mne_gram.restoration._gaps import Estimate, bridge, look_around, measure_miss
+from mne_gram.restoration._gaps import (
+    Estimate,
+    bridge,
+    join_surroundings,
+    look_around,
+    measure_miss,
+)
+from mne_gram.restoration._gaussian import find_gaps
 from mne_gram.restoration._runs import join_runs, list_gaps
 from mne_gram.restoration._seams import find_limit, limit_steps, usual_step
 
@@ -132,7 +141,7 @@ def bridge_one(signal, gaps, guess, *, fill_gaps=False, told=True):
     left, right = np.maximum(0, table[:, 1] - 100), np.minimum(n_times, table[:, 2] + 100)
     values = np.concatenate([guess[a:b] for a, b in zip(left, right, strict=True)])
     estimates = (left, right, values, np.ones(len(values))) if told else None
-    some, around = look_around(block, table, estimates)
+    some, around = look_around(block, table, 100, estimates)
     miss = measure_miss([around], SFREQ)
     found = bridge(block, [some], [around], miss, fill_gaps)
     return [(e.channel, e.start, e.stop, e.values, e.std, e.invented) for e in found]
@@ -309,3 +318,26 @@ def test_the_neighbour_in_another_piece_is_no_neighbour():
     estimate = Estimate(0, 200, 260, values.copy(), np.ones(60))
     limit_steps(make_block(data, mask, segments), [estimate])
     assert_array_equal(estimate.values, values)
+
+
+def test_dropouts_of_all_channels_take_little_memory(monkeypatch):
+    """Gaps without an estimate are divided as others are, and as little of the rest is kept."""
+    data = np.random.default_rng(0).standard_normal((4, 600))
+    mask = np.zeros(data.shape, bool)
+    mask[:, 5::6] = True
+    mask[0] = True
+    operators = SimpleNamespace(find_precisions=lambda channels: (None, None))
+    spatial = SimpleNamespace(whole=mask.all(axis=1), operators=operators, noise=None)
+    found = []
+    for together in (2**18, 2**10):
+        monkeypatch.setattr(_runs, "_TOGETHER", together)
+        _, gaps, surroundings = find_gaps(make_block(data.copy(), mask), spatial)
+        miss = measure_miss(surroundings, SFREQ)
+        found.append((len(gaps), join_surroundings(surroundings), miss))
+    (few, joined, miss), (many, again, same) = found
+    assert few == 1 and many > 10
+    assert joined.counts.max() <= 60
+    for one, other in zip(joined[:7], again[:7], strict=True):
+        assert_array_equal(one, other)
+    assert_allclose(miss.kernel, same.kernel)
+    assert miss.spreads == pytest.approx(same.spreads)
