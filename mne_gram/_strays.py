@@ -126,8 +126,8 @@ def find_strays_of(inst, picks):
     return [inst.ch_names[pick] for pick in np.asarray(picks)[strays]]
 
 
-def describe_strays(names):
-    """Return a warning of strays."""
+def describe_strays(names, bads=()):
+    """Return a warning of strays, of which some may be marked in ``bads``."""
     others = [name for name in names if names_other_signal(name)]
     large = [name for name in names if name not in others]
     reasons = [
@@ -138,14 +138,14 @@ def describe_strays(names):
         )
         if found
     ]
+    or_mark = "" if set(names) <= set(bads) else ", or mark them in info['bads']"
     return (
         f"Left out of the reference and of all estimates, because {'; '.join(reasons)}. Set the "
-        "types of channels that are no EEG with inst.set_channel_types, or mark them in "
-        "info['bads']."
+        f"types of channels that are no EEG with inst.set_channel_types{or_mark}."
     )
 
 
-def warn_of_strays(names):
-    """Warn of strays, if there are any."""
+def warn_of_strays(names, bads=()):
+    """Warn of strays, if there are any, of which some may be marked in ``bads``."""
     if len(names):
-        warn(describe_strays(names))
+        warn(describe_strays(names, bads))

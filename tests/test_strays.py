@@ -215,6 +215,17 @@ def test_other_signals_by_name(clinical, name):
     assert find_strays_of(raw, np.arange(20)) == []
 
 
+def test_marked_other_signal(clinical):
+    """It is not restored, and the warning does not advise to mark it."""
+    raw, kind = add_stray(clinical, "respiration")
+    raw.rename_channels({kind: "EKG"})
+    raw.info["bads"] = ["C3", "EKG"]
+    with pytest.warns(RuntimeWarning, match=r": EKG\. .* with inst\.set_channel_types\.$"):
+        restored = mne_gram.restore(raw, method="spatial")
+    assert restored.info["bads"] == ["EKG"]
+    assert_array_equal(restored.get_data("EKG"), raw.get_data("EKG"))
+
+
 def test_ordinary_channels_are_not_left_out(clinical, recwarn):
     """Eye movements, unknown names, drifts and electrode offsets are no reason."""
     raw = clinical.copy().rename_channels({"F7": "EOG left", "Cz": "left sock"})

@@ -92,7 +92,8 @@ def leave_out_strays(recording):
     strays = find_stray_channels(recording)
     if not strays.any():
         return recording, np.arange(len(bad))
-    warn_of_strays([name for name, stray in zip(recording.ch_names, strays, strict=True) if stray])
+    names = [name for name, stray in zip(recording.ch_names, strays, strict=True) if stray]
+    warn_of_strays(names, info["bads"])
     hidden = strays & (bad.n_bad > 0) & find_known(info, np.arange(len(bad)))
     everything, nothing = np.array([[0, bad.n_times]]), np.zeros((0, 2), int)
     spans = BadSpans(tuple(everything if hide else nothing for hide in hidden), bad.n_times)
