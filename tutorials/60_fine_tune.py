@@ -96,8 +96,8 @@ plt.show()
 # ------
 #
 # A fitted classifier is an ordinary scikit-learn object that only contains the linear model and the
-# changes to the network, which is loaded by its name when it is needed. :doc:`/classification` has a
-# section on saving it, with skops, joblib or pickle.
+# changes to the network. The network itself is loaded by its name when it is needed.
+# :doc:`/classification` has a section on saving it, with skops, joblib or pickle.
 
 fitted = classifiers["probe"]
 print(fitted.classes_, fitted.predict_proba(trials[~seen][:2]).round(2))

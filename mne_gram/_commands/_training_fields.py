@@ -3,6 +3,7 @@
 """The fields of TrainingConfig that the arguments of a command set."""
 
 # Imports are nested, so that --help and wrong arguments need no torch.
+import contextlib
 import json
 import types
 import typing
@@ -49,8 +50,7 @@ def get_changes(args, parser):
             parser.error(f"{field} is given twice")
         kind = kinds[field]
         try:
-            # Words need no JSON quotes inside those of the shell.
-            changes[field] = value if kind is str else _convert(json.loads(value), kind)
+            changes[field] = _read(value, kind)
         except ValueError:
             kind = kind.__name__ if kind in (bool, int, float) else kind
             parser.error(
@@ -60,12 +60,27 @@ def get_changes(args, parser):
     return changes
 
 
+def _read(text, kind):
+    """Return a text as the kind of a field, or raise ValueError."""
+    if kind is str:
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        # Words need no JSON quotes inside those of the shell.
+        if str not in typing.get_args(kind):
+            raise
+        value = text
+    return _convert(value, kind)
+
+
 def _convert(value, kind):
     """Return a JSON value as the kind of a field, or raise ValueError."""
     if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
+        for part in typing.get_args(kind):
+            with contextlib.suppress(ValueError):
+                return _convert(value, part)
+        raise ValueError
     if typing.get_origin(kind) is tuple:
         parts = typing.get_args(kind)
         if not isinstance(value, list) or len(value) != len(parts):

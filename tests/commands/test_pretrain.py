@@ -297,6 +297,13 @@ def test_set(tmp_path, got):
     assert got["training"] == adapt(TINY1, CPU, dict(expected, hold_out_every=None))
 
 
+@pytest.mark.parametrize(("word", "value"), [("true", True), ("false", False), ("whole", "whole")])
+def test_set_compile(word, value, tmp_path, got):
+    """It is a truth value or a word."""
+    assert main([*TOKENIZER, str(tmp_path), "--set", f"compile={word}"]) == 1
+    assert got["training"].compile == value and type(got["training"].compile) is type(value)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
