@@ -116,7 +116,7 @@ def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--methods", default="interpolate_bads,spatial")
+    parser.add_argument("--methods", default="interpolate_bads,spatial,auto")
     parser.add_argument("--hours", type=float, help="a recording on disk of that length instead")
     parser.add_argument("--channels", type=int, default=19, help="how many it has")
     parser.add_argument("--extension", default=".fif", help="format that it is written to")
@@ -139,11 +139,11 @@ def main():
         found[name], before, peak = queue.get()
         process.join()
         times = args.minutes * 60 / found[name]
-        ratio = found[name] / found["interpolate_bads"] if "interpolate_bads" in found else np.nan
+        ratio = found[name] / found.get("interpolate_bads", np.nan)
+        compared = "" if np.isnan(ratio) else f"{ratio:5.1f} x the time of interpolate_bads, "
         print(
-            f"{name:17} {found[name]:6.2f} s, {times:6.0f} times faster than real time, "
-            f"{ratio:5.1f} x the time of interpolate_bads, peak memory {peak / 1e6:.2f} GB "
-            f"({before / 1e6:.2f} GB before)"
+            f"{name:17} {found[name]:6.2f} s, {times:6.0f} times faster than real time, {compared}"
+            f"peak memory {peak / 1e6:.2f} GB ({before / 1e6:.2f} GB before)"
         )
 
 
