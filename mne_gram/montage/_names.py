@@ -133,7 +133,8 @@ def parse_name(name):
 def find_channels(names, ch_names):
     """Return the channels that names denote, as a recording writes them, and the unknown names.
 
-    ``Cz`` denotes ``EEG Cz-LE`` and ``Cz..``, and ``T7`` denotes ``T3``, unless several would fit.
+    ``Cz`` denotes ``EEG Cz-LE`` and ``Cz..``, and ``T7`` denotes ``T3``, unless several would fit;
+    ``EMG`` denotes ``EMG-1``, but ``EMG-2`` does not.
     """
     by_key = {}
     for name in ch_names:
@@ -141,6 +142,8 @@ def find_channels(names, ch_names):
     found, unknown = [], []
     for name in names:
         same = [name] if name in ch_names else by_key.get(_get_key(name), [])
+        number = _get_number(name)
+        same = [other for other in same if number in ("", _get_number(other))]
         found += same if len(same) == 1 else []
         unknown += [name] if len(same) != 1 else []
     return list(dict.fromkeys(found)), unknown
@@ -148,6 +151,12 @@ def find_channels(names, ch_names):
 
 def _get_key(name):
     return parse_name(name)[0] or clean_name(name)
+
+
+def _get_number(name):
+    """Return the running number, which `clean_name` removes, or an empty text."""
+    found = re.search(r"[\s_:/\u2013(-]0*(\d{1,2})\)?$", name)
+    return found[1] if found else ""
 
 
 def derivation_ends(name):

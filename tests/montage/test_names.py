@@ -186,3 +186,14 @@ def test_channels_by_names():
     found, unknown = find_channels(given, ch_names)
     assert found == ["EEG Cz-LE", "T3", "Fz", "Trigger 1", "F7-T7"]
     assert unknown == ["C3", "O1"]
+
+
+def test_channels_by_numbers():
+    """EEG 2 is not EEG 1, however they are written."""
+    assert find_channels(["EEG 2", "eeg_1"], ["EEG 1"]) == (["EEG 1"], ["EEG 2"])
+    ch_names = ["Trigger 1", "Trigger 2", "EMG-1", "Cz(2)"]
+    given = ["trigger-2", "EMG-2", "EMG", "trigger", "Cz"]
+    assert find_channels(given, ch_names) == (
+        ["Trigger 2", "EMG-1", "Cz(2)"],
+        ["EMG-2", "trigger"],
+    )
