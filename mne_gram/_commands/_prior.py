@@ -72,8 +72,8 @@ def _run_fit(args, parser):
     subjects = selection["subjects"]
     if args.input and subjects and len(subjects) != len(args.input):
         parser.error(
-            f"--subject has to name the subject of each of the {len(args.input)} recordings, "
-            f"got {len(subjects)}"
+            f"--subject has to name the subject of each recording, got {len(subjects)} for "
+            f"{count(len(args.input), 'recording')}"
         )
     from .._files import check_output, select_recordings
     from ..cohort import fit_prior

@@ -77,7 +77,10 @@ def test_fit_subjects(files, tmp_path, capsys):
     args = ["prior", "fit", *map(str, files), "--out", str(tmp_path / "lab.npz"), "--subject"]
     assert main([*args, "a", "a", "b"]) == 0
     assert "3 recordings of 2 subjects." in capsys.readouterr().out
-    for wrong, text in ((["a", "b"], "each of the 3"), (["a"] * 3 + ["--run", "1"], "--run")):
+    for wrong, text in (
+        (["a", "b"], "got 2 for 3 recordings"),
+        (["a"] * 3 + ["--run", "1"], "--run"),
+    ):
         with pytest.raises(SystemExit) as exc:
             main([*args, *wrong])
         assert exc.value.code == 2 and text in capsys.readouterr().err
