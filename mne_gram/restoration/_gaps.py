@@ -197,7 +197,7 @@ def _fit_kernel(surroundings, sfreq):
     for around in surroundings:
         if around.counts.max(initial=0) < 2 * n_lags:
             continue
-        # Where continuous time ends, from one gap to the next at the latest.
+        # Where samples do not follow each other, or belong to the next gap.
         cut = np.diff(around.times, prepend=0, append=0) != 1
         cut[0] = cut[np.cumsum(around.counts)] = True
         cuts = np.flatnonzero(cut)

@@ -68,7 +68,7 @@ class Tally:
         self._n_bad = np.zeros(n_picks, int)
         self._n_segments = np.zeros(n_picks, int)
         self._n_invented = np.zeros(n_picks, int)
-        self._last_stop = np.full(n_picks, -1)
+        self._last = {}  # by channel, where its last span ended and whether it was invented
         self._seen, self._sample, self._step = 0, [], 1
 
     def add(self, block, estimates, bad=None):
@@ -132,9 +132,10 @@ class Tally:
         sizes = np.array([place.stop - place.start for place in places])
         self._n_invented[k] += sizes @ [estimate.invented for estimate in estimates]
         # A span that was cut where a block ends is still one.
-        continues = places[0].start == 0 and offset == self._last_stop[k] and offset % self.n_times
+        begins = offset + places[0].start, bool(estimates[0].invented)
+        continues = places[0].start == 0 and begins == self._last.get(k) and offset % self.n_times
         self._n_segments[k] += len(estimates) - bool(continues)
-        self._last_stop[k] = offset + places[-1].stop
+        self._last[k] = offset + places[-1].stop, bool(estimates[-1].invented)
         starts = np.cumsum(sizes) - sizes
         low, high = np.minimum.reduceat(std, starts), np.maximum.reduceat(std, starts)
         constant = (low == high) | np.isnan(np.fmin.reduceat(std, starts))

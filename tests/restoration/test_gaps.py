@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where repaired stretches meet good samples."""
+"""Where repaired segments meet good samples."""
 
 from types import SimpleNamespace
 

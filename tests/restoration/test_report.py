@@ -75,7 +75,7 @@ def test_blocks_add_up(seed, cuts, n_epochs, toy):
     assert_array_equal(parts.std, whole.std)
     assert (parts.rank_before, parts.rank_after) == (whole.rank_before, whole.rank_after) == (3, 3)
     for row, expected in zip(parts.to_dict()["channels"], whole.to_dict()["channels"], strict=True):
-        if n_epochs is None:  # where a block ends with an epoch, so does a stretch
+        if n_epochs is None:  # where a block ends with an epoch, so does a segment
             assert row["n_segments"] == expected["n_segments"]
         for key in ("seconds", "invented", "expected_nmse", "expected_r"):
             assert_allclose(row[key], expected[key], rtol=1e-6)
@@ -119,6 +119,21 @@ def test_good_blocks_may_be_left_out(toy):
     assert_array_equal(report.std > 0, bad)
     # What was there before is read from the data.
     assert_array_equal(report.excerpts["C3"].before, data[1, 210:220])
+
+
+@pytest.mark.parametrize(("invented", "n_segments"), [(False, 1), (True, 2)])
+def test_segments_that_a_block_cuts_are_counted_once(invented, n_segments, toy):
+    """Unless only what follows was filled from past and future samples alone."""
+    inst = toy.make_inst()
+    data, bad = inst.get_data(), np.zeros((5, 400), bool)
+    bad[1, 190:230] = True
+    tally = Tally(inst, np.arange(5))
+    for first, a, b, is_invented in [(0, 190, 200, False), (200, 200, 230, invented)]:
+        inside, std = slice(first, first + 200), np.full(b - a, 1e-6)
+        estimate = Estimate(1, a - first, b - first, data[1, a:b], std, is_invented)
+        tally.add(toy.make_block(data[:, inside], bad[:, inside], first), [estimate])
+    (row,) = RestorationReport(tally, method="auto").to_dict()["channels"]
+    assert row["n_segments"] == n_segments
 
 
 @pytest.mark.parametrize("edges", [[0, 401], [0, 3, 10, 150, 401], [0, 61, 62, 63, 399, 401]])
