@@ -29,7 +29,6 @@ from ._estimate import (
     audit_cohort,
     audit_recordings,
     drop_channels,
-    estimate_population,
     estimate_prior,
     extend_prior,
     fit_kernel,
@@ -50,6 +49,6 @@ from ._prior import (
     read_prior,
     resolve_prior,
 )
-from ._prior_file import pack_recordings, pack_symmetric, unpack_recordings
+from ._prior_file import pack_symmetric
 
 __all__ = ["Prior", "load_prior", "read_prior"]

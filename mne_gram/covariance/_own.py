@@ -1,6 +1,6 @@
 # Authors: The mne_gram developers
 # SPDX-License-Identifier: BSD-3-Clause
-"""A recording must not be told about its bad channels by itself, as one of a cohort."""
+"""Recordings are left out of the cohort that restores their own bad channels."""
 
 from dataclasses import replace
 from functools import lru_cache
