@@ -14,7 +14,7 @@ import tomllib
 ROOT = Path(__file__).resolve().parents[1]
 BOX, GAP, PITCH = (132, 36), 150, 84  # size of a box, and distances of columns and rows
 INK, LINE, FILL, INNER = "#333333", "#7f9db3", "#cfe3f2", "#eef4f9"
-LEFT_OUT = {"_counts", "_docs", "_workers"}  # small modules that most folders import
+LEFT_OUT = {"_counts", "_docs", "_threads", "_workers"}  # small modules that most folders import
 
 
 def read_layers():

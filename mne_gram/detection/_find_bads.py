@@ -9,6 +9,7 @@ from mne.utils import _validate_type, logger, verbose, warn
 
 from .._checks import check_content, check_line_freq, check_positions, check_type, pick_eeg
 from .._strays import find_other_signals, find_strays, summarise_std
+from .._threads import one_blas_thread
 from ..covariance import channel_rows, leave_out_own, resolve_prior
 from ..montage import match_channels
 from ._misfit import (
@@ -37,6 +38,7 @@ _REFERENCE = 0.6  # correlation with its prediction above which a flat channel i
 _LOUD = 30.0  # times the typical standard deviation of the EEG
 
 
+@one_blas_thread
 @verbose
 def find_bads(
     inst,

@@ -18,6 +18,7 @@ from .._recording import (
     merge_spans,
     open_recording,
 )
+from .._threads import one_blas_thread
 from ..covariance import describe_prior, resolve_prior
 from ._blocks import restore_blocks
 from ._fit import Settings
@@ -28,6 +29,7 @@ from ._report import RestorationReport
 from ._tally import Tally
 
 
+@one_blas_thread
 @verbose
 @fill_doc
 def restore(

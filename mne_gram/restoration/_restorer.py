@@ -17,6 +17,7 @@ from .._recording import (
     find_stray_channels,
     open_recording,
 )
+from .._threads import one_blas_thread
 from ..covariance import resolve_prior
 from ..detection import find_training_bads
 from ._trial_fit import describe_channels, fit_trials, hide_channels
@@ -125,6 +126,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
+    @one_blas_thread
     def fit(self, X, y=None, *, mask=None):
         """Learn how channels covary.
 
@@ -176,6 +178,7 @@ class Restorer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.n_features_in_ = len(inst.ch_names)
         return self
 
+    @one_blas_thread
     def transform(self, X, *, mask=None, ch_names=None):
         """Restore bad and missing channels.
 
