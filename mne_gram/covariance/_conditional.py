@@ -111,12 +111,23 @@ def invert_parts(precision, bad):
     parts = precision[:, bad[:, None], bad]
     for part in parts.swapaxes(1, 2):  # as LAPACK stores it
         factor, failed = dpotrf(part, lower=1)
-        # Rounding may have made it indefinite. The upper triangle becomes 0.
-        part[:] = np.tril(np.linalg.inv(part)) if failed else dpotri(factor, lower=1)[0]
+        # The upper triangle becomes 0.
+        part[:] = np.tril(_invert_rounded(part)) if failed else dpotri(factor, lower=1)[0]
     parts = parts + parts.swapaxes(1, 2)
     diagonal = np.arange(len(bad))
     parts[:, diagonal, diagonal] /= 2
     return parts
+
+
+def _invert_rounded(part):
+    """Invert symmetric matrices (..., n, n) that rounding may have made singular or indefinite.
+
+    The largest value of a precision is the inverse of its ridge, so no error gets larger than the
+    typical variance of a channel.
+    """
+    values, vectors = np.linalg.eigh(part)
+    values = np.maximum(values, _TINY * values[..., -1:])
+    return vectors / values[..., None, :] @ np.swapaxes(vectors, -1, -2)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -163,7 +174,11 @@ def expect_covariance(moments, prior, carries_reference, strength, n_iter):
         changes = []
         parts = np.split(precision @ hidden, borders, axis=-1)
         for along, (own, seen, dof) in zip(parts, views, strict=True):
-            error = np.linalg.inv(own.T @ along)
+            part = own.T @ along
+            try:
+                error = np.linalg.inv(part)
+            except np.linalg.LinAlgError:
+                error = _invert_rounded(part)
             gain = along @ error
             moved = seen @ gain
             within = error + np.swapaxes(gain, -1, -2) @ moved

@@ -549,3 +549,15 @@ def test_recordings_hold_no_reference():
     moved = dataclasses.replace(recording, cov=frame @ recording.cov @ frame.T)
     one, other = (Library([r], population).complete() for r in (recording, moved))
     assert_allclose(one, other, atol=1e-6)
+
+
+def test_parts_of_copies_are_inverted():
+    """Where rounding leaves nothing else, as in exact copies, errors are finite and positive."""
+    precision = np.eye(4)[None] + np.zeros((2, 1, 1))
+    precision[0, 1:3, 1:3] = 1e9 * np.array([[1.0, -1.0], [-1.0, 1.0]])  # singular
+    precision[1, 1:3, 1:3] = 1e9 * np.array([[1.0, 1.0], [1.0, 1.0]]) - 1e-3 * np.eye(2)
+    error = invert_parts(precision, np.array([1, 2]))
+    assert np.isfinite(error).all()
+    assert_allclose(error, error.swapaxes(1, 2))
+    assert (np.linalg.eigvalsh(error) > 0).all()
+    assert (np.diagonal(error, axis1=1, axis2=2) < 1.1).all()
