@@ -20,9 +20,9 @@ from ._misfit import compare, nanmedian
 from ._signal_checks import find_line, has_flat, measure_line
 from ._signals import cut_half_overlapping
 
-_SECONDS = 2.0  # of the pieces of a Raw, which are judged as trials are
-_MAX_PIECES = 60  # of each half of the earlier data, that show what is typical
-_FEW = 4  # pieces: in fewer, there are no halves
+_SECONDS = 2.0  # of the windows of a Raw, which are judged as trials are
+_MAX_WINDOWS = 60  # of each half of the earlier data, that show what is typical
+_FEW = 4  # windows: in fewer, there are no halves
 _MIN_CHANNELS = 4
 _MOST = 0.5  # largest share of channels that can misfit: the others have to predict them
 _LOUD = 30.0  # times the typical standard deviation of the EEG
@@ -63,7 +63,7 @@ class Check:
 
     ``size`` is the typical standard deviation of the EEG, and ``still (n_channels,)`` are channels
     that may be flat. ``typical (n_measures, n_channels)`` and ``spread (n_measures,)`` are those of
-    the measures in pieces of ``seconds``.
+    the measures in windows of ``seconds``.
     """
 
     cov: np.ndarray  # (n_bands, n_channels, n_channels)
@@ -87,10 +87,10 @@ def fit_check(recording, cov, carries_reference, still, fit):
     is typical in the other.
     """
     carries_reference, sfreq = np.asarray(carries_reference, float), recording.sfreq
-    pieces = _cut_pieces(recording, _SECONDS)
-    halves = [(cov, pieces)]
-    if len(pieces) >= _FEW:
-        first, second = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
+    windows = _cut_windows(recording, _SECONDS)
+    halves = [(cov, windows)]
+    if len(windows) >= _FEW:
+        first, second = windows[: len(windows) // 2], windows[len(windows) // 2 :]
         pairs = ((first, second), (second, first))
         halves = [(fit(_keep(recording, own)), other) for own, other in pairs]
     found, sizes = [], []
@@ -109,13 +109,13 @@ def fit_check(recording, cov, carries_reference, still, fit):
     typical, spread = _summarise(np.array(found))
     sizes = np.concatenate(sizes)
     size = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 1.0
-    seconds = (pieces[0][1] - pieces[0][0]) / sfreq  # of short epochs, all
+    seconds = (windows[0][1] - windows[0][0]) / sfreq  # of short epochs, all
     precision = find_precision(cov, carries_reference)
     return Check(cov, precision, carries_reference, still, size, seconds, typical, spread)
 
 
 def _summarise(found):
-    """Return the typical value of measures (n_pieces, n_measures, n_channels), and the spread."""
+    """Return the typical value of measures (n_windows, n_measures, n_channels), and the spread."""
     typical = np.maximum(nanmedian(found, axis=0), _LEAST_TYPICAL)
     typical = np.where(np.isnan(typical), nanmedian(typical, axis=1)[:, None], typical)
     rest = [_relate(measures, typical, np.isfinite(measures[0])) for measures in found]
@@ -130,11 +130,11 @@ def _summarise(found):
 def find_bad_spans(check, recording, is_raw):
     """Return the BadSpans of channels of new data that are bad and not marked as such.
 
-    A trial is judged as a whole; other data are cut into pieces that overlap by half.
+    A trial is judged as a whole; other data are cut into windows that overlap by half.
     """
     edges = [(0, recording.n_times, 0, recording.n_times)]
     if is_raw:
-        edges = _cut_pieces(recording, check.seconds, with_short=True)
+        edges = _cut_windows(recording, check.seconds, with_short=True)
     spans = [[] for _ in recording.ch_names]
     for start, stop, first, last in edges:
         signals, good = _read(recording, start, stop)
@@ -249,7 +249,7 @@ def _measure(cov, precision, carries_reference, spectra, good):
 
 
 # ---------------------------------------------------------------------------------------------
-# Pieces
+# Windows
 
 
 def _read(recording, start, stop):
@@ -258,30 +258,30 @@ def _read(recording, start, stop):
     return np.where(good[:, None], recording.samples.read(start, stop), 0.0), good
 
 
-def _cut_pieces(recording, seconds, with_short=False):
-    """Cut data into pieces that overlap by half: their starts, stops, and what each stands for.
+def _cut_windows(recording, seconds, with_short=False):
+    """Cut data into windows that overlap by half: their starts, stops, and what each stands for.
 
-    Where all segments are shorter, as in epochs, the longest are pieces themselves; ``with_short``
-    adds those that are shorter than a piece. Holes are left out.
+    Where all segments are shorter, as in epochs, the longest are windows themselves; ``with_short``
+    adds those that are shorter than a window. Holes are left out.
     """
     segments = recording.recorded
     length = min(round(seconds * recording.sfreq), max((b - a for a, b in segments), default=0))
     starts, cover = cut_half_overlapping(segments, length)
-    pieces = [(a, a + length, *edges) for a, edges in zip(starts, cover, strict=True)]
+    windows = [(a, a + length, *edges) for a, edges in zip(starts, cover, strict=True)]
     if with_short:
-        pieces += [(a, b, a, b) for a, b in segments if b - a < length]
-    return pieces
+        windows += [(a, b, a, b) for a, b in segments if b - a < length]
+    return windows
 
 
-def _thin(pieces):
-    """Return a number of pieces that is enough."""
-    chosen = np.linspace(0, len(pieces) - 1, min(len(pieces), _MAX_PIECES)).round().astype(int)
-    return [pieces[k] for k in chosen]
+def _thin(windows):
+    """Return a number of windows that is enough."""
+    chosen = np.linspace(0, len(windows) - 1, min(len(windows), _MAX_WINDOWS)).round().astype(int)
+    return [windows[k] for k in chosen]
 
 
-def _keep(recording, pieces):
-    """Return a recording in which everything but some pieces is marked as bad."""
-    inside = merge_spans([piece[:2] for piece in pieces])
+def _keep(recording, windows):
+    """Return a recording in which everything but some windows is marked as bad."""
+    inside = merge_spans([window[:2] for window in windows])
     every = BadSpans((np.array([[0, recording.n_times]]),), recording.n_times)
     outside = every.subtract(BadSpans((inside,), recording.n_times)).spans[0]
     return recording.hide(BadSpans((outside,) * len(recording.bad), recording.n_times))
