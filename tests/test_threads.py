@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import mne_gram
 from mne_gram._threads import one_blas_thread
-from mne_gram.restoration import _restore
+from mne_gram.detection import _find_bads
+from mne_gram.restoration import _restore, _restorer
 
 
 def count_threads():
@@ -51,14 +52,25 @@ def raw():
     return raw
 
 
-def test_restore_has_one_thread(raw, two_threads, monkeypatch):
-    seen, restore_blocks = [], _restore.restore_blocks
+@pytest.fixture
+def spy(monkeypatch):
+    """Return a function that notes the number of threads in which a function is called."""
 
-    def look(*args, **kwargs):
-        seen.append(count_threads())
-        return restore_blocks(*args, **kwargs)
+    def watch(module, name):
+        seen, function = [], getattr(module, name)
 
-    monkeypatch.setattr(_restore, "restore_blocks", look)
+        def look(*args, **kwargs):
+            seen.append(count_threads())
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, look)
+        return seen
+
+    return watch
+
+
+def test_restore_has_one_thread(raw, two_threads, spy):
+    seen = spy(_restore, "restore_blocks")
     restored = mne_gram.restore(raw).get_data()
     assert seen == [{1}]
     assert count_threads() == {2}
@@ -66,11 +78,19 @@ def test_restore_has_one_thread(raw, two_threads, monkeypatch):
         assert_array_equal(restored, mne_gram.restore(raw).get_data())
 
 
-def test_find_bads_does_not_depend_on_threads(raw, two_threads):
+def test_find_bads_has_one_thread(raw, two_threads, spy):
+    seen = spy(_find_bads, "check_positions")
     found = mne_gram.find_bads(raw)
+    assert seen == [{1}]
     assert count_threads() == {2}
     with threadpool_limits(1):
         alone = mne_gram.find_bads(raw)
-    assert len(alone.scores["misfit"]) == len(raw.ch_names)
-    for name, score in alone.scores["misfit"].items():
-        assert found.scores["misfit"][name] == score
+    assert_array_equal(found.scores["misfit"], alone.scores["misfit"])
+
+
+def test_restorer_has_one_thread(raw, two_threads, spy):
+    seen = [spy(_restorer, name) for name in ("fit_trials", "restore_trials")]
+    epochs = mne.make_fixed_length_epochs(raw, 2.0, preload=True, verbose="error")
+    mne_gram.Restorer(method="spatial").fit(epochs).transform(epochs)
+    assert seen == [[{1}], [{1}]]
+    assert count_threads() == {2}
